@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# A thin front for the CMake presets. `make demo` and `make test` need nothing
+# but Debian 12 and root.
+BUILD := build/dev
+
+.PHONY: all setup build test demo demo-down clean
+
+all: build
+
+setup:
+	@./scripts/setup.sh
+
+build: setup
+	@[ -f $(BUILD)/build.ninja ] || cmake --preset dev
+	@cmake --build --preset dev
+
+test: build
+	@./scripts/test.sh $(BUILD)
+
+demo: build
+	@./scripts/demo.sh $(BUILD)
+
+demo-down:
+	@./scripts/demo.sh $(BUILD) down
+
+clean:
+	rm -rf build

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Runs every kind of test and ends with one line: N passed, N failed, N skipped.
+# Counts test cases, not binaries: each GoogleTest binary writes its results as
+# JSON, and a binary that crashed counts as one failure. With CI=true a skip
+# fails the run, unless the kernel truly lacks the feature (the skip then says
+# "kernel lacks").
+set -uo pipefail
+build=$1
+results=$(mktemp -d)
+trap 'rm -rf "$results"' EXIT
+
+GTEST_OUTPUT="json:$results/" ctest --test-dir "$build" --output-on-failure --no-tests=error -j 2
+ctest_status=$?
+
+python3 - "$results" "$ctest_status" <<'PY'
+import glob, json, os, sys
+results, ctest_status = sys.argv[1], int(sys.argv[2])
+passed = failed = skipped = excused = 0
+for path in glob.glob(results + "/*.json"):
+    for suite in json.load(open(path))["testsuites"]:
+        for case in suite["testsuite"]:
+            name = suite["name"] + "." + case["name"]
+            if case.get("failures"):
+                failed += 1
+                print("FAILED  " + name)
+            elif case.get("result") == "SKIPPED":
+                skipped += 1
+                print("SKIPPED " + name)
+            elif case.get("status") == "RUN":
+                passed += 1
+if ctest_status != 0 and failed == 0:
+    failed = 1  # a binary crashed or timed out before it could write its results
+print(f"{passed} passed, {failed} failed, {skipped} skipped")
+sys.exit(1 if failed or passed == 0 or (skipped and os.environ.get("CI") == "true") else 0)
+PY
