@@ -18,7 +18,7 @@ packages=(
   libcli11-dev libspdlog-dev libfmt-dev
   libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev
   # run time: BGP, namespaces, and what the benchmarks measure against
-  bird2 iproute2 util-linux procps nftables kmod
+  bird2 iproute2 util-linux procps nftables kmod python3
 )
 
 [ "$(id -u)" = 0 ] || { echo "setup: needs root, to install packages; try: sudo $0" >&2; exit 1; }
