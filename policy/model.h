@@ -11,11 +11,12 @@
 #ifndef RIPSTOP_POLICY_MODEL_H_
 #define RIPSTOP_POLICY_MODEL_H_
 
+#include <array>
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include "policy/address.h"
@@ -27,6 +28,9 @@ using Labels = std::map<std::string, std::string>;
 enum class Direction : uint8_t { kIngress, kEgress };  // as the endpoint sees it
 
 enum class Action : uint8_t { kAllow, kDeny, kPass, kLog };
+
+const char* ToString(Direction direction);  // "ingress", "egress"
+const char* ToString(Action action);        // "Allow", …
 
 // IP protocol numbers that policy knows by name (IANA assigned numbers).
 enum Protocol : uint8_t {
@@ -113,6 +117,7 @@ struct PolicyKey {
   std::string ns;  // empty for global kinds
   std::string name;
   auto operator<=>(const PolicyKey&) const = default;
+  std::string ToString() const;  // "namespace/name" or "name"
   template <typename H>
   friend H AbslHashValue(H h, const PolicyKey& k) {
     return H::combine(std::move(h), k.kind, k.ns, k.name);
