@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/resource.h"
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "google/protobuf/io/coded_stream.h"
+#include "google/protobuf/io/zero_copy_stream_impl_lite.h"
+
+namespace ripstop::api {
+namespace {
+
+const google::protobuf::FieldDescriptor* MetadataField(const google::protobuf::Message& message) {
+  return message.GetDescriptor()->FindFieldByName("metadata");
+}
+
+}  // namespace
+
+const v1::ObjectMeta& Resource::metadata() const {
+  return static_cast<const v1::ObjectMeta&>(
+      message_->GetReflection()->GetMessage(*message_, MetadataField(*message_)));
+}
+
+v1::ObjectMeta& Resource::mutable_metadata() {
+  return static_cast<v1::ObjectMeta&>(
+      *message_->GetReflection()->MutableMessage(message_.get(), MetadataField(*message_)));
+}
+
+int64_t Resource::revision() const {
+  int64_t revision = 0;
+  return absl::SimpleAtoi(metadata().resource_version(), &revision) ? revision : 0;
+}
+
+void Resource::set_revision(int64_t revision) {
+  mutable_metadata().set_resource_version(absl::StrCat(revision));
+}
+
+ResourceKey Resource::key() const {
+  return {kind_->store_kind, kind_->namespaced ? ns() : "", name()};
+}
+
+Resource Resource::Clone() const {
+  std::shared_ptr<google::protobuf::Message> message = kind_->New();
+  message->CopyFrom(*message_);
+  Resource copy(kind_, std::move(message));
+  copy.file = file;
+  copy.line = line;
+  return copy;
+}
+
+std::string Serialize(const Resource& resource) {
+  Resource copy = resource.Clone();
+  copy.mutable_metadata().clear_resource_version();
+  std::string bytes;
+  google::protobuf::io::StringOutputStream stream(&bytes);
+  google::protobuf::io::CodedOutputStream coded(&stream);
+  coded.SetSerializationDeterministic(true);
+  copy.message().SerializeToCodedStream(&coded);
+  coded.Trim();
+  return bytes;
+}
+
+absl::StatusOr<Resource> Deserialize(const StoredResource& stored) {
+  const KindInfo* kind = FindStoreKind(stored.key.kind);
+  if (kind == nullptr) {
+    return absl::UnimplementedError(absl::StrCat(stored.key.kind, " ", stored.key.ns,
+                                                 stored.key.ns.empty() ? "" : "/", stored.key.name,
+                                                 ": a kind this version does not know"));
+  }
+  std::shared_ptr<google::protobuf::Message> message = kind->New();
+  if (!message->ParseFromString(stored.value)) {
+    return absl::DataLossError(absl::StrCat(stored.key.kind, " ", stored.key.ns,
+                                            stored.key.ns.empty() ? "" : "/", stored.key.name,
+                                            ": the stored bytes are not a ", kind->kind));
+  }
+  Resource resource(kind, std::move(message));
+  resource.set_revision(stored.revision);
+  return resource;
+}
+
+}  // namespace ripstop::api
