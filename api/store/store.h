@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -58,6 +59,20 @@ struct WatchEvent {
   int64_t revision = 0;
 };
 
+// One step of a transaction.
+struct Mutation {
+  enum class Type {
+    kCreate,  // kAlreadyExists when it is there
+    kUpdate,  // kNotFound when it is not
+    kPut,     // create or update
+    kDelete,  // kNotFound when it is not there
+  };
+  Type type = Type::kPut;
+  ResourceKey key;
+  std::string value;              // not for kDelete
+  int64_t expected_revision = 0;  // 0: whatever it is now; kUpdate, kPut and kDelete
+};
+
 // A stream of changes, in order of revision, none missed, none twice.
 class Watch {
  public:
@@ -83,8 +98,13 @@ class Store {
   virtual absl::StatusOr<int64_t> Update(const ResourceKey& key, std::string_view value,
                                          int64_t expected_revision) = 0;
   virtual absl::StatusOr<int64_t> Delete(const ResourceKey& key, int64_t expected_revision) = 0;
+  // All of `mutations` in order, or none of them; the revision each made. The error is
+  // that of the first that failed and names its key. A backend without transactions
+  // checks all of them first, then stops at the first failure.
+  virtual absl::StatusOr<std::vector<int64_t>> Txn(const std::vector<Mutation>& mutations) = 0;
   // From revision 0: a snapshot as kPut events, kSynced, then deltas. From a revision:
-  // kSynced at once, then all changes after it.
+  // kSynced at once, then all changes after it; of a revision the store
+  // has not reached (another store, an older copy): kOutOfRange.
   virtual absl::StatusOr<std::unique_ptr<Watch>> WatchFrom(const ResourceFilter& filter,
                                                            int64_t revision) = 0;
 };
