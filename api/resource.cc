@@ -44,7 +44,17 @@ Resource Resource::Clone() const {
   Resource copy(kind_, std::move(message));
   copy.file = file;
   copy.line = line;
+  copy.lines = lines;
   return copy;
+}
+
+int Resource::LineOf(std::string path) const {
+  while (lines != nullptr && !path.empty()) {
+    if (const auto it = lines->find(path); it != lines->end()) return it->second;
+    const size_t cut = path.find_last_of(".[");
+    path.resize(cut == std::string::npos ? 0 : cut);
+  }
+  return line;
 }
 
 std::string Serialize(const Resource& resource) {

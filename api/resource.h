@@ -4,6 +4,7 @@
 #ifndef RIPSTOP_API_RESOURCE_H_
 #define RIPSTOP_API_RESOURCE_H_
 
+#include <map>
 #include <memory>
 #include <string>
 
@@ -14,6 +15,9 @@
 #include "google/protobuf/message.h"
 
 namespace ripstop::api {
+
+// Field path → line, of a resource that was read from text.
+using LineMap = std::map<std::string, int>;
 
 // Copies share the message; Clone does not. Not synchronised.
 class Resource {
@@ -60,6 +64,9 @@ class Resource {
   // Where it came from: "policies.yaml", 12. Empty and 0 for the store.
   std::string file;
   int line = 0;
+  std::shared_ptr<const LineMap> lines;
+  // The line of the field at `path`, or of the nearest field around it.
+  int LineOf(std::string path) const;
 
  private:
   const KindInfo* kind_ = nullptr;

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/codec/writer.h"
+
+#include <cmath>
+#include <map>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "api/codec/scalar.h"
+
+namespace ripstop::api {
+namespace {
+
+using google::protobuf::Descriptor;
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+using google::protobuf::Reflection;
+using Json = nlohmann::ordered_json;
+
+Json MessageToJson(const Message& message);
+
+Json Number(double value) {
+  // 1000, not 1000.0: what users write.
+  if (value == std::floor(value) && std::abs(value) < 1e15) return static_cast<int64_t>(value);
+  return value;
+}
+
+Json ValueToJson(const Message& message, const FieldDescriptor* field, int index) {
+  const Reflection* r = message.GetReflection();
+  const bool repeated = index >= 0;
+  switch (field->cpp_type()) {
+    case FieldDescriptor::CPPTYPE_MESSAGE:
+      return MessageToJson(repeated ? r->GetRepeatedMessage(message, field, index)
+                                    : r->GetMessage(message, field));
+    case FieldDescriptor::CPPTYPE_STRING:
+      return repeated ? r->GetRepeatedString(message, field, index) : r->GetString(message, field);
+    case FieldDescriptor::CPPTYPE_BOOL:
+      return r->GetBool(message, field);
+    case FieldDescriptor::CPPTYPE_INT64:
+      return r->GetInt64(message, field);
+    case FieldDescriptor::CPPTYPE_UINT32:
+      return r->GetUInt32(message, field);
+    case FieldDescriptor::CPPTYPE_DOUBLE:
+      return Number(r->GetDouble(message, field));
+    default:
+      return nullptr;  // resources.proto has no other types
+  }
+}
+
+Json ListToJson(const Message& message, const FieldDescriptor* field) {
+  Json list = Json::array();
+  const int size = message.GetReflection()->FieldSize(message, field);
+  for (int i = 0; i < size; ++i) list.push_back(ValueToJson(message, field, i));
+  return list;
+}
+
+Json MapToJson(const Message& message, const FieldDescriptor* field) {
+  const Reflection* r = message.GetReflection();
+  const Descriptor* entry = field->message_type();
+  std::map<std::string, std::string> sorted;
+  for (int i = 0; i < r->FieldSize(message, field); ++i) {
+    const Message& pair = r->GetRepeatedMessage(message, field, i);
+    sorted[pair.GetReflection()->GetString(pair, entry->map_key())] =
+        pair.GetReflection()->GetString(pair, entry->map_value());
+  }
+  Json object = Json::object();
+  for (const auto& [key, value] : sorted) object[key] = value;
+  return object;
+}
+
+Json MessageToJson(const Message& message) {
+  const Descriptor* descriptor = message.GetDescriptor();
+  if (descriptor == v1::IntOrString::descriptor()) {
+    const auto& value = static_cast<const v1::IntOrString&>(message);
+    if (value.has_number()) return value.number();
+    return value.text();
+  }
+  if (descriptor->options().GetExtension(v1::as_list)) {
+    return ListToJson(message, descriptor->field(0));
+  }
+  Json object = Json::object();
+  for (int i = 0; i < descriptor->field_count(); ++i) {
+    const FieldDescriptor* field = descriptor->field(i);
+    if (field->is_map()) {
+      if (message.GetReflection()->FieldSize(message, field) == 0) continue;
+      object[field->json_name()] = MapToJson(message, field);
+    } else if (field->is_repeated()) {
+      if (message.GetReflection()->FieldSize(message, field) == 0) continue;
+      object[field->json_name()] = ListToJson(message, field);
+    } else if (message.GetReflection()->HasField(message, field)) {
+      object[field->json_name()] = ValueToJson(message, field, -1);
+    }
+  }
+  return object;
+}
+
+bool IsPlainSafe(const std::string& text) {
+  if (text.empty() || PlainScalarType(text) != ScalarType::kString) return false;
+  if (text.size() == 1 && absl::StrContains("yYnN", text)) return false;
+  constexpr char kLetters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+  const bool digit_first = text[0] >= '0' && text[0] <= '9';
+  if (!digit_first && text[0] != '/' && text[0] != '_' &&
+      std::string_view(kLetters).find(text[0]) == std::string_view::npos) {
+    return false;
+  }
+  // 80:90 is a number to some readers of YAML 1.1, 2026-01-01 a date.
+  const char* allowed = digit_first ? "./" : "._/-=!()'\"&|{}, :";
+  for (const char c : text) {
+    const bool alphanumeric =
+        (c >= '0' && c <= '9') || std::string_view(kLetters).find(c) != std::string_view::npos;
+    if (!alphanumeric && std::string_view(allowed).find(c) == std::string_view::npos) return false;
+  }
+  return text.back() != ' ' && text.back() != ':' && !absl::StrContains(text, ": ");
+}
+
+std::string Scalar(const Json& value) {
+  if (!value.is_string()) return value.dump();
+  const std::string& text = value.get_ref<const std::string&>();
+  // A JSON string is a YAML double-quoted scalar.
+  return IsPlainSafe(text) ? text
+                           : value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+void EmitYaml(const Json& value, int indent, std::string* out);
+
+void EmitEntry(const Json& value, int indent, std::string* out) {
+  if (value.is_object() && !value.empty()) {
+    absl::StrAppend(out, "\n");
+    EmitYaml(value, indent + 2, out);
+  } else if (value.is_array() && !value.empty()) {
+    absl::StrAppend(out, "\n");
+    EmitYaml(value, indent, out);  // kubectl's style: dashes under the key
+  } else {
+    absl::StrAppend(out, " ", Scalar(value), "\n");
+  }
+}
+
+void EmitYaml(const Json& value, int indent, std::string* out) {
+  const std::string margin(indent, ' ');
+  if (value.is_object() && !value.empty()) {
+    for (const auto& [key, child] : value.items()) {
+      absl::StrAppend(out, margin, Scalar(Json(key)), ":");
+      EmitEntry(child, indent, out);
+    }
+  } else if (value.is_array() && !value.empty()) {
+    for (const Json& item : value) {
+      if (item.is_structured() && !item.empty()) {
+        std::string block;
+        EmitYaml(item, indent + 2, &block);
+        block.replace(indent, 2, "- ");  // the first line's margin
+        absl::StrAppend(out, block);
+      } else {
+        absl::StrAppend(out, margin, "- ", Scalar(item), "\n");
+      }
+    }
+  } else {
+    absl::StrAppend(out, margin, Scalar(value), "\n");
+  }
+}
+
+std::string Dump(const Json& value) {
+  return absl::StrCat(value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace), "\n");
+}
+
+}  // namespace
+
+Json ToJsonValue(const Resource& resource) {
+  Json object = Json::object();
+  object["apiVersion"] = resource.kind().api_version;
+  object["kind"] = resource.kind().kind;
+  object.update(MessageToJson(resource.message()));
+  return object;
+}
+
+std::string JsonToYaml(const Json& value) {
+  std::string out;
+  EmitYaml(value, 0, &out);
+  return out;
+}
+
+std::string ToJson(const Resource& resource) { return Dump(ToJsonValue(resource)); }
+
+std::string ToYaml(const Resource& resource) { return JsonToYaml(ToJsonValue(resource)); }
+
+std::string ToJson(const std::vector<Resource>& resources) {
+  Json list = {{"apiVersion", "v1"}, {"kind", "List"}, {"items", Json::array()}};
+  for (const Resource& resource : resources) list["items"].push_back(ToJsonValue(resource));
+  return Dump(list);
+}
+
+std::string ToYaml(const std::vector<Resource>& resources) {
+  std::string out;
+  for (const Resource& resource : resources) {
+    absl::StrAppend(&out, out.empty() ? "" : "---\n", ToYaml(resource));
+  }
+  return out;
+}
+
+}  // namespace ripstop::api
