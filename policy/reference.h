@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RIPSTOP_POLICY_REFERENCE_H_
+#define RIPSTOP_POLICY_REFERENCE_H_
+
+#include <optional>
+#include <string>
+
+#include "absl/container/node_hash_map.h"
+#include "policy/selector.h"
+#include "policy/world.h"
+
+namespace ripstop::policy {
+
+// The slow, obvious evaluator: walks tiers, policies and rules as the semantics are
+// written (policy/DESIGN.md, "Semantics"). What it says is right by definition; the
+// engine is tested against it. One thread at a time (it remembers parsed selectors).
+class Reference {
+ public:
+  // What the policy of `local` says of `packet`, which it receives (kIngress: it holds
+  // packet.destination) or sends (kEgress: packet.source). nullopt: an inactive
+  // endpoint, which has no policy and is denied everything.
+  std::optional<Verdict> Evaluate(const World& world, const Endpoint& local, Direction direction,
+                                  const Packet& packet);
+
+ private:
+  struct Walk;
+  const std::optional<Selector>& Parsed(const std::string& text);
+  absl::node_hash_map<std::string, std::optional<Selector>> parsed_;  // nullopt: invalid
+};
+
+}  // namespace ripstop::policy
+
+#endif  // RIPSTOP_POLICY_REFERENCE_H_

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Everything that policy depends on, at one moment: the input of the reference
+// evaluator and of the property tests.
+#ifndef RIPSTOP_POLICY_WORLD_H_
+#define RIPSTOP_POLICY_WORLD_H_
+
+#include <map>
+#include <string>
+#include <utility>
+
+#include "policy/model.h"
+
+namespace ripstop::policy {
+
+struct World {
+  std::map<std::string, Tier> tiers;
+  std::map<PolicyKey, Policy> policies;
+  std::map<std::string, Profile> profiles;
+  std::map<std::string, Endpoint> endpoints;         // by id
+  std::map<std::string, NetworkSet> network_sets;    // by id
+  std::map<std::pair<ServiceName, std::string>, ServiceBackends> services;  // by name and slice
+  std::map<std::string, Host> hosts;
+
+  void Put(Tier t) { tiers[t.name] = std::move(t); }
+  void Put(Policy p) { policies[p.key] = std::move(p); }
+  void Put(Profile p) { profiles[p.name] = std::move(p); }
+  void Put(Endpoint e) { endpoints[e.id] = std::move(e); }
+  void Put(NetworkSet s) { network_sets[s.id] = std::move(s); }
+  void Put(ServiceBackends b) { services[{b.service, b.slice}] = std::move(b); }
+  void Put(Host h) { hosts[h.name] = std::move(h); }
+};
+
+// The tiers that exist without being written: kube-admin, default, kube-baseline.
+const std::map<std::string, Tier>& BuiltInTiers();
+
+// Own labels, then those of the profiles, the first profile that has a key winning.
+Labels EffectiveLabels(const Labels& own, const std::vector<std::string>& profiles,
+                       const std::map<std::string, Profile>& known);
+
+// Orders of evaluation: absent last; ties by name, then namespace, then kind.
+bool TierBefore(const Tier& a, const Tier& b);
+bool PolicyBefore(const Policy& a, const Policy& b);
+
+}  // namespace ripstop::policy
+
+#endif  // RIPSTOP_POLICY_WORLD_H_
