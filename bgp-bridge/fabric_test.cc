@@ -141,7 +141,7 @@ TEST_F(FabricTest, CrossSubnetPoolIsBirdsInsideTheSubnetAndTheAgentsBeyond) {
   // BIRD knows the far block, so its absence from the kernel is a decision, not a delay.
   ASSERT_TRUE(Eventually(kPatience, [&] {
     absl::StatusOr<Reply> routes = Node(0).supervisor->Command("show route 10.65.3.0/26");
-    return routes.ok() && routes->Text().find("BGP/-") != std::string::npos;
+    return routes.ok() && routes->Text().find("[mesh4_node") != std::string::npos;
   })) << Node(0).supervisor->Command("show route all")->Text();
 
   const std::string far = Node(0).Routes("4", "10.65.3.0/26");
@@ -156,7 +156,7 @@ TEST_F(FabricTest, PoolOfTheAgentIsNeverWrittenByBird) {
   });
   ASSERT_TRUE(Eventually(kPatience, [&] {
     absl::StatusOr<Reply> routes = Node(0).supervisor->Command("show route 10.65.2.0/26");
-    return routes.ok() && routes->Text().find("BGP/-") != std::string::npos;
+    return routes.ok() && routes->Text().find("[mesh4_node") != std::string::npos;
   }));
   EXPECT_THAT(Node(0).Routes("4", "10.65.2.0/26"), IsEmpty());
 }
@@ -164,7 +164,7 @@ TEST_F(FabricTest, PoolOfTheAgentIsNeverWrittenByBird) {
 TEST_F(FabricTest, OnlyBlocksAndBorrowedAddressesLeaveTheNode) {
   In in(Node(0).netns);
   // A pod of an own block, a borrowed one, a foreign route and a connected network.
-  Shell("ip link add cali1 type dummy; ip link set cali1 up;"
+  Shell("ip link add cali1 type veth peer name pod1; ip link set cali1 up; ip link set pod1 up;"
         "ip route add 10.65.1.7/32 dev cali1 proto 80; ip route add 10.65.2.9/32 dev cali1 proto 80;"
         "ip route add 203.0.113.0/24 dev cali1; ip addr add 10.65.200.1/24 dev cali1");
   for (int i : {0, 1}) {
