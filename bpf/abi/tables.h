@@ -140,6 +140,14 @@ struct rule_hits {
 };
 ABI_ASSERT(sizeof(struct rule_hits) == 24);
 
+/* Hits live in chunks of one size, so that the table grows by adding a chunk
+ * (no counter is lost or copied) and reads stay inlined.
+ * Outer index: HITS_CHUNK(slot, rule id); inner index: rule id % HITS_CHUNK_RULES.
+ */
+#define HITS_CHUNK_RULES 4096u
+#define HITS_CHUNKS_PER_SLOT ((VERDICT_RULE_MASK + 1u) / HITS_CHUNK_RULES)
+#define HITS_CHUNK(slot, rule) ((slot) * HITS_CHUNKS_PER_SLOT + (rule) / HITS_CHUNK_RULES)
+
 #define EPOCHS_MAX 65536 /* policy sets alive at once; set_index is below it */
 
 #endif

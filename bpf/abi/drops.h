@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* Why a packet was dropped: the one enum behind counters, events, `ripstopctl
+ * drops` and docs/drop-reasons.md (generated; drop_reasons_doc_test.cc).
+ *
+ * To add a reason: append a row here (numbers are part of the ABI, never
+ * reorder), return it, reach it in a packet test, regenerate the document.
+ */
+#ifndef RIPSTOP_BPF_ABI_DROPS_H
+#define RIPSTOP_BPF_ABI_DROPS_H
+
+#include "bpf/abi/abi.h"
+
+/* X(enumerator, name in counters and logs, what it means and what to do) */
+#define DROP_REASONS(X) \
+	X(TRUNCATED, "truncated", \
+	  "The packet ends inside a header that it announces.") \
+	X(BAD_IP_HEADER, "bad-ip-header", \
+	  "IP version or header length is impossible (IPv4 IHL below 5, version not that of the EtherType).") \
+	X(BAD_LENGTH, "bad-length", \
+	  "A length field contradicts the packet: IP total length, UDP length, TCP data offset or a fragment past 65535 bytes.") \
+	X(ETHERTYPE, "ethertype", \
+	  "A pod sent a frame that is neither IPv4 nor IPv6. Pods are routed; nothing else leaves them.") \
+	X(ARP, "arp", \
+	  "A pod sent ARP. Pods have permanent neighbour entries, so ARP is unnecessary and never learned from.") \
+	X(NOT_FOR_US, "not-for-us", \
+	  "A pod sent a frame to a MAC address other than its host side's (foreign, broadcast or multicast).") \
+	X(MAPPED_ADDRESS, "mapped-address", \
+	  "An IPv6 packet carries an IPv4-mapped address (RFC 4291 section 2.5.5.2), which has no business on a wire and would alias IPv4 policy.") \
+	X(EXTENSION_HEADERS, "extension-headers", \
+	  "More IPv6 extension headers than the parser follows, so the transport header is unknown.") \
+	X(SOURCE_ROUTE, "source-route", \
+	  "An IPv6 type 0 routing header (RFC 5095) or an IPv4 source route option (RFC 7126).") \
+	X(FRAGMENT_UNKNOWN, "fragment-unknown", \
+	  "A later fragment whose first fragment was not seen or not allowed.") \
+	X(FRAGMENT_OVERLAP, "fragment-overlap", \
+	  "A later fragment that would overwrite the transport header (RFC 3128), or a first fragment too short to hold it.") \
+	X(SPOOFED, "spoofed", \
+	  "The source address does not belong to the interface that the packet came from.") \
+	X(MARTIAN, "martian", \
+	  "Source or destination can never be routed: loopback, unspecified, multicast, 0/8, 240/4, link-local, or source equal to destination.") \
+	X(NEIGHBOR_DISCOVERY, "neighbor-discovery", \
+	  "A pod sent a router solicitation or advertisement, neighbour message or redirect. The host learns nothing from pods.") \
+	X(VXLAN_FROM_WORKLOAD, "vxlan-from-workload", \
+	  "A pod sent VXLAN to a node: it would be decapsulated as if another node had sent it.") \
+	X(VXLAN_FOREIGN, "vxlan-foreign", \
+	  "VXLAN of our network from an address that is not a node of the cluster.") \
+	X(NO_GENERATION, "no-generation", \
+	  "No policy tables are in force yet: the agent has not finished its first calculation.") \
+	X(UNKNOWN_ENDPOINT, "unknown-endpoint", \
+	  "The packet is on its way into a pod's interface, but the destination is not an address of that pod.") \
+	X(NO_POLICY_SET, "no-policy-set", \
+	  "A local endpoint has no policy set in this direction: it is still being set up, or a table was full.") \
+	X(BAD_POLICY_SET, "bad-policy-set", \
+	  "The policy tables could not be read: a missing chunk, an unknown representation or an index out of range. A defect; please report it.") \
+	X(NO_VERDICT, "no-verdict", \
+	  "The verdict cell was never written. A defect; please report it.") \
+	X(POLICY_EGRESS, "policy-egress", \
+	  "The sender's egress policy denies it. `ripstopctl why` names the rule.") \
+	X(POLICY_INGRESS, "policy-ingress", \
+	  "The receiver's ingress policy denies it. `ripstopctl why` names the rule.") \
+	X(NO_FLOW, "no-flow", \
+	  "A TCP segment other than a SYN belongs to no known connection.") \
+	X(ICMP_UNRELATED, "icmp-unrelated", \
+	  "An ICMP error quotes a packet of no known flow.") \
+	X(BAD_TCP_FLAGS, "bad-tcp-flags", \
+	  "TCP flags that no stack sends: SYN with FIN or RST, or no flag at all.") \
+	X(FLOW_TABLE_FULL, "flow-table-full", \
+	  "A new flow could not be recorded, so its replies could not be recognised. Raise the size of the flow table.")
+
+enum drop_reason {
+	DROP_NONE = 0, /* not a drop */
+#define X(id, name, description) DROP_##id,
+	DROP_REASONS(X)
+#undef X
+	DROP_REASONS_MAX,
+};
+
+/* rs_drops_v1: per CPU, by reason. */
+struct drop_count {
+	__u64 packets;
+	__u64 bytes;
+};
+ABI_ASSERT(sizeof(struct drop_count) == 16);
+
+#endif

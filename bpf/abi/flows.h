@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* Flows: what was admitted, under which policy, and where to send it.
+ *
+ *   rs_embryo_v1  flows not answered yet (LRU: a flood evicts only its like)
+ *   rs_flows_v1   flows answered once; only the sweep and policy remove them
+ *   rs_frags_v1   ports of a datagram's first fragment, for the later ones
+ *
+ * Writer and reader: bpf/lib/flow.h. Reader: agent/dataplane.
+ */
+#ifndef RIPSTOP_BPF_ABI_FLOWS_H
+#define RIPSTOP_BPF_ABI_FLOWS_H
+
+#include "bpf/abi/abi.h"
+
+enum flow_end { FLOW_LOW = 0, FLOW_HIGH = 1 };
+
+/* Both directions have one key: the lower (address, port), as big-endian 64-bit
+ * halves loaded in host order, comes first. ICMP echo has its identifier in both
+ * ports; protocols without ports have zeros.
+ */
+struct flow_key {
+	struct ip_address address[2]; /* by enum flow_end */
+	__be16 port[2];
+	__u8 protocol;
+	__u8 reserved[3];
+};
+ABI_ASSERT(sizeof(struct flow_key) == 40);
+
+/* One end of a flow. The initiator's end is judged by its egress set, the
+ * responder's by its ingress set.
+ */
+struct flow_side {
+	__u32 ifindex;   /* host-side interface of a local endpoint; else 0 */
+	__u32 set_index; /* index into epochs of the set that admitted it; 0: none applies */
+	__u32 epoch;     /* of that set, read before the verdict was */
+	__u32 verdict;   /* verdict word; 0 when no set applies */
+	__u8 mac[6];     /* the endpoint's own, for delivery */
+	__u8 tcp_flags;  /* seen from this end since the flow began */
+	__u8 flags;      /* FLOW_SIDE_* */
+};
+ABI_ASSERT(sizeof(struct flow_side) == 24);
+
+#define FLOW_SIDE_HOST 1u /* this node's own stack */
+
+/* One cache line. */
+struct flow_value {
+	__u64 seen_ns; /* CLOCK_MONOTONIC_COARSE, at most FLOW_SEEN_STEP_NS behind */
+	__u8 initiator; /* enum flow_end */
+	__u8 flags;     /* FLOW_* */
+	__u8 icmp_type; /* of the initiator's message */
+	__u8 icmp_code;
+	__u32 reserved;
+	struct flow_side side[2]; /* by enum flow_end */
+};
+ABI_ASSERT(sizeof(struct flow_value) == 64);
+
+#define FLOW_RESET 1u       /* an RST was the last thing seen */
+#define FLOW_HOST_BYPASS 2u /* admitted because this host began it, not by policy */
+
+#define FLOW_SEEN_STEP_NS 1000000000ull
+#define FLOW_TCP_IDLE_NS (3600ull * 1000000000)
+#define FLOW_TCP_CLOSED_IDLE_NS (30ull * 1000000000)
+#define FLOW_UDP_IDLE_NS (120ull * 1000000000)
+#define FLOW_ICMP_IDLE_NS (10ull * 1000000000)
+#define FLOW_OTHER_IDLE_NS (600ull * 1000000000)
+
+struct fragment_key {
+	struct ip_address source;
+	struct ip_address destination;
+	__be32 id; /* IPv4: the 16-bit identification, in the low half of the word */
+	__u8 protocol;
+	__u8 reserved[3];
+};
+ABI_ASSERT(sizeof(struct fragment_key) == 40);
+
+struct fragment_value {
+	__be16 source_port;
+	__be16 destination_port;
+};
+
+/* Context of the flow_sweep program (SEC("syscall")). */
+struct sweep_request {
+	struct ip_address forget; /* drop the flows of this address; zero: only idle ones */
+	__u64 now_ns;             /* zero: ask the clock */
+	__u32 visited;            /* out */
+	__u32 removed;            /* out */
+};
+ABI_ASSERT(sizeof(struct sweep_request) == 32);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* rs_state_v1: the one word that puts tables in force, and the settings.
+ * Writer: agent/dataplane, by stores to the mapped page. Readers: all programs.
+ */
+#ifndef RIPSTOP_BPF_ABI_STATE_H
+#define RIPSTOP_BPF_ABI_STATE_H
+
+#include "bpf/abi/abi.h"
+#include "bpf/abi/tables.h"
+
+struct datapath_state {
+	struct active_generation active; /* read and written as one aligned 64-bit word */
+	__u32 flags;                     /* STATE_* */
+	__u32 events_per_second;         /* per CPU; 0: none */
+	__u32 vxlan_vni;                 /* host order */
+	__be16 vxlan_port;               /* 0: no VXLAN here, nothing is checked */
+	__u8 host_mac[6];                /* of the host side of every pod's veth */
+	__u8 reserved[4];
+};
+ABI_ASSERT(sizeof(struct datapath_state) == 32);
+ABI_ASSERT(offsetof(struct datapath_state, active) == 0);
+
+#define STATE_HOST_OBEYS_POLICY 1u /* else this host reaches its own pods before policy */
+
+/* What a run leaves in skb->cb, for callers of BPF_PROG_TEST_RUN. */
+enum run_result {
+	RUN_EGRESS_VERDICT = 0, /* verdict word; 0: not judged in this direction */
+	RUN_INGRESS_VERDICT = 1,
+	RUN_DROP_REASON = 2, /* enum drop_reason */
+};
+
+#endif

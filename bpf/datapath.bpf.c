@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* The datapath: one object, so that its programs share their maps. */
+#include <linux/bpf.h>
+#include <linux/if_packet.h>
+
+#include <bpf/bpf_helpers.h>
+
+#include "bpf/hooks/flow_sweep.h"
+#include "bpf/hooks/from_host.h"
+#include "bpf/hooks/from_workload.h"
+#include "bpf/hooks/to_workload.h"
+
+char datapath_license[] SEC("license") = "Dual BSD/GPL"; /* the helpers used are GPL only */

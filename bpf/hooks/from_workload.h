@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* tcx ingress of a pod's host-side veth: everything a pod sends. */
+#include "bpf/lib/walk.h"
+
+SEC("tc")
+int
+from_workload(struct __sk_buff *skb)
+{
+	enum drop_reason reason;
+	struct datapath_state *state = state_get();
+	struct walk *w = walk_begin(skb);
+
+	if (!w || !state)
+		return drop(skb, DROP_NO_GENERATION);
+	if (skb->vlan_present)
+		return drop(skb, DROP_ETHERTYPE);
+	reason = parse(skb, &w->p);
+	if (reason)
+		return drop(skb, reason);
+	if (skb->pkt_type != PACKET_HOST)
+		return drop(skb, is_neighbor_discovery(&w->p) ? DROP_NEIGHBOR_DISCOVERY
+							     : DROP_NOT_FOR_US);
+	return walk_packet(skb, w, state, FROM_WORKLOAD);
+}

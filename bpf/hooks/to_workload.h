@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* tcx egress of a pod's host-side veth: what the stack sends to a pod. Packets that
+ * another program redirected into the pod do not come by here.
+ */
+#include "bpf/lib/walk.h"
+
+SEC("tc")
+int
+to_workload(struct __sk_buff *skb)
+{
+	enum drop_reason reason;
+	struct datapath_state *state = state_get();
+	struct walk *w = walk_begin(skb);
+
+	if (!w || !state)
+		return drop(skb, DROP_NO_GENERATION);
+	/* Only a packet that this node's stack made itself has no incoming interface. */
+	w->host_origin = skb->ingress_ifindex == 0;
+	reason = parse(skb, &w->p);
+	/* The host may resolve its pods' addresses; no harm in the asking. */
+	if (w->host_origin && (reason == DROP_ARP || (!reason && is_neighbor_discovery(&w->p))))
+		return TC_ACT_OK;
+	if (reason)
+		return drop(skb, reason);
+	return walk_packet(skb, w, state, TO_WORKLOAD);
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* Where an admitted packet goes, and what a router owes it on the way. */
+#ifndef RIPSTOP_BPF_LIB_DELIVER_H
+#define RIPSTOP_BPF_LIB_DELIVER_H
+
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+
+#include "bpf/lib/maps.h"
+#include "bpf/lib/packet.h"
+
+#ifndef AF_INET
+#define AF_INET 2
+#define AF_INET6 10
+#endif
+
+/* Decrements TTL or hop limit, RFC 1624 for the checksum. Returns 0 on success. */
+static __always_inline int
+decrement_ttl(struct __sk_buff *skb, const struct packet *p)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+
+	if (p->family == 4) {
+		struct iphdr *ip = data + ETH_HLEN;
+		__u32 check;
+
+		if ((void *)(ip + 1) > end)
+			return -1;
+		check = ip->check + bpf_htons(0x0100);
+		ip->check = check + (check >= 0xffff);
+		ip->ttl--;
+	} else {
+		struct ipv6hdr *ip = data + ETH_HLEN;
+
+		if ((void *)(ip + 1) > end)
+			return -1;
+		ip->hop_limit--;
+	}
+	return 0;
+}
+
+/* Into the pod behind @ifindex, past the host's stack. */
+static __always_inline int
+deliver_local(struct __sk_buff *skb, const struct packet *p, const struct datapath_state *state,
+	      __u32 ifindex, const __u8 *mac)
+{
+	struct ethhdr *eth;
+
+	if (p->ttl <= 1)
+		return TC_ACT_OK; /* the stack answers: time exceeded */
+	if (decrement_ttl(skb, p))
+		return TC_ACT_SHOT;
+	eth = (void *)(long)skb->data;
+	if ((void *)(eth + 1) > (void *)(long)skb->data_end)
+		return TC_ACT_SHOT;
+	__builtin_memcpy(eth->h_dest, mac, ETH_ALEN);
+	__builtin_memcpy(eth->h_source, state->host_mac, ETH_ALEN);
+	return bpf_redirect_peer(ifindex, 0);
+}
+
+/* Largest IP packet this becomes on the wire; segments of an offloaded one count
+ * one by one.
+ */
+static __always_inline __u16
+wire_length(struct __sk_buff *skb, const struct packet *p)
+{
+	if (skb->gso_size)
+		return p->l4_offset - ETH_HLEN + p->l4_header + skb->gso_size;
+	return p->ip_length;
+}
+
+/* Out of this machine as the routing table says. Whatever needs an answer or a
+ * neighbour goes to the stack, which gives it.
+ */
+static __always_inline int
+deliver_routed(struct __sk_buff *skb, const struct packet *p)
+{
+	struct bpf_redir_neigh next = {};
+	struct bpf_fib_lookup fib = {};
+
+	if (p->ttl <= 1)
+		return TC_ACT_OK;
+	fib.ifindex = skb->ifindex;
+	fib.l4_protocol = p->protocol;
+	fib.sport = p->source_port;
+	fib.dport = p->destination_port;
+	fib.tot_len = wire_length(skb, p);
+	if (p->family == 4) {
+		fib.family = AF_INET;
+		fib.tos = p->tos;
+		fib.ipv4_src = p->source.words[3];
+		fib.ipv4_dst = p->destination.words[3];
+	} else {
+		fib.family = AF_INET6;
+		__builtin_memcpy(fib.ipv6_src, &p->source, sizeof(fib.ipv6_src));
+		__builtin_memcpy(fib.ipv6_dst, &p->destination, sizeof(fib.ipv6_dst));
+	}
+	if (bpf_fib_lookup(skb, &fib, sizeof(fib), 0) != BPF_FIB_LKUP_RET_SUCCESS)
+		return TC_ACT_OK;
+	if (decrement_ttl(skb, p))
+		return TC_ACT_SHOT;
+	/* An IPv4 route may have an IPv6 next hop (RFC 5549): fib.family says which. */
+	next.nh_family = fib.family;
+	if (fib.family == AF_INET)
+		next.ipv4_nh = fib.ipv4_dst;
+	else
+		__builtin_memcpy(next.ipv6_nh, fib.ipv6_dst, sizeof(next.ipv6_nh));
+	return bpf_redirect_neigh(fib.ifindex, &next, sizeof(next), 0);
+}
+
+#endif

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* Every map, with its default size; agent/dataplane sets others before loading.
+ * Inner maps here are templates: the agent makes the real ones. They give sizes and
+ * not types, because clang leaves the types of inner maps incomplete in BTF.
+ */
+#ifndef RIPSTOP_BPF_LIB_MAPS_H
+#define RIPSTOP_BPF_LIB_MAPS_H
+
+#include <linux/bpf.h>
+
+#include <bpf/bpf_helpers.h>
+
+#include "bpf/abi/drops.h"
+#include "bpf/abi/events.h"
+#include "bpf/abi/flows.h"
+#include "bpf/abi/state.h"
+#include "bpf/abi/tables.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__array(values, struct {
+		__uint(type, BPF_MAP_TYPE_HASH);
+		__uint(map_flags, BPF_F_NO_PREALLOC);
+		__uint(max_entries, 16384);
+		__uint(key_size, sizeof(struct ip_address));
+		__uint(value_size, sizeof(struct address_value));
+	});
+} rs_addresses_v1 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__array(values, struct {
+		__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+		__uint(map_flags, BPF_F_NO_PREALLOC);
+		__uint(max_entries, 16384);
+		__uint(key_size, sizeof(struct cidr_key));
+		__uint(value_size, sizeof(struct cidr_value));
+	});
+} rs_cidrs_v1 SEC(".maps");
+
+/* All chunks have one size and no BPF_F_INNER_MAP: then the verifier inlines the
+ * reads of inner arrays.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, ARENA_CHUNKS_MAX);
+	__type(key, __u32);
+	__array(values, struct {
+		__uint(type, BPF_MAP_TYPE_ARRAY);
+		__uint(map_flags, BPF_F_MMAPABLE);
+		__uint(max_entries, ARENA_CHUNK_LINES);
+		__uint(key_size, sizeof(__u32));
+		__uint(value_size, sizeof(struct arena_line));
+	});
+} rs_arena_v1 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 2 * HITS_CHUNKS_PER_SLOT);
+	__type(key, __u32);
+	__array(values, struct {
+		__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+		__uint(max_entries, HITS_CHUNK_RULES);
+		__uint(key_size, sizeof(__u32));
+		__uint(value_size, sizeof(struct rule_hits));
+	});
+} rs_hits_v1 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, EPOCHS_MAX);
+	__type(key, __u32);
+	__type(value, __u32);
+} rs_epochs_v1 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct datapath_state);
+} rs_state_v1 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 262144);
+	__type(key, struct flow_key);
+	__type(value, struct flow_value);
+} rs_flows_v1 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct flow_key);
+	__type(value, struct flow_value);
+} rs_embryo_v1 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct fragment_key);
+	__type(value, struct fragment_value);
+} rs_frags_v1 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, DROP_REASONS_MAX);
+	__type(key, __u32);
+	__type(value, struct drop_count);
+} rs_drops_v1 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} rs_events_v1 SEC(".maps");
+
+/* How many events this CPU has sent in the current second. */
+struct event_budget {
+	__u64 since_ns;
+	__u64 sent;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct event_budget);
+} rs_budget_v1 SEC(".maps");
+
+static __always_inline struct datapath_state *
+state_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&rs_state_v1, &zero);
+}
+
+#endif
