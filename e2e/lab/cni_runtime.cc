@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "e2e/lab/cni_runtime.h"
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "e2e/lab/netns.h"
+#include "e2e/lab/process.h"
+#include "policy/status_macros.h"
+
+namespace ripstop::lab {
+namespace {
+
+using nlohmann::json;
+
+absl::StatusOr<std::string> Call(const std::string& verb, const std::string& plugin,
+                                 const PodState& pod, const std::string& node_netns) {
+  const std::string ns = pod.key.substr(0, pod.key.find('/'));
+  const std::string name = pod.key.substr(pod.key.find('/') + 1);
+  const std::string netns = NetnsExists(pod.netns) ? absl::StrCat("/run/netns/", pod.netns) : "";
+  ASSIGN_OR_RETURN(
+      Output output,
+      Run({.argv = {plugin},
+           .env = {absl::StrCat("CNI_COMMAND=", verb),
+                   absl::StrCat("CNI_CONTAINERID=", pod.container_id),
+                   absl::StrCat("CNI_NETNS=", netns), "CNI_IFNAME=eth0",
+                   absl::StrCat("CNI_PATH=", std::filesystem::path(plugin).parent_path().string()),
+                   absl::StrCat("CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=", ns, ";K8S_POD_NAME=",
+                                name, ";K8S_POD_INFRA_CONTAINER_ID=", pod.container_id,
+                                ";K8S_POD_UID=", pod.container_id)},
+           .netns = node_netns,
+           .input = pod.config,
+           .timeout = absl::Seconds(verb == "ADD" ? 15 : 5)}));
+  if (output.exit_code == 0) return std::move(output.out);
+  const json error = json::parse(output.out, nullptr, false);
+  std::string what = error.is_object()
+                         ? absl::StrCat("code ", error.value("code", 0), ": ",
+                                        error.value("msg", ""), " ", error.value("details", ""))
+                         : output.out + output.err;
+  return absl::InternalError(
+      absl::StrCat("CNI ", verb, " of pod ", pod.key, " on ", pod.node, ": ", what));
+}
+
+}  // namespace
+
+std::string CniConfig(const Pod& pod, const std::string& agent_socket) {
+  json ports = json::array();
+  for (const Port& port : pod.ports) {
+    ports.push_back({{"name", port.name}, {"protocol", port.protocol}, {"port", port.port}});
+  }
+  json labels = pod.labels;
+  if (!pod.service_account.empty()) {
+    labels["projectcalico.org/serviceaccount"] = pod.service_account;
+  }
+  return json{{"cniVersion", "1.0.0"},  {"name", "ripstop"}, {"type", "ripstop-cni"},
+              {"socket", agent_socket}, {"labels", labels},  {"ports", ports}}
+      .dump();
+}
+
+absl::StatusOr<std::vector<std::string>> CniAdd(const std::string& plugin, const PodState& pod,
+                                                const std::string& node_netns) {
+  ASSIGN_OR_RETURN(const std::string text, Call("ADD", plugin, pod, node_netns));
+  const json result = json::parse(text, nullptr, false);
+  std::vector<std::string> addresses;
+  if (result.is_object() && result.contains("ips") && result["ips"].is_array()) {
+    for (const json& ip : result["ips"]) {
+      const std::string address = ip.value("address", "");
+      addresses.push_back(address.substr(0, address.find('/')));
+    }
+  }
+  if (addresses.empty()) {
+    return absl::InternalError(
+        absl::StrCat("CNI ADD of pod ", pod.key, " gave no address: ", text));
+  }
+  return addresses;
+}
+
+absl::Status CniDel(const std::string& plugin, const PodState& pod, const std::string& node_netns) {
+  return Call("DEL", plugin, pod, node_netns).status();
+}
+
+}  // namespace ripstop::lab
