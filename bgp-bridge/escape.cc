@@ -23,7 +23,8 @@ uint64_t StableHash(absl::string_view text) {
 
 }  // namespace
 
-std::string SafeSymbol(absl::string_view prefix, absl::string_view name, absl::string_view identity) {
+std::string SafeSymbol(absl::string_view prefix, absl::string_view name,
+                       absl::string_view identity) {
   std::string readable(name.substr(0, kReadableMax));
   for (char& c : readable)
     if (!absl::ascii_isalnum(static_cast<unsigned char>(c))) c = '_';

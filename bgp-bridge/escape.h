@@ -16,7 +16,8 @@ namespace ripstop::bgp {
 // A BIRD symbol, the same for the same input on every run and machine:
 // `prefix`, up to 24 readable characters of `name`, and 64 bits of a hash of `identity`,
 // so that two names which look alike stay two. At most 64 characters, BIRD's limit.
-std::string SafeSymbol(absl::string_view prefix, absl::string_view name, absl::string_view identity);
+std::string SafeSymbol(absl::string_view prefix, absl::string_view name,
+                       absl::string_view identity);
 
 // `text` in double quotes, printable ASCII only, for `description`. Cut after 200 characters.
 std::string QuotedDescription(absl::string_view text);

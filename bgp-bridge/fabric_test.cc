@@ -3,6 +3,8 @@
 // Real BIRDs in real namespaces, through our model, renderer and supervisor.
 //
 //   node1, node2 ── 192.0.2.0/24, 2001:db8::/64 ── router ── 198.51.100.0/24 ── node3
+#include "bgp-bridge/testing/fabric.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -11,7 +13,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "bgp-bridge/render.h"
-#include "bgp-bridge/testing/fabric.h"
 
 namespace ripstop::bgp::testing {
 namespace {
@@ -29,10 +30,11 @@ class FabricTest : public ::testing::Test {
     nodes_ = std::make_unique<std::array<TestNode, 3>>();
     router_ = std::make_unique<Netns>();
     In in(*router_);
-    Shell("ip link add br1 type bridge; ip link set br1 up;"
-          "ip addr add 192.0.2.254/24 dev br1; ip addr add 2001:db8::fe/64 dev br1 nodad;"
-          "ip link add br2 type bridge; ip link set br2 up;"
-          "ip addr add 198.51.100.254/24 dev br2; ip addr add 2001:db8:0:2::fe/64 dev br2 nodad");
+    Shell(
+        "ip link add br1 type bridge; ip link set br1 up;"
+        "ip addr add 192.0.2.254/24 dev br1; ip addr add 2001:db8::fe/64 dev br1 nodad;"
+        "ip link add br2 type bridge; ip link set br2 up;"
+        "ip addr add 198.51.100.254/24 dev br2; ip addr add 2001:db8:0:2::fe/64 dev br2 nodad");
     Attach(0, "br1", "192.0.2.1/24", "2001:db8::1/64", "192.0.2.254", "2001:db8::fe");
     Attach(1, "br1", "192.0.2.2/24", "2001:db8::2/64", "192.0.2.254", "2001:db8::fe");
     Attach(2, "br2", "198.51.100.3/24", "2001:db8:0:2::3/64", "198.51.100.254", "2001:db8:0:2::fe");
@@ -62,7 +64,8 @@ class FabricTest : public ::testing::Test {
     return model;
   }
 
-  void Start(int count, const std::function<void(Model&)>& change = [](Model&) {}) {
+  void Start(
+      int count, const std::function<void(Model&)>& change = [](Model&) {}) {
     for (int i = 0; i < count; ++i) {
       Model model = ModelOf(i, count);
       change(model);
@@ -164,9 +167,10 @@ TEST_F(FabricTest, PoolOfTheAgentIsNeverWrittenByBird) {
 TEST_F(FabricTest, OnlyBlocksAndBorrowedAddressesLeaveTheNode) {
   In in(Node(0).netns);
   // A pod of an own block, a borrowed one, a foreign route and a connected network.
-  Shell("ip link add cali1 type veth peer name pod1; ip link set cali1 up; ip link set pod1 up;"
-        "ip route add 10.65.1.7/32 dev cali1 proto 80; ip route add 10.65.2.9/32 dev cali1 proto 80;"
-        "ip route add 203.0.113.0/24 dev cali1; ip addr add 10.65.200.1/24 dev cali1");
+  Shell(
+      "ip link add cali1 type veth peer name pod1; ip link set cali1 up; ip link set pod1 up;"
+      "ip route add 10.65.1.7/32 dev cali1 proto 80; ip route add 10.65.2.9/32 dev cali1 proto 80;"
+      "ip route add 203.0.113.0/24 dev cali1; ip addr add 10.65.200.1/24 dev cali1");
   for (int i : {0, 1}) {
     Model model = ModelOf(i, 2);
     if (i == 0) model.borrowed = {"10.65.2.9/32"};
@@ -185,14 +189,17 @@ TEST_F(FabricTest, OnlyBlocksAndBorrowedAddressesLeaveTheNode) {
 
 TEST_F(FabricTest, PeerCannotSetTheDefaultRouteOrAnythingOutsideThePools) {
   // A hostile neighbour: a BIRD that announces whatever it likes.
-  ASSERT_TRUE(Node(1).Apply(
-      "router id 192.0.2.2;\n"
-      "protocol device {}\n"
-      "protocol static evil { ipv4; route 0.0.0.0/0 unreachable; route 203.0.113.0/24 unreachable;"
-      " route 10.0.0.0/8 unreachable; route 127.1.0.0/16 unreachable;"
-      " route 10.65.2.0/26 unreachable; }\n"
-      "protocol bgp b { local 192.0.2.2 as 64512; neighbor 192.0.2.1 as 64512; multihop;"
-      " ipv4 { import all; export all; }; }\n").ok());
+  ASSERT_TRUE(
+      Node(1)
+          .Apply("router id 192.0.2.2;\n"
+                 "protocol device {}\n"
+                 "protocol static evil { ipv4; route 0.0.0.0/0 unreachable; route 203.0.113.0/24 "
+                 "unreachable;"
+                 " route 10.0.0.0/8 unreachable; route 127.1.0.0/16 unreachable;"
+                 " route 10.65.2.0/26 unreachable; }\n"
+                 "protocol bgp b { local 192.0.2.2 as 64512; neighbor 192.0.2.1 as 64512; multihop;"
+                 " ipv4 { import all; export all; }; }\n")
+          .ok());
   ASSERT_TRUE(Node(0).Apply(RenderBirdConfig(ModelOf(0, 2)).text).ok());
   ASSERT_TRUE(HasRoute(0, "4", "10.65.2.0/26", "proto bird")) << Describe(Node(0));
 
@@ -233,11 +240,11 @@ TEST_F(FabricTest, KilledBirdIsRestartedAndNoRouteIsLostOnEitherSide) {
   In in(Node(0).netns);
   // Every removal the kernels report from here on, on both nodes.
   In watch_in(Node(1).netns);
-  absl::StatusOr<Detached> monitor1 = StartDetached(
-      {"/bin/ip", "monitor", "route"}, Node(1).run_dir + "/monitor");
+  absl::StatusOr<Detached> monitor1 =
+      StartDetached({"/bin/ip", "monitor", "route"}, Node(1).run_dir + "/monitor");
   Node(0).netns.Enter();
-  absl::StatusOr<Detached> monitor0 = StartDetached(
-      {"/bin/ip", "monitor", "route"}, Node(0).run_dir + "/monitor");
+  absl::StatusOr<Detached> monitor0 =
+      StartDetached({"/bin/ip", "monitor", "route"}, Node(0).run_dir + "/monitor");
   ASSERT_TRUE(monitor0.ok() && monitor1.ok());
 
   ASSERT_EQ(kill(before, SIGKILL), 0);
@@ -389,8 +396,8 @@ TEST_F(FabricTest, GlobalPeerOfAnotherAsGetsOurBlocksWithOurNextHop) {
   Model other = ModelOf(1, 1);
   other.self = cluster_[1];
   other.as_number = 64513;
-  other.peers = {{.name = "n1", .type = PeerType::kNodeSpecific, .address = "192.0.2.1",
-                  .as_number = 64512}};
+  other.peers = {
+      {.name = "n1", .type = PeerType::kNodeSpecific, .address = "192.0.2.1", .as_number = 64512}};
   ASSERT_TRUE(Node(1).Apply(RenderBirdConfig(other).text).ok());
 
   EXPECT_TRUE(HasRoute(1, "4", "10.65.1.0/26", "via 192.0.2.1 dev eth0")) << Describe(Node(1));

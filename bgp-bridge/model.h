@@ -40,11 +40,11 @@ struct Peer {
   uint32_t as_number = 0;  // 0: ours
   std::string password;    // TCP-MD5, 80 bytes at most, without '"' and line ends
   NextHopMode next_hop = NextHopMode::kAuto;
-  bool use_node_address = true;   // false: sourceAddress None, the kernel chooses
-  uint8_t ttl_security_hops = 0;  // 0: off
-  std::string reachable_by;       // gateway through which a static host route leads to the peer
-  uint32_t local_as_number = 0;   // 0: the node's
-  uint8_t allowed_local_as = 0;   // how often our AS may appear in AS_PATH
+  bool use_node_address = true;     // false: sourceAddress None, the kernel chooses
+  uint8_t ttl_security_hops = 0;    // 0: off
+  std::string reachable_by;         // gateway through which a static host route leads to the peer
+  uint32_t local_as_number = 0;     // 0: the node's
+  uint8_t allowed_local_as = 0;     // how often our AS may appear in AS_PATH
   uint32_t max_restart_time_s = 0;  // 0: Timers::restart_s
   bool route_reflector_client = false;  // needs Model::self.route_reflector_cluster_id
 };
@@ -83,8 +83,8 @@ struct Timers {
 
 struct Model {
   Node self;
-  std::string router_id;     // dotted quad; empty: the node's IPv4 address
-  std::vector<Node> nodes;   // all nodes of the cluster, self included or not
+  std::string router_id;    // dotted quad; empty: the node's IPv4 address
+  std::vector<Node> nodes;  // all nodes of the cluster, self included or not
   uint32_t as_number = 64512;
   uint16_t listen_port = 179;
   bool node_mesh = true;
@@ -96,9 +96,10 @@ struct Model {
   std::vector<AdmittedPrefix> admitted;
   uint32_t prefix_limit = 100000;  // per session and address family; 0: none
   uint32_t kernel_table = 0;       // 0: main
-  uint32_t kernel_metric = 32;     // differs from the agent's, so neither replaces the other's route
-  uint8_t agent_route_protocol = 80;  // rtm_protocol of the agent's routes, which BIRD must not learn
-  std::string log_path;               // of BIRD's log file; empty: standard error
+  uint32_t kernel_metric = 32;  // differs from the agent's, so neither replaces the other's route
+  uint8_t agent_route_protocol =
+      80;                // rtm_protocol of the agent's routes, which BIRD must not learn
+  std::string log_path;  // of BIRD's log file; empty: standard error
   Timers timers;
 };
 

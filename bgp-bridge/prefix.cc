@@ -60,9 +60,8 @@ absl::StatusOr<Prefix> ParsePrefix(absl::string_view text) {
   if (digits.empty() || digits.size() > 3 ||
       !std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; }) ||
       !absl::SimpleAtoi(digits, &length) || length > prefix.Bits())
-    return absl::InvalidArgumentError(absl::StrCat("\"", absl::CEscape(text),
-                                                   "\" needs a prefix length of 0 to ",
-                                                   prefix.Bits()));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "\"", absl::CEscape(text), "\" needs a prefix length of 0 to ", prefix.Bits()));
   prefix.length = static_cast<uint8_t>(length);
   return prefix;
 }

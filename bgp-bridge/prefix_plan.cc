@@ -23,9 +23,9 @@ class Planner {
     AddNearNodes();
     ChooseIds();
     for (FamilyPlan* family : {&plan_.ipv4, &plan_.ipv6})
-      for (auto* list : {&family->pools, &family->agent_pools, &family->subnet_pools,
-                         &family->silent_pools, &family->admitted, &family->near_nodes,
-                         &family->blocks, &family->borrowed}) {
+      for (auto* list :
+           {&family->pools, &family->agent_pools, &family->subnet_pools, &family->silent_pools,
+            &family->admitted, &family->near_nodes, &family->blocks, &family->borrowed}) {
         std::sort(list->begin(), list->end());
         list->erase(std::unique(list->begin(), list->end()), list->end());
       }
@@ -36,8 +36,7 @@ class Planner {
   FamilyPlan& Of(const Prefix& prefix) { return prefix.ipv6 ? plan_.ipv6 : plan_.ipv4; }
 
   void Reject(absl::string_view kind, absl::string_view text, absl::string_view reason) {
-    plan_.set_aside.push_back(
-        {absl::StrCat(kind, " ", absl::CEscape(text)), std::string(reason)});
+    plan_.set_aside.push_back({absl::StrCat(kind, " ", absl::CEscape(text)), std::string(reason)});
   }
 
   void AddPool(const Pool& pool) {
@@ -61,9 +60,8 @@ class Planner {
       return Reject("admitted prefix", admitted.cidr,
                     absl::StrCat("lengths ", admitted.length_min, " to ", admitted.length_max,
                                  " must lie in ", prefix->length, " to ", prefix->Bits()));
-    Of(*prefix).admitted.push_back(absl::StrCat(prefix->Masked().ToString(), "{",
-                                                admitted.length_min, ",", admitted.length_max,
-                                                "}"));
+    Of(*prefix).admitted.push_back(absl::StrCat(
+        prefix->Masked().ToString(), "{", admitted.length_min, ",", admitted.length_max, "}"));
   }
 
   void AddRoute(absl::string_view kind, const std::string& text,

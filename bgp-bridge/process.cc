@@ -108,8 +108,8 @@ absl::StatusOr<Finished> RunToEnd(const std::vector<std::string>& argv, absl::Du
   bool open = true;
   while (true) {
     pollfd events[2] = {{pidfd.get(), POLLIN, 0}, {open ? reader.get() : -1, POLLIN, 0}};
-    const int wait_ms = static_cast<int>(
-        std::max<int64_t>(0, absl::ToInt64Milliseconds(deadline - absl::Now())));
+    const int wait_ms =
+        static_cast<int>(std::max<int64_t>(0, absl::ToInt64Milliseconds(deadline - absl::Now())));
     const int ready = poll(events, 2, wait_ms);
     if (ready < 0 && errno == EINTR) continue;
     if (ready <= 0) {

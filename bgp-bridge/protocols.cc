@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bgp-bridge/protocols.h"
 
-
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -48,14 +47,22 @@ void ParseDetail(absl::string_view line, Protocol& protocol) {
   if (colon == absl::string_view::npos) return;
   const absl::string_view key = absl::StripAsciiWhitespace(line.substr(0, colon));
   const absl::string_view value = absl::StripAsciiWhitespace(line.substr(colon + 1));
-  if (key == "Description") protocol.description = std::string(value);
-  else if (key == "BGP state") protocol.bgp_state = std::string(value);
-  else if (key == "Neighbor address") protocol.peer_address = std::string(value);
-  else if (key == "Neighbor AS") protocol.peer_as = Number(value);
-  else if (key == "Local AS") protocol.local_as = Number(value);
-  else if (key == "Source address") protocol.source_address = std::string(value);
-  else if (key == "Last error") protocol.last_error = std::string(value);
-  else if (key == "Routes" && protocol.type == "BGP") AddRoutes(value, protocol);
+  if (key == "Description")
+    protocol.description = std::string(value);
+  else if (key == "BGP state")
+    protocol.bgp_state = std::string(value);
+  else if (key == "Neighbor address")
+    protocol.peer_address = std::string(value);
+  else if (key == "Neighbor AS")
+    protocol.peer_as = Number(value);
+  else if (key == "Local AS")
+    protocol.local_as = Number(value);
+  else if (key == "Source address")
+    protocol.source_address = std::string(value);
+  else if (key == "Last error")
+    protocol.last_error = std::string(value);
+  else if (key == "Routes" && protocol.type == "BGP")
+    AddRoutes(value, protocol);
 }
 
 }  // namespace
@@ -74,9 +81,11 @@ BirdGeneral ParseStatus(const Reply& reply) {
   BirdGeneral general;
   for (const ReplyLine& line : reply.lines) {
     absl::string_view text = absl::StripAsciiWhitespace(line.text);
-    if (line.code == 1000 && absl::ConsumePrefix(&text, "BIRD ")) general.version = std::string(text);
+    if (line.code == 1000 && absl::ConsumePrefix(&text, "BIRD "))
+      general.version = std::string(text);
     if (absl::ConsumePrefix(&text, "Router ID is ")) general.router_id = std::string(text);
-    if (absl::ConsumePrefix(&text, "Last reconfiguration on ")) general.last_reconfiguration = std::string(text);
+    if (absl::ConsumePrefix(&text, "Last reconfiguration on "))
+      general.last_reconfiguration = std::string(text);
     if (absl::StrContains(text, "raceful restart recovery in progress")) general.recovering = true;
     if (line.code == kStatusShutdown || absl::StrContains(text, "shutting down"))
       general.shutting_down = true;

@@ -23,7 +23,7 @@ struct Protocol {
   std::string info;         // the rest of the first line
   std::string description;  // as rendered
   // The rest is empty unless type is "BGP".
-  std::string bgp_state;      // Idle, Connect, Active, OpenSent, OpenConfirm, Established, Down
+  std::string bgp_state;  // Idle, Connect, Active, OpenSent, OpenConfirm, Established, Down
   std::string peer_address;
   uint32_t peer_as = 0;
   uint32_t local_as = 0;

@@ -169,8 +169,8 @@ class Renderer {
     Line("  description ", QuotedDescription(session.description), ";");
     Line("  local ", session.local, session.local.empty() ? "" : " ", "port ", model_.listen_port,
          " as ", session.local_as, ";");
-    Line("  neighbor ", session.remote.Address(), " port ", session.port, " as ",
-         session.remote_as, ";");
+    Line("  neighbor ", session.remote.Address(), " port ", session.port, " as ", session.remote_as,
+         ";");
     if (options.ttl_security_hops != 0) {
       Line("  multihop ", options.ttl_security_hops, ";");
       Line("  ttl security on;");
@@ -190,8 +190,8 @@ class Renderer {
     Line("  error wait time ", timers.error_wait_min_s, ", ", timers.error_wait_max_s, ";");
     Line("  graceful restart on;");
     Line("  graceful restart time ",
-         std::min(kRestartTimeMax, options.max_restart_time_s != 0 ? options.max_restart_time_s
-                                                                   : timers.restart_s),
+         std::min(kRestartTimeMax,
+                  options.max_restart_time_s != 0 ? options.max_restart_time_s : timers.restart_s),
          ";");
     if (session.carries_ipv4) Channel(session, false);
     if (session.carries_ipv6) Channel(session, true);
@@ -203,8 +203,7 @@ class Renderer {
     Line("  ipv", v, " {");
     Line("    import filter from_peer", v, ";");
     Line("    export filter to_peer", v, ";");
-    if (model_.prefix_limit != 0)
-      Line("    import limit ", model_.prefix_limit, " action block;");
+    if (model_.prefix_limit != 0) Line("    import limit ", model_.prefix_limit, " action block;");
     Line("    gateway recursive;");
     const NextHopMode mode = session.options.next_hop;
     if (mode == NextHopMode::kSelf || (mode == NextHopMode::kAuto && session.External()))

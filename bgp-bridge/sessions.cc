@@ -101,7 +101,8 @@ class Expander {
     if (!SetPassword(peer.password, object, session)) return;
     if (peer.route_reflector_client &&
         (session.External() || model_.self.route_reflector_cluster_id.empty()))
-      return Reject(object, "a route reflector client needs our own AS and a cluster ID on this node");
+      return Reject(object,
+                    "a route reflector client needs our own AS and a cluster ID on this node");
     if (!peer.reachable_by.empty()) {
       absl::StatusOr<Prefix> gateway = ParseAddress(peer.reachable_by);
       if (!gateway.ok() || gateway->ipv6 != remote->ipv6)
@@ -121,8 +122,8 @@ class Expander {
                absl::StrCat("a more specific or earlier BGPPeer already peers with ", remote));
       return;
     }
-    session.symbol = SafeSymbol(
-        prefix, session.name, absl::StrCat(session.name, "\n", remote, "\n", session.port));
+    session.symbol = SafeSymbol(prefix, session.name,
+                                absl::StrCat(session.name, "\n", remote, "\n", session.port));
     session.description = absl::StrCat(PeerTypeName(session.type), ": ", session.name);
     plan_.sessions.push_back(std::move(session));
   }
@@ -161,9 +162,12 @@ class Expander {
 
 const char* PeerTypeName(PeerType type) {
   switch (type) {
-    case PeerType::kMesh: return "node-to-node mesh";
-    case PeerType::kGlobal: return "global";
-    case PeerType::kNodeSpecific: return "node specific";
+    case PeerType::kMesh:
+      return "node-to-node mesh";
+    case PeerType::kGlobal:
+      return "global";
+    case PeerType::kNodeSpecific:
+      return "node specific";
   }
   return "unknown";
 }

@@ -129,8 +129,14 @@ absl::Status Supervisor::Watch(pid_t pid, Fd pidfd) {
 absl::Status Supervisor::Start() {
   // Whoever edited the file meanwhile: what passed the check is what runs.
   RETURN_IF_ERROR(WriteSecret(config_path(), desired_));
-  std::vector<std::string> argv = {options_.bird_path, "-f", "-c", config_path(),
-                                   "-s", socket_path(), "-P", options_.run_dir + "/bird.pid"};
+  std::vector<std::string> argv = {options_.bird_path,
+                                   "-f",
+                                   "-c",
+                                   config_path(),
+                                   "-s",
+                                   socket_path(),
+                                   "-P",
+                                   options_.run_dir + "/bird.pid"};
   // Routes of an earlier BIRD since this boot are in the kernel and at the peers; without -R
   // they would be withdrawn. A first start must not wait for peers that are not there.
   const std::string boot = BootId();
@@ -160,10 +166,10 @@ void Supervisor::OnDeath(absl::string_view why) {
   if (pidfd_.valid() && !Readable(pidfd_, absl::ZeroDuration())) return;  // alive, only silent
   const int code = pidfd_.valid() ? Reap(pidfd_) : -1;
   if (pid_ != 0 && absl::Now() - started_ > options_.stable_after) failures_ = 0;
-  down_reason_ = !why.empty()  ? std::string(why)
-                 : code < 0    ? absl::StrCat("process ", pid_, " ended")
-                 : code > 128  ? absl::StrCat("process ", pid_, " died of signal ", code - 128)
-                               : absl::StrCat("process ", pid_, " ended with code ", code);
+  down_reason_ = !why.empty() ? std::string(why)
+                 : code < 0   ? absl::StrCat("process ", pid_, " ended")
+                 : code > 128 ? absl::StrCat("process ", pid_, " died of signal ", code - 128)
+                              : absl::StrCat("process ", pid_, " ended with code ", code);
   const std::string log = Tail(log_path(), kLogTailBytes);
   if (why.empty() && !log.empty()) absl::StrAppend(&down_reason_, "; its log: ", log);
   pidfd_.Reset();  // leaves the epoll set with its last reference

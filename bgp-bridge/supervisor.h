@@ -97,9 +97,9 @@ class Supervisor {
   const Options options_;
   Fd epoll_, timer_, pidfd_;
   pid_t pid_ = 0;
-  bool wanted_ = false;   // Apply was called and no stop since
-  std::string applied_;   // what BIRD has loaded
-  std::string desired_;   // the last text that passed the check
+  bool wanted_ = false;  // Apply was called and no stop since
+  std::string applied_;  // what BIRD has loaded
+  std::string desired_;  // the last text that passed the check
   std::string down_reason_ = "it has not been started";
   uint32_t failures_ = 0;  // in a row
   uint64_t restarts_ = 0;

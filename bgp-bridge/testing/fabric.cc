@@ -30,8 +30,9 @@ Netns::Netns() {
   Fd before = OpenNamespace();
   if (unshare(CLONE_NEWNET) != 0) ADD_FAILURE() << "unshare(CLONE_NEWNET): errno " << errno;
   fd_ = OpenNamespace();
-  Shell("ip link set lo up; sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1"
-        " net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0");
+  Shell(
+      "ip link set lo up; sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1"
+      " net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0");
   setns(before.get(), CLONE_NEWNET);
 }
 
