@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "bgp-bridge/bird_status.h"
 #include "bgp-bridge/render.h"
 
 namespace ripstop::bgp::testing {
@@ -219,6 +221,69 @@ TEST_F(FabricTest, ChangeOfBlocksReachesPeersWithoutAFlap) {
   EXPECT_TRUE(HasRoute(1, "4", "10.65.77.0/26", "via 192.0.2.1"));
   EXPECT_EQ(Since(0), before);
   EXPECT_EQ(Node(0).supervisor->restarts(), 0u);
+}
+
+TEST_F(FabricTest, OwnerOfAPoolChangesWithoutAFlapAndWithoutALeftover) {
+  Start(2);
+  ASSERT_TRUE(HasRoute(0, "4", "10.65.2.0/26", "proto bird"));
+  const auto before = Since(0);
+  Model model = ModelOf(0, 2);
+  for (Pool& pool : model.pools) pool.owner = RouteOwner::kAgent;
+
+  ASSERT_TRUE(Node(0).Apply(RenderBirdConfig(model).text).ok());
+  EXPECT_TRUE(Eventually(kPatience, [&] { return Node(0).Routes("4", "10.65.2.0/26").empty(); }));
+  EXPECT_TRUE(
+      Eventually(kPatience, [&] { return Node(0).Routes("6", "fd00:65:2::/122").empty(); }));
+
+  for (Pool& pool : model.pools) pool.owner = RouteOwner::kBirdWithinSubnet;
+  ASSERT_TRUE(Node(0).Apply(RenderBirdConfig(model).text).ok());
+  EXPECT_TRUE(HasRoute(0, "4", "10.65.2.0/26", "proto bird"));
+  EXPECT_EQ(Since(0), before);
+}
+
+TEST_F(FabricTest, NodeThatJoinsAndLeavesDoesNotDisturbTheOthers) {
+  Start(2, [](Model& model) {
+    for (Pool& pool : model.pools) pool.owner = RouteOwner::kBirdWithinSubnet;
+  });
+  const auto before = Since(0);
+  // The third comes up in the second's subnet.
+  bgp::Node third{.name = "late", .ipv4 = "192.0.2.33/24"};
+  cluster_[2] = third;
+  {
+    In in(Node(1).netns);
+    Shell("ip addr add 192.0.2.22/24 dev eth0");
+  }
+  In in(*router_);
+  Shell("ip link set p2 master br1");
+  Node(2).netns.Enter();
+  Shell("ip addr flush dev eth0; ip addr add 192.0.2.33/24 dev eth0");
+  for (int i : {0, 1, 2}) {
+    Model model = ModelOf(i, 3);
+    for (Pool& pool : model.pools) pool.owner = RouteOwner::kBirdWithinSubnet;
+    ASSERT_TRUE(Node(i).Apply(RenderBirdConfig(model).text).ok());
+  }
+  EXPECT_TRUE(HasRoute(0, "4", "10.65.3.0/26", "via 192.0.2.33")) << Describe(Node(0));
+  const auto joined = Since(0);
+  for (const auto& [name, state] : before) EXPECT_EQ(joined.at(name), state) << name;
+
+  Model model = ModelOf(0, 2);
+  ASSERT_TRUE(Node(0).Apply(RenderBirdConfig(model).text).ok());
+  EXPECT_TRUE(Eventually(kPatience, [&] { return Node(0).Routes("4", "10.65.3.0/26").empty(); }));
+  EXPECT_EQ(Since(0), before);
+}
+
+TEST_F(FabricTest, SilentPeerIsExplainedFromThisNodesView) {
+  const RenderedConfig config = RenderBirdConfig(ModelOf(0, 3));
+  ASSERT_TRUE(Node(0).Apply(config.text).ok());
+  In in(Node(0).netns);
+  const auto reasons = [&] {
+    return absl::StrJoin(SummarizeBird(config, Node(0).supervisor->Query()).reasons, "\n");
+  };
+  // Nobody runs BIRD on the others: their kernels refuse.
+  EXPECT_TRUE(
+      Eventually(kPatience, [&] { return reasons().find("refused") != std::string::npos; }));
+  EXPECT_THAT(reasons(), HasSubstr("From 192.0.2.1 over eth0, because the peer is on that link"));
+  EXPECT_THAT(reasons(), HasSubstr("because the route leads via 192.0.2.254"));
 }
 
 TEST_F(FabricTest, BadConfigurationIsRefusedInBirdsWordsAndTheFormerStays) {

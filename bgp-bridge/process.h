@@ -2,7 +2,8 @@
 //
 // Child processes: a short one that is waited for, and one that outlives us. Both start in
 // the caller's network namespace with no signal blocked or ignored and no descriptor above
-// 2. Callable from a process with threads (posix_spawn); each call from any thread.
+// 2. Callable from a process with threads (posix_spawn); each call from any thread. The
+// process must neither ignore SIGCHLD nor collect children that it does not know.
 #ifndef RIPSTOP_BGP_BRIDGE_PROCESS_H_
 #define RIPSTOP_BGP_BRIDGE_PROCESS_H_
 

@@ -37,7 +37,7 @@ struct BirdReport {
 class Supervisor {
  public:
   struct Options {
-    std::string run_dir;  // exists, on a file system that does not survive a boot
+    std::string run_dir;  // exists; mode 0700, for who reaches the socket commands BIRD
     std::string bird_path = "/usr/sbin/bird";
     absl::Duration timeout = absl::Seconds(5);  // for each of check, start, command
     absl::Duration back_off_min = absl::Seconds(1);
