@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/ctl/agent_client.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <chrono>
+
+#include "absl/strings/str_cat.h"
+
+namespace ripstop::ctl {
+namespace {
+
+using agent::v1::Agent;
+
+constexpr std::chrono::seconds kTimeout{10};
+
+}  // namespace
+
+AgentClient::AgentClient(const std::string& socket)
+    : socket_(socket),
+      stub_(Agent::NewStub(
+          grpc::CreateChannel("unix:" + socket, grpc::InsecureChannelCredentials()))) {}
+
+template <typename Request, typename Reply>
+absl::StatusOr<Reply> AgentClient::Call(
+    grpc::Status (Agent::Stub::*method)(grpc::ClientContext*, const Request&, Reply*),
+    const Request& request) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kTimeout);
+  Reply reply;
+  const grpc::Status status = (stub_.get()->*method)(&context, request, &reply);
+  if (status.ok()) return reply;
+  if (status.error_code() == grpc::StatusCode::UNAVAILABLE)
+    return absl::UnavailableError(absl::StrCat(
+        "no agent answers at ", socket_, " (", status.error_message(),
+        "): is ripstop-agent running on this node? --socket or RIPSTOP_SOCKET names another"));
+  if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED)
+    return absl::DeadlineExceededError(
+        absl::StrCat("the agent at ", socket_, " did not answer within ", kTimeout.count(), " s"));
+  // gRPC's codes are Abseil's.
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
+                      absl::StrCat("agent: ", status.error_message()));
+}
+
+absl::StatusOr<agent::v1::StatusReply> AgentClient::Status() {
+  return Call(&Agent::Stub::Status, agent::v1::StatusRequest());
+}
+absl::StatusOr<agent::v1::WhyReply> AgentClient::Why(const agent::v1::WhyRequest& request) {
+  return Call(&Agent::Stub::Why, request);
+}
+absl::StatusOr<agent::v1::DropsReply> AgentClient::Drops() {
+  return Call(&Agent::Stub::Drops, agent::v1::DropsRequest());
+}
+absl::StatusOr<agent::v1::PolicyTablesReply> AgentClient::PolicyTables() {
+  return Call(&Agent::Stub::PolicyTables, agent::v1::PolicyTablesRequest());
+}
+absl::StatusOr<agent::v1::RuleHitsReply> AgentClient::RuleHits() {
+  return Call(&Agent::Stub::RuleHits, agent::v1::RuleHitsRequest());
+}
+
+}  // namespace ripstop::ctl

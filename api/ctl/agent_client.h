@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RIPSTOP_API_CTL_AGENT_CLIENT_H_
+#define RIPSTOP_API_CTL_AGENT_CLIENT_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "api/proto/agent.grpc.pb.h"
+
+namespace ripstop::ctl {
+
+// The agent of this node, on its unix socket. Each call is bounded in time.
+//   kUnavailable  no agent answers; the message names the socket and what to do
+//   else          as the agent said
+class AgentClient {
+ public:
+  explicit AgentClient(const std::string& socket);
+
+  absl::StatusOr<agent::v1::StatusReply> Status();
+  absl::StatusOr<agent::v1::WhyReply> Why(const agent::v1::WhyRequest& request);
+  absl::StatusOr<agent::v1::DropsReply> Drops();
+  absl::StatusOr<agent::v1::PolicyTablesReply> PolicyTables();
+  absl::StatusOr<agent::v1::RuleHitsReply> RuleHits();
+
+ private:
+  template <typename Request, typename Reply>
+  absl::StatusOr<Reply> Call(grpc::Status (agent::v1::Agent::Stub::*method)(grpc::ClientContext*,
+                                                                            const Request&, Reply*),
+                             const Request& request);
+
+  const std::string socket_;
+  const std::unique_ptr<agent::v1::Agent::Stub> stub_;
+};
+
+}  // namespace ripstop::ctl
+
+#endif  // RIPSTOP_API_CTL_AGENT_CLIENT_H_

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The verbs that ask the running agent: why, drops, node status, policy tables and hits.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <functional>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "api/codec/writer.h"
+#include "api/ctl/agent_client.h"
+#include "api/ctl/context.h"
+#include "api/ctl/message_text.h"
+#include "api/ctl/table.h"
+
+namespace ripstop::ctl {
+namespace {
+
+// Options of all agent verbs together; each verb reads its own.
+struct AgentOptions {
+  std::string output = "table";
+  agent::v1::WhyRequest why;
+  bool all = false;
+  bool never = false;
+};
+
+std::string OrDash(const std::string& text) { return text.empty() ? "-" : text; }
+
+std::string Since(int64_t ms) {
+  if (ms < 0) return "never";
+  if (ms < 1000) return absl::StrCat(ms, "ms ago");
+  const int64_t s = ms / 1000;
+  if (s < 120) return absl::StrCat(s, "s ago");
+  if (s < 7200) return absl::StrCat(s / 60, "m ago");
+  if (s < 172800) return absl::StrCat(s / 3600, "h ago");
+  return absl::StrCat(s / 86400, "d ago");
+}
+
+void PrintStatus(const agent::v1::StatusReply& reply, std::ostream& out) {
+  out << "Node " << reply.node() << ", ripstop-agent " << reply.version() << ": "
+      << (reply.ready() ? "ready" : "NOT READY") << "\n";
+  for (const std::string& reason : reply.not_ready_reasons()) out << "  " << reason << "\n";
+  out << "\n";
+  Table facts({"STORE REVISION", "LOCAL ENDPOINTS", "POLICIES", "PROGRAMS LOADED", "TABLE WRITES"});
+  facts.Add({absl::StrCat(reply.store_revision()), absl::StrCat(reply.local_endpoints()),
+             absl::StrCat(reply.policies()), absl::StrCat(reply.programs_loaded()),
+             absl::StrCat(reply.table_writes())});
+  facts.Print(out);
+  out << "\n";
+  if (reply.bgp_size() == 0) {
+    out << "No BGP peers.\n";
+  } else {
+    Table sessions(
+        {"PEER ADDRESS", "PEER TYPE", "AS", "STATE", "SINCE", "IMPORTED", "EXPORTED", "INFO"});
+    for (const agent::v1::BgpSession& s : reply.bgp())
+      sessions.Add({s.peer_address(), OrDash(s.peer_type()), absl::StrCat(s.peer_as()), s.state(),
+                    OrDash(s.since()), absl::StrCat(s.routes_imported()),
+                    absl::StrCat(s.routes_exported()), OrDash(s.info())});
+    sessions.Print(out);
+  }
+  if (reply.set_aside_size() > 0) out << "\nSet aside, not in force:\n";
+  for (const std::string& object : reply.set_aside()) out << "  " << object << "\n";
+}
+
+void AddDirection(Table& table, const char* name, const agent::v1::WhyDirection& direction) {
+  if (!direction.present()) {
+    table.Add({name, "-", "-", "-", "no endpoint of this node", "-"});
+    return;
+  }
+  std::string policy = direction.policy();
+  if (!policy.empty() && !direction.policy_kind().empty())
+    policy = absl::StrCat(direction.policy_kind(), " ", policy);
+  table.Add({name, direction.verdict(), OrDash(direction.tier()), OrDash(policy),
+             OrDash(direction.rule()), absl::StrCat(direction.packets())});
+}
+
+std::string Party(const std::string& asked, const std::string& address) {
+  return address.empty() || address == asked ? asked : absl::StrCat(asked, " (", address, ")");
+}
+
+void PrintWhy(const agent::v1::WhyRequest& request, const agent::v1::WhyReply& reply,
+              std::ostream& out) {
+  out << reply.verdict() << "   " << Party(request.from(), reply.source_address()) << " -> "
+      << Party(request.to(), reply.destination_address()) << " " << request.protocol();
+  if (request.port() != 0) out << " " << request.port();
+  out << "\n\n";
+  Table table({"DIRECTION", "VERDICT", "TIER", "POLICY", "RULE", "PACKETS"});
+  AddDirection(table, "egress", reply.egress());
+  AddDirection(table, "ingress", reply.ingress());
+  table.Print(out);
+  if (!reply.note().empty()) out << "\n" << reply.note() << "\n";
+}
+
+void PrintDrops(const agent::v1::DropsReply& reply, bool all, std::ostream& out) {
+  Table table({"REASON", "PACKETS", "BYTES", "DESCRIPTION"});
+  for (const auto& reason : reply.reasons())
+    if (all || reason.packets() != 0)
+      table.Add({reason.name(), absl::StrCat(reason.packets()), absl::StrCat(reason.bytes()),
+                 reason.description()});
+  if (table.empty()) {
+    out << "Nothing was dropped.\n";
+  } else {
+    table.Print(out);
+  }
+}
+
+void PrintTables(const agent::v1::PolicyTablesReply& reply, std::ostream& out) {
+  Table table({"DIRECTION", "RULES", "ROWS", "COLUMNS", "CELLS", "BYTES", "REPRESENTATION",
+               "ENDPOINTS", "LARGEST POLICIES"});
+  constexpr int kNamesMax = 3;  // a set may serve hundreds of endpoints; -o json has all
+  for (const auto& set : reply.sets()) {
+    const int named = std::min(set.endpoints_size(), kNamesMax);
+    std::string endpoints = absl::StrJoin(
+        set.endpoints().begin(), set.endpoints().begin() + named, ",");
+    if (set.endpoints_size() > named)
+      absl::StrAppend(&endpoints, ",+", set.endpoints_size() - named);
+    table.Add({set.direction(), absl::StrCat(set.rules()), absl::StrCat(set.rows()),
+               absl::StrCat(set.columns()), absl::StrCat(set.cells()), absl::StrCat(set.bytes()),
+               set.representation(), OrDash(endpoints),
+               OrDash(absl::StrJoin(set.largest_policies(), ","))});
+  }
+  table.Print(out);
+  out << "\n" << reply.sets_size() << " policy sets, " << reply.address_classes()
+      << " address classes, " << reply.l4_classes() << " L4 classes, " << reply.arena_bytes()
+      << " bytes of arena\n";
+}
+
+void PrintHits(const agent::v1::RuleHitsReply& reply, bool never, std::ostream& out) {
+  Table table({"TIER", "KIND", "POLICY", "DIRECTION", "RULE", "PACKETS", "BYTES", "LAST HIT"});
+  for (const auto& rule : reply.rules()) {
+    if (never && rule.packets() != 0) continue;
+    table.Add({OrDash(rule.tier()), OrDash(rule.policy_kind()), OrDash(rule.policy()),
+               rule.direction(), rule.rule(), absl::StrCat(rule.packets()),
+               absl::StrCat(rule.bytes()), Since(rule.last_hit_ago_ms())});
+  }
+  table.Print(out);
+  out << "\nCounted since " << Since(reply.since_ms_ago()) << ".\n";
+}
+
+// Runs one call and prints its reply in the form asked for.
+template <typename Reply>
+void Ask(Context& context, const AgentOptions& options,
+         const std::function<absl::StatusOr<Reply>(AgentClient&)>& call,
+         const std::function<void(const Reply&, std::ostream&)>& print) {
+  AgentClient client(context.socket);
+  const absl::StatusOr<Reply> reply = call(client);
+  if (!reply.ok()) {
+    context.Fail(reply.status());
+  } else if (options.output == "json") {
+    context.io.out << ToJson(*reply).dump(2) << "\n";
+  } else if (options.output == "yaml") {
+    context.io.out << api::JsonToYaml(ToJson(*reply));
+  } else {
+    print(*reply, context.io.out);
+  }
+}
+
+CLI::App* AddVerb(CLI::App& parent, const char* name, const char* description,
+                  const std::shared_ptr<AgentOptions>& options) {
+  CLI::App* verb = parent.add_subcommand(name, description);
+  verb->add_option("-o,--output", options->output, "table, json or yaml")
+      ->check(CLI::IsMember({"table", "wide", "json", "yaml"}));
+  return verb;
+}
+
+void AddWhy(CLI::App& app, Context& context, const std::shared_ptr<AgentOptions>& options) {
+  CLI::App* why = AddVerb(app, "why", "Which rule decides for a packet, from the tables in force",
+                          options);
+  why->add_option_function<std::string>(
+         "--from", [options](const std::string& v) { options->why.set_from(v); }, "namespace/pod or address")
+      ->required();
+  why->add_option_function<std::string>(
+         "--to", [options](const std::string& v) { options->why.set_to(v); }, "namespace/pod or address")
+      ->required();
+  options->why.set_protocol("TCP");
+  options->why.set_icmp_type(-1);
+  options->why.set_icmp_code(-1);
+  why->add_option_function<std::string>(
+      "--protocol", [options](const std::string& v) { options->why.set_protocol(v); },
+      "Name or number (TCP)");
+  why->add_option_function<uint32_t>(
+         "--port", [options](uint32_t v) { options->why.set_port(v); }, "Destination port")
+      ->check(CLI::Range(0, 65535));
+  why->add_option_function<uint32_t>(
+         "--source-port", [options](uint32_t v) { options->why.set_source_port(v); }, "Source port")
+      ->check(CLI::Range(0, 65535));
+  why->add_option_function<int>(
+         "--icmp-type", [options](int v) { options->why.set_icmp_type(v); }, "ICMP type")
+      ->check(CLI::Range(0, 255));
+  why->add_option_function<int>(
+         "--icmp-code", [options](int v) { options->why.set_icmp_code(v); }, "ICMP code")
+      ->check(CLI::Range(0, 255));
+  why->add_option_function<uint32_t>(
+         "--ip-version", [options](uint32_t v) { options->why.set_ip_version(v); }, "4 or 6")
+      ->check(CLI::IsMember({4, 6}));
+  why->callback([&context, options] {
+    Ask<agent::v1::WhyReply>(
+        context, *options, [&](AgentClient& client) { return client.Why(options->why); },
+        [&](const auto& reply, std::ostream& out) { PrintWhy(options->why, reply, out); });
+  });
+}
+
+}  // namespace
+
+void AddAgentCommands(CLI::App& app, Context& context) {
+  const auto options = std::make_shared<AgentOptions>();
+  AddWhy(app, context, options);
+
+  CLI::App* drops = AddVerb(app, "drops", "Packets dropped on this node, by reason", options);
+  drops->add_flag("-a,--all", options->all, "Also the reasons that never occurred");
+  drops->callback([&context, options] {
+    Ask<agent::v1::DropsReply>(
+        context, *options, [](AgentClient& client) { return client.Drops(); },
+        [&](const auto& reply, std::ostream& out) { PrintDrops(reply, options->all, out); });
+  });
+
+  CLI::App* node = app.add_subcommand("node", "This node's agent");
+  node->require_subcommand(1);
+  AddVerb(*node, "status", "Readiness, BGP sessions, tables", options)
+      ->callback([&context, options] {
+        Ask<agent::v1::StatusReply>(
+            context, *options, [](AgentClient& client) { return client.Status(); }, &PrintStatus);
+      });
+
+  CLI::App* policy = app.add_subcommand("policy", "Policy as this node enforces it");
+  policy->require_subcommand(1);
+  AddVerb(*policy, "tables", "The policy sets and their tables", options)
+      ->callback([&context, options] {
+        Ask<agent::v1::PolicyTablesReply>(
+            context, *options, [](AgentClient& client) { return client.PolicyTables(); },
+            &PrintTables);
+      });
+  CLI::App* hits = AddVerb(*policy, "hits", "What each rule decided so far", options);
+  hits->add_flag("--never", options->never, "Only the rules that never decided anything");
+  hits->callback([&context, options] {
+    Ask<agent::v1::RuleHitsReply>(
+        context, *options, [](AgentClient& client) { return client.RuleHits(); },
+        [&](const auto& reply, std::ostream& out) { PrintHits(reply, options->never, out); });
+  });
+}
+
+}  // namespace ripstop::ctl

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The agent's verbs against a server that answers as the agent would.
+#include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <memory>
+#include <sstream>
+
+#include "api/ctl/run.h"
+#include "api/proto/agent.grpc.pb.h"
+
+namespace ripstop::ctl {
+namespace {
+
+using agent::v1::DropsReply;
+using agent::v1::PolicyTablesReply;
+using agent::v1::RuleHitsReply;
+using agent::v1::StatusReply;
+using agent::v1::WhyReply;
+using agent::v1::WhyRequest;
+using testing::HasSubstr;
+using testing::Not;
+
+struct FakeAgent : agent::v1::Agent::Service {
+  StatusReply status;
+  WhyRequest asked;
+  WhyReply why;
+  DropsReply drops;
+  PolicyTablesReply tables;
+  RuleHitsReply hits;
+  grpc::Status error;
+
+  grpc::Status Status(grpc::ServerContext*, const agent::v1::StatusRequest*,
+                      StatusReply* reply) override {
+    *reply = status;
+    return error;
+  }
+  grpc::Status Why(grpc::ServerContext*, const WhyRequest* request, WhyReply* reply) override {
+    asked = *request;
+    *reply = why;
+    return error;
+  }
+  grpc::Status Drops(grpc::ServerContext*, const agent::v1::DropsRequest*,
+                     DropsReply* reply) override {
+    *reply = drops;
+    return error;
+  }
+  grpc::Status PolicyTables(grpc::ServerContext*, const agent::v1::PolicyTablesRequest*,
+                            PolicyTablesReply* reply) override {
+    *reply = tables;
+    return error;
+  }
+  grpc::Status RuleHits(grpc::ServerContext*, const agent::v1::RuleHitsRequest*,
+                        RuleHitsReply* reply) override {
+    *reply = hits;
+    return error;
+  }
+};
+
+class AgentCommandsTest : public testing::Test {
+ protected:
+  AgentCommandsTest() {
+    char name[] = "/tmp/ripstop-ctl-XXXXXX";
+    folder_ = mkdtemp(name);
+    socket_ = folder_ + "/agent.sock";
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("unix:" + socket_, grpc::InsecureServerCredentials());
+    builder.RegisterService(&agent_);
+    server_ = builder.BuildAndStart();
+  }
+  ~AgentCommandsTest() override {
+    server_->Shutdown();
+    std::error_code ignored;
+    std::filesystem::remove_all(folder_, ignored);
+  }
+  int Ctl(std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), {"--socket", socket_});
+    std::istringstream in;
+    std::ostringstream out, err;
+    const int code = ctl::Run(arguments, {in, out, err});
+    out_ = out.str();
+    err_ = err.str();
+    return code;
+  }
+  FakeAgent agent_;
+  std::string folder_, socket_, out_, err_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+TEST_F(AgentCommandsTest, WhyNamesTheDecidingRuleOfEachDirection) {
+  agent_.why.set_verdict("Deny");
+  agent_.why.set_source_address("192.0.2.7");
+  agent_.why.set_destination_address("198.51.100.9");
+  agent_.why.mutable_ingress()->set_present(true);
+  agent_.why.mutable_ingress()->set_verdict("Deny");
+  agent_.why.mutable_ingress()->set_tier("default");
+  agent_.why.mutable_ingress()->set_policy("shop/cart");
+  agent_.why.mutable_ingress()->set_policy_kind("NetworkPolicy");
+  agent_.why.mutable_ingress()->set_rule("end of tier");
+  agent_.why.mutable_ingress()->set_packets(12);
+  agent_.why.set_note("shop/web is on node2: ask there for its egress");
+  EXPECT_EQ(Ctl({"why", "--from", "shop/web", "--to", "198.51.100.9", "--port", "8080",
+                 "--protocol", "UDP", "--source-port", "53"}),
+            kExitOk);
+  EXPECT_EQ(out_,
+            "Deny   shop/web (192.0.2.7) -> 198.51.100.9 UDP 8080\n"
+            "\n"
+            "DIRECTION   VERDICT   TIER      POLICY                    RULE                       PACKETS\n"
+            "egress      -         -         -                         no endpoint of this node   -\n"
+            "ingress     Deny      default   NetworkPolicy shop/cart   end of tier                12\n"
+            "\n"
+            "shop/web is on node2: ask there for its egress\n");
+  EXPECT_EQ(agent_.asked.from(), "shop/web");
+  EXPECT_EQ(agent_.asked.to(), "198.51.100.9");
+  EXPECT_EQ(agent_.asked.port(), 8080u);
+  EXPECT_EQ(agent_.asked.source_port(), 53u);
+  EXPECT_EQ(agent_.asked.protocol(), "UDP");
+  EXPECT_EQ(agent_.asked.icmp_type(), -1);
+}
+
+TEST_F(AgentCommandsTest, WhyAsJsonHasNumbersAsNumbers) {
+  agent_.why.set_verdict("Allow");
+  agent_.why.mutable_egress()->set_packets(5'000'000'000);
+  ASSERT_EQ(Ctl({"why", "--from", "a/b", "--to", "a/c", "-o", "json"}), kExitOk);
+  const auto json = nlohmann::json::parse(out_);
+  EXPECT_EQ(json["verdict"], "Allow");
+  EXPECT_EQ(json["egress"]["packets"], 5'000'000'000);
+  EXPECT_EQ(json["egress"]["policyKind"], "");
+}
+
+TEST_F(AgentCommandsTest, WhyChecksItsArguments) {
+  EXPECT_EQ(Ctl({"why", "--from", "a/b"}), kExitUsage);
+  EXPECT_THAT(err_, HasSubstr("--to"));
+  EXPECT_EQ(Ctl({"why", "--from", "a/b", "--to", "a/c", "--port", "70000"}), kExitUsage);
+  EXPECT_EQ(Ctl({"why", "--from", "a/b", "--to", "a/c", "-o", "xml"}), kExitUsage);
+}
+
+TEST_F(AgentCommandsTest, AgentsOwnErrorKeepsItsMeaning) {
+  agent_.error = grpc::Status(grpc::StatusCode::NOT_FOUND, "no endpoint a/x");
+  EXPECT_EQ(Ctl({"why", "--from", "a/x", "--to", "a/c"}), kExitNotFound);
+  EXPECT_THAT(err_, HasSubstr("no endpoint a/x"));
+}
+
+TEST_F(AgentCommandsTest, DropsShowsWhatOccurredUnlessAllIsAsked) {
+  for (const auto& [name, packets] : {std::pair{"SPOOF", 3}, {"TRUNCATED", 0}}) {
+    DropsReply::Reason* reason = agent_.drops.add_reasons();
+    reason->set_name(name);
+    reason->set_packets(packets);
+    reason->set_bytes(packets * 100);
+    reason->set_description("why");
+  }
+  EXPECT_EQ(Ctl({"drops"}), kExitOk);
+  EXPECT_EQ(out_,
+            "REASON   PACKETS   BYTES   DESCRIPTION\n"
+            "SPOOF    3         300     why\n");
+  EXPECT_EQ(Ctl({"drops", "--all"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("TRUNCATED"));
+  EXPECT_EQ(Ctl({"drops", "-o", "yaml"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("packets: 3\n"));
+}
+
+TEST_F(AgentCommandsTest, NodeStatusShowsReadinessAndSessions) {
+  agent_.status.set_node("node1");
+  agent_.status.set_version("0.1.0");
+  agent_.status.add_not_ready_reasons("BGP peer 192.0.2.2: Active");
+  agent_.status.add_set_aside("NetworkPolicy shop/broken: bad selector");
+  agent::v1::BgpSession* session = agent_.status.add_bgp();
+  session->set_peer_address("192.0.2.2");
+  session->set_state("Active");
+  session->set_peer_as(64512);
+  EXPECT_EQ(Ctl({"node", "status"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("Node node1, ripstop-agent 0.1.0: NOT READY\n"
+                              "  BGP peer 192.0.2.2: Active\n"));
+  EXPECT_THAT(out_, HasSubstr("192.0.2.2      -           64512   Active"));
+  EXPECT_THAT(out_, HasSubstr("NetworkPolicy shop/broken: bad selector"));
+}
+
+TEST_F(AgentCommandsTest, PolicyTablesShortensLongEndpointLists) {
+  PolicyTablesReply::Set* set = agent_.tables.add_sets();
+  set->set_direction("ingress");
+  for (const char* id : {"a/1", "a/2", "a/3", "a/4", "a/5"}) set->add_endpoints(id);
+  set->set_representation("dense");
+  set->add_largest_policies("shop/cart");
+  EXPECT_EQ(Ctl({"policy", "tables"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("a/1,a/2,a/3,+2   shop/cart"));
+  EXPECT_THAT(out_, HasSubstr("1 policy sets"));
+}
+
+TEST_F(AgentCommandsTest, PolicyHitsCanShowOnlyTheNeverHit) {
+  for (const auto& [name, ago] : {std::pair{"hit", 3000}, {"cold", -1}}) {
+    RuleHitsReply::Rule* rule = agent_.hits.add_rules();
+    rule->set_policy(name);
+    rule->set_packets(ago < 0 ? 0 : 7);
+    rule->set_last_hit_ago_ms(ago);
+  }
+  EXPECT_EQ(Ctl({"policy", "hits"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("3s ago"));
+  EXPECT_EQ(Ctl({"policy", "hits", "--never"}), kExitOk);
+  EXPECT_THAT(out_, Not(HasSubstr("3s ago")));
+  EXPECT_THAT(out_, HasSubstr("never"));
+}
+
+TEST_F(AgentCommandsTest, AbsentAgentIsUnreachableAndTheSocketNamed) {
+  socket_ = folder_ + "/nobody.sock";
+  for (const auto& verb : std::vector<std::vector<std::string>>{
+           {"drops"}, {"node", "status"}, {"policy", "tables"}, {"policy", "hits"},
+           {"why", "--from", "a/b", "--to", "a/c"}}) {
+    EXPECT_EQ(Ctl(verb), kExitUnreachable);
+    EXPECT_THAT(err_, HasSubstr("no agent answers at " + socket_));
+    EXPECT_THAT(err_, HasSubstr("is ripstop-agent running"));
+  }
+}
+
+TEST_F(AgentCommandsTest, WrongVerbIsAUsageError) {
+  EXPECT_EQ(Ctl({"policy"}), kExitUsage);
+  EXPECT_EQ(Ctl({"explode"}), kExitUsage);
+  EXPECT_EQ(Ctl({"--help"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("Exit codes"));
+}
+
+}  // namespace
+}  // namespace ripstop::ctl

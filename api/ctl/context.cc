@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/ctl/context.h"
+
+#include <CLI/CLI.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "api/store/open.h"
+#include "api/text.h"
+
+namespace ripstop::ctl {
+
+ExitCode ExitCodeOf(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+      return kExitOk;
+    case absl::StatusCode::kNotFound:
+      return kExitNotFound;
+    case absl::StatusCode::kAborted:
+    case absl::StatusCode::kAlreadyExists:
+      return kExitConflict;
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+      return kExitUnreachable;
+    default:
+      return kExitError;
+  }
+}
+
+void Context::Fail(ExitCode code, const std::string& message) {
+  io.err << "Error: " << message << "\n";
+  if (exit_code == kExitOk) exit_code = code;
+}
+
+void Context::Fail(const absl::Status& status) {
+  Fail(ExitCodeOf(status), std::string(status.message()));
+}
+
+absl::StatusOr<std::unique_ptr<api::Store>> Context::OpenStore(bool create) {
+  absl::StatusOr<std::unique_ptr<api::Store>> store =
+      api::OpenStore(store_url, {.create = create});
+  if (store.ok() || !absl::IsUnavailable(store.status())) return store;
+  return absl::UnavailableError(absl::StrCat(store.status().message(),
+                                             " (--store or RIPSTOP_STORE names another store)"));
+}
+
+CLI::Option* AddFileOption(CLI::App& command, std::vector<std::string>& files, bool many) {
+  return command.add_option("-f,--filename", files, "File, folder, or - for standard input; repeatable")
+      ->type_name("FILE|DIR|-")
+      ->allow_extra_args(many);
+}
+
+}  // namespace ripstop::ctl
