@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Seeded worlds for benchmarks: the same seed and sizes give the same world everywhere.
+//
+//   Kubernetes-like   namespaces × deployments × policies, sizes skewed as clusters are
+//   ACL, firewall, IP chain   one endpoint, N rules; prefix lengths and port classes
+//                     follow the shares that Taylor and Turner report for their seed
+//                     filters (ClassBench, IEEE/ACM ToN 2007), rounded
+//   pathological      every rule its own CIDRs and its own port range
+#ifndef RIPSTOP_E2E_BENCH_RULE_SETS_H_
+#define RIPSTOP_E2E_BENCH_RULE_SETS_H_
+
+#include <cstdint>
+
+#include "policy/model.h"
+#include "policy/world.h"
+
+namespace ripstop::bench {
+
+struct KubernetesShape {
+  uint32_t seed = 1;
+  int endpoints = 1000;
+  int policies = 100;
+  int local_endpoints = 100;
+  int namespaces = 20;
+  int deployments_per_namespace = 10;
+};
+policy::World KubernetesLike(const KubernetesShape& shape);
+
+enum class FilterFamily { kAcl, kFirewall, kIpChain, kPathological };
+const char* ToString(FilterFamily family);
+
+// One GlobalNetworkPolicy of `rules` ingress rules on one local endpoint.
+policy::World FilterLike(FilterFamily family, int rules, uint32_t seed);
+
+// A packet to the local endpoint of a FilterLike world that its last rule matches.
+policy::Packet LastRulePacket(const policy::World& world);
+
+}  // namespace ripstop::bench
+
+#endif  // RIPSTOP_E2E_BENCH_RULE_SETS_H_
