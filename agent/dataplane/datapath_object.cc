@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/dataplane/datapath_object.h"
+
+#include <bpf/bpf.h>
+#include <linux/magic.h>
+#include <linux/membarrier.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "bpf/datapath.skel.h"
+#include "policy/status_macros.h"
+
+namespace ripstop::agent {
+namespace {
+
+// libbpf prints to stderr by default; what it has to say goes into the status.
+thread_local std::string* libbpf_messages = nullptr;
+
+int KeepMessage(libbpf_print_level level, const char* format, va_list arguments) {
+  if (level > LIBBPF_WARN || libbpf_messages == nullptr) return 0;
+  char line[1024];
+  vsnprintf(line, sizeof(line), format, arguments);
+  libbpf_messages->append(line);
+  return 0;
+}
+
+absl::Status EnsurePinDir(const std::string& dir) {
+  for (size_t at = 1; at != std::string::npos;) {
+    at = dir.find('/', at + 1);
+    const std::string part = dir.substr(0, at);
+    if (mkdir(part.c_str(), 0700) != 0 && errno != EEXIST) {
+      return absl::ErrnoToStatus(errno, absl::StrCat("create ", part));
+    }
+  }
+  struct statfs fs;
+  if (statfs(dir.c_str(), &fs) != 0) return absl::ErrnoToStatus(errno, absl::StrCat("statfs ", dir));
+  if (static_cast<uint32_t>(fs.f_type) != BPF_FS_MAGIC) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(dir, " is not on a bpffs; mount one: mount -t bpf bpf /sys/fs/bpf"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SetSizes(datapath* skeleton, const DatapathSizes& sizes) {
+  const struct {
+    bpf_map* map;
+    uint32_t entries;
+  } wanted[] = {
+      {skeleton->maps.rs_flows_v1, sizes.flows},
+      {skeleton->maps.rs_embryo_v1, sizes.embryos},
+      {skeleton->maps.rs_frags_v1, sizes.fragments},
+      {skeleton->maps.rs_events_v1, sizes.event_bytes},
+  };
+  for (const auto& [map, entries] : wanted) {
+    if (int error = bpf_map__set_max_entries(map, entries); error != 0) {
+      return absl::ErrnoToStatus(-error, absl::StrCat("size of ", bpf_map__name(map)));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SetPinPaths(datapath* skeleton, const std::string& dir) {
+  RETURN_IF_ERROR(EnsurePinDir(dir));
+  bpf_map* map;
+  bpf_object__for_each_map(map, skeleton->obj) {
+    if (!absl::StartsWith(bpf_map__name(map), "rs_")) continue;
+    const std::string path = absl::StrCat(dir, "/", bpf_map__name(map));
+    if (int error = bpf_map__set_pin_path(map, path.c_str()); error != 0) {
+      return absl::ErrnoToStatus(-error, absl::StrCat("pin path ", path));
+    }
+    // The pinned map may have been made with another size. It is full of live state:
+    // keep it as it is.
+    BpfFd pinned(bpf_obj_get(path.c_str()));
+    if (!pinned.ok()) continue;
+    bpf_map_info info = {};
+    uint32_t bytes = sizeof(info);
+    if (bpf_obj_get_info_by_fd(pinned.get(), &info, &bytes) == 0) {
+      bpf_map__set_max_entries(map, info.max_entries);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<MappedPages> Map(int fd, size_t bytes, const char* name) {
+  void* base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (base == MAP_FAILED) return absl::ErrnoToStatus(errno, absl::StrCat("map ", name));
+  return MappedPages(base, bytes);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<DatapathObject>> DatapathObject::Load(const DatapathSizes& sizes,
+                                                                     const std::string& pin_dir) {
+  std::string messages;
+  libbpf_messages = &messages;
+  libbpf_set_print(KeepMessage);
+  struct Reset {
+    ~Reset() { libbpf_messages = nullptr; }
+  } reset;
+
+  auto object = std::unique_ptr<DatapathObject>(new DatapathObject());
+  object->skeleton_ = datapath__open();
+  if (object->skeleton_ == nullptr) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("open the datapath object: ", messages));
+  }
+  RETURN_IF_ERROR(SetSizes(object->skeleton_, sizes));
+  if (!pin_dir.empty()) RETURN_IF_ERROR(SetPinPaths(object->skeleton_, pin_dir));
+  if (int error = datapath__load(object->skeleton_); error != 0) {
+    if (error == -EPERM) {
+      return absl::PermissionDeniedError(
+          absl::StrCat("load the datapath: needs CAP_BPF and CAP_NET_ADMIN: ", messages));
+    }
+    // The end of the log says what was refused.
+    if (messages.size() > 4000) messages = messages.substr(messages.size() - 4000);
+    return absl::InternalError(
+        absl::StrCat("load the datapath: ", std::strerror(-error), ": ", messages));
+  }
+  const auto& maps = object->skeleton_->maps;
+  ASSIGN_OR_RETURN(object->state_,
+                   Map(bpf_map__fd(maps.rs_state_v1), sizeof(datapath_state), "rs_state_v1"));
+  ASSIGN_OR_RETURN(object->epochs_, Map(bpf_map__fd(maps.rs_epochs_v1),
+                                        EPOCHS_MAX * sizeof(uint32_t), "rs_epochs_v1"));
+  return object;
+}
+
+DatapathObject::~DatapathObject() { datapath__destroy(skeleton_); }
+
+int DatapathObject::from_workload() const {
+  return bpf_program__fd(skeleton_->progs.from_workload);
+}
+int DatapathObject::to_workload() const { return bpf_program__fd(skeleton_->progs.to_workload); }
+int DatapathObject::from_host() const { return bpf_program__fd(skeleton_->progs.from_host); }
+int DatapathObject::flow_sweep() const { return bpf_program__fd(skeleton_->progs.flow_sweep); }
+int DatapathObject::addresses() const { return bpf_map__fd(skeleton_->maps.rs_addresses_v1); }
+int DatapathObject::cidrs() const { return bpf_map__fd(skeleton_->maps.rs_cidrs_v1); }
+int DatapathObject::arena() const { return bpf_map__fd(skeleton_->maps.rs_arena_v1); }
+int DatapathObject::hits() const { return bpf_map__fd(skeleton_->maps.rs_hits_v1); }
+int DatapathObject::flows() const { return bpf_map__fd(skeleton_->maps.rs_flows_v1); }
+int DatapathObject::embryos() const { return bpf_map__fd(skeleton_->maps.rs_embryo_v1); }
+int DatapathObject::fragments() const { return bpf_map__fd(skeleton_->maps.rs_frags_v1); }
+int DatapathObject::drops() const { return bpf_map__fd(skeleton_->maps.rs_drops_v1); }
+int DatapathObject::events() const { return bpf_map__fd(skeleton_->maps.rs_events_v1); }
+
+active_generation DatapathObject::active() const {
+  const uint64_t word = __atomic_load_n(reinterpret_cast<uint64_t*>(state()), __ATOMIC_ACQUIRE);
+  active_generation active;
+  std::memcpy(&active, &word, sizeof(active));
+  return active;
+}
+
+void DatapathObject::SetActive(active_generation active) {
+  uint64_t word;
+  std::memcpy(&word, &active, sizeof(word));
+  __atomic_store_n(reinterpret_cast<uint64_t*>(state()), word, __ATOMIC_RELEASE);
+}
+
+std::vector<ProgramStats> DatapathObject::Stats() const {
+  std::vector<ProgramStats> stats;
+  bpf_program* program;
+  bpf_object__for_each_program(program, skeleton_->obj) {
+    bpf_prog_info info = {};
+    uint32_t bytes = sizeof(info);
+    const int fd = bpf_program__fd(program);
+    if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &bytes) != 0) continue;
+    stats.push_back({bpf_program__name(program), info.verified_insns,
+                     static_cast<uint32_t>(info.xlated_prog_len / 8), info.jited_prog_len});
+  }
+  return stats;
+}
+
+absl::Status RcuGrace() {
+  if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) != 0) {
+    return absl::ErrnoToStatus(errno, "membarrier(MEMBARRIER_CMD_GLOBAL)");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace ripstop::agent

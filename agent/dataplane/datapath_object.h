@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The loaded programs and their maps, pinned or private.
+//
+// With a pin directory (on a bpffs) the maps that are pinned there are reused, so
+// flows, counters and the tables in force outlive the process; their sizes win over
+// `sizes`. Programs are loaded anew by each Load, and by nothing else (no reload).
+#ifndef RIPSTOP_AGENT_DATAPLANE_DATAPATH_OBJECT_H_
+#define RIPSTOP_AGENT_DATAPLANE_DATAPATH_OBJECT_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "agent/dataplane/bpf_fd.h"
+#include "bpf/abi/state.h"
+
+struct datapath;
+
+namespace ripstop::agent {
+
+struct DatapathSizes {
+  uint32_t flows = 262144;
+  uint32_t embryos = 65536;
+  uint32_t fragments = 8192;
+  uint32_t addresses = 16384;  // of a new generation; grows live
+  uint32_t cidrs = 16384;      // likewise
+  uint32_t event_bytes = 1u << 20;
+};
+
+struct ProgramStats {
+  std::string name;
+  uint32_t verified_instructions = 0;
+  uint32_t translated_instructions = 0;
+  uint32_t machine_bytes = 0;
+};
+
+class DatapathObject {
+ public:
+  // Errors:
+  //   kPermissionDenied    CAP_BPF or CAP_NET_ADMIN is missing
+  //   kFailedPrecondition  `pin_dir` is not on a bpffs, or holds maps of another layout
+  //   kInternal            the verifier refused a program; the message holds its log
+  static absl::StatusOr<std::unique_ptr<DatapathObject>> Load(const DatapathSizes& sizes,
+                                                              const std::string& pin_dir);
+  ~DatapathObject();
+  DatapathObject(const DatapathObject&) = delete;
+  DatapathObject& operator=(const DatapathObject&) = delete;
+
+  int from_workload() const;
+  int to_workload() const;
+  int from_host() const;
+  int flow_sweep() const;
+
+  int addresses() const;
+  int cidrs() const;
+  int arena() const;
+  int hits() const;
+  int flows() const;
+  int embryos() const;
+  int fragments() const;
+  int drops() const;
+  int events() const;
+
+  // Mapped pages of rs_state_v1 and rs_epochs_v1 (EPOCHS_MAX words).
+  datapath_state* state() const { return static_cast<datapath_state*>(state_.base()); }
+  uint32_t* epochs() const { return static_cast<uint32_t*>(epochs_.base()); }
+
+  // Loads of the one 64-bit word.
+  active_generation active() const;
+  void SetActive(active_generation active);
+
+  std::vector<ProgramStats> Stats() const;
+
+ private:
+  DatapathObject() = default;
+  datapath* skeleton_ = nullptr;
+  MappedPages state_;
+  MappedPages epochs_;
+};
+
+// Waits until every program that runs now has ended: membarrier(MEMBARRIER_CMD_GLOBAL)
+// is synchronize_rcu().
+absl::Status RcuGrace();
+
+}  // namespace ripstop::agent
+
+#endif  // RIPSTOP_AGENT_DATAPLANE_DATAPATH_OBJECT_H_

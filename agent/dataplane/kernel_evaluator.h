@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Policy verdicts from the real programs, without a network.
+//
+//   Engine ──TableWrites──▶ [KernelEvaluator] ──BPF_PROG_TEST_RUN──▶ verdict words
+//
+// Loads the datapath privately (nothing pinned, nothing attached) and runs
+// from_workload for packets of local endpoints and from_host for others, each packet as
+// the first of a new flow. Local endpoints are moved to the loopback interface, where a
+// test run takes place. About 3 µs per packet. Needs CAP_BPF and CAP_NET_ADMIN. One
+// thread at a time.
+#ifndef RIPSTOP_AGENT_DATAPLANE_KERNEL_EVALUATOR_H_
+#define RIPSTOP_AGENT_DATAPLANE_KERNEL_EVALUATOR_H_
+
+#include <memory>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/statusor.h"
+#include "agent/dataplane/frame.h"
+#include "agent/dataplane/table_store.h"
+#include "bpf/abi/drops.h"
+
+namespace ripstop::agent {
+
+struct KernelVerdict {
+  bool delivered = false;       // neither dropped, nor (from_host) passed over
+  uint32_t egress_word = 0;     // verdict words; 0: no local endpoint in this direction
+  uint32_t ingress_word = 0;
+  drop_reason reason = DROP_NONE;
+  int action = 0;               // what the program returned, TC_ACT_*
+};
+
+enum class Hook { kFromWorkload, kToWorkload, kFromHost };
+
+// One test run of one packet.
+struct RunResult {
+  KernelVerdict verdict;
+  Frame frame;  // as the program left it
+};
+
+class KernelEvaluator {
+ public:
+  // Errors: those of DatapathObject::Load.
+  static absl::StatusOr<std::unique_ptr<KernelEvaluator>> Open(const DatapathSizes& sizes = Sizes());
+
+  // What the engine must be made with whose writes come here.
+  const policy::EngineOptions& engine_options() const { return engine_options_; }
+
+  // Applies writes of the one engine; `l4_table` is Engine::l4_table() after the Flush
+  // that made them. The first call puts the tables in force.
+  absl::Status Apply(const policy::TableWrites& writes, uint32_t l4_table);
+
+  // The verdict for the first packet of a flow. Both words are 0 when neither end is a
+  // local endpoint. A packet that is dropped before policy is asked (a martian
+  // destination, say) has words of 0 and the reason.
+  absl::StatusOr<KernelVerdict> Evaluate(const policy::Packet& packet);
+
+  // Runs any frame through one program, flows and all; for packet tests.
+  // `ingress_ifindex`: 0 is a packet of this host's own stack.
+  absl::StatusOr<RunResult> Run(Hook hook, const Frame& frame, uint32_t ingress_ifindex = 0);
+
+  // Best of `rounds` averages over `repeat` runs of one packet, nanoseconds.
+  absl::StatusOr<double> Nanoseconds(Hook hook, const Frame& frame, uint32_t repeat, int rounds);
+
+  DatapathObject& object() { return *object_; }
+  TableStore& tables() { return *tables_; }
+
+ private:
+  static DatapathSizes Sizes();
+  KernelEvaluator() = default;
+  int Program(Hook hook) const;
+
+  std::unique_ptr<DatapathObject> object_;
+  std::unique_ptr<TableStore> tables_;
+  policy::EngineOptions engine_options_;
+  bool in_force_ = false;
+  absl::flat_hash_set<policy::Address> local_;
+};
+
+}  // namespace ripstop::agent
+
+#endif  // RIPSTOP_AGENT_DATAPLANE_KERNEL_EVALUATOR_H_

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/dataplane/table_store.h"
+
+#include <bpf/bpf.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "policy/status_macros.h"
+
+namespace ripstop::agent {
+namespace {
+
+constexpr uint32_t kBatch = 4096;
+constexpr uint32_t kHalf = ARENA_CHUNKS_MAX / 2;
+constexpr uint32_t kChunkWords = ARENA_CHUNK_LINES * ARENA_LINE_WORDS;
+constexpr int kKernelNotSupported = 524;  // ENOTSUPP, which <errno.h> lacks
+
+absl::StatusOr<BpfFd> MakeMap(bpf_map_type type, const char* name, uint32_t key_bytes,
+                              uint32_t value_bytes, uint32_t capacity, uint32_t flags) {
+  LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = flags);
+  const int fd = bpf_map_create(type, name, key_bytes, value_bytes, capacity, &options);
+  if (fd < 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("create ", name, " with ", capacity, " entries"));
+  }
+  return BpfFd(fd);
+}
+
+absl::Status Install(int outer, uint32_t index, const BpfFd& inner, const char* name) {
+  const int fd = inner.get();
+  if (bpf_map_update_elem(outer, &index, &fd, BPF_ANY) != 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("put a map at ", index, " of ", name));
+  }
+  return absl::OkStatus();
+}
+
+// Empties an element of a map of maps; that it is empty already is fine. The read is
+// cheap, the delete waits for a grace period.
+absl::Status Uninstall(int outer, uint32_t index, const char* name) {
+  uint32_t id = 0;
+  if (bpf_map_lookup_elem(outer, &index, &id) != 0) return absl::OkStatus();
+  if (bpf_map_delete_elem(outer, &index) != 0 && errno != ENOENT) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("empty ", index, " of ", name));
+  }
+  return absl::OkStatus();
+}
+
+bool IsFull(int error) { return error == E2BIG || error == ENOSPC; }
+
+// Copies every entry; the writer is this thread alone, so none changes meanwhile.
+absl::Status CopyEntries(int from, int to, size_t key_bytes, size_t value_bytes, const char* name) {
+  std::vector<uint8_t> key(key_bytes), next(key_bytes), value(value_bytes);
+  const void* previous = nullptr;
+  while (bpf_map_get_next_key(from, previous, next.data()) == 0) {
+    if (bpf_map_lookup_elem(from, next.data(), value.data()) != 0 ||
+        bpf_map_update_elem(to, next.data(), value.data(), BPF_ANY) != 0) {
+      return absl::ErrnoToStatus(errno, absl::StrCat("copy ", name));
+    }
+    key = next;
+    previous = key.data();
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+ip_address ToKey(const policy::Address& address) {
+  ip_address key;
+  static_assert(sizeof(key) == sizeof(address.bytes));
+  std::memcpy(&key, address.bytes.data(), sizeof(key));
+  return key;
+}
+
+cidr_key ToKey(const policy::Cidr& cidr) {
+  return cidr_key{.prefix_bits = cidr.bits, .address = ToKey(cidr.address)};
+}
+
+absl::StatusOr<TableStore::Inner> TableStore::MakeAddresses(uint32_t capacity) const {
+  ASSIGN_OR_RETURN(BpfFd fd, MakeMap(BPF_MAP_TYPE_HASH, "rs_addresses", sizeof(ip_address),
+                                     sizeof(address_value), capacity, BPF_F_NO_PREALLOC));
+  return Inner{std::move(fd), capacity};
+}
+
+absl::StatusOr<TableStore::Inner> TableStore::MakeCidrs(uint32_t capacity) const {
+  ASSIGN_OR_RETURN(BpfFd fd, MakeMap(BPF_MAP_TYPE_LPM_TRIE, "rs_cidrs", sizeof(cidr_key),
+                                     sizeof(cidr_value), capacity, BPF_F_NO_PREALLOC));
+  return Inner{std::move(fd), capacity};
+}
+
+absl::StatusOr<policy::EngineOptions> TableStore::Begin() {
+  const active_generation active = object_->active();
+  begun_ = false;
+  chunks_.clear();
+  slot_ = active.l4_table == 0 ? 0 : 1 - (active.slot & 1);
+  // The half that the tables in force do not live in.
+  first_chunk_ =
+      active.l4_table != 0 && ARENA_HANDLE_CHUNK(active.l4_table) < kHalf ? kHalf : 0;
+  RETURN_IF_ERROR(FreeSlot(slot_, first_chunk_));
+  ASSIGN_OR_RETURN(addresses_, MakeAddresses(address_capacity_));
+  ASSIGN_OR_RETURN(cidrs_, MakeCidrs(cidr_capacity_));
+  RETURN_IF_ERROR(Install(object_->addresses(), slot_, addresses_.fd, "rs_addresses_v1"));
+  RETURN_IF_ERROR(Install(object_->cidrs(), slot_, cidrs_.fd, "rs_cidrs_v1"));
+  hit_chunks_ = 0;
+  RETURN_IF_ERROR(EnsureRules(1));
+  begun_ = true;
+  policy::EngineOptions options;
+  options.first_chunk = first_chunk_;
+  options.chunk_count = kHalf;
+  return options;
+}
+
+absl::Status TableStore::FreeSlot(uint32_t slot, uint32_t first_chunk) {
+  RETURN_IF_ERROR(Uninstall(object_->addresses(), slot, "rs_addresses_v1"));
+  RETURN_IF_ERROR(Uninstall(object_->cidrs(), slot, "rs_cidrs_v1"));
+  for (uint32_t i = 0; i < kHalf; ++i) {
+    RETURN_IF_ERROR(Uninstall(object_->arena(), first_chunk + i, "rs_arena_v1"));
+  }
+  for (uint32_t i = 0; i < HITS_CHUNKS_PER_SLOT; ++i) {
+    const uint32_t index = slot * HITS_CHUNKS_PER_SLOT + i;
+    uint32_t id = 0;
+    // Hit chunks are installed in order, so the first hole is the end.
+    if (bpf_map_lookup_elem(object_->hits(), &index, &id) != 0) break;
+    RETURN_IF_ERROR(Uninstall(object_->hits(), index, "rs_hits_v1"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TableStore::Commit(uint32_t l4_table) {
+  if (!begun_) return absl::FailedPreconditionError("commit: no generation was begun");
+  if (l4_table == 0) return absl::InvalidArgumentError("commit: no L4 table");
+  const active_generation before = object_->active();
+  object_->SetActive({.slot = slot_, .l4_table = l4_table});
+  RETURN_IF_ERROR(RcuGrace());
+  for (uint32_t i = 0; i < EPOCHS_MAX; ++i) {
+    __atomic_fetch_add(&object_->epochs()[i], 1, __ATOMIC_RELEASE);
+  }
+  if (before.l4_table == 0 || before.slot == slot_) return absl::OkStatus();
+  return FreeSlot(before.slot & 1, first_chunk_ == 0 ? kHalf : 0);
+}
+
+absl::Status TableStore::GrowAddresses() {
+  ASSIGN_OR_RETURN(Inner larger, MakeAddresses(addresses_.capacity * 2));
+  RETURN_IF_ERROR(CopyEntries(addresses_.fd.get(), larger.fd.get(), sizeof(ip_address),
+                              sizeof(address_value), "rs_addresses_v1"));
+  RETURN_IF_ERROR(Install(object_->addresses(), slot_, larger.fd, "rs_addresses_v1"));
+  addresses_ = std::move(larger);
+  address_capacity_ = addresses_.capacity;
+  return absl::OkStatus();
+}
+
+absl::Status TableStore::GrowCidrs() {
+  ASSIGN_OR_RETURN(Inner larger, MakeCidrs(cidrs_.capacity * 2));
+  RETURN_IF_ERROR(CopyEntries(cidrs_.fd.get(), larger.fd.get(), sizeof(cidr_key),
+                              sizeof(cidr_value), "rs_cidrs_v1"));
+  RETURN_IF_ERROR(Install(object_->cidrs(), slot_, larger.fd, "rs_cidrs_v1"));
+  cidrs_ = std::move(larger);
+  cidr_capacity_ = cidrs_.capacity;
+  return absl::OkStatus();
+}
+
+absl::Status TableStore::SetAddresses(const std::vector<ip_address>& keys,
+                                      const std::vector<address_value>& values) {
+  size_t done = 0;
+  while (done < keys.size()) {
+    uint32_t count = static_cast<uint32_t>(std::min<size_t>(kBatch, keys.size() - done));
+    const uint32_t asked = count;
+    int error = 0;
+    if (asked > 1) {
+      if (bpf_map_update_batch(addresses_.fd.get(), &keys[done], &values[done], &count, nullptr) !=
+          0) {
+        error = errno;
+        if (count > asked) count = 0;
+      }
+    }
+    if (asked == 1 || error == EINVAL || error == kKernelNotSupported) {
+      count = 1;
+      error = bpf_map_update_elem(addresses_.fd.get(), &keys[done], &values[done], BPF_ANY) == 0
+                  ? 0
+                  : errno;
+      if (error != 0) count = 0;
+    }
+    done += count;
+    if (IsFull(error)) {
+      RETURN_IF_ERROR(GrowAddresses());
+    } else if (error != 0) {
+      return absl::ErrnoToStatus(error, absl::StrCat("write ", keys.size(), " addresses"));
+    }
+  }
+  writes_ += keys.size();
+  return absl::OkStatus();
+}
+
+absl::Status TableStore::SetCidr(const policy::Cidr& cidr, uint32_t address_class) {
+  const cidr_key key = ToKey(cidr);
+  const cidr_value value = {.address_class = address_class};
+  for (;;) {
+    if (bpf_map_update_elem(cidrs_.fd.get(), &key, &value, BPF_ANY) == 0) return absl::OkStatus();
+    if (!IsFull(errno)) return absl::ErrnoToStatus(errno, absl::StrCat("write ", cidr.ToString()));
+    RETURN_IF_ERROR(GrowCidrs());
+  }
+}
+
+absl::StatusOr<uint32_t*> TableStore::ChunkWords(uint32_t chunk) {
+  if (chunk < first_chunk_ || chunk >= first_chunk_ + kHalf) {
+    return absl::OutOfRangeError(absl::StrCat("arena chunk ", chunk, " is not of this generation"));
+  }
+  auto found = chunks_.find(chunk);
+  if (found == chunks_.end()) {
+    ASSIGN_OR_RETURN(BpfFd fd, MakeMap(BPF_MAP_TYPE_ARRAY, "rs_arena_chunk", sizeof(uint32_t),
+                                       sizeof(arena_line), ARENA_CHUNK_LINES, BPF_F_MMAPABLE));
+    const size_t bytes = ARENA_CHUNK_LINES * sizeof(arena_line);
+    void* base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+    if (base == MAP_FAILED) return absl::ErrnoToStatus(errno, absl::StrCat("map chunk ", chunk));
+    MappedPages pages(base, bytes);
+    RETURN_IF_ERROR(Install(object_->arena(), chunk, fd, "rs_arena_v1"));
+    found = chunks_.emplace(chunk, Chunk{std::move(fd), std::move(pages)}).first;
+  }
+  return static_cast<uint32_t*>(found->second.pages.base());
+}
+
+absl::Status TableStore::WriteWords(const policy::WriteWords& write) {
+  const uint64_t first =
+      uint64_t{ARENA_HANDLE_LINE(write.handle)} * ARENA_LINE_WORDS + write.first_word;
+  if (first + write.words.size() > kChunkWords) {
+    return absl::OutOfRangeError(absl::StrCat(write.words.size(), " words at handle ", write.handle,
+                                              " run over the end of their chunk"));
+  }
+  ASSIGN_OR_RETURN(uint32_t * words, ChunkWords(ARENA_HANDLE_CHUNK(write.handle)));
+  for (size_t i = 0; i < write.words.size(); ++i) {
+    __atomic_store_n(&words[first + i], write.words[i], __ATOMIC_RELEASE);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TableStore::ReleaseChunk(uint32_t chunk) {
+  if (chunks_.erase(chunk) == 0) return absl::OkStatus();
+  return Uninstall(object_->arena(), chunk, "rs_arena_v1");
+}
+
+absl::Status TableStore::EnsureRules(uint32_t count) {
+  if (count > VERDICT_RULE_MASK + 1) {
+    return absl::OutOfRangeError(absl::StrCat(count, " rules; a verdict word has room for ",
+                                              VERDICT_RULE_MASK));
+  }
+  for (; hit_chunks_ * HITS_CHUNK_RULES < count; ++hit_chunks_) {
+    ASSIGN_OR_RETURN(BpfFd fd, MakeMap(BPF_MAP_TYPE_PERCPU_ARRAY, "rs_hits_chunk", sizeof(uint32_t),
+                                       sizeof(rule_hits), HITS_CHUNK_RULES, 0));
+    RETURN_IF_ERROR(Install(object_->hits(), slot_ * HITS_CHUNKS_PER_SLOT + hit_chunks_, fd,
+                            "rs_hits_v1"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TableStore::ApplyOne(const policy::TableWrite& write) {
+  struct Visitor {
+    TableStore* store;
+    absl::Status operator()(const policy::SetAddress&) { return absl::OkStatus(); }  // batched
+    absl::Status operator()(const policy::RemoveAddress& w) {
+      const ip_address key = ToKey(w.address);
+      if (bpf_map_delete_elem(store->addresses_.fd.get(), &key) != 0 && errno != ENOENT) {
+        return absl::ErrnoToStatus(errno, absl::StrCat("remove ", w.address.ToString()));
+      }
+      return absl::OkStatus();
+    }
+    absl::Status operator()(const policy::SetCidr& w) {
+      return store->SetCidr(w.cidr, w.address_class);
+    }
+    absl::Status operator()(const policy::RemoveCidr& w) {
+      const cidr_key key = ToKey(w.cidr);
+      if (bpf_map_delete_elem(store->cidrs_.fd.get(), &key) != 0 && errno != ENOENT) {
+        return absl::ErrnoToStatus(errno, absl::StrCat("remove ", w.cidr.ToString()));
+      }
+      return absl::OkStatus();
+    }
+    absl::Status operator()(const policy::WriteWords& w) { return store->WriteWords(w); }
+    absl::Status operator()(const policy::ReleaseChunk& w) { return store->ReleaseChunk(w.chunk); }
+    absl::Status operator()(const policy::Grace&) { return RcuGrace(); }
+    absl::Status operator()(const policy::BumpEpoch& w) {
+      if (w.set_index >= EPOCHS_MAX) {
+        return absl::OutOfRangeError(absl::StrCat("epoch of policy set ", w.set_index));
+      }
+      __atomic_fetch_add(&store->object_->epochs()[w.set_index], 1, __ATOMIC_RELEASE);
+      return absl::OkStatus();
+    }
+    absl::Status operator()(const policy::EnsureRules& w) { return store->EnsureRules(w.count); }
+  };
+  return std::visit(Visitor{this}, write);
+}
+
+absl::Status TableStore::Apply(const policy::TableWrites& writes) {
+  if (!begun_) return absl::FailedPreconditionError("table writes: no generation was begun");
+  std::vector<ip_address> keys;
+  std::vector<address_value> values;
+  for (size_t i = 0; i < writes.size(); ++i) {
+    if (const auto* set = std::get_if<policy::SetAddress>(&writes[i])) {
+      keys.push_back(ToKey(set->address));
+      values.push_back(set->value);
+      values.back().reserved = 0;  // the programs' mark for "not in the hash"
+      continue;
+    }
+    RETURN_IF_ERROR(SetAddresses(keys, values));
+    keys.clear();
+    values.clear();
+    RETURN_IF_ERROR(ApplyOne(writes[i]));
+    ++writes_;
+  }
+  return SetAddresses(keys, values);
+}
+
+}  // namespace ripstop::agent

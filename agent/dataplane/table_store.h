@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One generation of policy tables in the kernel.
+//
+//   Engine ──TableWrites──▶ [TableStore] ─▶ inner maps of one slot, half of the arena
+//
+// Begin makes fresh inner maps; nothing reads them until Commit stores the one word.
+// Writes keep their order. Addresses and CIDRs are map updates, batched; everything
+// else is stores to mapped memory. A map that is full is replaced by one twice its
+// size, filled first and then swapped. One thread at a time.
+#ifndef RIPSTOP_AGENT_DATAPLANE_TABLE_STORE_H_
+#define RIPSTOP_AGENT_DATAPLANE_TABLE_STORE_H_
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "agent/dataplane/datapath_object.h"
+#include "policy/engine.h"
+#include "policy/table_write.h"
+
+namespace ripstop::agent {
+
+class TableStore {
+ public:
+  // `object` outlives this.
+  TableStore(DatapathObject* object, const DatapathSizes& sizes)
+      : object_(object), address_capacity_(sizes.addresses), cidr_capacity_(sizes.cidrs) {}
+
+  // Empties the slot and the half of the arena that are not in force and takes them.
+  // Returns what the engine of this generation must be made with.
+  absl::StatusOr<policy::EngineOptions> Begin();
+
+  // Applies in order, stops at the first failure:
+  //   kFailedPrecondition  no generation was begun
+  //   kOutOfRange          a handle, set index or rule count that the layout has no room for
+  //   kResourceExhausted   the kernel has no memory for a larger map
+  absl::Status Apply(const policy::TableWrites& writes);
+
+  // Puts this generation in force, waits a grace period, moves every epoch, frees what
+  // was in force before. Flows are judged once more by the new tables.
+  absl::Status Commit(uint32_t l4_table);
+
+  uint32_t slot() const { return slot_; }
+  uint64_t writes() const { return writes_; }  // table writes applied so far
+
+ private:
+  struct Chunk {
+    BpfFd fd;
+    MappedPages pages;
+  };
+  struct Inner {
+    BpfFd fd;
+    uint32_t capacity = 0;
+  };
+
+  absl::StatusOr<Inner> MakeAddresses(uint32_t capacity) const;
+  absl::StatusOr<Inner> MakeCidrs(uint32_t capacity) const;
+  absl::Status GrowAddresses();
+  absl::Status GrowCidrs();
+  absl::Status SetAddresses(const std::vector<ip_address>& keys,
+                            const std::vector<address_value>& values);
+  absl::Status ApplyOne(const policy::TableWrite& write);
+  absl::Status SetCidr(const policy::Cidr& cidr, uint32_t address_class);
+  absl::Status WriteWords(const policy::WriteWords& write);
+  absl::StatusOr<uint32_t*> ChunkWords(uint32_t chunk);
+  absl::Status ReleaseChunk(uint32_t chunk);
+  absl::Status EnsureRules(uint32_t count);
+  absl::Status FreeSlot(uint32_t slot, uint32_t first_chunk);
+
+  DatapathObject* const object_;
+  uint32_t address_capacity_;
+  uint32_t cidr_capacity_;
+  bool begun_ = false;
+  uint32_t slot_ = 0;
+  uint32_t first_chunk_ = 0;
+  Inner addresses_;
+  Inner cidrs_;
+  std::map<uint32_t, Chunk> chunks_;
+  uint32_t hit_chunks_ = 0;
+  uint64_t writes_ = 0;
+};
+
+// Key forms of the policy types.
+ip_address ToKey(const policy::Address& address);
+cidr_key ToKey(const policy::Cidr& cidr);
+
+}  // namespace ripstop::agent
+
+#endif  // RIPSTOP_AGENT_DATAPLANE_TABLE_STORE_H_
