@@ -36,6 +36,14 @@ struct PolicySetStats {
   std::string representation;
 };
 
+struct EngineTotals {
+  uint32_t address_classes = 0;
+  uint32_t l4_classes = 0;
+  uint64_t arena_bytes = 0;
+  uint32_t policies = 0;
+  uint32_t local_endpoints = 0;
+};
+
 // The calculation core: the whole policy of a node, from model to table writes.
 //
 //   Put/Remove ──▶ [Engine] ──Flush()──▶ TableWrites (ordered, make before break)
@@ -80,6 +88,11 @@ class Engine {
   std::vector<std::pair<uint32_t, RuleIdentity>> Rules() const;
 
   std::vector<PolicySetStats> Stats() const;
+  EngineTotals Totals() const;
+
+  // What did not fit, as text that names the table, its size and the remedy. The endpoints
+  // concerned are denied (set handle 0). Empty when all is well.
+  std::vector<std::string> Alarms() const;
 
  private:
   struct State;

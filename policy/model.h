@@ -67,6 +67,10 @@ struct ServiceName {
   std::string ns;
   std::string name;
   auto operator<=>(const ServiceName&) const = default;
+  template <typename H>
+  friend H AbslHashValue(H h, const ServiceName& s) {
+    return H::combine(std::move(h), s.ns, s.name);
+  }
 };
 
 // What a rule asks of one side of a packet: the AND of the fields that are present.
@@ -161,6 +165,10 @@ struct NamedPort {
   uint8_t protocol = kProtocolTcp;
   uint16_t port = 0;
   auto operator<=>(const NamedPort&) const = default;
+  template <typename H>
+  friend H AbslHashValue(H h, const NamedPort& p) {
+    return H::combine(std::move(h), p.name, p.protocol, p.port);
+  }
 };
 
 // Where a local endpoint is attached.
@@ -195,6 +203,10 @@ struct ServicePort {
   uint8_t protocol = kProtocolTcp;
   uint16_t port = 0;
   auto operator<=>(const ServicePort&) const = default;
+  template <typename H>
+  friend H AbslHashValue(H h, const ServicePort& p) {
+    return H::combine(std::move(h), p.protocol, p.port);
+  }
 };
 
 // One EndpointSlice's worth of backends of a service.

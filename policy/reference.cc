@@ -173,7 +173,7 @@ std::optional<Verdict> Reference::Evaluate(const World& world, const Endpoint& l
   }
 
   for (const std::string& name : local.profiles) {
-    verdict.by = {RuleIdentity::Kind::kNoProfile, "", {}, name, direction, -1, ""};
+    verdict.by = {RuleIdentity::Kind::kNoProfile, "", {}, "", direction, -1, ""};
     const auto profile = world.profiles.find(name);
     if (profile == world.profiles.end()) return verdict;
     const auto& rules = ingress ? profile->second.ingress_rules : profile->second.egress_rules;

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Random policy × random packet: the reference evaluator, and the tables that the engine
+// writes, must agree; at every write between two policies each packet must meet the old or
+// the new verdict. RIPSTOP_FUZZ_CASES sets how many packets are tried (default 100,000).
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "absl/strings/str_cat.h"
+#include "policy/engine.h"
+#include "policy/reference.h"
+#include "policy/table_image.h"
+#include "policy/testing/random_world.h"
+
+namespace ripstop::policy {
+namespace {
+
+using testing::Describe;
+using testing::Difference;
+using testing::RandomWorld;
+
+int Cases() {
+  const char* text = std::getenv("RIPSTOP_FUZZ_CASES");
+  return text != nullptr ? std::max(1, std::atoi(text)) : 100'000;
+}
+
+uint64_t Seed() {
+  const char* text = std::getenv("RIPSTOP_FUZZ_SEED");
+  return text != nullptr ? std::strtoull(text, nullptr, 10) : 1;
+}
+
+struct Probe {
+  Endpoint local;
+  Direction direction;
+  Packet packet;
+};
+
+std::vector<Probe> Probes(RandomWorld& random, const World& world, int count) {
+  std::vector<const Endpoint*> locals;
+  for (const auto& [id, e] : world.endpoints) {
+    if (e.local && !e.addresses.empty()) locals.push_back(&e);
+  }
+  std::vector<Probe> probes;
+  for (int i = 0; i < count && !locals.empty(); ++i) {
+    const Endpoint& e = *locals[random.Below(static_cast<uint32_t>(locals.size()))];
+    const Direction d = random.Chance(50) ? Direction::kIngress : Direction::kEgress;
+    probes.push_back({e, d, random.RandomPacket(world, e, d)});
+  }
+  return probes;
+}
+
+// Empty: the tables say what the reference says.
+std::string Disagreement(const World& world, const Engine& engine, const TableImage& image,
+                         Reference& reference, const Probe& probe) {
+  const auto want = reference.Evaluate(world, probe.local, probe.direction, probe.packet);
+  const auto got = image.Verdict(probe.direction, probe.packet);
+  if (!want) return got && got->allow() ? "inactive endpoint is allowed" : "";
+  if (!got) return "tables know no local endpoint";
+  const auto rule = engine.Rule(got->rule_id());
+  if (got->allow() == want->allow && got->log() == want->log && rule && *rule == want->by) return "";
+  return absl::StrCat("reference: ", want->allow ? "allow" : "deny", want->log ? " log" : "", " by ",
+                      want->by.ToString(), "\ntables:    ", got->allow() ? "allow" : "deny",
+                      got->log() ? " log" : "", " by ", rule ? rule->ToString() : "nobody",
+                      " (set ", got->set_index, " class ", got->address_class, " row ", got->row,
+                      " L4 class ", got->l4_class, " column ", got->column, ")");
+}
+
+std::string DisagreementWhenFresh(const World& world, const Probe& probe) {
+  if (!world.endpoints.contains(probe.local.id)) return "";
+  Engine engine;
+  TableImage image;
+  Reference reference;
+  for (const auto& call : Difference(World{}, world)) call(engine);
+  image.Apply(engine.Flush());
+  image.set_l4_table(engine.l4_table());
+  return Disagreement(world, engine, image, reference, probe);
+}
+
+// A failure as small as it gets: where a fresh engine fails too, history does not matter.
+std::string Report(const World& world, const Probe& probe, const std::string& what) {
+  const auto fails = [&](const World& w) { return !DisagreementWhenFresh(w, probe).empty(); };
+  const bool fresh = fails(world);
+  const World small = fresh ? testing::Shrink(world, fails) : world;
+  return absl::StrCat(fresh ? DisagreementWhenFresh(small, probe) : what + " (only after these changes)", "\n",
+                      probe.direction == Direction::kIngress ? "ingress of " : "egress of ", probe.local.id,
+                      " ", Describe(probe.packet), "\n", Describe(small));
+}
+
+TEST(EngineProperty, TablesAgreeWithTheReferenceWhateverTheOrderOfInputs) {
+  const int packets = 250;
+  for (int done = 0, n = 0; done < Cases() / 2; done += packets, ++n) {
+    const uint64_t seed = Seed() * 1'000'003 + n;
+    RandomWorld random(seed);
+    const World world = random.Generate();
+    Engine engine;
+    TableImage image;
+    Reference reference;
+    // Shuffled, some twice, some undone and done again, flushed now and then.
+    auto calls = Difference(World{}, world);
+    const World other = random.Generate();
+    if (random.Chance(30)) {
+      for (const auto& call : Difference(World{}, other)) call(engine);
+      image.Apply(engine.Flush());
+      calls = Difference(other, world);
+    }
+    std::shuffle(calls.begin(), calls.end(), random.random());
+    for (const auto& call : calls) {
+      call(engine);
+      if (random.Chance(10)) call(engine);
+      if (random.Chance(5)) image.Apply(engine.Flush());
+    }
+    image.Apply(engine.Flush());
+    image.set_l4_table(engine.l4_table());
+    EXPECT_TRUE(engine.Flush().empty()) << "a flush without a change writes, seed " << seed;
+    ASSERT_TRUE(engine.Alarms().empty()) << engine.Alarms()[0];
+    for (const Probe& probe : Probes(random, world, packets)) {
+      const std::string what = Disagreement(world, engine, image, reference, probe);
+      ASSERT_EQ(what, "") << "seed " << seed << "\n" << Report(world, probe, what);
+    }
+  }
+}
+
+TEST(EngineProperty, EveryPrefixOfEveryChangeGivesTheOldOrTheNewVerdict) {
+  const int probes_each = 40, steps = 25;
+  for (int done = 0, n = 0; done < Cases() / 2; ++n) {
+    const uint64_t seed = Seed() * 7'000'003 + n;
+    RandomWorld random(seed);
+    World world = random.Generate();
+    Engine engine;
+    TableImage image;
+    Reference reference;
+    for (const auto& call : Difference(World{}, world)) call(engine);
+    image.Apply(engine.Flush());
+    image.set_l4_table(engine.l4_table());
+    for (int step = 0; step < steps; ++step, done += probes_each) {
+      const World before = world;
+      for (uint32_t changes = 1 + random.Below(random.Chance(70) ? 1 : 6); changes > 0; --changes) {
+        random.Change(world);
+      }
+      std::vector<Probe> probes = Probes(random, world, probes_each / 2);
+      for (Probe& p : Probes(random, before, probes_each / 2)) probes.push_back(std::move(p));
+      std::vector<TableImage::Result> old;
+      for (const Probe& p : probes) {
+        old.push_back(image.Verdict(p.direction, p.packet).value_or(TableImage::Result{}));
+      }
+      for (const auto& call : Difference(before, world)) call(engine);
+      const TableWrites writes = engine.Flush();
+      std::vector<std::vector<uint32_t>> seen(probes.size());
+      for (const TableWrite& write : writes) {
+        image.Apply(write);
+        for (size_t i = 0; i < probes.size(); ++i) {
+          const uint32_t word = image.Verdict(probes[i].direction, probes[i].packet).value_or(TableImage::Result{}).word;
+          if (seen[i].empty() || seen[i].back() != word) seen[i].push_back(word);
+        }
+      }
+      for (size_t i = 0; i < probes.size(); ++i) {
+        const auto now = image.Verdict(probes[i].direction, probes[i].packet).value_or(TableImage::Result{});
+        for (const uint32_t word : seen[i]) {
+          ASSERT_TRUE(word == old[i].word || word == now.word)
+              << "seed " << seed << " step " << step << ": between the writes " << std::hex << old[i].word
+              << " -> " << word << " -> " << now.word << "\n" << Describe(probes[i].packet)
+              << "\nbefore:\n" << Describe(before) << "\nafter:\n" << Describe(world);
+        }
+        // A flow that was allowed under a set must be judged again when that has changed.
+        if (old[i].allow() && old[i].word != now.word) {
+          ASSERT_NE(image.epoch(old[i].set_index), old[i].epoch) << "seed " << seed << " step " << step;
+        }
+        const auto current = world.endpoints.find(probes[i].local.id);
+        if (current == world.endpoints.end()) continue;
+        const Probe probe{current->second, probes[i].direction, probes[i].packet};
+        const Address& near = probe.direction == Direction::kIngress ? probe.packet.destination : probe.packet.source;
+        const auto& own = probe.local.addresses;
+        if (std::find(own.begin(), own.end(), near) == own.end()) continue;
+        const std::string what = Disagreement(world, engine, image, reference, probe);
+        ASSERT_EQ(what, "") << "seed " << seed << " step " << step << "\n" << Report(world, probe, what);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace ripstop::policy

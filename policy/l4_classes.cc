@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "policy/l4_classes.h"
+
+#include <algorithm>
+
+namespace ripstop::policy {
+
+L4Classes::L4Classes() {
+  constexpr uint32_t kFirstWithoutPorts = L4_INDEX(L4_ICMP, 0);
+  start_ = {{0, 1}, {kFirstWithoutPorts, 0}, {L4_TABLE_ENTRIES, 0}};
+  representative_ = {kFirstWithoutPorts, 0};
+  points_ = {L4_TABLE_ENTRIES - kFirstWithoutPorts, kFirstWithoutPorts};
+}
+
+void L4Classes::CutAt(uint32_t index) {
+  const auto after = start_.upper_bound(index);
+  start_.emplace(index, std::prev(after)->second);
+}
+
+uint32_t L4Classes::ClassOf(uint32_t index) const {
+  return std::prev(start_.upper_bound(index))->second;
+}
+
+std::vector<L4Classes::Split> L4Classes::Refine(const L4Set& set) {
+  std::map<uint32_t, uint32_t> inside;  // class -> points of it in the set
+  for (const L4Set::Interval& i : set.intervals()) {
+    CutAt(i.first);
+    if (i.last + 1 < L4_TABLE_ENTRIES) CutAt(i.last + 1);
+    for (auto it = start_.find(i.first); it->first <= i.last; ++it) {
+      inside[it->second] += std::next(it)->first - it->first;
+    }
+  }
+  std::vector<Split> splits;
+  std::map<uint32_t, uint32_t> renamed;
+  for (const auto& [from, points] : inside) {
+    if (points == points_[from]) continue;
+    const uint32_t to = count();
+    splits.push_back({from, to});
+    renamed[from] = to;
+    points_[from] -= points;
+    points_.push_back(points);
+    representative_.push_back(0);
+  }
+  if (splits.empty()) return splits;
+  for (const L4Set::Interval& i : set.intervals()) {
+    for (auto it = start_.find(i.first); it->first <= i.last; ++it) {
+      const auto new_class = renamed.find(it->second);
+      if (new_class == renamed.end()) continue;
+      it->second = new_class->second;
+      changed_ = changed_.Or(L4Set::Of(it->first, std::next(it)->first - 1));
+    }
+  }
+  for (auto it = start_.begin(); std::next(it) != start_.end(); ++it) {
+    representative_[it->second] = it->first;
+  }
+  return splits;
+}
+
+std::vector<L4Classes::Words> L4Classes::TakeChanges() {
+  std::vector<Words> result;
+  for (const L4Set::Interval& i : changed_.intervals()) {
+    // Two indexes share a word, so neighbouring changes may too.
+    uint32_t first = i.first / 2;
+    const uint32_t last = i.last / 2;
+    if (!result.empty()) {
+      const uint32_t done = result.back().first + static_cast<uint32_t>(result.back().words.size());
+      first = std::max(first, done);
+      if (first > last) continue;
+      if (first != done) result.push_back({first, {}});
+    } else {
+      result.push_back({first, {}});
+    }
+    std::vector<uint32_t>& words = result.back().words;
+    const size_t base = words.size();
+    words.resize(base + last - first + 1);
+    auto interval = std::prev(start_.upper_bound(first * 2));
+    for (uint32_t index = first * 2; index <= last * 2 + 1 && index < L4_TABLE_ENTRIES; ++index) {
+      while (std::next(interval)->first <= index) ++interval;
+      words[base + index / 2 - first] |= interval->second << (index % 2 == 0 ? 0 : 16);
+    }
+  }
+  changed_ = L4Set::None();
+  return result;
+}
+
+}  // namespace ripstop::policy

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RIPSTOP_POLICY_L4_CLASSES_H_
+#define RIPSTOP_POLICY_L4_CLASSES_H_
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "policy/l4_set.h"
+
+namespace ripstop::policy {
+
+// The partition of the L4 index space by the L4 sets ever refined with.
+//
+// Classes are only split, never merged or renumbered: a new number goes to one part and
+// the rest keeps the old one. Class 0 holds only packets without ports, because the
+// program takes 0 as the source class of such packets.
+class L4Classes {
+ public:
+  L4Classes();
+
+  struct Split {
+    uint32_t from;
+    uint32_t to;  // new
+  };
+  // After this, each class is wholly inside or wholly outside of `set`.
+  std::vector<Split> Refine(const L4Set& set);
+
+  uint32_t ClassOf(uint32_t index) const;
+  uint32_t count() const { return static_cast<uint32_t>(representative_.size()); }
+  // An index of the class.
+  uint32_t representative(uint32_t l4_class) const { return representative_[l4_class]; }
+
+  // The class table as words of two halves, and which words changed since the last call
+  // (all of them at first).
+  struct Words {
+    uint32_t first;
+    std::vector<uint32_t> words;
+  };
+  std::vector<Words> TakeChanges();
+
+ private:
+  void CutAt(uint32_t index);
+
+  std::map<uint32_t, uint32_t> start_;  // first index of an interval -> class
+  std::vector<uint32_t> representative_;
+  std::vector<uint32_t> points_;  // indexes in each class
+  L4Set changed_ = L4Set::All();
+};
+
+}  // namespace ripstop::policy
+
+#endif  // RIPSTOP_POLICY_L4_CLASSES_H_

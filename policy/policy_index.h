@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RIPSTOP_POLICY_POLICY_INDEX_H_
+#define RIPSTOP_POLICY_POLICY_INDEX_H_
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/container/node_hash_map.h"
+#include "policy/model.h"
+#include "policy/selector.h"
+
+namespace ripstop::policy {
+
+// Selectors by text, parsed once. nullopt: invalid.
+class SelectorCache {
+ public:
+  const std::optional<Selector>& Get(const std::string& text);
+  // Forgets all when there are many; no reference outlives a Flush.
+  void Trim();
+
+ private:
+  absl::node_hash_map<std::string, std::optional<Selector>> parsed_;
+};
+
+// Policies and tiers, found by the labels of the endpoint they select: of 10,000
+// policies only those that could match are asked.
+class PolicyIndex {
+ public:
+  explicit PolicyIndex(SelectorCache* selectors) : selectors_(selectors) {}
+
+  // False: equal to what is known.
+  bool Put(const Policy& policy);
+  bool Remove(const PolicyKey& key);
+  const Policy* Find(const PolicyKey& key) const;
+  bool PutTier(const Tier& tier);
+  bool RemoveTier(std::string_view name);
+  size_t size() const { return policies_.size(); }
+
+  // Whether a workload endpoint with `labels` has `policy` enforced in some direction.
+  bool Selects(const Policy& policy, const Labels& labels) const;
+
+  struct TierPolicies {
+    Tier tier;
+    std::vector<const Policy*> policies;  // at least one; in order
+  };
+  // What applies to such an endpoint, in order. Pointers live until the next Put or Remove.
+  std::vector<TierPolicies> Applicable(const Labels& labels, Direction direction) const;
+
+ private:
+  using Keys = absl::flat_hash_set<const Policy*>;
+  void Index(const Policy& policy, bool add);
+  Tier TierNamed(const std::string& name) const;
+
+  SelectorCache* const selectors_;
+  absl::node_hash_map<PolicyKey, Policy> policies_;
+  std::map<std::string, Tier> tiers_;
+  // By one key that the selector needs; "" for any value.
+  absl::flat_hash_map<std::string, absl::flat_hash_map<std::string, Keys>> by_label_;
+  absl::flat_hash_map<std::string, Keys> by_key_;
+  Keys unkeyed_;
+};
+
+// The label key by which to find a selector, and the values it may have; nullopt: none.
+std::optional<std::pair<std::string, Selector::Restriction>> IndexKey(const Selector& selector);
+
+}  // namespace ripstop::policy
+
+#endif  // RIPSTOP_POLICY_POLICY_INDEX_H_

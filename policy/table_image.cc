@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "policy/table_image.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "policy/l4_set.h"
+
+namespace ripstop::policy {
+namespace {
+
+constexpr size_t kChunkWords = size_t{ARENA_CHUNK_LINES} * ARENA_LINE_WORDS;
+
+template <typename... F>
+struct Overloaded : F... {
+  using F::operator()...;
+};
+template <typename... F>
+Overloaded(F...) -> Overloaded<F...>;
+
+}  // namespace
+
+void TableImage::Apply(const TableWrites& writes) {
+  for (const TableWrite& write : writes) Apply(write);
+}
+
+void TableImage::Apply(const TableWrite& write) {
+  std::visit(
+      Overloaded{
+          [&](const SetAddress& w) { addresses_[w.address] = w.value; },
+          [&](const RemoveAddress& w) { addresses_.erase(w.address); },
+          [&](const SetCidr& w) {
+            cidr_count_ += cidrs_[w.cidr.bits].insert_or_assign(w.cidr.address, w.address_class).second;
+          },
+          [&](const RemoveCidr& w) { cidr_count_ -= cidrs_[w.cidr.bits].erase(w.cidr.address); },
+          [&](const WriteWords& w) {
+            Chunk& chunk = chunks_[ARENA_HANDLE_CHUNK(w.handle)];
+            if (!chunk) chunk.reset(static_cast<uint32_t*>(std::calloc(kChunkWords, sizeof(uint32_t))));
+            const size_t first = size_t{ARENA_HANDLE_LINE(w.handle)} * ARENA_LINE_WORDS + w.first_word;
+            const size_t room = first < kChunkWords ? kChunkWords - first : 0;
+            std::copy_n(w.words.begin(), std::min(room, w.words.size()), chunk.get() + first);
+          },
+          [&](const ReleaseChunk& w) { chunks_.erase(w.chunk); },
+          [&](const Grace&) {},
+          [&](const BumpEpoch& w) { ++epochs_[w.set_index]; },
+          [&](const EnsureRules& w) { rule_count_ = std::max(rule_count_, w.count); },
+      },
+      write);
+}
+
+std::optional<address_value> TableImage::Find(const Address& address) const {
+  const auto it = addresses_.find(address);
+  return it == addresses_.end() ? std::nullopt : std::optional(it->second);
+}
+
+uint32_t TableImage::epoch(uint32_t set_index) const {
+  const auto it = epochs_.find(set_index);
+  return it == epochs_.end() ? 0 : it->second;
+}
+
+uint32_t TableImage::ClassOf(const Address& address) const {
+  if (const auto it = addresses_.find(address); it != addresses_.end()) return it->second.address_class;
+  for (const auto& [bits, prefixes] : cidrs_) {
+    const auto it = prefixes.find(Cidr::Of(address, bits).address);
+    if (it != prefixes.end()) return it->second;
+  }
+  return 0;
+}
+
+const uint32_t* TableImage::Line(uint32_t chunk, uint32_t line) const {
+  const auto it = chunks_.find(chunk);
+  if (it == chunks_.end() || line >= ARENA_CHUNK_LINES) return nullptr;
+  return it->second.get() + size_t{line} * ARENA_LINE_WORDS;
+}
+
+std::optional<uint32_t> TableImage::Half(uint32_t chunk, uint32_t line, uint32_t half) const {
+  const uint32_t* words = Line(chunk, line + half / ARENA_LINE_HALVES);
+  if (words == nullptr) return std::nullopt;
+  const uint32_t in_line = half % ARENA_LINE_HALVES;
+  return words[in_line / 2] >> (in_line % 2 * 16) & 0xffff;
+}
+
+std::optional<TableImage::Result> TableImage::Verdict(Direction direction, const Packet& packet) const {
+  const bool ingress = direction == Direction::kIngress;
+  const auto near = addresses_.find(ingress ? packet.destination : packet.source);
+  if (near == addresses_.end() || (near->second.flags & ADDRESS_LOCAL_ENDPOINT) == 0) return std::nullopt;
+  Result result;
+  const uint32_t handle = ingress ? near->second.ingress_set : near->second.egress_set;
+  if (l4_table_ == 0 || handle == 0) return result;
+  result.address_class = ClassOf(ingress ? packet.source : packet.destination);
+
+  const uint32_t l4_chunk = ARENA_HANDLE_CHUNK(l4_table_), l4_line = ARENA_HANDLE_LINE(l4_table_);
+  const auto l4_class = Half(l4_chunk, l4_line, L4Index(packet.protocol, packet.destination_port,
+                                                        packet.icmp_type, packet.icmp_code));
+  const auto source_class = HasPorts(packet.protocol)
+                                ? Half(l4_chunk, l4_line, L4Index(packet.protocol, packet.source_port, 0, 0))
+                                : std::optional<uint32_t>(0);
+  const uint32_t chunk = ARENA_HANDLE_CHUNK(handle);
+  const uint32_t* first = Line(chunk, ARENA_HANDLE_LINE(handle));
+  if (first == nullptr || !l4_class || !source_class) return result;
+  policy_set_header header;
+  std::memcpy(&header, first, sizeof(header));
+  if (header.representation != POLICY_SET_DENSE || header.set_index == 0) return result;
+  result.set_index = header.set_index;
+  result.epoch = epoch(header.set_index);
+  result.l4_class = *l4_class;
+  if (result.address_class >= header.row_capacity || *l4_class >= header.column_capacity ||
+      *source_class >= header.column_capacity) {
+    return result;
+  }
+  const auto row = Half(chunk, header.rows, result.address_class);
+  const auto column = Half(chunk, header.columns, *l4_class);
+  const auto source = header.source_columns != 0 ? Half(chunk, header.source_columns, *source_class)
+                                                 : std::optional<uint32_t>(0);
+  if (!row || !column || !source) return result;
+  result.row = *row;
+  result.column = *column;
+  const uint32_t index = (*row * header.source_column_count + *source) * header.column_count + *column;
+  const uint32_t* line = Line(chunk, header.verdicts + index / ARENA_LINE_WORDS);
+  if (index < header.verdict_count && line != nullptr) result.word = line[index % ARENA_LINE_WORDS];
+  return result;
+}
+
+}  // namespace ripstop::policy
