@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/dataplane/dataplane.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <dirent.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "agent/dataplane/tables_reader.h"
+#include "policy/status_macros.h"
+
+namespace ripstop::agent {
+namespace {
+
+constexpr char kFromWorkload[] = "from_workload";
+constexpr char kToWorkload[] = "to_workload";
+constexpr char kFromHost[] = "from_host";
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Dataplane>> Dataplane::Open(const DataplaneOptions& options) {
+  auto dataplane = std::unique_ptr<Dataplane>(new Dataplane());
+  ASSIGN_OR_RETURN(dataplane->object_,
+                   DatapathObject::Load(options.sizes, options.pin_dir + "/maps"));
+  const std::string links = options.pin_dir + "/links";
+  if (mkdir(links.c_str(), 0700) != 0 && errno != EEXIST) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("create ", links));
+  }
+  dataplane->links_ = std::make_unique<ProgramLinks>(links, options.force_clsact);
+  RETURN_IF_ERROR(dataplane->links_->Refresh(kFromWorkload, dataplane->object_->from_workload()));
+  RETURN_IF_ERROR(dataplane->links_->Refresh(kToWorkload, dataplane->object_->to_workload()));
+  RETURN_IF_ERROR(dataplane->links_->Refresh(kFromHost, dataplane->object_->from_host()));
+  dataplane->tables_ = std::make_unique<TableStore>(dataplane->object_.get(), options.sizes);
+  dataplane->ring_ =
+      ring_buffer__new(dataplane->object_->events(), OnEvent, dataplane.get(), nullptr);
+  if (dataplane->ring_ == nullptr) return absl::ErrnoToStatus(errno, "open rs_events_v1");
+  return dataplane;
+}
+
+Dataplane::~Dataplane() { ring_buffer__free(ring_); }
+
+absl::Status Dataplane::Remove(const std::string& pin_dir) {
+  // Links first: while programs are attached, their maps must stay whole.
+  for (const char* part : {"/links", "/maps"}) {
+    const std::string dir = pin_dir + part;
+    DIR* list = opendir(dir.c_str());
+    if (list == nullptr) continue;
+    while (const dirent* entry = readdir(list)) {
+      if (entry->d_name[0] != '.') unlink(absl::StrCat(dir, "/", entry->d_name).c_str());
+    }
+    closedir(list);
+    if (rmdir(dir.c_str()) != 0) return absl::ErrnoToStatus(errno, absl::StrCat("remove ", dir));
+  }
+  if (rmdir(pin_dir.c_str()) != 0 && errno != ENOENT) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("remove ", pin_dir));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Dataplane::AttachWorkload(uint32_t ifindex) {
+  // Egress first: from the moment the pod may send, what comes back is judged too.
+  RETURN_IF_ERROR(
+      links_->Attach(kToWorkload, object_->to_workload(), ifindex, AttachPoint::kEgress));
+  return links_->Attach(kFromWorkload, object_->from_workload(), ifindex, AttachPoint::kIngress);
+}
+
+absl::Status Dataplane::DetachWorkload(uint32_t ifindex) {
+  RETURN_IF_ERROR(links_->Detach(kFromWorkload, ifindex, AttachPoint::kIngress));
+  return links_->Detach(kToWorkload, ifindex, AttachPoint::kEgress);
+}
+
+absl::Status Dataplane::AttachUplink(uint32_t ifindex) {
+  return links_->Attach(kFromHost, object_->from_host(), ifindex, AttachPoint::kIngress);
+}
+
+absl::Status Dataplane::DetachUplink(uint32_t ifindex) {
+  return links_->Detach(kFromHost, ifindex, AttachPoint::kIngress);
+}
+
+absl::Status Dataplane::Configure(const DatapathSettings& settings) {
+  datapath_state& state = *object_->state();
+  state.vxlan_vni = settings.vxlan_vni;
+  state.vxlan_port = htons(settings.vxlan_port);
+  state.events_per_second = settings.events_per_second;
+  std::memcpy(state.host_mac, settings.host_mac.data(), sizeof(state.host_mac));
+  __atomic_store_n(&state.flags, settings.host_obeys_policy ? STATE_HOST_OBEYS_POLICY : 0,
+                   __ATOMIC_RELEASE);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<policy::EngineOptions> Dataplane::BeginGeneration() { return tables_->Begin(); }
+absl::Status Dataplane::Apply(const policy::TableWrites& writes) { return tables_->Apply(writes); }
+absl::Status Dataplane::CommitGeneration(uint32_t l4_table) { return tables_->Commit(l4_table); }
+bool Dataplane::InForce() const { return object_->active().l4_table != 0; }
+
+absl::StatusOr<uint32_t> Dataplane::RunSweep(const sweep_request& request) {
+  sweep_request context = request;
+  LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &context, .ctx_size_in = sizeof(context));
+  if (bpf_prog_test_run_opts(object_->flow_sweep(), &options) != 0) {
+    return absl::ErrnoToStatus(errno, "run flow_sweep");
+  }
+  return context.removed;
+}
+
+absl::StatusOr<uint32_t> Dataplane::SweepFlows() { return RunSweep({}); }
+
+absl::StatusOr<uint32_t> Dataplane::ForgetFlows(const policy::Address& address) {
+  return RunSweep({.forget = ToKey(address)});
+}
+
+absl::StatusOr<std::vector<DropCount>> Dataplane::Drops() const { return ReadDrops(*object_); }
+absl::StatusOr<std::map<uint32_t, rule_hits>> Dataplane::RuleHits() const {
+  return HitsInForce(*object_);
+}
+absl::StatusOr<PacketLookup> Dataplane::Lookup(const policy::Packet& packet) const {
+  return LookupInForce(*object_, packet);
+}
+
+int Dataplane::events_fd() const { return ring_buffer__epoll_fd(ring_); }
+
+int Dataplane::OnEvent(void* context, void* data, size_t bytes) {
+  flow_event event;
+  if (bytes < sizeof(event)) return 0;
+  std::memcpy(&event, data, sizeof(event));
+  static_cast<Dataplane*>(context)->events_.push_back(event);
+  return 0;
+}
+
+std::vector<flow_event> Dataplane::TakeEvents() {
+  ring_buffer__consume(ring_);
+  return std::exchange(events_, {});
+}
+
+uint64_t Dataplane::programs_loaded() const { return object_->Stats().size(); }
+
+}  // namespace ripstop::agent

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The datapath of this node: programs loaded once, maps and links pinned.
+//
+//   DIR/maps/rs_*         maps, with their layout version
+//   DIR/links/HOOK-IFINDEX  tcx links
+//
+// Opening again reuses the maps (flows, counters, tables in force) and gives each
+// existing link the new program in one step: no packet passes unjudged, none is lost.
+#ifndef RIPSTOP_AGENT_DATAPLANE_DATAPLANE_H_
+#define RIPSTOP_AGENT_DATAPLANE_DATAPLANE_H_
+
+#include <memory>
+#include <string>
+
+#include "agent/dataplane/dataplane_interface.h"
+#include "agent/dataplane/datapath_object.h"
+#include "agent/dataplane/program_links.h"
+#include "agent/dataplane/table_store.h"
+
+struct ring_buffer;
+
+namespace ripstop::agent {
+
+struct DataplaneOptions {
+  std::string pin_dir = "/sys/fs/bpf/ripstop";  // made when absent; must be on a bpffs
+  DatapathSizes sizes;
+  bool force_clsact = false;  // for tests of kernels without tcx
+};
+
+class Dataplane : public DataplaneInterface {
+ public:
+  // Errors: those of DatapathObject::Load.
+  static absl::StatusOr<std::unique_ptr<Dataplane>> Open(const DataplaneOptions& options);
+  // Leaves everything in the kernel as it is.
+  ~Dataplane() override;
+
+  // Unpins everything under `pin_dir`: programs detach, maps go. For a node that stops
+  // being one, and for tests. Fine when nothing is there.
+  static absl::Status Remove(const std::string& pin_dir);
+
+  absl::Status AttachWorkload(uint32_t ifindex) override;
+  absl::Status DetachWorkload(uint32_t ifindex) override;
+  absl::Status AttachUplink(uint32_t ifindex) override;
+  absl::Status DetachUplink(uint32_t ifindex) override;
+  absl::Status Configure(const DatapathSettings& settings) override;
+  absl::StatusOr<policy::EngineOptions> BeginGeneration() override;
+  absl::Status Apply(const policy::TableWrites& writes) override;
+  absl::Status CommitGeneration(uint32_t l4_table) override;
+  bool InForce() const override;
+  absl::StatusOr<uint32_t> SweepFlows() override;
+  absl::StatusOr<uint32_t> ForgetFlows(const policy::Address& address) override;
+  absl::StatusOr<std::vector<DropCount>> Drops() const override;
+  absl::StatusOr<std::map<uint32_t, rule_hits>> RuleHits() const override;
+  absl::StatusOr<PacketLookup> Lookup(const policy::Packet& packet) const override;
+  int events_fd() const override;
+  std::vector<flow_event> TakeEvents() override;
+  uint64_t programs_loaded() const override;
+  uint64_t table_writes() const override { return tables_->writes(); }
+
+  std::vector<ProgramStats> Stats() const { return object_->Stats(); }
+  bool uses_tcx() const { return links_->uses_tcx(); }
+
+ private:
+  Dataplane() = default;
+  absl::StatusOr<uint32_t> RunSweep(const sweep_request& request);
+  static int OnEvent(void* context, void* data, size_t bytes);
+
+  std::unique_ptr<DatapathObject> object_;
+  std::unique_ptr<ProgramLinks> links_;
+  std::unique_ptr<TableStore> tables_;
+  ring_buffer* ring_ = nullptr;
+  std::vector<flow_event> events_;
+};
+
+}  // namespace ripstop::agent
+
+#endif  // RIPSTOP_AGENT_DATAPLANE_DATAPLANE_H_

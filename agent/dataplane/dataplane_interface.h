@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the agent asks of the kernel's datapath: programs on interfaces, policy tables,
+// counters. Implemented by Dataplane; FakeDataplane stands in for it in tests.
+//
+// All calls come from the agent's one loop; none blocks for longer than a few RCU grace
+// periods. Errors name the object (map, link, interface).
+#ifndef RIPSTOP_AGENT_DATAPLANE_DATAPLANE_INTERFACE_H_
+#define RIPSTOP_AGENT_DATAPLANE_DATAPLANE_INTERFACE_H_
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "bpf/abi/drops.h"
+#include "bpf/abi/events.h"
+#include "bpf/abi/flows.h"
+#include "bpf/abi/tables.h"
+#include "policy/engine.h"
+#include "policy/model.h"
+#include "policy/table_write.h"
+
+namespace ripstop::agent {
+
+struct DatapathSettings {
+  bool host_obeys_policy = false;      // else this host reaches its pods before policy
+  uint16_t vxlan_port = 0;             // 0: no VXLAN on this node
+  uint32_t vxlan_vni = 0;
+  uint32_t events_per_second = 1000;   // per CPU
+  std::array<uint8_t, 6> host_mac = {0xee, 0xee, 0xee, 0xee, 0xee, 0xee};  // of veth host sides
+};
+
+struct DropCount {
+  drop_reason reason = DROP_NONE;
+  std::string name;
+  std::string description;
+  uint64_t packets = 0;
+  uint64_t bytes = 0;
+};
+
+// One direction of an explanation: what the tables in force say.
+struct SideLookup {
+  uint32_t set = 0;            // handle of the policy set
+  uint32_t set_index = 0;
+  uint32_t epoch = 0;
+  uint32_t address_class = 0;  // of the far address
+  uint32_t l4_class = 0;
+  uint32_t row = 0;
+  uint32_t column = 0;
+  uint32_t verdict = 0;        // verdict word
+  drop_reason reason = DROP_NONE;  // as the program would drop; DROP_NONE: allowed
+};
+
+struct PacketLookup {
+  uint32_t slot = 0;  // generation in force
+  address_value source = {};
+  address_value destination = {};
+  std::optional<SideLookup> egress;   // absent: the source is no endpoint of this node
+  std::optional<SideLookup> ingress;
+};
+
+class DataplaneInterface {
+ public:
+  virtual ~DataplaneInterface() = default;
+
+  // Programs. All are idempotent; a second attach brings the current program.
+  //   kNotFound  no such interface
+  virtual absl::Status AttachWorkload(uint32_t ifindex) = 0;  // both directions
+  virtual absl::Status DetachWorkload(uint32_t ifindex) = 0;  // fine when it is gone
+  virtual absl::Status AttachUplink(uint32_t ifindex) = 0;    // also the VXLAN device
+  virtual absl::Status DetachUplink(uint32_t ifindex) = 0;
+
+  virtual absl::Status Configure(const DatapathSettings& settings) = 0;
+
+  // Tables: BeginGeneration, an engine made with its options, Apply its first Flush,
+  // CommitGeneration with its l4_table(), then Apply each later Flush.
+  virtual absl::StatusOr<policy::EngineOptions> BeginGeneration() = 0;
+  virtual absl::Status Apply(const policy::TableWrites& writes) = 0;
+  virtual absl::Status CommitGeneration(uint32_t l4_table) = 0;
+  // Whether tables are in force, of this process or of an earlier one.
+  virtual bool InForce() const = 0;
+
+  // Flows. SweepFlows removes idle ones (call it every few seconds); ForgetFlows those
+  // of an address that has lost its endpoint. Both return how many went.
+  virtual absl::StatusOr<uint32_t> SweepFlows() = 0;
+  virtual absl::StatusOr<uint32_t> ForgetFlows(const policy::Address& address) = 0;
+
+  // Readers.
+  virtual absl::StatusOr<std::vector<DropCount>> Drops() const = 0;  // all reasons, in order
+  // Of the generation in force, by rule id; rules never hit are absent.
+  virtual absl::StatusOr<std::map<uint32_t, rule_hits>> RuleHits() const = 0;
+  // The verdict for the first packet of a flow, read from the maps in force.
+  virtual absl::StatusOr<PacketLookup> Lookup(const policy::Packet& packet) const = 0;
+
+  // Flow events: readable when TakeEvents would return some.
+  virtual int events_fd() const = 0;
+  virtual std::vector<flow_event> TakeEvents() = 0;
+
+  virtual uint64_t programs_loaded() const = 0;  // since the start; rule 2: does not move
+  virtual uint64_t table_writes() const = 0;
+};
+
+}  // namespace ripstop::agent
+
+#endif  // RIPSTOP_AGENT_DATAPLANE_DATAPLANE_INTERFACE_H_

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A datapath that only remembers, for tests of the agent.
+#ifndef RIPSTOP_AGENT_DATAPLANE_FAKE_DATAPLANE_H_
+#define RIPSTOP_AGENT_DATAPLANE_FAKE_DATAPLANE_H_
+
+#include <set>
+#include <utility>
+
+#include "agent/dataplane/dataplane_interface.h"
+
+namespace ripstop::agent {
+
+class FakeDataplane : public DataplaneInterface {
+ public:
+  // What happened, in order, for tests of ordering: "attach 5", "apply 12", "commit".
+  std::vector<std::string> calls;
+  std::set<uint32_t> workloads;
+  std::set<uint32_t> uplinks;
+  policy::TableWrites written;  // everything applied in the current generation
+  DatapathSettings settings;
+  std::vector<policy::Address> forgotten;
+  std::vector<flow_event> events;
+  bool in_force = false;
+  uint32_t l4_table = 0;
+  absl::Status next_error;  // returned once by the next call that can fail
+
+  absl::Status AttachWorkload(uint32_t ifindex) override {
+    if (absl::Status error = Fail(); !error.ok()) return error;
+    calls.push_back("attach " + std::to_string(ifindex));
+    workloads.insert(ifindex);
+    return absl::OkStatus();
+  }
+  absl::Status DetachWorkload(uint32_t ifindex) override {
+    calls.push_back("detach " + std::to_string(ifindex));
+    workloads.erase(ifindex);
+    return Fail();
+  }
+  absl::Status AttachUplink(uint32_t ifindex) override {
+    uplinks.insert(ifindex);
+    return Fail();
+  }
+  absl::Status DetachUplink(uint32_t ifindex) override {
+    uplinks.erase(ifindex);
+    return Fail();
+  }
+  absl::Status Configure(const DatapathSettings& value) override {
+    settings = value;
+    return Fail();
+  }
+  absl::StatusOr<policy::EngineOptions> BeginGeneration() override {
+    if (absl::Status error = Fail(); !error.ok()) return error;
+    calls.push_back("begin");
+    written.clear();
+    return policy::EngineOptions{};
+  }
+  absl::Status Apply(const policy::TableWrites& writes) override {
+    if (absl::Status error = Fail(); !error.ok()) return error;
+    calls.push_back("apply " + std::to_string(writes.size()));
+    written.insert(written.end(), writes.begin(), writes.end());
+    table_writes_ += writes.size();
+    return absl::OkStatus();
+  }
+  absl::Status CommitGeneration(uint32_t table) override {
+    if (absl::Status error = Fail(); !error.ok()) return error;
+    calls.push_back("commit");
+    l4_table = table;
+    in_force = true;
+    return absl::OkStatus();
+  }
+  bool InForce() const override { return in_force; }
+  absl::StatusOr<uint32_t> SweepFlows() override { return 0u; }
+  absl::StatusOr<uint32_t> ForgetFlows(const policy::Address& address) override {
+    forgotten.push_back(address);
+    return 0u;
+  }
+  absl::StatusOr<std::vector<DropCount>> Drops() const override { return std::vector<DropCount>(); }
+  absl::StatusOr<std::map<uint32_t, rule_hits>> RuleHits() const override {
+    return std::map<uint32_t, rule_hits>();
+  }
+  absl::StatusOr<PacketLookup> Lookup(const policy::Packet&) const override {
+    return absl::UnimplementedError("the fake has no tables");
+  }
+  int events_fd() const override { return -1; }
+  std::vector<flow_event> TakeEvents() override { return std::exchange(events, {}); }
+  uint64_t programs_loaded() const override { return 4; }
+  uint64_t table_writes() const override { return table_writes_; }
+
+ private:
+  absl::Status Fail() { return std::exchange(next_error, absl::OkStatus()); }
+  uint64_t table_writes_ = 0;
+};
+
+}  // namespace ripstop::agent
+
+#endif  // RIPSTOP_AGENT_DATAPLANE_FAKE_DATAPLANE_H_
