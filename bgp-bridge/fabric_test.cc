@@ -7,6 +7,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -87,9 +88,15 @@ class FabricTest : public ::testing::Test {
     return absl::StrCat(text, node.Routes("4", ""), node.Routes("6", ""));
   }
 
+  // As the agents' event loops would.
+  void Pump() {
+    for (TestNode& node : *nodes_) EXPECT_TRUE(node.HandleEvents().ok());
+  }
+
   bool HasRoute(int index, const std::string& family, const std::string& prefix,
                 const std::string& text) {
     return Eventually(kPatience, [&] {
+      Pump();
       return Node(index).Routes(family, prefix).find(text) != std::string::npos;
     });
   }
@@ -413,6 +420,8 @@ TEST_F(FabricTest, PlannedStopKeepsRoutesAndWithdrawTakesThemBack) {
 
   ASSERT_TRUE(Node(0).supervisor->StopForRestart().ok());
   EXPECT_EQ(Node(0).supervisor->pid(), 0);
+  pollfd idle{Node(0).supervisor->fd(), POLLIN, 0};
+  EXPECT_EQ(poll(&idle, 1, 600), 0) << "a stopped supervisor has nothing to do";
   ASSERT_TRUE(Eventually(kPatience, [&] { return Node(1).Established(0); }));
   EXPECT_THAT(Node(1).Routes("4", "10.65.1.0/26"), HasSubstr("via 192.0.2.1"));
   EXPECT_THAT(Node(0).Routes("4", "10.65.2.0/26"), HasSubstr("via 192.0.2.2"));

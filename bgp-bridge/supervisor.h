@@ -4,13 +4,15 @@
 //
 //   text ─▶ [check: bird -p] ─▶ run_dir/bird.conf ─▶ `configure` on run_dir/bird.ctl
 //   pidfd readable ─▶ back-off ─▶ start with -R
+//   some seconds after a change ─▶ nudges (see kNudges in supervisor.cc)
 //
 // BIRD is started in its own session and outlives this object and its process; a later
 // Supervisor with the same run_dir adopts it by its socket. It is never sent SIGTERM, which
 // would withdraw routes: a planned stop is StopForRestart, a departure is Withdraw.
 //
 // One thread. Each call is bounded by the timeouts in Options. Poll fd() for reading and
-// call HandleEvents; there is no thread and no periodic work.
+// call HandleEvents; there is no thread and, while nothing changes, no
+// periodic work.
 #ifndef RIPSTOP_BGP_BRIDGE_SUPERVISOR_H_
 #define RIPSTOP_BGP_BRIDGE_SUPERVISOR_H_
 
@@ -89,6 +91,8 @@ class Supervisor {
   absl::Status WaitForGreeting();
   absl::Status Watch(pid_t pid, Fd pidfd);
   absl::Status ScheduleStart();
+  absl::Status ScheduleNudges();
+  void Nudge();
   // `why`: what is known beyond the exit status; may be empty.
   void OnDeath(absl::string_view why);
   absl::Status Stop(absl::string_view command);
@@ -103,6 +107,7 @@ class Supervisor {
   std::string down_reason_ = "it has not been started";
   uint32_t failures_ = 0;  // in a row
   uint64_t restarts_ = 0;
+  int nudges_left_ = 0;
   absl::Time started_;
 };
 
