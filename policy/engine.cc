@@ -34,6 +34,7 @@ uint32_t Engine::State::AcquireSource(SourceKey key) {
                                         EffectiveLabels(key.labels, key.profiles, profiles), key.ports,
                                         {}, {}, {}});
     facts.RefAtom(source_atom[id]);
+    facts.Announce(source_atom[id], 1);
     for (const std::string& p : key.profiles) sources_of_profile[p].insert(id);
   }
   sources.Ref(id);
@@ -48,6 +49,7 @@ void Engine::State::ReleaseSource(uint32_t id) {
     it->second.erase(id);
     if (it->second.empty()) sources_of_profile.erase(it);
   }
+  facts.Announce(source_atom[id], -1);
   facts.UnrefAtom(source_atom[id]);
   sources.Forget(id);
   sources.Release(id);
@@ -179,6 +181,7 @@ void Engine::PutServiceBackends(const ServiceBackends& b) {
     return;
   }
   RemoveServiceBackends(b.service, b.slice);
+  s.facts.Announce(next.atom, 1);
   for (const Address& a : next.addresses) {
     s.At(a).services.push_back(next.atom);
     s.dirty_addresses.insert(a);
@@ -194,6 +197,7 @@ void Engine::RemoveServiceBackends(const ServiceName& service, std::string_view 
     EraseOne(s.At(a).services, it->second.atom);
     s.dirty_addresses.insert(a);
   }
+  s.facts.Announce(it->second.atom, -1);
   s.facts.UnrefAtom(it->second.atom);
   s.slices.erase(it);
 }

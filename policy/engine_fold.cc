@@ -23,6 +23,8 @@ void Engine::State::RefreshSources() {
                                             key.ports, {}, {}, {}});
     if (atom == source_atom[id]) return true;
     facts.RefAtom(atom);
+    facts.Announce(atom, 1);
+    facts.Announce(source_atom[id], -1);
     facts.UnrefAtom(source_atom[id]);
     source_atom[id] = atom;
     return false;

@@ -198,6 +198,7 @@ void Engine::State::PlanTransitions(std::vector<Move>& moves) {
 void Engine::State::WriteAddress(const Move& m, uint32_t address_class, bool with_sets) {
   address_value v = m.remove ? *m.record->written : ValueOf(*m.record, address_class);
   v.address_class = address_class;
+  if (with_sets && m.remove) v.ingress_set = v.egress_set = 0;
   if (!with_sets) {
     v.ingress_set = m.record->written ? m.record->written->ingress_set : 0;
     v.egress_set = m.record->written ? m.record->written->egress_set : 0;
@@ -260,7 +261,11 @@ void Engine::State::EmitMoves(std::vector<Move>& moves) {
   moved_before_switch = false;
   for (const bool changes_class : {true, false}) {
     for (const Move& m : moves) {
-      if (m.switches && (m.from != m.to) == changes_class) WriteAddress(m, m.via != 0 ? m.via : m.to, true);
+      // One that goes leaves its sets here too, before step 3 resolves what they look at.
+      const bool goes = m.remove && transitions && m.record != nullptr;
+      if ((m.switches || goes) && (m.from != m.to) == changes_class) {
+        WriteAddress(m, m.via != 0 ? m.via : m.to, true);
+      }
     }
   }
 

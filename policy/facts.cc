@@ -58,7 +58,6 @@ void Facts::Index(uint32_t id, bool add) {
   const Atom& a = atoms_[id];
   if (a.kind == Atom::Kind::kService) {
     Toggle(services_[a.service], id, add);
-    changed_services_.insert(a.service);
   }
   if (a.kind != Atom::Kind::kOwner) return;
   Toggle(owners_, id, add);
@@ -67,9 +66,7 @@ void Facts::Index(uint32_t id, bool add) {
     std::map<ServicePort, Ids>& numbers = named_ports_[p.name];
     const ServicePort number{p.protocol, p.port};
     Ids& ids = numbers[number];
-    const bool was = !ids.empty();
     Toggle(ids, id, add);
-    if (was != !ids.empty()) changed_names_.insert(p.name);
     if (ids.empty()) numbers.erase(number);
   }
 }
@@ -182,24 +179,40 @@ void Facts::Deactivate(uint32_t id) {
   selectors_.erase(selector);
 }
 
+void Facts::Announce(uint32_t id, int change) {
+  const auto count = [&](std::map<ServicePort, int>& ports, const ServicePort& p) {
+    const int now = ports[p] += change;
+    if (now == 0) ports.erase(p);
+    return now == 0 || (now == 1 && change > 0);
+  };
+  const Atom& a = atoms_[id];
+  for (const NamedPort& p : a.ports) {
+    if (count(announced_names_[p.name], {p.protocol, p.port})) changed_names_.insert(p.name);
+  }
+  for (const ServicePort& p : a.service_ports) {
+    if (count(announced_services_[a.service], p)) changed_services_.insert(a.service);
+  }
+}
+
+namespace {
+
+template <typename Map, typename Key>
+std::set<ServicePort> KeysAt(const Map& map, const Key& key) {
+  std::set<ServicePort> ports;
+  if (const auto it = map.find(key); it != map.end()) {
+    for (const auto& [port, count] : it->second) ports.insert(port);
+  }
+  return ports;
+}
+
+}  // namespace
+
 std::set<ServicePort> Facts::PortsNamed(const std::string& name) const {
-  std::set<ServicePort> ports;
-  if (const auto it = named_ports_.find(name); it != named_ports_.end()) {
-    for (const auto& [port, ids] : it->second) ports.insert(port);
-  }
-  return ports;
+  return KeysAt(announced_names_, name);
 }
-
 std::set<ServicePort> Facts::PortsOf(const ServiceName& service) const {
-  std::set<ServicePort> ports;
-  if (const auto it = services_.find(service); it != services_.end()) {
-    for (const uint32_t id : it->second) {
-      ports.insert(atoms_[id].service_ports.begin(), atoms_[id].service_ports.end());
-    }
-  }
-  return ports;
+  return KeysAt(announced_services_, service);
 }
-
 std::set<std::string> Facts::TakeChangedNames() { return std::exchange(changed_names_, {}); }
 std::set<ServiceName> Facts::TakeChangedServices() { return std::exchange(changed_services_, {}); }
 

@@ -70,7 +70,10 @@ class Facts {
   std::vector<uint32_t> Activate(uint32_t predicate);
   void Deactivate(uint32_t predicate);
 
-  // What `name` means on any endpoint known, and the ports of any backend of `service`.
+  // Says that an endpoint or a slice of backends has come to this atom (1) or left it (-1).
+  // Apart from references, because a kind about to go still holds its atoms.
+  void Announce(uint32_t atom, int change);
+  // What `name` means on any endpoint announced, and the ports of any backend of `service`.
   std::set<ServicePort> PortsNamed(const std::string& name) const;
   std::set<ServicePort> PortsOf(const ServiceName& service) const;
   // Names and services of which those answers may have changed since the last call.
@@ -96,8 +99,10 @@ class Facts {
   absl::flat_hash_map<std::string, Ids> selectors_by_key_;
   Ids selectors_unkeyed_;
 
-  std::map<std::string, std::map<ServicePort, Ids>> named_ports_;
-  std::map<ServiceName, Ids> services_;
+  std::map<std::string, std::map<ServicePort, Ids>> named_ports_;  // atoms with it
+  std::map<ServiceName, Ids> services_;  // atoms of it
+  std::map<std::string, std::map<ServicePort, int>> announced_names_;
+  std::map<ServiceName, std::map<ServicePort, int>> announced_services_;
   std::set<std::string> changed_names_;
   std::set<ServiceName> changed_services_;
 };
