@@ -49,13 +49,10 @@ std::string CniConfig(const Pod& pod, const std::string& agent_socket) {
   for (const Port& port : pod.ports) {
     ports.push_back({{"name", port.name}, {"protocol", port.protocol}, {"port", port.port}});
   }
-  json labels = pod.labels;
-  if (!pod.service_account.empty()) {
-    labels["projectcalico.org/serviceaccount"] = pod.service_account;
-  }
-  return json{{"cniVersion", "1.0.0"},  {"name", "ripstop"}, {"type", "ripstop-cni"},
-              {"socket", agent_socket}, {"labels", labels},  {"ports", ports}}
-      .dump();
+  json config = {{"cniVersion", "1.0.0"},   {"name", "ripstop"},    {"type", "ripstop-cni"},
+                 {"socket", agent_socket}, {"labels", pod.labels}, {"ports", ports}};
+  if (!pod.service_account.empty()) config["serviceAccount"] = pod.service_account;
+  return config.dump();
 }
 
 absl::StatusOr<std::vector<std::string>> CniAdd(const std::string& plugin, const PodState& pod,

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A test on the demo's fabric, under a name of its own, with every flow that should pass
+// passing before the test begins.
+#ifndef RIPSTOP_E2E_SCENARIOS_DEMO_LAB_H_
+#define RIPSTOP_E2E_SCENARIOS_DEMO_LAB_H_
+
+#include <string>
+#include <vector>
+
+#include "e2e/lab/live_flow.h"
+#include "e2e/lab/matrix.h"
+#include "e2e/lab/testing.h"
+
+namespace ripstop::lab {
+
+class DemoLab : public LabTest {
+ protected:
+  static std::string Folder() { return RIPSTOP_DEMO_DIR; }
+
+  void SetUp() override {
+    LabTest::SetUp();
+    if (IsSkipped()) return;
+    // The file's own name gives way to the test's.
+    std::string text = ReadText(Folder() + "/topology.yaml");
+    const size_t line = text.find("\nname: demo\n");
+    ASSERT_NE(line, std::string::npos);
+    text.erase(line, sizeof("\nname: demo") - 1);
+    Raise(text, Folder());
+    if (HasFatalFailure()) return;
+    absl::StatusOr<Expectation> expectation =
+        ReadExpectation(Folder() + "/expected.yaml", lab().topology());
+    ASSERT_TRUE(expectation.ok()) << expectation.status();
+    expectation_ = *std::move(expectation);
+    const absl::Status passing = WaitUntilExpectedFlowsPass(lab(), expectation_, absl::Seconds(20));
+    ASSERT_TRUE(passing.ok()) << passing;
+  }
+
+  const Expectation& expectation() const { return expectation_; }
+
+  // Every flow of the matrix is as expected.
+  void ExpectMatrix() {
+    const auto results = Measure(lab(), AllFlows(lab().topology()));
+    ASSERT_TRUE(results.ok()) << results.status();
+    for (const FlowResult& wrong : Wrong(expectation_, lab().topology(), *results)) {
+      ADD_FAILURE() << wrong.flow.ToString() << " (" << PathOf(lab().topology(), wrong.flow)
+                    << "): " << wrong.result;
+    }
+  }
+
+  // Whether a flow gets an answer, now.
+  bool Reaches(const Flow& flow, absl::Duration timeout = absl::Milliseconds(800)) {
+    const auto results = Measure(lab(), {flow}, timeout);
+    EXPECT_TRUE(results.ok()) << results.status();
+    return results.ok() && (*results)[0].reached();
+  }
+
+  std::string RoutesOf(const std::string& node) {
+    std::string text;
+    for (const char* family : {"-4", "-6"}) {
+      const auto output = lab().Exec(node, {"ip", family, "route", "show"});
+      EXPECT_TRUE(output.ok()) << output.status();
+      if (output.ok()) text += output->out;
+    }
+    return text;
+  }
+
+  uint64_t DropsOf(const std::string& node) {
+    uint64_t packets = 0;
+    const auto drops = lab().AgentDrops(node);
+    EXPECT_TRUE(drops.ok()) << drops.status();
+    if (drops.ok()) {
+      for (const auto& reason : drops->reasons()) packets += reason.packets();
+    }
+    return packets;
+  }
+
+ private:
+  Expectation expectation_;
+};
+
+}  // namespace ripstop::lab
+
+#endif  // RIPSTOP_E2E_SCENARIOS_DEMO_LAB_H_
