@@ -39,8 +39,14 @@ absl::Status KernelEvaluator::Apply(const policy::TableWrites& writes, uint32_t 
       } else {
         local_.erase(set->address);
       }
+      if (set->value.flags & ADDRESS_THIS_HOST) {
+        host_.insert(set->address);
+      } else {
+        host_.erase(set->address);
+      }
     } else if (const auto* remove = std::get_if<policy::RemoveAddress>(&write)) {
       local_.erase(remove->address);
+      host_.erase(remove->address);
     }
   }
   RETURN_IF_ERROR(tables_->Apply(moved));
@@ -94,13 +100,21 @@ absl::StatusOr<KernelVerdict> KernelEvaluator::Evaluate(const policy::Packet& pa
   FrameSpec spec;
   spec.packet = packet;
   const Frame frame = MakeFrame(spec);
-  ASSIGN_OR_RETURN(RunResult result, Run(from_local ? Hook::kFromWorkload : Hook::kFromHost, frame,
-                                         from_local ? 0 : kLoopback));
+  const bool from_this_host = !from_local && host_.contains(packet.source);
+  const Hook hook = from_local       ? Hook::kFromWorkload
+                    : from_this_host ? Hook::kToWorkload
+                                     : Hook::kFromHost;
+  datapath_state& state = *object_->state();
+  const uint32_t flags = state.flags;
+  if (from_this_host) state.flags |= STATE_HOST_OBEYS_POLICY;
+  absl::StatusOr<RunResult> run = Run(hook, frame, hook == Hook::kFromHost ? kLoopback : 0);
+  state.flags = flags;
+  if (!run.ok()) return run.status();
   // The next query may have the same ports: leave no flow behind.
   const flow_key key = FlowKeyOf(spec);
   bpf_map_delete_elem(object_->embryos(), &key);
   bpf_map_delete_elem(object_->flows(), &key);
-  return result.verdict;
+  return run->verdict;
 }
 
 absl::StatusOr<double> KernelEvaluator::Nanoseconds(Hook hook, const Frame& frame, uint32_t repeat,

@@ -5,8 +5,8 @@
 //   Engine ──TableWrites──▶ [KernelEvaluator] ──BPF_PROG_TEST_RUN──▶ verdict words
 //
 // Loads the datapath privately (nothing pinned, nothing attached) and runs
-// from_workload for packets of local endpoints and from_host for others, each packet as
-// the first of a new flow. Local endpoints are moved to the loopback interface, where a
+// from_workload for packets of local endpoints, to_workload for those of this host (as if
+// it obeyed policy) and from_host for others, each packet as the first of a new flow. Local endpoints are moved to the loopback interface, where a
 // test run takes place. About 3 µs per packet. Needs CAP_BPF and CAP_NET_ADMIN. One
 // thread at a time.
 #ifndef RIPSTOP_AGENT_DATAPLANE_KERNEL_EVALUATOR_H_
@@ -75,6 +75,7 @@ class KernelEvaluator {
   policy::EngineOptions engine_options_;
   bool in_force_ = false;
   absl::flat_hash_set<policy::Address> local_;
+  absl::flat_hash_set<policy::Address> host_;
 };
 
 }  // namespace ripstop::agent

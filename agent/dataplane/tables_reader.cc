@@ -96,7 +96,7 @@ absl::StatusOr<KnownAddress> ReadAddress(const DatapathObject& object, uint32_t 
 // The same walk as verdict_read in bpf/lib/verdict.h.
 absl::StatusOr<SideLookup> ReadSide(const DatapathObject& object, uint32_t set,
                                     uint32_t address_class, uint32_t l4_class,
-                                    uint32_t source_class, bool has_source, drop_reason denied) {
+                                    uint32_t source_class, drop_reason denied) {
   SideLookup side;
   side.set = set;
   side.address_class = address_class;
@@ -119,7 +119,7 @@ absl::StatusOr<SideLookup> ReadSide(const DatapathObject& object, uint32_t set,
   ASSIGN_OR_RETURN(side.row, chunk->Half(header.rows, address_class));
   ASSIGN_OR_RETURN(side.column, chunk->Half(header.columns, l4_class));
   uint32_t source = 0;
-  if (header.source_columns != 0 && has_source) {
+  if (header.source_columns != 0) {
     if (source_class >= header.column_capacity) return side;
     ASSIGN_OR_RETURN(source, chunk->Half(header.source_columns, source_class));
   }
@@ -152,21 +152,20 @@ absl::StatusOr<PacketLookup> LookupInForce(const DatapathObject& object,
                    ChunkReader::Open(object, ARENA_HANDLE_CHUNK(active.l4_table)));
   const uint32_t line = ARENA_HANDLE_LINE(active.l4_table);
   ASSIGN_OR_RETURN(const uint32_t l4_class, l4.Half(line, L4Index(packet)));
-  const bool has_source = policy::HasPorts(packet.protocol);
   uint32_t source_class = 0;
-  if (has_source) {
+  if (policy::HasPorts(packet.protocol)) {
     ASSIGN_OR_RETURN(source_class,
                      l4.Half(line, L4_INDEX(Block(packet.protocol), packet.source_port)));
   }
   if (source.value.flags & ADDRESS_LOCAL_ENDPOINT) {
     ASSIGN_OR_RETURN(lookup.egress,
                      ReadSide(object, source.value.egress_set, destination.address_class, l4_class,
-                              source_class, has_source, DROP_POLICY_EGRESS));
+                              source_class, DROP_POLICY_EGRESS));
   }
   if (destination.value.flags & ADDRESS_LOCAL_ENDPOINT) {
     ASSIGN_OR_RETURN(lookup.ingress,
                      ReadSide(object, destination.value.ingress_set, source.address_class, l4_class,
-                              source_class, has_source, DROP_POLICY_INGRESS));
+                              source_class, DROP_POLICY_INGRESS));
   }
   return lookup;
 }

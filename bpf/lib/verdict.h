@@ -185,11 +185,13 @@ verdict_read(const struct verdict_query *query, __u32 handle, __u32 address_clas
 	if (!line)
 		return DROP_BAD_POLICY_SET;
 	column = line->halves[query->destination_class % ARENA_LINE_HALVES];
-	if (header->source_columns && query->source_index != L4_NONE) {
-		__u32 l4_class;
+	if (header->source_columns) {
+		__u32 l4_class = 0; /* of protocols without ports */
 
-		if (read_l4_class(query->active, query->source_index, &l4_class) ||
-		    l4_class >= header->column_capacity)
+		if (query->source_index != L4_NONE &&
+		    read_l4_class(query->active, query->source_index, &l4_class))
+			return DROP_BAD_POLICY_SET;
+		if (l4_class >= header->column_capacity)
 			return DROP_BAD_POLICY_SET;
 		line = arena_line(chunk, header->source_columns + l4_class / ARENA_LINE_HALVES);
 		if (!line)

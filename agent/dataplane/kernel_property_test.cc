@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Random policy × random packet, three ways: the reference evaluator, the tables in user
+// space and the real programs under BPF_PROG_TEST_RUN must name the same rule.
+// RIPSTOP_FUZZ_CASES sets how many packets are tried, RIPSTOP_FUZZ_SEED where to begin.
+#include <bpf/libbpf.h>
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "agent/dataplane/kernel_evaluator.h"
+#include "policy/engine.h"
+#include "policy/reference.h"
+#include "policy/table_image.h"
+#include "policy/testing/random_world.h"
+
+namespace ripstop::agent {
+namespace {
+
+using policy::Direction;
+using policy::testing::Describe;
+using policy::testing::RandomWorld;
+
+uint64_t Number(const char* name, uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text != nullptr ? std::strtoull(text, nullptr, 10) : otherwise;
+}
+
+// Packets that no policy is asked about, or that cannot be written on a wire as their
+// numbers say: an IPv6 extension header is not a transport.
+bool IsOnlyHypothetical(const policy::Packet& packet) {
+  if (packet.source.is_v4() != packet.destination.is_v4()) return true;
+  if (packet.source.is_v4()) return false;
+  return packet.protocol == 0 || packet.protocol == 43 || packet.protocol == 44 ||
+         packet.protocol == 60;
+}
+
+bool IsDroppedBeforePolicy(drop_reason reason) {
+  return reason == DROP_MARTIAN || reason == DROP_NEIGHBOR_DISCOVERY;
+}
+
+TEST(KernelPropertyTest, ReferenceTablesAndProgramsAgree) {
+  if (libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_SCHED_CLS, nullptr) != 1) {
+    GTEST_SKIP() << "needs CAP_BPF and CAP_NET_ADMIN";
+  }
+  const uint64_t cases = Number("RIPSTOP_FUZZ_CASES", 100000);
+  const uint64_t seed = Number("RIPSTOP_FUZZ_SEED", 1);
+  uint64_t judged = 0, skipped = 0, allowed = 0, worlds = 0;
+  while (judged < cases) {
+    RandomWorld random(seed * 1000003 + worlds++);
+    policy::World world = random.Generate();
+    auto kernel = KernelEvaluator::Open();
+    ASSERT_TRUE(kernel.ok()) << kernel.status();
+    policy::Engine engine((*kernel)->engine_options());
+    policy::TableImage image;
+    policy::Reference reference;
+    policy::World before;
+    // The same programs and maps see several changes of one world.
+    for (int change = 0; change < 10 && judged < cases; ++change) {
+      for (const auto& call : policy::testing::Difference(before, world)) call(engine);
+      const policy::TableWrites writes = engine.Flush();
+      image.Apply(writes);
+      image.set_l4_table(engine.l4_table());
+      ASSERT_TRUE((*kernel)->Apply(writes, engine.l4_table()).ok());
+      for (const auto& [id, local] : world.endpoints) {
+        if (!local.local || local.addresses.empty()) continue;
+        for (int i = 0; i < 250; ++i) {
+          const Direction direction = random.Chance(50) ? Direction::kIngress : Direction::kEgress;
+          const policy::Packet packet = random.RandomPacket(world, local, direction);
+          const auto want = reference.Evaluate(world, local, direction, packet);
+          const auto table = image.Verdict(direction, packet);
+          if (!want || !table || IsOnlyHypothetical(packet)) {
+            ++skipped;
+            continue;
+          }
+          const auto got = (*kernel)->Evaluate(packet);
+          ASSERT_TRUE(got.ok()) << got.status();
+          if (IsDroppedBeforePolicy(got->reason)) {
+            ++skipped;
+            continue;
+          }
+          ++judged;
+          const uint32_t word =
+              direction == Direction::kEgress ? got->egress_word : got->ingress_word;
+          const auto rule = engine.Rule(word & VERDICT_RULE_MASK);
+          allowed += want->allow;
+          ASSERT_TRUE(word == table->word && rule && *rule == want->by &&
+                      ((word & VERDICT_ALLOW) != 0) == want->allow &&
+                      ((word & VERDICT_LOG) != 0) == want->log)
+              << "seed " << seed << " world " << worlds - 1 << " change " << change << ", "
+              << (direction == Direction::kIngress ? "ingress of " : "egress of ") << id << " "
+              << Describe(packet) << "\nreference: " << want->by.ToString()
+              << "\ntables:    word " << table->word << "\nprogram:   word " << word << " by "
+              << (rule ? rule->ToString() : "nobody") << ", reason " << got->reason << "\n"
+              << Describe(world);
+        }
+      }
+      before = world;
+      random.Change(world);
+    }
+  }
+  std::printf("%lu packets in %lu worlds judged alike three ways, %lu allowed; %lu set aside\n",
+              judged, worlds, allowed, skipped);
+  EXPECT_LT(skipped, judged) << "too few packets reach policy to prove anything";
+  EXPECT_GT(allowed, judged / 20);
+  EXPECT_LT(allowed, judged - judged / 20);
+}
+
+}  // namespace
+}  // namespace ripstop::agent

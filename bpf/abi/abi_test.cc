@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <set>
+#include <string>
+#include <type_traits>
+
+#include "bpf/abi/drops.h"
+#include "bpf/abi/events.h"
+#include "bpf/abi/flows.h"
+#include "bpf/abi/state.h"
+#include "bpf/abi/tables.h"
+
+namespace {
+
+// BPF hash keys compare padding too: a key may have none.
+static_assert(std::has_unique_object_representations_v<ip_address>);
+static_assert(std::has_unique_object_representations_v<cidr_key>);
+static_assert(std::has_unique_object_representations_v<flow_key>);
+static_assert(std::has_unique_object_representations_v<fragment_key>);
+// Nor may a value or event leak what was on a stack.
+static_assert(std::has_unique_object_representations_v<address_value>);
+static_assert(std::has_unique_object_representations_v<flow_value>);
+static_assert(std::has_unique_object_representations_v<flow_event>);
+static_assert(std::has_unique_object_representations_v<datapath_state>);
+static_assert(std::has_unique_object_representations_v<sweep_request>);
+
+TEST(AbiTest, AFlowIsOneCacheLine) { EXPECT_EQ(sizeof(flow_value), 64u); }
+
+TEST(AbiTest, TheL4TableAndItsHeaderFitOneChunk) {
+  EXPECT_LT(L4_TABLE_LINES, static_cast<unsigned>(ARENA_CHUNK_LINES));
+}
+
+TEST(AbiTest, EveryRuleIdHasAHitCounter) {
+  EXPECT_EQ(HITS_CHUNK(0, VERDICT_RULE_MASK), HITS_CHUNKS_PER_SLOT - 1);
+  EXPECT_EQ(HITS_CHUNK(1, 0), HITS_CHUNKS_PER_SLOT);
+}
+
+TEST(AbiTest, DropReasonsHaveDistinctNamesAndDescriptions) {
+  std::set<std::string> names;
+#define X(id, name, description)                   \
+  EXPECT_TRUE(names.insert(name).second) << name; \
+  EXPECT_GT(std::strlen(description), 20u) << name;
+  DROP_REASONS(X)
+#undef X
+  EXPECT_EQ(names.size() + 1, static_cast<size_t>(DROP_REASONS_MAX));
+}
+
+}  // namespace
