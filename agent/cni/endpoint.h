@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RIPSTOP_AGENT_CNI_ENDPOINT_H_
+#define RIPSTOP_AGENT_CNI_ENDPOINT_H_
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "agent/ipam/block.h"
+#include "agent/netlink/types.h"
+#include "policy/model.h"
+
+namespace ripstop::agent {
+
+// A pod of this node, as ADD made it.
+struct LocalEndpoint {
+  // What is true of it, and what to do about it after a crash.
+  enum class Phase {
+    kAdding,     // ADD has not returned: undo
+    kReady,
+    kReleasing,  // gone from the node; its addresses wait for the store
+  };
+  Phase phase = Phase::kAdding;
+  std::string container_id;
+  std::string interface_name;  // in the pod
+  std::string netns;           // path
+  std::string pod_namespace;
+  std::string pod_name;
+  std::string pod_uid;
+  std::map<std::string, std::string> labels;  // from the plugin configuration
+  std::map<std::string, std::string> annotations;
+  std::vector<policy::NamedPort> ports;
+  std::string host_interface;
+  uint32_t ifindex = 0;  // of the host interface
+  Mac host_mac;
+  Mac container_mac;
+  uint32_t mtu = 0;
+  std::vector<Allocation> allocations;
+
+  std::string handle() const { return container_id + "/" + interface_name; }
+  std::vector<policy::Address> addresses() const;
+};
+
+// As a JSON document, for the state directory.
+std::string EncodeEndpoint(const LocalEndpoint& endpoint);
+absl::StatusOr<LocalEndpoint> DecodeEndpoint(const std::string& text);
+
+// Endpoints on disk, one file each, written by rename so that a crash leaves the old
+// file or the new one. One process at a time.
+class EndpointFiles {
+ public:
+  explicit EndpointFiles(std::string directory) : directory_(std::move(directory)) {}
+  absl::Status Save(const LocalEndpoint& endpoint) const;
+  absl::Status Remove(const LocalEndpoint& endpoint) const;  // not there: fine
+  // Unreadable files are reported by name and skipped.
+  absl::StatusOr<std::vector<LocalEndpoint>> LoadAll() const;
+
+ private:
+  std::string PathOf(const LocalEndpoint& endpoint) const;
+  const std::string directory_;
+};
+
+}  // namespace ripstop::agent
+
+#endif  // RIPSTOP_AGENT_CNI_ENDPOINT_H_

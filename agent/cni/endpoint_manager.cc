@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/cni/endpoint_manager.h"
+
+#include <spdlog/spdlog.h>
+#include <sys/random.h>
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "agent/base/netns.h"
+#include "agent/cni/pod_side.h"
+#include "agent/netlink/sysctl.h"
+#include "policy/status_macros.h"
+
+namespace ripstop::agent {
+namespace {
+
+using ripstop::agent::v1::CniRequest;
+
+constexpr uint32_t kMtuMin = 1280;  // IPv6 wants no less (RFC 8200 section 5)
+constexpr size_t kContainerIdMax = 200;
+
+std::string OwnerOf(const LocalEndpoint& endpoint) {
+  return absl::StrCat("pod/", endpoint.handle());
+}
+
+Mac RandomMac() {
+  Mac mac;
+  [[maybe_unused]] ssize_t n = getrandom(mac.bytes.data(), mac.bytes.size(), 0);
+  mac.bytes[0] = (mac.bytes[0] | 0x02) & 0xfe;  // locally administered, unicast
+  return mac;
+}
+
+absl::StatusOr<uint8_t> ProtocolNumber(const std::string& name) {
+  const std::string upper = absl::AsciiStrToUpper(name);
+  if (upper.empty() || upper == "TCP") return policy::kProtocolTcp;
+  if (upper == "UDP") return policy::kProtocolUdp;
+  if (upper == "SCTP") return policy::kProtocolSctp;
+  return absl::InvalidArgumentError(
+      absl::StrCat("port protocol '", name, "': want TCP, UDP or SCTP"));
+}
+
+}  // namespace
+
+EndpointManager::EndpointManager(EndpointManagerOptions options, Netlink* netlink, Ipam* ipam,
+                                 RouteManager* routes, EndpointHooks* hooks)
+    : options_(std::move(options)),
+      files_(options_.state_directory),
+      netlink_(netlink),
+      ipam_(ipam),
+      routes_(routes),
+      hooks_(hooks) {}
+
+std::string EndpointManager::HostInterfaceName(const std::string& handle) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (const unsigned char c : handle) hash = (hash ^ c) * 0x100000001b3;
+  hash ^= hash >> 44;
+  return absl::StrFormat("cali%011x", hash & ((uint64_t{1} << 44) - 1));
+}
+
+absl::StatusOr<LocalEndpoint> EndpointManager::Describe(const CniRequest& request) const {
+  LocalEndpoint e;
+  e.container_id = request.container_id();
+  e.interface_name = request.interface_name();
+  if (e.container_id.empty() || e.container_id.size() > kContainerIdMax ||
+      e.container_id.find_first_of("/,") != std::string::npos) {
+    return absl::InvalidArgumentError(absl::StrCat("container id '", e.container_id, "'"));
+  }
+  if (e.interface_name.empty() || e.interface_name.size() > 15 ||
+      e.interface_name.find_first_of("/: \t\n") != std::string::npos ||
+      e.interface_name == "." || e.interface_name == "..") {
+    return absl::InvalidArgumentError(absl::StrCat("interface name '", e.interface_name, "'"));
+  }
+  e.netns = request.netns();
+  e.pod_namespace = request.pod_namespace().empty() ? "default" : request.pod_namespace();
+  e.pod_name = request.pod_name().empty() ? e.container_id : request.pod_name();
+  e.pod_uid = request.pod_uid();
+  e.labels = {request.labels().begin(), request.labels().end()};
+  e.annotations = {request.annotations().begin(), request.annotations().end()};
+  for (const auto& port : request.ports()) {
+    ASSIGN_OR_RETURN(const uint8_t protocol, ProtocolNumber(port.protocol()));
+    if (port.port() == 0 || port.port() > 65535) {
+      return absl::InvalidArgumentError(absl::StrCat("port ", port.name(), ": ", port.port()));
+    }
+    e.ports.push_back({port.name(), protocol, static_cast<uint16_t>(port.port())});
+  }
+  e.host_interface = HostInterfaceName(e.handle());
+  e.host_mac = kHostMac;
+  e.container_mac = RandomMac();
+  if (!request.requested_mac().empty()) {
+    ASSIGN_OR_RETURN(e.container_mac, Mac::Parse(request.requested_mac()));
+    if ((e.container_mac.bytes[0] & 1) != 0 || e.container_mac == Mac{}) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("MAC address ", request.requested_mac(), " is not a unicast address"));
+    }
+  }
+  e.mtu = request.mtu() != 0 ? request.mtu() : options_.default_mtu;
+  if (e.mtu < kMtuMin || e.mtu > 65535) {
+    return absl::InvalidArgumentError(absl::StrCat("MTU ", e.mtu, ": want 1280 to 65535"));
+  }
+  return e;
+}
+
+absl::Status EndpointManager::Load() {
+  ASSIGN_OR_RETURN(const std::vector<LocalEndpoint> loaded, files_.LoadAll());
+  for (const LocalEndpoint& endpoint : loaded) {
+    endpoints_[endpoint.handle()] = endpoint;
+    if (endpoint.phase == LocalEndpoint::Phase::kReleasing) continue;
+    const absl::StatusOr<Link> link = netlink_->GetLink(endpoint.host_interface);
+    if (!link.ok() && !absl::IsNotFound(link.status())) return link.status();
+    if (!link.ok() || endpoint.phase == LocalEndpoint::Phase::kAdding) {
+      spdlog::info("endpoint {}/{} ({}): {}, removing it", endpoint.pod_namespace,
+                   endpoint.pod_name, endpoint.handle(),
+                   link.ok() ? "its ADD was not finished" : "its interface is gone");
+      TearDown(endpoint);
+      continue;
+    }
+    LocalEndpoint& kept = endpoints_[endpoint.handle()];
+    kept.ifindex = link->index;
+    routes_->Put(OwnerOf(kept), HostSideEntries(kept)).IgnoreError();  // only notes, so far
+  }
+  return absl::OkStatus();
+}
+
+absl::Status EndpointManager::CreateLink(LocalEndpoint& e, int netns_fd) {
+  // A leftover by that name has no owner: the handle is ours and unknown.
+  if (const absl::StatusOr<Link> stale = netlink_->GetLink(e.host_interface); stale.ok()) {
+    RETURN_IF_ERROR(netlink_->DeleteLink(stale->index));
+  }
+  RETURN_IF_ERROR(netlink_->CreateVeth({.name = e.host_interface,
+                                        .mac = e.host_mac,
+                                        .peer_name = e.interface_name,
+                                        .peer_mac = e.container_mac,
+                                        .mtu = e.mtu,
+                                        .peer_netns_fd = netns_fd}));
+  ASSIGN_OR_RETURN(const Link link, netlink_->GetLink(e.host_interface));
+  e.ifindex = link.index;
+  return WriteWherePresent(HostVethSysctls(e.host_interface));
+}
+
+absl::Status EndpointManager::Build(LocalEndpoint& e, int netns_fd) {
+  RETURN_IF_ERROR(CreateLink(e, netns_fd));
+  RETURN_IF_ERROR(ConfigurePodSide(e, netns_fd));
+  RETURN_IF_ERROR(hooks_->Prepare(e));
+  RETURN_IF_ERROR(netlink_->SetLinkUp(e.ifindex, true));
+  RETURN_IF_ERROR(routes_->Put(OwnerOf(e), HostSideEntries(e)));
+  e.phase = LocalEndpoint::Phase::kReady;
+  return files_.Save(e);
+}
+
+absl::StatusOr<LocalEndpoint> EndpointManager::Add(const CniRequest& request) {
+  ASSIGN_OR_RETURN(LocalEndpoint e, Describe(request));
+  AllocationRequest wanted{.owner = {e.handle(), e.pod_namespace, e.pod_name}};
+  for (const std::string& text : request.requested_ips()) {
+    const std::vector<std::string> parts = absl::StrSplit(text, '/');  // a prefix may follow
+    ASSIGN_OR_RETURN(const policy::Address address, policy::Address::Parse(parts[0]));
+    wanted.requested.push_back(address);
+  }
+  ASSIGN_OR_RETURN(const UniqueFd netns, OpenNetns(e.netns));
+  ASSIGN_OR_RETURN(const UniqueFd own, OpenCurrentNetns());
+  if (SameNetns(netns.get(), own.get())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("network namespace ", e.netns, " is the node's own"));
+  }
+
+  if (const auto it = endpoints_.find(e.handle()); it != endpoints_.end()) {
+    if (it->second.phase == LocalEndpoint::Phase::kReady && Verify(it->second).ok()) {
+      return it->second;
+    }
+    // Neither whole nor deleted: make it anew, with what address there may be.
+    TearDown(it->second);
+  }
+
+  // The intention is on disk before anything exists, so a crash leaves no orphan.
+  RETURN_IF_ERROR(files_.Save(e));
+  endpoints_[e.handle()] = e;
+  absl::StatusOr<std::vector<Allocation>> allocations = ipam_->Allocate(wanted);
+  absl::Status status = allocations.status();
+  if (status.ok()) {
+    e.allocations = *std::move(allocations);
+    status = files_.Save(e);
+  }
+  if (status.ok()) status = Build(e, netns.get());
+  if (!status.ok()) {
+    TearDown(e);
+    return status;
+  }
+  endpoints_[e.handle()] = e;
+  return e;
+}
+
+// Removes all traces, as far as it goes; what is left is in phase kReleasing.
+void EndpointManager::TearDown(LocalEndpoint e) {
+  const auto log = [&e](const char* what, const absl::Status& status) {
+    if (!status.ok()) spdlog::warn("removing {} of {}: {}", what, e.handle(), status.ToString());
+  };
+  log("routes", routes_->Remove(OwnerOf(e)));
+  // By name: an index may be another interface's by now.
+  if (const absl::StatusOr<Link> link = netlink_->GetLink(e.host_interface); link.ok()) {
+    const absl::Status status = netlink_->DeleteLink(link->index);
+    if (!absl::IsNotFound(status)) log("interface", status);
+  }
+  hooks_->Remove(e);
+  e.phase = LocalEndpoint::Phase::kReleasing;
+  LocalEndpoint& kept = endpoints_[e.handle()] = e;
+  log("addresses", Release(kept));
+}
+
+absl::Status EndpointManager::Release(LocalEndpoint& e) {
+  absl::Status status;
+  for (const Allocation& allocation : e.allocations) {
+    const absl::Status released = ipam_->Release(allocation);
+    if (status.ok()) status = released;
+  }
+  // An ADD that failed or died in between may have addresses that it did not note.
+  if (e.allocations.empty()) status = ipam_->ReleaseHandle(e.handle());
+  if (!status.ok()) {
+    files_.Save(e).IgnoreError();
+    return status;
+  }
+  status = files_.Remove(e);
+  endpoints_.erase(e.handle());
+  return status;
+}
+
+absl::Status EndpointManager::Del(const std::string& container_id,
+                                  const std::string& interface_name) {
+  LocalEndpoint e;
+  e.container_id = container_id;
+  e.interface_name = interface_name;
+  e.host_interface = HostInterfaceName(e.handle());
+  const auto it = endpoints_.find(e.handle());
+  if (it == endpoints_.end()) {
+    // Unknown: perhaps from before the state was lost.
+    if (const absl::StatusOr<Link> link = netlink_->GetLink(e.host_interface); link.ok()) {
+      const absl::Status status = netlink_->DeleteLink(link->index);
+      if (!status.ok() && !absl::IsNotFound(status)) return status;
+    }
+    return ipam_->ReleaseHandle(e.handle());
+  }
+  if (it->second.phase != LocalEndpoint::Phase::kReleasing) TearDown(it->second);
+  return absl::OkStatus();
+}
+
+absl::Status EndpointManager::Verify(const LocalEndpoint& e) {
+  const absl::StatusOr<Link> link = netlink_->GetLink(e.host_interface);
+  if (absl::IsNotFound(link.status())) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("host interface ", e.host_interface, " is missing"));
+  }
+  RETURN_IF_ERROR(link.status());
+  if (!link->up) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("host interface ", e.host_interface, " is down"));
+  }
+  ASSIGN_OR_RETURN(const UniqueFd netns, OpenNetns(e.netns));
+  return CheckPodSide(e, netns.get());
+}
+
+absl::Status EndpointManager::Check(const CniRequest& request) {
+  const auto it =
+      endpoints_.find(absl::StrCat(request.container_id(), "/", request.interface_name()));
+  if (it == endpoints_.end() || it->second.phase != LocalEndpoint::Phase::kReady) {
+    return absl::NotFoundError(absl::StrCat("container ", request.container_id(), " interface ",
+                                            request.interface_name(), " is not known here"));
+  }
+  return Verify(it->second);
+}
+
+absl::StatusOr<uint32_t> EndpointManager::Gc(
+    const std::set<std::pair<std::string, std::string>>& valid) {
+  uint32_t removed = 0;
+  for (const LocalEndpoint& e : endpoints()) {
+    if (valid.contains({e.container_id, e.interface_name})) continue;
+    TearDown(e);
+    ++removed;
+  }
+  return removed;
+}
+
+void EndpointManager::HandleEvents(const std::vector<MonitorEvent>& events) {
+  for (const MonitorEvent& event : events) {
+    const auto* link = std::get_if<LinkEvent>(&event);
+    if (link == nullptr || !link->deleted) continue;
+    for (const LocalEndpoint& e : endpoints()) {
+      if (e.ifindex != link->link.index) continue;
+      // Made anew under the same name meanwhile?
+      if (netlink_->GetLink(e.host_interface).ok()) continue;
+      spdlog::info("interface {} of {}/{} is gone without DEL; releasing its addresses",
+                   e.host_interface, e.pod_namespace, e.pod_name);
+      TearDown(e);
+    }
+  }
+}
+
+absl::Status EndpointManager::RetryReleases() {
+  std::vector<std::string> handles;
+  for (const auto& [handle, e] : endpoints_) {
+    if (e.phase == LocalEndpoint::Phase::kReleasing) handles.push_back(handle);
+  }
+  absl::Status first;
+  for (const std::string& handle : handles) {
+    const absl::Status status = Release(endpoints_.at(handle));
+    if (first.ok()) first = status;
+  }
+  return first;
+}
+
+std::vector<LocalEndpoint> EndpointManager::endpoints() const {
+  std::vector<LocalEndpoint> ready;
+  for (const auto& [handle, e] : endpoints_) {
+    if (e.phase == LocalEndpoint::Phase::kReady) ready.push_back(e);
+  }
+  return ready;
+}
+
+size_t EndpointManager::releasing() const {
+  return std::count_if(endpoints_.begin(), endpoints_.end(), [](const auto& item) {
+    return item.second.phase == LocalEndpoint::Phase::kReleasing;
+  });
+}
+
+}  // namespace ripstop::agent

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/cni/plugin.h"
+
+#include <grpcpp/grpcpp.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "api/proto/agent.grpc.pb.h"
+
+namespace ripstop::agent {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int kCallTimeoutSeconds = 90;  // below the kubelet's patience with a sandbox
+constexpr char kAbout[] = "ripstop-cni: CNI plugin of the Ripstop agent";
+constexpr char kLatestVersion[] = "1.1.0";
+const std::vector<std::string> kVersions = {"0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"};
+
+std::string Get(const std::map<std::string, std::string>& map, const std::string& key) {
+  const auto it = map.find(key);
+  return it == map.end() ? "" : it->second;
+}
+
+PluginOutcome Fail(const std::string& version, const CniError& error) {
+  Json json = {{"cniVersion", version}, {"code", error.code}, {"msg", error.message}};
+  if (!error.details.empty()) json["details"] = error.details;
+  return {1, json.dump(4, ' ', false, Json::error_handler_t::replace) + "\n", ""};
+}
+
+struct Call {
+  std::string command, container_id, netns, interface;
+  std::map<std::string, std::string> args;
+};
+
+std::optional<CniError> ReadEnvironment(const std::map<std::string, std::string>& environment,
+                                        Call* ret_call) {
+  const std::map<std::string, std::vector<std::string>> required = {
+      {"CNI_CONTAINERID", {"ADD", "CHECK", "DEL"}},
+      {"CNI_NETNS", {"ADD", "CHECK"}},
+      {"CNI_IFNAME", {"ADD", "CHECK", "DEL"}},
+      {"CNI_PATH", {"ADD"}}};
+  ret_call->command = Get(environment, "CNI_COMMAND");
+  ret_call->container_id = Get(environment, "CNI_CONTAINERID");
+  ret_call->netns = Get(environment, "CNI_NETNS");
+  ret_call->interface = Get(environment, "CNI_IFNAME");
+  ret_call->args = ParseCniArgs(Get(environment, "CNI_ARGS"));
+  std::vector<std::string> missing;
+  // In the order in which the skeleton lists them.
+  for (const char* name : {"CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_PATH"}) {
+    const std::vector<std::string>& commands = required.at(name);
+    const bool needed =
+        std::find(commands.begin(), commands.end(), ret_call->command) != commands.end();
+    if (needed && Get(environment, name).empty()) missing.push_back(name);
+  }
+  if (missing.empty()) return std::nullopt;
+  return CniError{kCniBadEnvironment,
+                  absl::StrCat("required env variables [", absl::StrJoin(missing, ","),
+                               "] missing"), ""};
+}
+
+std::optional<CniError> CheckNames(const Call& call) {
+  const std::string& id = call.container_id;
+  const bool good_id =
+      absl::ascii_isalnum(id[0]) && std::all_of(id.begin(), id.end(), [](char c) {
+        return absl::ascii_isalnum(c) || c == '_' || c == '.' || c == '-';
+      });
+  if (!good_id) return CniError{kCniBadEnvironment, "invalid characters in containerID", id};
+  const std::string& name = call.interface;
+  if (name.size() > 15) {
+    return CniError{kCniBadEnvironment, "interface name is too long",
+                    "interface name should be less than 16 characters"};
+  }
+  if (name == "." || name == "..") {
+    return CniError{kCniBadEnvironment, "interface name is . or ..", ""};
+  }
+  if (std::any_of(name.begin(), name.end(),
+                  [](char c) { return c == '/' || c == ':' || absl::ascii_isspace(c); })) {
+    return CniError{kCniBadEnvironment,
+                    "interface name contains / or : or whitespace characters", ""};
+  }
+  return std::nullopt;
+}
+
+std::optional<CniError> CheckNetns(const Call& call,
+                                   const std::map<std::string, std::string>& environment) {
+  const std::string override = absl::AsciiStrToUpper(Get(environment, "CNI_NETNS_OVERRIDE"));
+  if (override == "TRUE" || override == "1") return std::nullopt;
+  struct stat own {}, other {};
+  if (stat("/proc/self/ns/net", &own) == 0 && stat(call.netns.c_str(), &other) == 0 &&
+      own.st_dev == other.st_dev && own.st_ino == other.st_ino) {
+    return CniError{kCniInvalidNetns,
+                    "plugin's netns and netns from CNI_NETNS should not be the same", ""};
+  }
+  return std::nullopt;
+}
+
+CniError FromGrpc(const grpc::Status& status, const Call& call, const std::string& socket) {
+  const std::string text = status.error_message();
+  switch (status.error_code()) {
+    case grpc::StatusCode::UNAVAILABLE:
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+    case grpc::StatusCode::ABORTED:
+      return {kCniTryAgain, absl::StrCat("ripstop-agent at ", socket, ": try again"), text};
+    case grpc::StatusCode::INVALID_ARGUMENT:
+      return {kCniBadConfig, text, ""};
+    case grpc::StatusCode::NOT_FOUND:
+      return {call.command == "ADD" ? kCniInvalidNetns : kCniUnknownContainer, text, ""};
+    case grpc::StatusCode::RESOURCE_EXHAUSTED:
+      return {kCniNoAddress, text, ""};
+    case grpc::StatusCode::ALREADY_EXISTS:
+      return {kCniConflict, text, ""};
+    case grpc::StatusCode::FAILED_PRECONDITION:
+      return {kCniNotAsMade, text, ""};
+    default:
+      return {kCniInternal, text, ""};
+  }
+}
+
+v1::CniRequest RequestFor(const Call& call, const PluginConfig& config) {
+  v1::CniRequest request;
+  request.set_container_id(call.container_id);
+  request.set_netns(call.netns);
+  request.set_interface_name(call.interface);
+  const std::string ns = Get(call.args, "K8S_POD_NAMESPACE");
+  const std::string pod = Get(call.args, "K8S_POD_NAME");
+  request.set_pod_namespace(ns.empty() ? "default" : ns);
+  request.set_pod_name(pod.empty() ? call.container_id : pod);
+  request.set_pod_uid(Get(call.args, "K8S_POD_UID"));
+  for (const std::string& ip : config.requested_ips) request.add_requested_ips(ip);
+  if (const std::string ip = Get(call.args, "IP"); !ip.empty() && config.requested_ips.empty()) {
+    request.add_requested_ips(ip);
+  }
+  const std::string mac = Get(call.args, "MAC");
+  request.set_requested_mac(config.requested_mac.empty() ? mac : config.requested_mac);
+  request.set_mtu(config.mtu);
+  request.mutable_labels()->insert(config.labels.begin(), config.labels.end());
+  request.mutable_annotations()->insert(config.annotations.begin(), config.annotations.end());
+  for (const auto& port : config.ports) *request.add_ports() = port;
+  return request;
+}
+
+PluginOutcome Version(const std::string& input) {
+  const nlohmann::json asked = nlohmann::json::parse(input, nullptr, false);
+  std::string version = kLatestVersion;
+  if (asked.is_object()) {
+    if (const auto* given = FindKey(asked, "cniVersion"); given && given->is_string()) {
+      version = given->get<std::string>();
+    }
+  }
+  const Json json = {{"cniVersion", version}, {"supportedVersions", kVersions}};
+  return {0, json.dump() + "\n", ""};
+}
+
+PluginOutcome Delegate(const Call& call, const PluginConfig& config) {
+  grpc::ChannelArguments arguments;
+  // An agent that restarts is back within moments; look again soon, not after a second.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  const auto channel = grpc::CreateCustomChannel("unix:" + config.socket,
+                                                 grpc::InsecureChannelCredentials(), arguments);
+  const auto now = std::chrono::system_clock::now();
+  const bool connected =
+      channel->WaitForConnected(now + std::chrono::milliseconds(config.connect_timeout_ms));
+  if (!connected) {
+    if (call.command == "STATUS") {
+      return Fail(config.cni_version, {kCniNotAvailable, "plugin is not available",
+                                       absl::StrCat("no ripstop-agent at ", config.socket)});
+    }
+    // With the namespace the interface is gone too, and the agent releases the address
+    // when it is back and sees that; a node can be drained without its agent. While the
+    // namespace lives, the runtime must come again.
+    struct stat unused {};
+    if (call.command == "DEL" && (call.netns.empty() || stat(call.netns.c_str(), &unused) != 0)) {
+      return {};
+    }
+    return Fail(config.cni_version,
+                {kCniTryAgain, absl::StrCat("no ripstop-agent at ", config.socket, ": try again"),
+                 "start it with: systemctl start ripstop-agent"});
+  }
+
+  const auto stub = v1::Cni::NewStub(channel);
+  grpc::ClientContext context;
+  context.set_deadline(now + std::chrono::seconds(kCallTimeoutSeconds));
+  PluginOutcome outcome;
+  grpc::Status status;
+  if (call.command == "ADD") {
+    v1::CniAddReply reply;
+    status = stub->Add(&context, RequestFor(call, config), &reply);
+    if (status.ok()) {
+      outcome.out = ResultFor(config.cni_version, reply, call.interface, call.netns, config.dns)
+                        .dump(4) + "\n";
+    }
+  } else if (call.command == "DEL") {
+    v1::CniDelReply reply;
+    status = stub->Del(&context, RequestFor(call, config), &reply);
+  } else if (call.command == "CHECK") {
+    v1::CniCheckReply reply;
+    status = stub->Check(&context, RequestFor(call, config), &reply);
+  } else if (call.command == "GC" && config.valid_attachments.has_value()) {
+    v1::CniGcRequest request;
+    for (const auto& [id, interface] : *config.valid_attachments) {
+      auto* item = request.add_valid();
+      item->set_container_id(id);
+      item->set_interface_name(interface);
+    }
+    v1::CniGcReply reply;
+    status = stub->Gc(&context, request, &reply);
+  }
+  if (!status.ok()) return Fail(config.cni_version, FromGrpc(status, call, config.socket));
+  return outcome;
+}
+
+}  // namespace
+
+Json ResultFor(const std::string& version, const v1::CniAddReply& reply,
+               const std::string& interface, const std::string& netns, const nlohmann::json& dns) {
+  const bool old = version[0] == '0';       // has ips[].version
+  const bool newest = version == "1.1.0";   // has interfaces[].mtu
+  Json host = {{"name", reply.host_interface()}, {"mac", reply.host_mac()}};
+  Json pod = {{"name", interface}, {"mac", reply.container_mac()}};
+  if (newest) host["mtu"] = pod["mtu"] = reply.mtu();
+  pod["sandbox"] = netns;
+  Json ips = Json::array(), routes = Json::array();
+  for (const auto& ip : reply.ips()) {
+    const bool v4 = ip.address().find(':') == std::string::npos;
+    Json item = Json::object();
+    if (old) item["version"] = v4 ? "4" : "6";
+    item["interface"] = 1;
+    item["address"] = ip.address();
+    item["gateway"] = ip.gateway();
+    ips.push_back(std::move(item));
+    routes.push_back({{"dst", v4 ? "0.0.0.0/0" : "::/0"}, {"gw", ip.gateway()}});
+  }
+  return {{"cniVersion", version}, {"interfaces", {host, pod}}, {"ips", ips},
+          {"routes", routes},      {"dns", Json(dns)}};
+}
+
+PluginOutcome RunPlugin(const std::map<std::string, std::string>& environment,
+                        const std::string& input) {
+  Call call;
+  const std::optional<CniError> bad_environment = ReadEnvironment(environment, &call);
+  if (call.command.empty()) {
+    return {0, "", absl::StrCat(kAbout, "\nCNI protocol versions supported: ",
+                                absl::StrJoin(kVersions, ", "), "\n")};
+  }
+  if (call.command == "VERSION") return Version(input);
+  PluginConfig config;
+  const std::optional<CniError> bad_config = ParsePluginConfig(input, &config);
+  const std::string version = config.cni_version;
+  if (bad_environment.has_value()) return Fail(version, *bad_environment);
+  static const std::vector<std::string> commands = {"ADD", "DEL", "CHECK", "GC", "STATUS"};
+  if (std::find(commands.begin(), commands.end(), call.command) == commands.end()) {
+    return Fail(version, {kCniBadEnvironment,
+                          absl::StrCat("unknown CNI_COMMAND: ", call.command), ""});
+  }
+  if (bad_config.has_value()) return Fail(version, *bad_config);
+  const bool one_pod = call.command != "GC" && call.command != "STATUS";
+  if (one_pod) {
+    if (const auto error = CheckNames(call)) return Fail(version, *error);
+  }
+  if (std::find(kVersions.begin(), kVersions.end(), version) == kVersions.end()) {
+    return Fail(version, {kCniIncompatibleVersion, "incompatible CNI versions",
+                          absl::StrCat("config is \"", version, "\", plugin supports [\"",
+                                       absl::StrJoin(kVersions, "\" \""), "\"]")});
+  }
+  const bool since_040 = version != "0.3.0" && version != "0.3.1";
+  const bool since_110 = version == "1.1.0";
+  if ((call.command == "CHECK" && !since_040) || (!one_pod && !since_110)) {
+    return Fail(version, {kCniIncompatibleVersion,
+                          absl::StrCat("config version does not allow ", call.command), ""});
+  }
+  if (call.command == "ADD" || call.command == "CHECK") {
+    if (const auto error = CheckNetns(call, environment)) return Fail(version, *error);
+  }
+  return Delegate(call, config);
+}
+
+}  // namespace ripstop::agent
