@@ -5,7 +5,6 @@
 #include <limits>
 #include <set>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "api/codec/scalar.h"
@@ -17,8 +16,6 @@ using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Reflection;
-
-constexpr size_t kShownMax = 80;
 
 const FieldDescriptor* FindField(const Descriptor* descriptor, const std::string& name) {
   for (int i = 0; i < descriptor->field_count(); ++i) {
@@ -41,11 +38,7 @@ std::string Shown(const YAML::Node& node) {
   if (node.IsSequence()) return "a list";
   if (node.IsNull()) return "null";
   if (!node.IsScalar()) return "nothing";
-  const std::string text = node.Scalar().size() > kShownMax
-                               ? absl::StrCat(node.Scalar().substr(0, kShownMax), "…")
-                               : node.Scalar();
-  return IsQuoted(node) ? absl::StrCat("\"", absl::Utf8SafeCEscape(text), "\"")
-                        : absl::Utf8SafeCEscape(text);
+  return ShownValue(node.Scalar(), IsQuoted(node));
 }
 
 bool IsAbsent(const YAML::Node& node) {

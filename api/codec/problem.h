@@ -25,6 +25,10 @@ struct Problem {
   bool operator==(const Problem&) const = default;
 };
 
+// `text` for Problem::value: shortened to 80 characters, control characters escaped, with
+// double quotes around it when `quoted`.
+std::string ShownValue(const std::string& text, bool quoted);
+
 // One line per problem.
 std::string ToString(const std::vector<Problem>& problems);
 // kInvalidArgument with all of them, OK when there are none.

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/validate/validate.h"
+
+#include "absl/strings/str_cat.h"
+#include "api/convert/convert.h"
+#include "api/validate/validators.h"
+
+namespace ripstop::api {
+namespace {
+
+void CheckMetadata(const Resource& resource, Checker& check) {
+  const v1::ObjectMeta& metadata = resource.metadata();
+  const bool label_name = resource.As<v1::Namespace>() != nullptr;
+  if (resource.As<v1::Tier>() != nullptr) {
+    // CheckTier does it.
+  } else if (label_name) {
+    check.DnsLabel("metadata.name", metadata.name());
+  } else {
+    check.Subdomain("metadata.name", metadata.name());
+  }
+  if (resource.kind().namespaced) {
+    check.DnsLabel("metadata.namespace", metadata.namespace_());
+  } else if (!metadata.namespace_().empty()) {
+    check.Bad("metadata.namespace", metadata.namespace_(),
+              absl::StrCat("is given, and a ", resource.kind().kind, " has no namespace"),
+              "remove it");
+  }
+  check.Labels("metadata.labels", metadata.labels());
+}
+
+v1::KubernetesNetworkPolicySpec KubernetesPart(const v1::StagedKubernetesNetworkPolicySpec& spec) {
+  v1::KubernetesNetworkPolicySpec part;
+  *part.mutable_pod_selector() = spec.pod_selector();
+  *part.mutable_ingress() = spec.ingress();
+  *part.mutable_egress() = spec.egress();
+  *part.mutable_policy_types() = spec.policy_types();
+  return part;
+}
+
+void CheckNets(const v1::NetworkSetSpec& spec, Checker& check) {
+  for (int i = 0; i < spec.nets_size(); ++i) check.Cidr(Index("spec.nets", i), spec.nets(i), true);
+}
+
+void CheckKind(const Resource& resource, Checker& check) {
+  if (const auto* r = resource.As<v1::NetworkPolicy>()) {
+    CheckCalicoPolicy(r->spec(), {}, check);
+  } else if (const auto* r = resource.As<v1::GlobalNetworkPolicy>()) {
+    CheckCalicoPolicy(r->spec(), {.global = true}, check);
+  } else if (const auto* r = resource.As<v1::StagedNetworkPolicy>()) {
+    CheckCalicoPolicy(r->spec(), {.staged = true}, check);
+  } else if (const auto* r = resource.As<v1::StagedGlobalNetworkPolicy>()) {
+    CheckCalicoPolicy(r->spec(), {.global = true, .staged = true}, check);
+  } else if (const auto* r = resource.As<v1::StagedKubernetesNetworkPolicy>()) {
+    check.EnumOrEmpty("spec.stagedAction", r->spec().staged_action(),
+                      {"Set", "Delete", "Learn", "Ignore"});
+    CheckKubernetesPolicy(KubernetesPart(r->spec()), check);
+  } else if (const auto* r = resource.As<v1::KubernetesNetworkPolicy>()) {
+    CheckKubernetesPolicy(r->spec(), check);
+  } else if (const auto* r = resource.As<v1::ClusterNetworkPolicy>()) {
+    CheckClusterPolicy(r->spec(), check);
+  } else if (const auto* r = resource.As<v1::Tier>()) {
+    CheckTier(*r, check);
+  } else if (const auto* r = resource.As<v1::Profile>()) {
+    check.Labels("spec.labelsToApply", r->spec().labels_to_apply());
+    CheckCalicoRules(r->spec().ingress(), "spec.ingress", true, check);
+    CheckCalicoRules(r->spec().egress(), "spec.egress", true, check);
+  } else if (const auto* r = resource.As<v1::NetworkSet>()) {
+    CheckNets(r->spec(), check);
+  } else if (const auto* r = resource.As<v1::GlobalNetworkSet>()) {
+    CheckNets(r->spec(), check);
+  } else if (const auto* r = resource.As<v1::WorkloadEndpoint>()) {
+    CheckWorkloadEndpoint(r->spec(), check);
+  } else if (const auto* r = resource.As<v1::HostEndpoint>()) {
+    CheckHostEndpoint(r->spec(), check);
+  } else if (const auto* r = resource.As<v1::Pod>()) {
+    CheckPod(*r, check);
+  } else if (const auto* r = resource.As<v1::EndpointSlice>()) {
+    CheckSlice(*r, check);
+  } else if (const auto* r = resource.As<v1::IPPool>()) {
+    CheckPool(r->spec(), check);
+  } else if (const auto* r = resource.As<v1::Node>()) {
+    CheckNode(r->spec(), check);
+  } else if (const auto* r = resource.As<v1::BGPConfiguration>()) {
+    CheckBgpConfiguration(*r, check);
+  } else if (const auto* r = resource.As<v1::BGPPeer>()) {
+    CheckBgpPeer(r->spec(), check);
+  }
+}
+
+}  // namespace
+
+std::vector<Problem> Validate(const Resource& resource) {
+  std::vector<Problem> problems;
+  Checker check(resource, &problems);
+  CheckMetadata(resource, check);
+  CheckKind(resource, check);
+  // What conversion would refuse must not be applied, even if no check above knows why.
+  if (problems.empty()) {
+    if (const auto objects = ToModel(resource); !objects.ok()) {
+      check.Wrong("", std::string(objects.status().message()), "");
+    }
+  }
+  return problems;
+}
+
+std::vector<Problem> ValidateTogether(const std::vector<Resource>& resources) {
+  std::vector<Problem> problems;
+  std::vector<std::pair<const Resource*, policy::Cidr>> pools;
+  for (const Resource& resource : resources) {
+    const auto* pool = resource.As<v1::IPPool>();
+    if (pool == nullptr) continue;
+    const auto cidr = policy::Cidr::Parse(pool->spec().cidr());
+    if (!cidr.ok()) continue;
+    for (const auto& [other, taken] : pools) {
+      if (!taken.Contains(*cidr) && !cidr->Contains(taken)) continue;
+      Checker(resource, &problems)
+          .Bad("spec.cidr", pool->spec().cidr(),
+               absl::StrCat("overlaps ", taken.ToString(), " of IPPool ", other->name()),
+               "write a prefix of its own");
+    }
+    pools.emplace_back(&resource, *cidr);
+  }
+  return problems;
+}
+
+}  // namespace ripstop::api

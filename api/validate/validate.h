@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Whether a resource means something: values, ranges, selectors, cross-field rules. Form
+// (types, unknown fields) is the reader's business (api/codec/reader.h).
+#ifndef RIPSTOP_API_VALIDATE_VALIDATE_H_
+#define RIPSTOP_API_VALIDATE_VALIDATE_H_
+
+#include <vector>
+
+#include "api/codec/problem.h"
+#include "api/resource.h"
+
+namespace ripstop::api {
+
+// Everything that is wrong, in the order of the document, each with path, value and remedy,
+// and with file and line when the resource was read from text. Pure; any thread.
+std::vector<Problem> Validate(const Resource& resource);
+
+// What is wrong between resources that are each valid: address pools that overlap.
+std::vector<Problem> ValidateTogether(const std::vector<Resource>& resources);
+
+}  // namespace ripstop::api
+
+#endif  // RIPSTOP_API_VALIDATE_VALIDATE_H_
