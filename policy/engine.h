@@ -21,6 +21,9 @@ struct EngineOptions {
   uint32_t chunk_count = ARENA_CHUNKS_MAX / 2;
   // Largest dense table, in verdict words.
   uint32_t dense_cells_max = 1u << 19;
+  // Least room of a row or column table, in classes; a power of two from 2. Tests make it
+  // small, so that sets outgrow their place often.
+  uint32_t capacity_min = 64;
 };
 
 // What `ripstopctl policy tables` shows of one policy set.

@@ -165,7 +165,7 @@ SetRecord* Engine::State::NewSet(FlatRules rules, Direction direction) {
   auto owned = std::make_unique<SetRecord>();
   SetRecord* record = owned.get();
   record->direction = direction;
-  record->set = std::make_unique<PolicySet>(std::move(rules), l4_sets);
+  record->set = std::make_unique<PolicySet>(std::move(rules), l4_sets, options.capacity_min);
   for (const uint32_t p : record->set->predicates()) {
     if (facts.predicates().references(p) == 0) to_activate.push_back(p);
     facts.predicates().Ref(p);

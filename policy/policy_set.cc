@@ -11,8 +11,6 @@
 namespace ripstop::policy {
 namespace {
 
-constexpr uint32_t kRowCapacityMin = 64;     // address classes
-constexpr uint32_t kColumnCapacityMin = 64;  // L4 classes
 constexpr uint32_t kRowNumbersMax = 0xffff;  // a row table entry is a half
 
 uint32_t HalfLines(size_t halves) {
@@ -20,10 +18,6 @@ uint32_t HalfLines(size_t halves) {
 }
 
 void SetBit(std::vector<uint64_t>& bits, size_t i) { bits[i / 64] |= uint64_t{1} << (i % 64); }
-
-// Room for as many again, so that a set is rarely moved.
-uint32_t Capacity(uint32_t used, uint32_t min) { return std::bit_ceil(std::max(used + used / 2, min)); }
-uint32_t RowSlots(uint32_t used) { return used + std::max(4u, used / 4); }
 
 void AppendHalves(const std::vector<uint16_t>& halves, uint32_t lines, std::vector<uint32_t>& out) {
   const size_t base = out.size();
@@ -33,8 +27,15 @@ void AppendHalves(const std::vector<uint16_t>& halves, uint32_t lines, std::vect
 
 }  // namespace
 
-PolicySet::PolicySet(FlatRules rules, const Interned<L4Set>& l4_sets)
-    : rules_(std::move(rules)), l4_sets_(&l4_sets) {
+uint32_t PolicySet::Capacity(uint32_t used) const {
+  return std::bit_ceil(std::max(used + used / 2, capacity_min_));
+}
+uint32_t PolicySet::RowSlots(uint32_t used) const {
+  return used + std::max(capacity_min_ / 16, used / 4);
+}
+
+PolicySet::PolicySet(FlatRules rules, const Interned<L4Set>& l4_sets, uint32_t capacity_min)
+    : rules_(std::move(rules)), l4_sets_(&l4_sets), capacity_min_(capacity_min) {
   for (const FlatRule& r : rules_) {
     for (const auto& clause : r.any_of) {
       predicates_.insert(predicates_.end(), clause.begin(), clause.end());
@@ -117,7 +118,7 @@ void PolicySet::MakeColumns(const L4Classes& l4, bool source) {
     bits = {Bits((rules_.size() + 63) / 64, ~uint64_t{0})};
     return;
   }
-  columns.assign(Capacity(l4.count(), kColumnCapacityMin), 0);
+  columns.assign(Capacity(l4.count()), 0);
   // Rules by the set they ask, so that a set is asked once per class.
   std::map<uint32_t, Bits> rules_of;
   for (size_t i = 0; i < rules_.size(); ++i) {
@@ -159,7 +160,7 @@ absl::Status PolicySet::Compile(const AddressClasses& addresses, const L4Classes
   for (const uint32_t p : predicates_) {
     for (const uint32_t c : addresses.ClassesOf(p)) patterns[c].push_back(p);
   }
-  rows_.assign(Capacity(addresses.bound(), kRowCapacityMin), 0);
+  rows_.assign(Capacity(addresses.bound()), 0);
   RowOfPattern({});  // row 0
   for (const auto& [c, pattern] : patterns) {
     const uint64_t cells = uint64_t{RowSlots(row_count_ + 1)} * row_words();
@@ -181,9 +182,9 @@ absl::StatusOr<std::unique_ptr<PolicySet>> PolicySet::Grown(uint32_t classes, ui
                                                             uint32_t cells_max) const {
   auto copy = std::make_unique<PolicySet>(*this);
   copy->handle_ = copy->set_index_ = 0;
-  if (classes > rows_.size()) copy->rows_.resize(Capacity(classes, kRowCapacityMin));
+  if (classes > rows_.size()) copy->rows_.resize(Capacity(classes));
   if (l4_classes > columns_.size()) {
-    copy->columns_.resize(Capacity(l4_classes, kColumnCapacityMin));
+    copy->columns_.resize(Capacity(l4_classes));
     if (has_source_) copy->source_columns_.resize(copy->columns_.size());
   }
   if (row_count_ >= row_slots_) copy->row_slots_ = RowSlots(row_count_ + 1);

@@ -28,7 +28,8 @@ namespace ripstop::policy {
 // later may tell columns apart that look alike now.
 class PolicySet {
  public:
-  PolicySet(FlatRules rules, const Interned<L4Set>& l4_sets);
+  // `capacity_min`: least room of row and column tables, in classes.
+  PolicySet(FlatRules rules, const Interned<L4Set>& l4_sets, uint32_t capacity_min);
 
   // Fills the tables for all classes in use.
   //   kResourceExhausted  more than `cells_max` verdicts, or than a chunk can hold
@@ -86,8 +87,13 @@ class PolicySet {
   uint32_t source_columns_line() const;
   uint32_t verdicts_line() const;
 
+  // Room for half as many again, so that a set is rarely moved.
+  uint32_t Capacity(uint32_t used) const;
+  uint32_t RowSlots(uint32_t used) const;
+
   const FlatRules rules_;
   const Interned<L4Set>* l4_sets_;
+  const uint32_t capacity_min_;
   std::vector<uint32_t> predicates_;
   std::vector<uint32_t> l4_ids_;
   bool has_source_ = false;

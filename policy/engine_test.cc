@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What each kind of event costs in writes, and what happens when something does not fit.
+#include "policy/engine.h"
+
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+#include "policy/table_image.h"
+
+namespace ripstop::policy {
+namespace {
+
+Address A(std::string_view text) { return *Address::Parse(text); }
+Cidr C(std::string_view text) { return *Cidr::Parse(text); }
+
+Endpoint Pod(const std::string& id, const std::string& address, Labels labels, uint32_t ifindex = 0) {
+  Endpoint e;
+  e.id = id;
+  e.labels = std::move(labels);
+  e.addresses = {A(address)};
+  if (ifindex != 0) e.local = Attachment{ifindex, {2, 0, 0, 0, 0, 1}};
+  return e;
+}
+
+Rule AllowFrom(const std::string& selector, uint16_t port = 0) {
+  Rule r;
+  r.action = Action::kAllow;
+  r.source.selector = selector;
+  if (port != 0) {
+    r.protocol = kProtocolTcp;
+    r.destination.ports = PortMatch{{{port, port}}, {}};
+  }
+  return r;
+}
+
+Policy Ingress(const std::string& name, const std::string& selector, std::vector<Rule> rules) {
+  Policy p;
+  p.key = {PolicyKind::kNetworkPolicy, "shop", name};
+  p.selector = selector;
+  p.ingress = true;
+  p.ingress_rules = std::move(rules);
+  return p;
+}
+
+template <typename T>
+size_t Count(const TableWrites& writes) {
+  return static_cast<size_t>(std::count_if(writes.begin(), writes.end(), [](const TableWrite& w) {
+    return std::holds_alternative<T>(w);
+  }));
+}
+
+class EngineTest : public ::testing::Test {
+ protected:
+  explicit EngineTest(const EngineOptions& options = {}) : engine_(options) {}
+  void SetUp() override {
+    engine_.PutEndpoint(Pod("shop/db", "192.0.2.1", {{"app", "db"}}, 10));
+    engine_.PutPolicy(Ingress("db", "app == 'db'", {AllowFrom("app == 'cart'", 5432)}));
+    engine_.PutEndpoint(Pod("shop/cart-0", "192.0.2.100", {{"app", "cart"}}));
+    engine_.PutEndpoint(Pod("shop/web-0", "192.0.2.101", {{"app", "web"}}));
+    Flush();
+  }
+  TableWrites Flush() {
+    TableWrites writes = engine_.Flush();
+    image_.Apply(writes);
+    image_.set_l4_table(engine_.l4_table());
+    return writes;
+  }
+  bool Allowed(const std::string& from, const std::string& to, uint16_t port) {
+    const auto got = image_.Verdict(Direction::kIngress, {A(from), A(to), kProtocolTcp, 40000, port});
+    return got && got->allow();
+  }
+  Engine engine_;
+  TableImage image_;
+};
+
+TEST_F(EngineTest, PodWithAKnownCombinationCostsOneWrite) {
+  engine_.PutEndpoint(Pod("shop/cart-1", "192.0.2.102", {{"app", "cart"}}));
+  const TableWrites writes = Flush();
+  ASSERT_EQ(writes.size(), 1u);
+  EXPECT_TRUE(std::holds_alternative<SetAddress>(writes[0]));
+  EXPECT_TRUE(Allowed("192.0.2.102", "192.0.2.1", 5432));
+}
+
+TEST_F(EngineTest, PodWithANewCombinationThatNoRuleTellsApartCostsOneWrite) {
+  engine_.PutEndpoint(Pod("shop/cart-v2", "192.0.2.102", {{"app", "cart"}, {"version", "2"}}));
+  EXPECT_EQ(Flush().size(), 1u);
+  EXPECT_TRUE(Allowed("192.0.2.102", "192.0.2.1", 5432));
+}
+
+TEST_F(EngineTest, AnUnchangedInputCostsNothing) {
+  engine_.PutEndpoint(Pod("shop/cart-0", "192.0.2.100", {{"app", "cart"}}));
+  engine_.PutPolicy(Ingress("db", "app == 'db'", {AllowFrom("app == 'cart'", 5432)}));
+  EXPECT_TRUE(Flush().empty());
+}
+
+TEST_F(EngineTest, LabelChangeThatRevokesMovesOneAddressAndTheEpoch) {
+  engine_.PutEndpoint(Pod("shop/cart-0", "192.0.2.100", {{"app", "web"}}));
+  const TableWrites writes = Flush();
+  EXPECT_EQ(Count<SetAddress>(writes), 1u);
+  EXPECT_EQ(Count<BumpEpoch>(writes), 1u);
+  EXPECT_EQ(Count<Grace>(writes), 1u);
+  EXPECT_EQ(writes.size(), 3u);
+  EXPECT_FALSE(Allowed("192.0.2.100", "192.0.2.1", 5432));
+}
+
+TEST_F(EngineTest, LocalPodWithAKnownSetCostsOneWrite) {
+  engine_.PutEndpoint(Pod("shop/db-1", "192.0.2.2", {{"app", "db"}}, 11));
+  const TableWrites writes = Flush();
+  ASSERT_EQ(writes.size(), 1u);
+  EXPECT_TRUE(Allowed("192.0.2.100", "192.0.2.2", 5432));
+  EXPECT_EQ(image_.Find(A("192.0.2.2"))->ingress_set, image_.Find(A("192.0.2.1"))->ingress_set);
+}
+
+TEST_F(EngineTest, SelectorThatAgreesOnEveryClassMovesNoAddress) {
+  engine_.PutPolicy(Ingress("more", "app == 'db'", {AllowFrom("app in {'cart'}", 6379)}));
+  const TableWrites writes = Flush();
+  EXPECT_EQ(Count<SetAddress>(writes), 1u) << "only the database itself switches sets";
+  EXPECT_TRUE(Allowed("192.0.2.100", "192.0.2.1", 6379));
+}
+
+TEST_F(EngineTest, SelectorThatSplitsAClassMovesTheSmallerPart) {
+  for (int i = 0; i < 9; ++i) {
+    engine_.PutEndpoint(Pod(absl::StrCat("shop/cart-x", i), absl::StrCat("192.0.2.", 110 + i),
+                            {{"app", "cart"}, {"zone", i == 0 ? "west" : "east"}}));
+  }
+  Flush();
+  engine_.PutPolicy(Ingress("zone", "app == 'db'", {AllowFrom("zone == 'east'", 6379)}));
+  // Two of the ten carts are not in the east; the web pods of class 0 stay.
+  EXPECT_EQ(Count<SetAddress>(Flush()), 3u);
+  EXPECT_TRUE(Allowed("192.0.2.112", "192.0.2.1", 6379));
+  EXPECT_FALSE(Allowed("192.0.2.110", "192.0.2.1", 6379));
+}
+
+TEST_F(EngineTest, RemovalLeavesTheAddressToItsCidr) {
+  NetworkSet set{"shop/office", {{"app", "cart"}}, {}, {C("192.0.2.96/27")}};
+  engine_.PutNetworkSet(set);
+  engine_.RemoveEndpoint("shop/cart-0");
+  Flush();
+  EXPECT_FALSE(image_.Find(A("192.0.2.100")).has_value());
+  EXPECT_TRUE(Allowed("192.0.2.100", "192.0.2.1", 5432));
+  EXPECT_TRUE(Allowed("192.0.2.120", "192.0.2.1", 5432));
+  EXPECT_FALSE(Allowed("192.0.2.130", "192.0.2.1", 5432));
+}
+
+TEST_F(EngineTest, AllOfIpv6InTheTrieDoesNotAnswerForIpv4) {
+  Rule v6;
+  v6.action = Action::kAllow;
+  v6.source.nets = std::vector<Cidr>{C("::/0")};
+  engine_.PutPolicy(Ingress("v6", "app == 'db'", {v6}));
+  Flush();
+  EXPECT_FALSE(Allowed("198.51.100.1", "192.0.2.1", 80));
+  engine_.RemovePolicy({PolicyKind::kNetworkPolicy, "shop", "v6"});
+  Flush();
+  EXPECT_EQ(image_.cidr_count(), 0u);
+}
+
+TEST_F(EngineTest, RuleOutOfUseLeavesNothingBehind) {
+  const EngineTotals before = engine_.Totals();
+  Rule net;
+  net.action = Action::kAllow;
+  net.source.nets = std::vector<Cidr>{C("192.0.2.64/26"), C("198.51.100.7/32")};
+  engine_.PutPolicy(Ingress("net", "app == 'db'", {net}));
+  Flush();
+  EXPECT_TRUE(Allowed("198.51.100.7", "192.0.2.1", 80));
+  engine_.RemovePolicy({PolicyKind::kNetworkPolicy, "shop", "net"});
+  Flush();
+  EXPECT_EQ(engine_.Totals().arena_bytes, before.arena_bytes);
+  EXPECT_EQ(image_.address_count(), 3u);
+  EXPECT_TRUE(engine_.Flush().empty());
+}
+
+TEST_F(EngineTest, LastPutLocalEndpointHasTheAddress) {
+  engine_.PutEndpoint(Pod("shop/next", "192.0.2.1", {{"app", "web"}}, 42));
+  Flush();
+  EXPECT_EQ(image_.Find(A("192.0.2.1"))->ifindex, 42u);
+  engine_.RemoveEndpoint("shop/next");
+  Flush();
+  EXPECT_EQ(image_.Find(A("192.0.2.1"))->ifindex, 10u);
+}
+
+TEST_F(EngineTest, InactiveLocalEndpointIsDeniedAndYieldsItsAddress) {
+  Endpoint done = Pod("shop/db", "192.0.2.1", {{"app", "db"}}, 10);
+  done.active = false;
+  engine_.PutEndpoint(done);
+  Flush();
+  EXPECT_EQ(image_.Find(A("192.0.2.1"))->ingress_set, 0u);
+  EXPECT_EQ(image_.Find(A("192.0.2.1"))->flags, ADDRESS_LOCAL_ENDPOINT);
+  engine_.PutEndpoint(Pod("shop/elsewhere", "192.0.2.1", {{"app", "db"}}));
+  Flush();
+  EXPECT_EQ(image_.Find(A("192.0.2.1"))->flags, ADDRESS_REMOTE_ENDPOINT);
+}
+
+TEST_F(EngineTest, HostsAreFlagged) {
+  engine_.PutHost({"node-a", true, {A("203.0.113.1")}});
+  engine_.PutHost({"node-b", false, {A("203.0.113.2")}});
+  Flush();
+  EXPECT_EQ(image_.Find(A("203.0.113.1"))->flags, ADDRESS_THIS_HOST);
+  EXPECT_EQ(image_.Find(A("203.0.113.2"))->flags, ADDRESS_OTHER_NODE);
+}
+
+TEST_F(EngineTest, EveryVerdictNamesItsRule) {
+  const auto got = image_.Verdict(Direction::kIngress, {A("192.0.2.100"), A("192.0.2.1"), kProtocolTcp, 1, 5432});
+  EXPECT_EQ(engine_.Rule(got->rule_id())->ToString(), "default/shop/db ingress rule 0");
+  EXPECT_FALSE(engine_.Rule(0).has_value());
+}
+
+class TinyTables : public EngineTest {
+ protected:
+  TinyTables() : EngineTest(Small()) {}
+  static EngineOptions Small() {
+    EngineOptions options;
+    options.dense_cells_max = 64;
+    return options;
+  }
+};
+
+TEST_F(TinyTables, WhatDoesNotFitIsDeniedWithAnAlarmAndComesBack) {
+  std::vector<Rule> rules;
+  for (int i = 0; i < 40; ++i) rules.push_back(AllowFrom("app == 'cart'", static_cast<uint16_t>(1000 + i)));
+  engine_.PutPolicy(Ingress("many", "app == 'db'", rules));
+  Flush();
+  EXPECT_EQ(image_.Find(A("192.0.2.1"))->ingress_set, 0u);
+  EXPECT_FALSE(Allowed("192.0.2.100", "192.0.2.1", 5432));
+  ASSERT_EQ(engine_.Alarms().size(), 1u);
+  EXPECT_NE(engine_.Alarms()[0].find("64 verdicts"), std::string::npos) << engine_.Alarms()[0];
+  engine_.RemovePolicy({PolicyKind::kNetworkPolicy, "shop", "many"});
+  Flush();
+  EXPECT_TRUE(engine_.Alarms().empty());
+  EXPECT_TRUE(Allowed("192.0.2.100", "192.0.2.1", 5432));
+}
+
+}  // namespace
+}  // namespace ripstop::policy
