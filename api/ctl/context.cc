@@ -38,7 +38,13 @@ void Context::Fail(const absl::Status& status) {
 absl::StatusOr<std::unique_ptr<api::Store>> Context::OpenStore(bool create) {
   absl::StatusOr<std::unique_ptr<api::Store>> store =
       api::OpenStore(store_url, {.create = create});
-  if (store.ok() || !absl::IsUnavailable(store.status())) return store;
+  if (store.ok()) return store;
+  if (absl::IsInvalidArgument(store.status())) {
+    // Of the command line, not of a document.
+    exit_code = kExitUsage;
+    return store;
+  }
+  if (!absl::IsUnavailable(store.status())) return store;
   return absl::UnavailableError(absl::StrCat(store.status().message(),
                                              " (--store or RIPSTOP_STORE names another store)"));
 }

@@ -10,13 +10,7 @@
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
-#if __has_include("api/validate/validate.h")
 #include "api/validate/validate.h"
-#else
-namespace ripstop::api {
-inline std::vector<Problem> Validate(const Resource&) { return {}; }
-}
-#endif
 #include "policy/status_macros.h"
 
 namespace ripstop::ctl {
@@ -104,6 +98,8 @@ absl::StatusOr<api::Decoded> ReadDocuments(const std::vector<std::string>& sourc
       std::vector<api::Problem> problems = api::Validate(resource);
       std::move(problems.begin(), problems.end(), std::back_inserter(all.problems));
     }
+    std::vector<api::Problem> together = api::ValidateTogether(all.resources);
+    std::move(together.begin(), together.end(), std::back_inserter(all.problems));
   }
   if (options.refuse_repeated) FindRepeated(all);
   return all;

@@ -1,5 +1,95 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <fstream>
+#include <system_error>
+
+#include "absl/strings/str_cat.h"
 #include "api/ctl/context.h"
+#include "api/ctl/documents.h"
+#include "api/ctl/evaluation.h"
+#include "nlohmann/json.hpp"
+
 namespace ripstop::ctl {
-void AddEvaluateCommand(CLI::App&, Context&) {}
+namespace {
+
+struct EvaluateOptions {
+  std::vector<std::string> files;
+  std::string queries = "-";
+  std::string engine;
+  std::string ns = "default";
+  bool recursive = false;
+};
+
+// A bad query is an {"error": …} in its place, so that answers stay beside their queries,
+// and a line on standard error; the others are answered.
+void Answer(Context& context, std::istream& queries, const std::string& name,
+            const QueryReader& reader, Evaluator& evaluator) {
+  std::string text;
+  for (int64_t line = 1; std::getline(queries, text); ++line) {
+    if (text.find_first_not_of(" \t\r") == std::string::npos) continue;
+    const absl::StatusOr<Flow> flow = reader.Read(text);
+    const absl::StatusOr<Judgement> judgement =
+        flow.ok() ? evaluator.Evaluate(*flow) : absl::StatusOr<Judgement>(flow.status());
+    if (judgement.ok()) {
+      context.io.out << ToLine(*judgement) << "\n";
+      continue;
+    }
+    const std::string message(judgement.status().message());
+    context.Fail(kExitError, absl::StrCat(name, ":", line, ": ", message));
+    context.io.out << nlohmann::ordered_json{{"error", absl::StrCat("line ", line, ": ", message)}}
+                          .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)
+                   << "\n";
+  }
+}
+
+void RunEvaluate(Context& context, const EvaluateOptions& options) {
+  const bool from_stdin = options.queries == "-";
+  for (const std::string& file : options.files)
+    if (file == "-" && from_stdin)
+      return context.Fail(kExitUsage, "documents and queries cannot both be standard input");
+  const auto decoded = ReadDocuments(
+      options.files, context.io.in,
+      {.default_namespace = options.ns, .recursive = options.recursive});
+  if (!decoded.ok()) return context.Fail(decoded.status());
+  for (const api::Problem& problem : decoded->problems)
+    context.io.err << problem.ToString() << "\n";
+  if (!decoded->problems.empty())
+    return context.Fail(kExitError, absl::StrCat(decoded->problems.size(), " problems"));
+  const auto world = MakeWorld(decoded->resources);
+  if (!world.ok()) return context.Fail(world.status());
+  const auto evaluator = MakeEvaluator(options.engine, *world);
+  if (!evaluator.ok()) return context.Fail(kExitError, std::string(evaluator.status().message()));
+  const QueryReader reader(*world);
+  if (from_stdin) return Answer(context, context.io.in, "<stdin>", reader, **evaluator);
+  errno = 0;
+  std::ifstream queries(options.queries);
+  if (!queries)
+    return context.Fail(kExitError, absl::StrCat("cannot read ", options.queries, ": ",
+                                                 std::generic_category().message(errno)));
+  Answer(context, queries, options.queries, reader, **evaluator);
+}
+
+}  // namespace
+
+void AddEvaluateCommand(CLI::App& app, Context& context) {
+  const auto options = std::make_shared<EvaluateOptions>();
+  options->engine = EvaluatorNames().front();
+  CLI::App* evaluate = app.add_subcommand(
+      "evaluate",
+      "What policies would say: documents and one JSON query per line in, one JSON verdict per\n"
+      "line out; no agent, no store. {\"from\": \"ns/pod\"|\"ip\", \"to\": \"ns/pod\"|\"ip\",\n"
+      "\"protocol\": \"TCP\", \"port\": 80}; also sourcePort, icmpType, icmpCode, ipVersion.\n"
+      "Pods come from Pod and WorkloadEndpoint documents.");
+  AddFileOption(*evaluate, options->files, true)->required();
+  evaluate->add_option("--queries", options->queries, "One query per line; - is standard input")
+      ->type_name("FILE|-");
+  evaluate->add_option("--engine", options->engine, "Who answers")
+      ->check(CLI::IsMember(EvaluatorNames()))
+      ->capture_default_str();
+  evaluate->add_option("-n,--namespace", options->ns, "Namespace of what does not name one");
+  evaluate->add_flag("-R,--recursive", options->recursive, "Also the folders in a folder");
+  evaluate->callback([&context, options] { RunEvaluate(context, *options); });
+}
+
 }  // namespace ripstop::ctl

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/ctl/evaluation.h"
+
+#include <algorithm>
+#include <iterator>
+#include <map>
+#include <variant>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "api/convert/convert.h"
+#include "api/text.h"
+#include "nlohmann/json.hpp"
+#include "policy/status_macros.h"
+
+namespace ripstop::ctl {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+using policy::Address;
+using policy::Endpoint;
+
+constexpr uint16_t kEphemeralPort = 49152;  // the first of RFC 6335's dynamic ports
+constexpr uint8_t kEchoRequest = 8, kEchoRequestV6 = 128;
+
+absl::Status Bad(const std::string& field, const std::string& value, const std::string& remedy) {
+  return absl::InvalidArgumentError(absl::StrCat(field, ": ", value, ": ", remedy));
+}
+
+bool IsWorkload(const api::Resource& resource) {
+  return resource.kind().store_kind == api::kKindPod ||
+         resource.kind().store_kind == api::kKindWorkloadEndpoint;
+}
+
+// The profiles of namespaces and service accounts that no document describes.
+void AddImpliedProfile(policy::World& world, const std::string& name) {
+  if (world.profiles.count(name) != 0) return;
+  if (absl::StartsWith(name, "kns.")) world.Put(api::NamespaceProfile(name.substr(4), {}));
+  if (absl::StartsWith(name, "ksa.")) {
+    policy::Profile account{.name = name};
+    account.labels_to_apply["pcsa.projectcalico.org/name"] = name.substr(name.find('.', 4) + 1);
+    world.Put(std::move(account));
+  }
+}
+
+absl::StatusOr<uint8_t> ReadProtocol(const json& value) {
+  static const auto& names = *new std::map<std::string, uint8_t>{
+      {"tcp", policy::kProtocolTcp},         {"udp", policy::kProtocolUdp},
+      {"sctp", policy::kProtocolSctp},       {"udplite", policy::kProtocolUdpLite},
+      {"icmp", policy::kProtocolIcmp},       {"icmpv6", policy::kProtocolIcmpV6},
+      {"icmp6", policy::kProtocolIcmpV6}};
+  int number = -1;
+  if (value.is_number_integer()) {
+    number = value.get<int64_t>() > 255 ? -1 : value.get<int>();
+  } else if (value.is_string()) {
+    const std::string text = absl::AsciiStrToLower(value.get<std::string>());
+    if (const auto it = names.find(text); it != names.end()) return it->second;
+    if (!absl::SimpleAtoi(text, &number)) number = -1;
+  }
+  if (number < 0 || number > 255)
+    return Bad("protocol", value.dump(),
+               "write TCP, UDP, SCTP, UDPLite, ICMP, ICMPv6 or a number from 0 to 255");
+  return static_cast<uint8_t>(number);
+}
+
+// An optional whole number of the query, or `absent`.
+absl::StatusOr<int> ReadNumber(const json& query, const char* field, int max, int absent) {
+  const auto it = query.find(field);
+  if (it == query.end() || it->is_null()) return absent;
+  if (!it->is_number_integer() || it->get<int64_t>() < 0 || it->get<int64_t>() > max)
+    return Bad(field, it->dump(), absl::StrCat("write a number from 0 to ", max));
+  return it->get<int>();
+}
+
+absl::Status CheckFields(const json& query) {
+  static const char* const known[] = {"from",     "to",       "protocol", "port",
+                                      "sourcePort", "icmpType", "icmpCode", "ipVersion"};
+  for (const auto& [key, value] : query.items()) {
+    if (std::find(std::begin(known), std::end(known), key) != std::end(known)) continue;
+    const std::string nearest = api::Nearest(key, {std::begin(known), std::end(known)});
+    return absl::InvalidArgumentError(absl::StrCat("\"", key, "\" is no field of a query",
+                                                   nearest.empty() ? "" : "; did you mean ",
+                                                   nearest));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> ReadText(const json& query, const char* field) {
+  const auto it = query.find(field);
+  if (it == query.end()) return absl::InvalidArgumentError(absl::StrCat(field, ": is missing"));
+  if (!it->is_string()) return Bad(field, it->dump(), "write \"namespace/pod\" or an address");
+  return it->get<std::string>();
+}
+
+ordered_json Describe(const std::optional<policy::Verdict>& verdict) {
+  if (!verdict) return nullptr;
+  using Kind = policy::RuleIdentity::Kind;
+  const policy::RuleIdentity& by = verdict->by;
+  const char* direction = by.direction == policy::Direction::kIngress ? "ingress" : "egress";
+  std::string policy =
+      by.policy.ns.empty() ? by.policy.name : absl::StrCat(by.policy.ns, "/", by.policy.name);
+  std::string rule = absl::StrCat(direction, " rule ", by.rule_index);
+  if (!by.rule_name.empty()) absl::StrAppend(&rule, " (", by.rule_name, ")");
+  if (by.kind == Kind::kProfile) policy = absl::StrCat("profile ", by.profile);
+  if (by.kind == Kind::kTierDefault) rule = "end of tier";
+  if (by.kind == Kind::kNoProfile) {
+    policy.clear();
+    rule = "no profile matched";
+  }
+  ordered_json object;
+  object["verdict"] = verdict->allow ? "Allow" : "Deny";
+  object["tier"] = by.tier.empty() ? ordered_json() : ordered_json(by.tier);
+  object["policy"] = policy.empty() ? ordered_json() : ordered_json(policy);
+  object["rule"] = rule;
+  return object;
+}
+
+}  // namespace
+
+absl::StatusOr<policy::World> MakeWorld(const std::vector<api::Resource>& resources) {
+  policy::World world;
+  uint32_t ifindex = 0;
+  for (const api::Resource& resource : resources) {
+    absl::StatusOr<std::vector<api::ModelObject>> objects = api::ToModel(resource);
+    if (!objects.ok())
+      return absl::InvalidArgumentError(absl::StrCat(resource.file, ":", resource.line, ": ",
+                                                     objects.status().message()));
+    for (api::ModelObject& object : *objects) {
+      if (auto* endpoint = std::get_if<Endpoint>(&object))
+        if (IsWorkload(resource) && endpoint->active)
+          endpoint->local = policy::Attachment{++ifindex, {}};
+      std::visit([&world](auto& value) { world.Put(std::move(value)); }, object);
+    }
+  }
+  for (const auto& [id, endpoint] : world.endpoints)
+    for (const std::string& name : endpoint.profiles) AddImpliedProfile(world, name);
+  for (const auto& [id, set] : world.network_sets)
+    for (const std::string& name : set.profiles) AddImpliedProfile(world, name);
+  return world;
+}
+
+QueryReader::QueryReader(const policy::World& world) : world_(world) {
+  for (const auto& [id, endpoint] : world.endpoints)
+    if (endpoint.local)
+      for (const Address& address : endpoint.addresses) owners_[address] = &endpoint;
+}
+
+absl::StatusOr<QueryReader::End> QueryReader::ReadEnd(const std::string& field,
+                                                      const std::string& text) const {
+  if (text.find('/') == std::string::npos) {
+    const absl::StatusOr<Address> address = Address::Parse(text);
+    if (!address.ok())
+      return Bad(field, absl::StrCat("\"", text, "\""), "write \"namespace/pod\" or an address");
+    const auto owner = owners_.find(*address);
+    return End{owner == owners_.end() ? nullptr : owner->second, {*address}};
+  }
+  const auto it = world_.endpoints.find(text);
+  if (it == world_.endpoints.end())
+    return Bad(field, absl::StrCat("\"", text, "\""),
+               "no Pod or WorkloadEndpoint of the documents has this name");
+  if (it->second.addresses.empty())
+    return Bad(field, absl::StrCat("\"", text, "\""),
+               "it has no address; give it status.podIPs or spec.ipNetworks");
+  return End{&it->second, it->second.addresses};
+}
+
+absl::StatusOr<Flow> QueryReader::Read(const std::string& text) const {
+  const json query = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!query.is_object())
+    return absl::InvalidArgumentError("is not a JSON object on one line");
+  RETURN_IF_ERROR(CheckFields(query));
+  ASSIGN_OR_RETURN(const std::string from_text, ReadText(query, "from"));
+  ASSIGN_OR_RETURN(const std::string to_text, ReadText(query, "to"));
+  ASSIGN_OR_RETURN(const End from, ReadEnd("from", from_text));
+  ASSIGN_OR_RETURN(const End to, ReadEnd("to", to_text));
+  ASSIGN_OR_RETURN(const int version, ReadNumber(query, "ipVersion", 6, 0));
+
+  Flow flow;
+  policy::Packet& packet = flow.packet;
+  bool found = false;
+  for (const bool v4 : {true, false}) {
+    if (found || (version != 0 && (version == 4) != v4)) continue;
+    for (const Address& source : from.addresses) {
+      for (const Address& destination : to.addresses) {
+        if (found || source.is_v4() != v4 || destination.is_v4() != v4) continue;
+        packet.source = source;
+        packet.destination = destination;
+        found = true;
+      }
+    }
+  }
+  if (!found)
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", from_text, "\" and \"", to_text, "\" have no address of the same ",
+                     version == 0 ? "IP version" : absl::StrCat("version, IPv", version)));
+  if (from.endpoint != nullptr && from.endpoint->local) flow.from = from.endpoint;
+  if (to.endpoint != nullptr && to.endpoint->local) flow.to = to.endpoint;
+
+  packet.protocol = policy::kProtocolTcp;
+  if (const auto it = query.find("protocol"); it != query.end() && !it->is_null()) {
+    ASSIGN_OR_RETURN(packet.protocol, ReadProtocol(*it));
+  }
+  const bool has_ports = policy::HasPorts(packet.protocol);
+  ASSIGN_OR_RETURN(const int port, ReadNumber(query, "port", 65535, -1));
+  if (has_ports && port < 0)
+    return absl::InvalidArgumentError("port: is missing; this protocol has ports");
+  ASSIGN_OR_RETURN(const int source_port, ReadNumber(query, "sourcePort", 65535, kEphemeralPort));
+  if (has_ports) {
+    packet.destination_port = static_cast<uint16_t>(port);
+    packet.source_port = static_cast<uint16_t>(source_port);
+  }
+  const bool icmp_v6 = packet.protocol == policy::kProtocolIcmpV6;
+  const bool icmp = icmp_v6 || packet.protocol == policy::kProtocolIcmp;
+  ASSIGN_OR_RETURN(const int type, ReadNumber(query, "icmpType", 255,
+                                              icmp_v6 ? kEchoRequestV6 : kEchoRequest));
+  ASSIGN_OR_RETURN(const int code, ReadNumber(query, "icmpCode", 255, 0));
+  if (icmp) {
+    packet.icmp_type = static_cast<uint8_t>(type);
+    packet.icmp_code = static_cast<uint8_t>(code);
+  }
+  return flow;
+}
+
+std::string ToLine(const Judgement& judgement) {
+  const bool allow = (!judgement.egress || judgement.egress->allow) &&
+                     (!judgement.ingress || judgement.ingress->allow);
+  ordered_json line;
+  line["verdict"] = allow ? "Allow" : "Deny";
+  line["egress"] = Describe(judgement.egress);
+  line["ingress"] = Describe(judgement.ingress);
+  return line.dump();
+}
+
+}  // namespace ripstop::ctl
