@@ -324,11 +324,13 @@ walk_decide(struct __sk_buff *skb, struct walk *w, const struct datapath_state *
 		if (w->p.protocol == IPPROTO_TCP && !opening)
 			return DROP_NO_FLOW;
 	}
+	if (state->flags & STATE_HOST_OBEYS_POLICY)
+		bypass = 0;
 	if (is_icmp_error(&w->p)) {
 		if (bypass || is_related(skb, &w->p, &w->quote, state, hook == FROM_WORKLOAD))
 			return DROP_NONE;
 	}
-	if (bypass && !(state->flags & STATE_HOST_OBEYS_POLICY)) {
+	if (bypass) {
 		flags |= FLOW_HOST_BYPASS;
 	} else {
 		walk_judge(skb, w, initiator, icmp_type, icmp_code, judgement);
