@@ -111,8 +111,9 @@ absl::Status OpenNetns(const std::string& netns, Fd* fd) {
   sigprocmask(SIG_SETMASK, &none, nullptr);
   signal(SIGPIPE, SIG_DFL);
   execve(image.path.c_str(), image.argv.data(), image.envp.data());
-  static constexpr char kMessage[] = "exec failed\n";
-  [[maybe_unused]] ssize_t ignored = write(2, kMessage, sizeof(kMessage) - 1);
+  [[maybe_unused]] ssize_t ignored = write(2, "cannot execute ", 15);
+  ignored = write(2, image.path.data(), image.path.size());
+  ignored = write(2, "\n", 1);
   _exit(127);
 }
 

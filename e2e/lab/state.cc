@@ -103,13 +103,16 @@ absl::StatusOr<State> LoadState(const std::string& name) {
 
 absl::StatusOr<LabLock> LabLock::Take(const std::string& name, absl::Duration patience) {
   std::error_code error;
-  std::filesystem::create_directories(kRunRoot, error);
   const std::string path = absl::StrCat(kRunRoot, "/.", name, ".lock");
   const absl::Time deadline = absl::Now() + patience;
   while (true) {
+    // Each time: the last lab to go takes the folder with it.
+    std::filesystem::create_directories(kRunRoot, error);
     const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("open ", path));
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+    if (fd < 0 && errno != ENOENT) {
+      return absl::ErrnoToStatus(errno, absl::StrCat("open ", path));
+    }
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) {
       // The last holder may have removed the file between our open and our lock; a lock
       // on a file that has no name excludes nobody.
       struct stat ours, named;
@@ -117,7 +120,7 @@ absl::StatusOr<LabLock> LabLock::Take(const std::string& name, absl::Duration pa
         return LabLock(fd, path);
       }
     }
-    close(fd);
+    if (fd >= 0) close(fd);
     if (absl::Now() > deadline) {
       return absl::FailedPreconditionError(
           absl::StrCat("lab '", name, "' is being changed by another process (lock ", path, ")"));
@@ -129,6 +132,7 @@ absl::StatusOr<LabLock> LabLock::Take(const std::string& name, absl::Duration pa
 LabLock::~LabLock() {
   if (fd_ < 0) return;
   std::remove(path_.c_str());
+  rmdir(kRunRoot);  // if this was the last
   close(fd_);
 }
 
@@ -151,7 +155,11 @@ void ReleaseBpffs() {
   }
   if (BpffsIsMounted()) {
     std::filesystem::remove(absl::StrCat(kBpffs, "/ripstop"), error);  // if empty
-    if (!std::filesystem::is_empty(kBpffs, error)) return;
+    for (const auto& entry : std::filesystem::directory_iterator(kBpffs, error)) {
+      // Two iterators that the kernel itself puts into a fresh bpffs.
+      const std::string name = entry.path().filename().string();
+      if (name != "maps.debug" && name != "progs.debug") return;
+    }
     if (umount2(kBpffs, 0) != 0) return;  // in use: leave it, the mark stays
   }
   std::remove(BpffsMark().c_str());
