@@ -98,7 +98,9 @@ void Engine::State::UpdatePublished(const std::vector<L4Classes::Split>& splits)
 void Engine::State::CompileNew() {
   if (retry_failed) {
     for (auto& [pointer, record] : sets) {
-      if (!record->alarm.empty()) fresh_sets.push_back(pointer);
+      if (record->alarm.empty()) continue;
+      fresh_sets.push_back(pointer);
+      switches_possible = true;
     }
     retry_failed = false;
   }

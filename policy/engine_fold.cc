@@ -70,6 +70,7 @@ void Engine::State::FoldAll() {
     return std::any_of(used.begin(), used.end(), [&](const auto& x) { return changed.contains(x); });
   };
   for (EndpointRecord* e : local_endpoints) {
+    if (!e->fold && names.empty() && services.empty()) continue;
     for (const Address& a : e->addresses) {
       const AddressRecord& record = At(a);
       if (e->fold || any(record.names, names) || any(record.services_folded, services)) fold.insert(a);
@@ -117,6 +118,7 @@ void Engine::State::Fold(const Address& address, AddressRecord& record) {
   record.services_folded.clear();
   if (attached == nullptr || !attached->active) {
     for (SetRecord*& wanted : record.wanted) {
+      switches_possible |= wanted != nullptr;
       if (wanted != nullptr) --wanted->users;
       wanted = nullptr;
     }
@@ -156,6 +158,7 @@ void Engine::State::Want(AddressRecord& record, Direction direction, FlatRules r
   SetRecord*& wanted = record.wanted[static_cast<int>(direction)];
   const auto it = set_by_rules.find(rules);
   SetRecord* set = it != set_by_rules.end() ? it->second : NewSet(std::move(rules), direction);
+  switches_possible |= set != wanted;
   ++set->users;
   if (wanted != nullptr) --wanted->users;
   wanted = set;

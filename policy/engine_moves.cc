@@ -77,7 +77,11 @@ std::vector<Engine::State::Move> Engine::State::CollectMoves() {
   if (scan_addresses) {
     for (auto& [a, r] : addresses) consider(a, *r);
   } else {
-    for (const EndpointRecord* e : local_endpoints) dirty_addresses.insert(e->addresses.begin(), e->addresses.end());
+    if (switches_possible) {
+      for (const EndpointRecord* e : local_endpoints) {
+        dirty_addresses.insert(e->addresses.begin(), e->addresses.end());
+      }
+    }
     for (const Address& a : dirty_addresses) consider(a, At(a));
   }
   if (scan_addresses || scan_cidrs) {
@@ -97,7 +101,7 @@ std::vector<Engine::State::Move> Engine::State::CollectMoves() {
     if (it != addresses.end() && !it->second->needed() && !it->second->written) addresses.erase(it);
   }
   dirty_addresses.clear();
-  scan_addresses = scan_cidrs = false;
+  scan_addresses = scan_cidrs = switches_possible = false;
   return moves;
 }
 

@@ -211,6 +211,7 @@ struct Engine::State {
   std::set<Cidr> dirty_cidrs;
   bool scan_addresses = false;  // some kind changed its class
   bool scan_cidrs = false;
+  bool switches_possible = false;  // some address wants another set
   bool retry_failed = false;
 
   // During a Flush.
