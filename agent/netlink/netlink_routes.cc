@@ -26,7 +26,7 @@ absl::Status Netlink::WriteRoute(uint16_t type, uint16_t flags, const char* verb
   info->rtm_family = route.destination.is_v4() ? AF_INET : AF_INET6;
   info->rtm_dst_len = static_cast<uint8_t>(route.destination.family_bits());
   info->rtm_protocol = route.protocol;
-  info->rtm_scope = route.destination.is_v4() ? route.scope : RT_SCOPE_UNIVERSE;
+  info->rtm_scope = route.destination.is_v4() ? route.scope : uint8_t{RT_SCOPE_UNIVERSE};
   info->rtm_type = route.type;
   info->rtm_table = RT_TABLE_UNSPEC;  // RTA_TABLE has all 32 bits
   if (route.onlink) info->rtm_flags |= RTNH_F_ONLINK;

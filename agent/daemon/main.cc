@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ripstop-agent: one per node.
+#include <signal.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "agent/base/event_loop.h"
+#include "agent/base/logging.h"
+#include "agent/daemon/agent.h"
+#include "spdlog/spdlog.h"
+
+namespace {
+
+using ripstop::agent::Agent;
+using ripstop::agent::EventLoop;
+using ripstop::agent::Options;
+
+absl::Status Run(const Options& options) {
+  auto loop = EventLoop::Create();
+  if (!loop.ok()) return loop.status();
+  // A planned stop leaves everything in the kernel as it is: traffic does not notice.
+  absl::Status signals = (*loop)->HandleSignals({SIGTERM, SIGINT}, [&](int number) {
+    spdlog::info("signal {}: stopping; programs, tables and routes stay", number);
+    (*loop)->Stop();
+  });
+  if (!signals.ok()) return signals;
+  auto agent = Agent::Create(options, loop->get());
+  if (!agent.ok()) return agent.status();
+  return (*loop)->RunUntilStopped();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  CLI::App app("The Ripstop agent: policy, routes and BGP of one node");
+  app.set_version_flag("--version", RIPSTOP_VERSION);
+  app.add_option("--node", options.node, "name of this node's Node resource")
+      ->envname("RIPSTOP_NODE")
+      ->required();
+  app.add_option("--store", options.store, "where the resources are")->envname("RIPSTOP_STORE");
+  app.add_option("--socket", options.socket, "unix socket for CNI and ripstopctl")
+      ->envname("RIPSTOP_SOCKET");
+  app.add_option("--bpffs", options.bpffs, "folder on a bpffs for maps, programs and links");
+  app.add_option("--run-dir", options.run_dir, "BIRD's configuration, socket and pid");
+  app.add_option("--state-dir", options.state_dir, "endpoints; must survive restarts");
+  app.add_option("--bird", options.bird, "path of BIRD 2; empty: no BGP on this node");
+  app.add_option("--log-file", options.log_file, "append logs here instead of standard error");
+  app.add_option("--log-level", options.log_level, "trace, debug, info, warn, error, off");
+  app.option_defaults()->always_capture_default();
+  CLI11_PARSE(app, argc, argv);
+
+  if (!options.log_file.empty() && freopen(options.log_file.c_str(), "a", stderr) == nullptr) {
+    perror(options.log_file.c_str());
+    return 1;
+  }
+  if (absl::Status status = ripstop::agent::InitLogging("ripstop-agent", options.log_level);
+      !status.ok()) {
+    fprintf(stderr, "ripstop-agent: %s\n", std::string(status.message()).c_str());
+    return 2;
+  }
+  if (absl::Status status = Run(options); !status.ok()) {
+    spdlog::critical("{}", std::string(status.message()));
+    return 1;
+  }
+  return 0;
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/daemon/network_plane.h"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "agent/daemon/bgp_model.h"
+#include "agent/daemon/network_config.h"
+#include "agent/netlink/sysctl.h"
+#include "policy/status_macros.h"
+#include "spdlog/spdlog.h"
+
+namespace ripstop::agent {
+
+absl::StatusOr<std::unique_ptr<NetworkPlane>> NetworkPlane::Create(const Options& options,
+                                                                   EventLoop* loop) {
+  std::unique_ptr<NetworkPlane> plane(new NetworkPlane(options, loop));
+  RETURN_IF_ERROR(plane->Init());
+  return plane;
+}
+
+absl::Status NetworkPlane::Init() {
+  RETURN_IF_ERROR(WriteWherePresent(NodeSysctls()));
+  ASSIGN_OR_RETURN(netlink_, Netlink::Open());
+  ASSIGN_OR_RETURN(monitor_, Monitor::Open());
+  kernel_ = std::make_unique<NetlinkRouteKernel>(netlink_.get());
+  routes_ = std::make_unique<RouteManager>(kernel_.get());
+  vxlan_ = std::make_unique<VxlanManager>(netlink_.get(), routes_.get());
+  RETURN_IF_ERROR(loop_->AddFd(monitor_->fd(), EPOLLIN, [this](uint32_t) { ReadMonitor(); }));
+  if (options_.bird.empty()) return absl::OkStatus();
+  bgp::Supervisor::Options bird;
+  bird.run_dir = options_.run_dir;
+  bird.bird_path = options_.bird;
+  ASSIGN_OR_RETURN(bird_, bgp::Supervisor::Create(bird));
+  return loop_->AddFd(bird_->fd(), EPOLLIN, [this](uint32_t) {
+    absl::Status status = bird_->HandleEvents();
+    bgp_problem_ = status.ok() ? "" : std::string(status.message());
+    if (!status.ok()) spdlog::warn("{}", std::string(status.message()));
+  });
+}
+
+NetworkPlane::~NetworkPlane() {
+  if (monitor_ != nullptr) loop_->RemoveFd(monitor_->fd());
+  if (bird_ != nullptr) loop_->RemoveFd(bird_->fd());
+}
+
+void NetworkPlane::Apply(const ClusterView& cluster) {
+  FindUnderlay(cluster);
+  ApplyVxlan(cluster);
+  ApplyBgp(cluster);
+}
+
+void NetworkPlane::FindUnderlay(const ClusterView& cluster) {
+  const api::v1::Node* self = cluster.FindNode(options_.node);
+  if (self == nullptr) return;
+  auto addresses = netlink_->ListAddresses();
+  if (!addresses.ok()) {
+    spdlog::error("{}", std::string(addresses.status().message()));
+    return;
+  }
+  underlay_.clear();
+  for (const auto& wanted : {NodeIpv4(*self), NodeIpv6(*self)}) {
+    if (!wanted.has_value()) continue;
+    for (const InterfaceAddress& address : *addresses) {
+      if (address.address != wanted->address) continue;
+      if (std::find(underlay_.begin(), underlay_.end(), address.ifindex) != underlay_.end()) continue;
+      underlay_.push_back(address.ifindex);
+      if (auto link = netlink_->GetLink(address.ifindex); link.ok()) underlay_mtu_ = link->mtu;
+    }
+  }
+}
+
+void NetworkPlane::ApplyVxlan(const ClusterView& cluster) {
+  const VxlanPlan plan = PlanVxlan(BuildVxlanConfig(cluster, options_.node, underlay_mtu_));
+  absl::Status status = vxlan_->Apply(plan);
+  vxlan_problem_ = status.ok() ? "" : std::string(status.message());
+  vxlan_unreachable_ = plan.problems;
+  workload_mtu_ = plan.device.has_value() ? plan.device->mtu : underlay_mtu_;
+}
+
+void NetworkPlane::ApplyBgp(const ClusterView& cluster) {
+  if (bird_ == nullptr) return;
+  auto model = BuildBgpModel(cluster, options_.node);
+  if (!model.ok()) {
+    bgp_problem_ = std::string(model.status().message());
+    return;
+  }
+  model->log_path = bird_->log_path();
+  bgp::RenderedConfig rendered = bgp::RenderBirdConfig(*model);
+  if (rendered_.has_value() && rendered_->text == rendered.text && bgp_problem_.empty()) return;
+  absl::Status status = bird_->Apply(rendered.text);
+  // An unavailable BIRD starts with this text by itself.
+  bgp_problem_ = status.ok() ? "" : std::string(status.message());
+  if (!status.ok()) spdlog::warn("{}", std::string(status.message()));
+  rendered_ = std::move(rendered);
+}
+
+void NetworkPlane::ReadMonitor() {
+  auto events = monitor_->Read();
+  if (!events.ok()) {
+    spdlog::error("{}", std::string(events.status().message()));
+    return;
+  }
+  if (absl::Status status = vxlan_->HandleEvents(*events); !status.ok()) {
+    spdlog::warn("{}", std::string(status.message()));
+  }
+  if (absl::Status status = routes_->HandleEvents(*events); !status.ok()) {
+    spdlog::warn("{}", std::string(status.message()));
+  }
+  if (on_events_) on_events_(*events);
+}
+
+std::vector<uint32_t> NetworkPlane::HostInterfaces() const {
+  std::vector<uint32_t> interfaces = underlay_;
+  if (vxlan_->ifindex() != 0) interfaces.push_back(vxlan_->ifindex());
+  return interfaces;
+}
+
+bgp::BirdStatus NetworkPlane::BgpStatus() const {
+  if (bird_ == nullptr) return {.ready = true, .sessions = {}, .reasons = {}};
+  if (!rendered_.has_value()) {
+    return {.ready = false, .sessions = {}, .reasons = {"BGP: not configured yet: " + bgp_problem_}};
+  }
+  return bgp::SummarizeBird(*rendered_, bird_->Query());
+}
+
+std::vector<std::string> NetworkPlane::problems() const {
+  std::vector<std::string> all = vxlan_unreachable_;
+  if (!bgp_problem_.empty()) all.push_back(bgp_problem_);
+  if (!vxlan_problem_.empty()) all.push_back(vxlan_problem_);
+  return all;
+}
+
+}  // namespace ripstop::agent

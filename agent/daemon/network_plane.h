@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RIPSTOP_AGENT_DAEMON_NETWORK_PLANE_H_
+#define RIPSTOP_AGENT_DAEMON_NETWORK_PLANE_H_
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "agent/base/event_loop.h"
+#include "agent/daemon/cluster_view.h"
+#include "agent/daemon/options.h"
+#include "agent/netlink/monitor.h"
+#include "agent/netlink/netlink.h"
+#include "agent/routes/route_manager.h"
+#include "agent/routes/vxlan_manager.h"
+#include "bgp-bridge/bird_status.h"
+#include "bgp-bridge/render.h"
+#include "bgp-bridge/supervisor.h"
+
+namespace ripstop::agent {
+
+// Everything of this node that carries packets between nodes: routes, the VXLAN device,
+// BIRD. Applies a ClusterView; repairs on the kernel's events.
+//
+//   ClusterView ──▶ [NetworkPlane] ──▶ RouteManager, VxlanManager, Supervisor
+//   netlink events, BIRD's death ──▶ ┘
+//
+// For the agent's loop. Errors of one part do not keep the others from being applied;
+// they are kept in problems() until that part succeeds.
+class NetworkPlane {
+ public:
+  // Opens netlink in the caller's namespace, makes the node a router, and looks for a
+  // running BIRD. The loop outlives this.
+  static absl::StatusOr<std::unique_ptr<NetworkPlane>> Create(const Options& options,
+                                                              EventLoop* loop);
+  ~NetworkPlane();
+
+  void Apply(const ClusterView& cluster);
+  // After the first Apply and all pods' routes: from now on the kernel follows.
+  absl::Status Reconcile() { return routes_->Reconcile(); }
+
+  Netlink* netlink() { return netlink_.get(); }
+  RouteManager* routes() { return routes_.get(); }
+
+  // Interfaces whose ingress needs from_host: those holding an address of this node, and
+  // the VXLAN device.
+  std::vector<uint32_t> HostInterfaces() const;
+  // What a pod's link should carry: the underlay's MTU less what VXLAN adds, where used.
+  uint32_t workload_mtu() const { return workload_mtu_; }
+  bool uses_vxlan() const { return vxlan_->ifindex() != 0; }
+
+  bgp::BirdStatus BgpStatus() const;
+  std::vector<std::string> problems() const;
+
+  // Called with the kernel's events, after this has dealt with them.
+  void OnEvents(std::function<void(const std::vector<MonitorEvent>&)> callback) {
+    on_events_ = std::move(callback);
+  }
+
+ private:
+  NetworkPlane(const Options& options, EventLoop* loop) : options_(options), loop_(loop) {}
+  absl::Status Init();
+  void ApplyBgp(const ClusterView& cluster);
+  void ApplyVxlan(const ClusterView& cluster);
+  void FindUnderlay(const ClusterView& cluster);
+  void ReadMonitor();
+
+  const Options options_;
+  EventLoop* const loop_;
+  std::unique_ptr<Netlink> netlink_;
+  std::unique_ptr<Monitor> monitor_;
+  std::unique_ptr<RouteKernel> kernel_;
+  std::unique_ptr<RouteManager> routes_;
+  std::unique_ptr<VxlanManager> vxlan_;
+  std::unique_ptr<bgp::Supervisor> bird_;  // null: no BGP here
+  std::optional<bgp::RenderedConfig> rendered_;
+  std::vector<uint32_t> underlay_;  // interfaces with an address of this node
+  uint32_t underlay_mtu_ = 1500;
+  uint32_t workload_mtu_ = 1500;
+  std::string bgp_problem_;
+  std::string vxlan_problem_;
+  std::vector<std::string> vxlan_unreachable_;
+  std::function<void(const std::vector<MonitorEvent>&)> on_events_;
+};
+
+}  // namespace ripstop::agent
+
+#endif  // RIPSTOP_AGENT_DAEMON_NETWORK_PLANE_H_

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RIPSTOP_AGENT_DAEMON_OPTIONS_H_
+#define RIPSTOP_AGENT_DAEMON_OPTIONS_H_
+
+#include <string>
+
+namespace ripstop::agent {
+
+// How one agent is told apart from another; everything else comes from the store.
+// Defaults are those of a node that runs one agent.
+struct Options {
+  std::string node;  // name of this node's Node resource
+  std::string store = "sqlite:///var/lib/ripstop/store.db";
+  std::string socket = "/run/ripstop/agent.sock";
+  std::string bpffs = "/sys/fs/bpf/ripstop";  // where maps, programs and links are pinned
+  std::string run_dir = "/run/ripstop";       // BIRD's configuration, control socket, pid
+  std::string state_dir = "/var/lib/ripstop"; // endpoints; must survive a reboot of the agent
+  std::string bird = "/usr/sbin/bird";        // empty: no BGP here
+  std::string log_file;                       // empty: standard error
+  std::string log_level = "info";
+};
+
+}  // namespace ripstop::agent
+
+#endif  // RIPSTOP_AGENT_DAEMON_OPTIONS_H_

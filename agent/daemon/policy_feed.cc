@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/daemon/policy_feed.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace ripstop::agent {
+namespace {
+
+// A name by which an object of one resource is found again in its next version.
+std::string NameOf(const api::ModelObject& object) {
+  struct Namer {
+    std::string operator()(const policy::Tier& o) { return "tier " + o.name; }
+    std::string operator()(const policy::Policy& o) {
+      return absl::StrCat("policy ", static_cast<int>(o.key.kind), " ", o.key.ns, "/", o.key.name);
+    }
+    std::string operator()(const policy::Profile& o) { return "profile " + o.name; }
+    std::string operator()(const policy::Endpoint& o) { return "endpoint " + o.id; }
+    std::string operator()(const policy::NetworkSet& o) { return "set " + o.id; }
+    std::string operator()(const policy::ServiceBackends& o) {
+      return absl::StrCat("service ", o.service.ns, "/", o.service.name, " ", o.slice);
+    }
+    std::string operator()(const policy::Host& o) { return "host " + o.name; }
+  };
+  return std::visit(Namer{}, object);
+}
+
+bool IsPolicy(const api::ModelObject& object) {
+  return std::holds_alternative<policy::Policy>(object);
+}
+
+}  // namespace
+
+void PolicyFeed::FeedInto(policy::Engine* engine) {
+  engine_ = engine;
+  for (const auto& [key, objects] : objects_) {
+    for (const api::ModelObject& object : objects) {
+      if (!std::holds_alternative<policy::Endpoint>(object)) api::PutObject(*engine_, object);
+    }
+  }
+  for (const auto& [id, endpoint] : endpoints_) engine_->PutEndpoint(endpoint);
+}
+
+void PolicyFeed::Put(const api::Resource& resource) {
+  const api::ResourceKey key = resource.key();
+  auto converted = api::ToModel(resource, {.this_host = node_});
+  if (!converted.ok()) {
+    SetAside(key, converted.status());
+    return;
+  }
+  set_aside_.erase(key);
+  std::vector<api::ModelObject>& current = objects_[key];
+  for (const api::ModelObject& old : current) {
+    const bool kept = std::any_of(converted->begin(), converted->end(), [&](const auto& object) {
+      return NameOf(object) == NameOf(old);
+    });
+    if (IsPolicy(old)) --policies_;
+    if (kept) continue;
+    if (const auto* endpoint = std::get_if<policy::Endpoint>(&old)) {
+      DropEndpointSource(key, *endpoint);
+    } else {
+      api::RemoveObject(*engine_, old);
+    }
+  }
+  for (const api::ModelObject& object : *converted) {
+    if (IsPolicy(object)) ++policies_;
+    if (const auto* endpoint = std::get_if<policy::Endpoint>(&object)) {
+      PutEndpointSource(resource, *endpoint);
+    } else {
+      api::PutObject(*engine_, object);
+    }
+  }
+  current = *std::move(converted);
+}
+
+void PolicyFeed::Delete(const api::ResourceKey& key) {
+  set_aside_.erase(key);
+  const auto it = objects_.find(key);
+  if (it == objects_.end()) return;
+  for (const api::ModelObject& object : it->second) {
+    if (IsPolicy(object)) --policies_;
+    if (const auto* endpoint = std::get_if<policy::Endpoint>(&object)) {
+      DropEndpointSource(key, *endpoint);
+    } else {
+      api::RemoveObject(*engine_, object);
+    }
+  }
+  objects_.erase(it);
+}
+
+void PolicyFeed::SetAside(const api::ResourceKey& key, const absl::Status& why) {
+  set_aside_[key] = std::string(why.message());
+}
+
+void PolicyFeed::PutEndpointSource(const api::Resource& resource,
+                                   const policy::Endpoint& endpoint) {
+  Sources& sources = sources_[endpoint.id];
+  if (const auto* workload = resource.As<api::v1::WorkloadEndpoint>()) {
+    const api::ResourceKey key = resource.key();
+    std::erase_if(sources.workloads, [&](const Workload& w) { return w.key == key; });
+    sources.workloads.push_back(
+        {key, resource.revision(), workload->spec().node() == node_, endpoint});
+  } else {
+    sources.pod = endpoint;
+  }
+  Join(endpoint.id);
+}
+
+void PolicyFeed::DropEndpointSource(const api::ResourceKey& key, const policy::Endpoint& endpoint) {
+  Sources& sources = sources_[endpoint.id];
+  if (key.kind == api::kKindWorkloadEndpoint) {
+    std::erase_if(sources.workloads, [&](const Workload& w) { return w.key == key; });
+  } else {
+    sources.pod.reset();
+  }
+  Join(endpoint.id);
+}
+
+void PolicyFeed::Attach(const policy::Endpoint& endpoint, const policy::Attachment& attachment) {
+  Sources& sources = sources_[endpoint.id];
+  // What the store says of an earlier container of this name is not about this one.
+  std::erase_if(sources.workloads, [](const Workload& w) { return w.here; });
+  sources.own = endpoint;
+  sources.attachment = attachment;
+  Join(endpoint.id);
+}
+
+void PolicyFeed::Detach(const std::string& id) {
+  const auto it = sources_.find(id);
+  if (it == sources_.end()) return;
+  it->second.own.reset();
+  it->second.attachment.reset();
+  // Its WorkloadEndpoint is deleted with it; until the store says so it must not linger
+  // as a peer under an address that may be reused at once.
+  std::erase_if(it->second.workloads, [](const Workload& w) { return w.here; });
+  Join(id);
+}
+
+std::optional<policy::Endpoint> PolicyFeed::Joined(const Sources& sources) {
+  const Workload* chosen = nullptr;
+  for (const Workload& workload : sources.workloads) {
+    // An attached pod is the one of this node; else the youngest wins.
+    if (sources.attachment.has_value() && !workload.here) continue;
+    if (chosen == nullptr || workload.revision > chosen->revision) chosen = &workload;
+  }
+  std::optional<policy::Endpoint> joined;
+  if (chosen != nullptr) {
+    joined = chosen->endpoint;
+  } else if (sources.own.has_value()) {
+    joined = sources.own;
+  } else if (sources.pod.has_value()) {
+    joined = sources.pod;
+  }
+  if (!joined.has_value()) return std::nullopt;
+  if (sources.own.has_value()) joined->addresses = sources.own->addresses;
+  if (sources.pod.has_value()) {
+    joined->labels = sources.pod->labels;
+    joined->profiles = sources.pod->profiles;
+    joined->active = sources.pod->active;
+    if (!sources.pod->ports.empty()) joined->ports = sources.pod->ports;
+  }
+  joined->local = sources.attachment;
+  return joined;
+}
+
+void PolicyFeed::Join(const std::string& id) {
+  const Sources& sources = sources_[id];
+  std::optional<policy::Endpoint> joined = Joined(sources);
+  const auto it = endpoints_.find(id);
+  if (!joined.has_value()) {
+    sources_.erase(id);
+    if (it == endpoints_.end()) return;
+    endpoints_.erase(it);
+    engine_->RemoveEndpoint(id);
+    return;
+  }
+  if (it != endpoints_.end() && it->second == *joined) return;
+  engine_->PutEndpoint(*joined);
+  endpoints_[id] = *std::move(joined);
+}
+
+const policy::Endpoint* PolicyFeed::FindEndpoint(const std::string& id) const {
+  const auto it = endpoints_.find(id);
+  return it == endpoints_.end() ? nullptr : &it->second;
+}
+
+const policy::Endpoint* PolicyFeed::FindEndpoint(const policy::Address& address) const {
+  for (const auto& [id, endpoint] : endpoints_) {
+    if (std::find(endpoint.addresses.begin(), endpoint.addresses.end(), address) !=
+        endpoint.addresses.end()) {
+      return &endpoint;
+    }
+  }
+  return nullptr;
+}
+
+std::vector<std::string> PolicyFeed::set_aside() const {
+  std::vector<std::string> lines;
+  for (const auto& [key, why] : set_aside_) lines.push_back(absl::StrCat(key.ToString(), ": ", why));
+  return lines;
+}
+
+uint32_t PolicyFeed::local_endpoints() const {
+  return static_cast<uint32_t>(std::count_if(
+      endpoints_.begin(), endpoints_.end(), [](const auto& e) { return e.second.local.has_value(); }));
+}
+
+}  // namespace ripstop::agent

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RIPSTOP_AGENT_DAEMON_POLICY_PLANE_H_
+#define RIPSTOP_AGENT_DAEMON_POLICY_PLANE_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "agent/daemon/policy_feed.h"
+#include "agent/dataplane/dataplane_interface.h"
+#include "policy/engine.h"
+
+namespace ripstop::agent {
+
+// Policy from resources to the kernel's tables, one generation at a time.
+//
+//   PolicyFeed ──▶ policy::Engine ──Flush──▶ DataplaneInterface
+//
+// The first Flush fills a new generation and puts it in force; what an earlier agent left
+// stays in force until then. When a write fails the tables may hold part of a change, so
+// the next Flush builds a new generation from all that is known.
+// For the agent's loop.
+class PolicyPlane {
+ public:
+  PolicyPlane(std::string node, DataplaneInterface* dataplane)
+      : dataplane_(dataplane), feed_(std::move(node)) {}
+
+  // Makes the first engine. Before anything is fed.
+  absl::Status Begin();
+
+  PolicyFeed& feed() { return feed_; }
+  const PolicyFeed& feed() const { return feed_; }
+  const policy::Engine& engine() const { return *engine_; }
+
+  // Brings the kernel to what was fed. A failure is tried again by the next call.
+  absl::Status Flush();
+  // Whether this agent's tables are in force.
+  bool committed() const { return committed_; }
+
+ private:
+  DataplaneInterface* const dataplane_;
+  PolicyFeed feed_;
+  std::unique_ptr<policy::Engine> engine_;
+  bool committed_ = false;
+  bool broken_ = false;
+};
+
+}  // namespace ripstop::agent
+
+#endif  // RIPSTOP_AGENT_DAEMON_POLICY_PLANE_H_

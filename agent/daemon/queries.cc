@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/daemon/queries.h"
+
+#include <time.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "policy/status_macros.h"
+
+namespace ripstop::agent {
+namespace {
+
+// One end of the question: the addresses it may stand for, and the endpoint's name.
+struct End {
+  std::vector<policy::Address> addresses;
+  std::string name;  // "ns/pod", or the address when nobody here owns it
+  bool endpoint = false;
+  bool local = false;
+};
+
+absl::StatusOr<End> Resolve(const PolicyFeed& feed, const char* field, const std::string& text) {
+  if (auto address = policy::Address::Parse(text); address.ok()) {
+    const policy::Endpoint* endpoint = feed.FindEndpoint(*address);
+    if (endpoint == nullptr) return End{{*address}, text, false, false};
+    return End{{*address}, endpoint->id, true, endpoint->local.has_value()};
+  }
+  if (text.find('/') == std::string::npos) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        field, " '", text, "': neither an address nor namespace/pod; for example shop/cart-1"));
+  }
+  const policy::Endpoint* endpoint = feed.FindEndpoint(text);
+  if (endpoint == nullptr) {
+    return absl::NotFoundError(absl::StrCat(
+        field, " '", text, "': no such endpoint; `ripstopctl get workloadendpoints -A` lists them"));
+  }
+  return End{endpoint->addresses, text, true, endpoint->local.has_value()};
+}
+
+absl::StatusOr<uint8_t> ParseProtocol(const std::string& text) {
+  static constexpr std::pair<const char*, uint8_t> kNames[] = {
+      {"tcp", policy::kProtocolTcp},   {"udp", policy::kProtocolUdp},
+      {"icmp", policy::kProtocolIcmp}, {"icmpv6", policy::kProtocolIcmpV6},
+      {"sctp", policy::kProtocolSctp}, {"udplite", policy::kProtocolUdpLite}};
+  if (text.empty()) return policy::kProtocolTcp;
+  for (const auto& [name, number] : kNames) {
+    if (absl::AsciiStrToLower(text) == name) return number;
+  }
+  int number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error == std::errc{} && end == text.data() + text.size() && number >= 1 && number <= 255) {
+    return static_cast<uint8_t>(number);
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "protocol '", text, "': TCP, UDP, SCTP, UDPLite, ICMP, ICMPv6 or a number from 1 to 255"));
+}
+
+std::string PolicyName(const policy::RuleIdentity& rule) {
+  if (rule.kind == policy::RuleIdentity::Kind::kProfile) return "profile " + rule.profile;
+  if (rule.kind == policy::RuleIdentity::Kind::kNoProfile) return "";
+  return rule.policy.ns.empty() ? rule.policy.name : absl::StrCat(rule.policy.ns, "/", rule.policy.name);
+}
+
+std::string PolicyKindName(const policy::RuleIdentity& rule) {
+  switch (rule.kind) {
+    case policy::RuleIdentity::Kind::kRule:
+    case policy::RuleIdentity::Kind::kTierDefault:
+      return policy::ToString(rule.policy.kind);
+    case policy::RuleIdentity::Kind::kProfile:
+      return "Profile";
+    case policy::RuleIdentity::Kind::kNoProfile:
+      return "";
+  }
+  return "";
+}
+
+std::string RuleName(const policy::RuleIdentity& rule) {
+  switch (rule.kind) {
+    case policy::RuleIdentity::Kind::kTierDefault:
+      return "end of tier";
+    case policy::RuleIdentity::Kind::kNoProfile:
+      return "no profile matched";
+    default:
+      break;
+  }
+  const char* direction = rule.direction == policy::Direction::kIngress ? "ingress" : "egress";
+  const std::string name = rule.rule_name.empty() ? "" : absl::StrCat(" (", rule.rule_name, ")");
+  return absl::StrCat(direction, " rule ", rule.rule_index, name);
+}
+
+const char* Verdict(bool allow) { return allow ? "Allow" : "Deny"; }
+
+// The first pair of addresses of one family, the wanted one where it is said.
+absl::StatusOr<std::pair<policy::Address, policy::Address>> Pair(const End& from, const End& to,
+                                                                 uint32_t ip_version) {
+  for (const uint32_t version : {4u, 6u}) {
+    if (ip_version != 0 && ip_version != version) continue;
+    const auto fits = [&](const policy::Address& a) { return a.is_v4() == (version == 4); };
+    const auto source = std::find_if(from.addresses.begin(), from.addresses.end(), fits);
+    const auto target = std::find_if(to.addresses.begin(), to.addresses.end(), fits);
+    if (source != from.addresses.end() && target != to.addresses.end()) {
+      return std::pair(*source, *target);
+    }
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      from.name, " and ", to.name, " have no addresses of ",
+      ip_version == 0 ? "one family" : absl::StrCat("IPv", ip_version), " in common"));
+}
+
+int64_t MillisecondsSince(uint64_t monotonic_ns) {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  const int64_t now_ns = int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+  return std::max<int64_t>(0, (now_ns - static_cast<int64_t>(monotonic_ns)) / 1'000'000);
+}
+
+}  // namespace
+
+absl::StatusOr<v1::WhyReply> Queries::Why(const v1::WhyRequest& request) const {
+  ASSIGN_OR_RETURN(const End from, Resolve(policy_->feed(), "from", request.from()));
+  ASSIGN_OR_RETURN(const End to, Resolve(policy_->feed(), "to", request.to()));
+  ASSIGN_OR_RETURN(const auto addresses, Pair(from, to, request.ip_version()));
+  policy::Packet packet;
+  packet.source = addresses.first;
+  packet.destination = addresses.second;
+  ASSIGN_OR_RETURN(packet.protocol, ParseProtocol(request.protocol()));
+  // As an ephemeral port would be; rules that ask for a source port are rare.
+  packet.source_port = static_cast<uint16_t>(request.source_port() ? request.source_port() : 40000);
+  packet.destination_port = static_cast<uint16_t>(request.port());
+  packet.icmp_type = static_cast<uint8_t>(std::max(0, request.icmp_type()));
+  packet.icmp_code = static_cast<uint8_t>(std::max(0, request.icmp_code()));
+  ASSIGN_OR_RETURN(const PacketLookup lookup, dataplane_->Lookup(packet));
+  ASSIGN_OR_RETURN(const auto hits, dataplane_->RuleHits());
+
+  v1::WhyReply reply;
+  reply.set_source_address(packet.source.ToString());
+  reply.set_destination_address(packet.destination.ToString());
+  bool allow = true;
+  const auto describe = [&](const std::optional<SideLookup>& side, v1::WhyDirection* ret) {
+    if (!side.has_value()) return;
+    ret->set_present(true);
+    ret->set_verdict(Verdict(side->reason == DROP_NONE));
+    ret->set_address_class(side->address_class);
+    ret->set_l4_class(side->l4_class);
+    allow = allow && side->reason == DROP_NONE;
+    const uint32_t id = side->verdict & VERDICT_RULE_MASK;
+    if (const auto rule = policy_->engine().Rule(id); rule.has_value()) {
+      ret->set_tier(rule->tier);
+      ret->set_policy(PolicyName(*rule));
+      ret->set_policy_kind(PolicyKindName(*rule));
+      ret->set_rule(RuleName(*rule));
+    } else {
+      ret->set_rule("no policy set in the tables");
+    }
+    if (const auto hit = hits.find(id); hit != hits.end()) ret->set_packets(hit->second.packets);
+  };
+  describe(lookup.egress, reply.mutable_egress());
+  describe(lookup.ingress, reply.mutable_ingress());
+  reply.set_verdict(Verdict(allow));
+  if (!lookup.egress && !lookup.ingress) {
+    reply.set_verdict("Unknown");
+    reply.set_note("neither end is an endpoint of this node; ask the agent of a node that has one");
+  } else if (!lookup.ingress && to.endpoint && !to.local) {
+    reply.set_note(to.name + " is on another node, whose agent judges its ingress; ask there too");
+  } else if (!lookup.egress && from.endpoint && !from.local) {
+    reply.set_note(from.name + " is on another node, whose agent judges its egress; ask there too");
+  }
+  return reply;
+}
+
+absl::StatusOr<v1::DropsReply> Queries::Drops() const {
+  ASSIGN_OR_RETURN(const std::vector<DropCount> counts, dataplane_->Drops());
+  v1::DropsReply reply;
+  for (const DropCount& count : counts) {
+    v1::DropsReply::Reason* reason = reply.add_reasons();
+    reason->set_name(count.name);
+    reason->set_packets(count.packets);
+    reason->set_bytes(count.bytes);
+    reason->set_description(count.description);
+  }
+  return reply;
+}
+
+absl::StatusOr<v1::PolicyTablesReply> Queries::PolicyTables() const {
+  v1::PolicyTablesReply reply;
+  uint64_t bytes = 0;
+  for (const policy::PolicySetStats& stats : policy_->engine().Stats()) {
+    v1::PolicyTablesReply::Set* set = reply.add_sets();
+    set->set_direction(stats.direction == policy::Direction::kIngress ? "ingress" : "egress");
+    for (const std::string& endpoint : stats.endpoints) set->add_endpoints(endpoint);
+    set->set_rules(stats.rules);
+    set->set_rows(stats.rows);
+    set->set_columns(stats.columns);
+    set->set_cells(stats.cells);
+    set->set_bytes(stats.bytes);
+    set->set_representation(stats.representation);
+    bytes += stats.bytes;
+  }
+  reply.set_arena_bytes(bytes);
+  return reply;
+}
+
+absl::StatusOr<v1::RuleHitsReply> Queries::RuleHits() const {
+  ASSIGN_OR_RETURN(const auto hits, dataplane_->RuleHits());
+  v1::RuleHitsReply reply;
+  reply.set_since_ms_ago(std::chrono::duration_cast<std::chrono::milliseconds>(
+                             std::chrono::steady_clock::now() - started_)
+                             .count());
+  for (const auto& [id, identity] : policy_->engine().Rules()) {
+    v1::RuleHitsReply::Rule* rule = reply.add_rules();
+    rule->set_tier(identity.tier);
+    rule->set_policy(PolicyName(identity));
+    rule->set_policy_kind(PolicyKindName(identity));
+    rule->set_direction(identity.direction == policy::Direction::kIngress ? "ingress" : "egress");
+    rule->set_rule(RuleName(identity));
+    rule->set_last_hit_ago_ms(-1);
+    if (const auto hit = hits.find(id); hit != hits.end() && hit->second.packets > 0) {
+      rule->set_packets(hit->second.packets);
+      rule->set_bytes(hit->second.bytes);
+      rule->set_last_hit_ago_ms(MillisecondsSince(hit->second.last_hit_ns));
+    }
+  }
+  return reply;
+}
+
+}  // namespace ripstop::agent

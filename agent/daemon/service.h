@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RIPSTOP_AGENT_DAEMON_SERVICE_H_
+#define RIPSTOP_AGENT_DAEMON_SERVICE_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "agent/base/event_loop.h"
+#include "agent/cni/endpoint_manager.h"
+#include "api/proto/agent.grpc.pb.h"
+
+namespace ripstop::agent {
+
+// What operators ask of the agent. Each runs on the agent's loop.
+class AgentApi {
+ public:
+  virtual ~AgentApi() = default;
+  virtual absl::StatusOr<v1::StatusReply> Status() = 0;
+  virtual absl::StatusOr<v1::WhyReply> Why(const v1::WhyRequest& request) = 0;
+  virtual absl::StatusOr<v1::DropsReply> Drops() = 0;
+  virtual absl::StatusOr<v1::PolicyTablesReply> PolicyTables() = 0;
+  virtual absl::StatusOr<v1::RuleHitsReply> RuleHits() = 0;
+};
+
+// The gRPC server on the agent's unix socket:
+//
+//   gRPC threads ──EventLoop::Call──▶ EndpointManager, AgentApi (loop thread) ──▶ reply
+//
+// The socket is made with mode 0600: whoever may open it may change the network.
+class Service {
+ public:
+  //   kUnavailable  the socket cannot be made; names its path
+  static absl::StatusOr<std::unique_ptr<Service>> Start(const std::string& socket, EventLoop* loop,
+                                                        EndpointManager* endpoints, AgentApi* api);
+  virtual ~Service() = default;
+};
+
+}  // namespace ripstop::agent
+
+#endif  // RIPSTOP_AGENT_DAEMON_SERVICE_H_

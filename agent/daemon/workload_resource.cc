@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/daemon/workload_resource.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+
+namespace ripstop::agent {
+namespace {
+
+constexpr char kOrchestrator[] = "k8s";
+
+std::string Escaped(const std::string& part) { return absl::StrReplaceAll(part, {{"-", "--"}}); }
+
+}  // namespace
+
+std::string WorkloadEndpointName(const std::string& node, const std::string& pod,
+                                 const std::string& interface) {
+  return absl::StrCat(Escaped(node), "-", kOrchestrator, "-", Escaped(pod), "-", Escaped(interface));
+}
+
+api::Resource MakeWorkloadEndpoint(const LocalEndpoint& endpoint, const std::string& node) {
+  api::Resource resource = api::Resource::Make<api::v1::WorkloadEndpoint>();
+  auto* workload = resource.MutableAs<api::v1::WorkloadEndpoint>();
+  api::v1::ObjectMeta* metadata = workload->mutable_metadata();
+  metadata->set_name(WorkloadEndpointName(node, endpoint.pod_name, endpoint.interface_name));
+  metadata->set_namespace_(endpoint.pod_namespace);
+  metadata->mutable_labels()->insert(endpoint.labels.begin(), endpoint.labels.end());
+  api::v1::WorkloadEndpointSpec* spec = workload->mutable_spec();
+  spec->set_orchestrator(kOrchestrator);
+  spec->set_node(node);
+  spec->set_pod(endpoint.pod_name);
+  spec->set_endpoint(endpoint.interface_name);
+  spec->set_container_id(endpoint.container_id);
+  spec->set_interface_name(endpoint.host_interface);
+  spec->set_mac(endpoint.container_mac.ToString());
+  for (const policy::Address& address : endpoint.addresses()) {
+    spec->add_ip_networks(absl::StrCat(address.ToString(), address.is_v4() ? "/32" : "/128"));
+  }
+  spec->add_profiles("kns." + endpoint.pod_namespace);
+  for (const policy::NamedPort& port : endpoint.ports) {
+    api::v1::WorkloadEndpointPort* declared = spec->add_ports();
+    declared->set_name(port.name);
+    declared->mutable_protocol()->set_number(port.protocol);
+    declared->set_port(port.port);
+  }
+  return resource;
+}
+
+}  // namespace ripstop::agent
