@@ -126,7 +126,7 @@ absl::StatusOr<std::unique_ptr<DatapathObject>> DatapathObject::Load(const Datap
   ASSIGN_OR_RETURN(object->state_,
                    Map(bpf_map__fd(maps.rs_state_v1), sizeof(datapath_state), "rs_state_v1"));
   ASSIGN_OR_RETURN(object->epochs_, Map(bpf_map__fd(maps.rs_epochs_v1),
-                                        EPOCHS_MAX * sizeof(uint32_t), "rs_epochs_v1"));
+                                        EPOCHS_MAX * kEpochStrideWords * sizeof(uint32_t), "rs_epochs_v1"));
   return object;
 }
 
@@ -147,6 +147,7 @@ int DatapathObject::embryos() const { return bpf_map__fd(skeleton_->maps.rs_embr
 int DatapathObject::fragments() const { return bpf_map__fd(skeleton_->maps.rs_frags_v1); }
 int DatapathObject::drops() const { return bpf_map__fd(skeleton_->maps.rs_drops_v1); }
 int DatapathObject::events() const { return bpf_map__fd(skeleton_->maps.rs_events_v1); }
+int DatapathObject::epochs() const { return bpf_map__fd(skeleton_->maps.rs_epochs_v1); }
 
 active_generation DatapathObject::active() const {
   const uint64_t word = __atomic_load_n(reinterpret_cast<uint64_t*>(state()), __ATOMIC_ACQUIRE);

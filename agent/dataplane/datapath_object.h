@@ -64,9 +64,14 @@ class DatapathObject {
   int drops() const;
   int events() const;
 
-  // Mapped pages of rs_state_v1 and rs_epochs_v1 (EPOCHS_MAX words).
+  // Mapped page of rs_state_v1.
   datapath_state* state() const { return static_cast<datapath_state*>(state_.base()); }
-  uint32_t* epochs() const { return static_cast<uint32_t*>(epochs_.base()); }
+  // The epoch of a policy set, in the mapped pages of rs_epochs_v1. The kernel rounds the
+  // elements of an array map up to eight bytes, so these words are not adjacent.
+  uint32_t* epoch(uint32_t set_index) const {
+    return static_cast<uint32_t*>(epochs_.base()) + size_t{set_index} * kEpochStrideWords;
+  }
+  int epochs() const;
 
   // Loads of the one 64-bit word.
   active_generation active() const;
@@ -75,6 +80,8 @@ class DatapathObject {
   std::vector<ProgramStats> Stats() const;
 
  private:
+  static constexpr size_t kEpochStrideWords = 2;
+
   DatapathObject() = default;
   datapath* skeleton_ = nullptr;
   MappedPages state_;

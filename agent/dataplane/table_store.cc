@@ -134,7 +134,7 @@ absl::Status TableStore::Commit(uint32_t l4_table) {
   object_->SetActive({.slot = slot_, .l4_table = l4_table});
   RETURN_IF_ERROR(RcuGrace());
   for (uint32_t i = 0; i < EPOCHS_MAX; ++i) {
-    __atomic_fetch_add(&object_->epochs()[i], 1, __ATOMIC_RELEASE);
+    __atomic_fetch_add(object_->epoch(i), 1, __ATOMIC_RELEASE);
   }
   if (before.l4_table == 0 || before.slot == slot_) return absl::OkStatus();
   return FreeSlot(before.slot & 1, first_chunk_ == 0 ? kHalf : 0);
@@ -281,7 +281,7 @@ absl::Status TableStore::ApplyOne(const policy::TableWrite& write) {
       if (w.set_index >= EPOCHS_MAX) {
         return absl::OutOfRangeError(absl::StrCat("epoch of policy set ", w.set_index));
       }
-      __atomic_fetch_add(&store->object_->epochs()[w.set_index], 1, __ATOMIC_RELEASE);
+      __atomic_fetch_add(store->object_->epoch(w.set_index), 1, __ATOMIC_RELEASE);
       return absl::OkStatus();
     }
     absl::Status operator()(const policy::EnsureRules& w) { return store->EnsureRules(w.count); }

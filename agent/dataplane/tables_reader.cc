@@ -115,7 +115,7 @@ absl::StatusOr<SideLookup> ReadSide(const DatapathObject& object, uint32_t set,
     return side;
   }
   side.set_index = header.set_index;
-  side.epoch = __atomic_load_n(&object.epochs()[header.set_index], __ATOMIC_ACQUIRE);
+  side.epoch = __atomic_load_n(object.epoch(header.set_index), __ATOMIC_ACQUIRE);
   ASSIGN_OR_RETURN(side.row, chunk->Half(header.rows, address_class));
   ASSIGN_OR_RETURN(side.column, chunk->Half(header.columns, l4_class));
   uint32_t source = 0;
