@@ -266,7 +266,11 @@ TEST_F(PacketTest, EpochMovesJudgeTheNextPacketAgain) {
   tables.writes.push_back(policy::BumpEpoch{2});
   Write(tables);
   ExpectDrop(Hook::kFromWorkload, data, DROP_POLICY_INGRESS);
-  ExpectDrop(Hook::kFromWorkload, data, DROP_NO_FLOW);
+  // Each packet is judged and named while it is denied, and the flow goes on after.
+  ExpectDrop(Hook::kFromWorkload, data, DROP_POLICY_INGRESS);
+  tables.AddPod(kServer, 2, allow, allow);
+  Write(tables);
+  ExpectDelivered(Hook::kFromWorkload, data);
 }
 
 TEST_F(PacketTest, ReplyOfADeniedFlowIsJudgedInTheDirectionOfTheFlow) {

@@ -117,13 +117,6 @@ flow_idle_limit(const struct flow_key *key, const struct flow_value *flow)
 	}
 }
 
-static __always_inline void
-flow_forget(const struct flow_key *key)
-{
-	bpf_map_delete_elem(&rs_flows_v1, key);
-	bpf_map_delete_elem(&rs_embryo_v1, key);
-}
-
 /* The responder has answered: from the LRU to the table that is never evicted. When
  * that one is full the flow stays where it is, at the mercy of the LRU.
  */

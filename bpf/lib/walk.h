@@ -335,8 +335,9 @@ walk_decide(struct __sk_buff *skb, struct walk *w, const struct datapath_state *
 	} else {
 		walk_judge(skb, w, initiator, icmp_type, icmp_code, judgement);
 		if (judgement->reason) {
-			if (known)
-				flow_forget(&w->key);
+			/* A known flow stays as it is, its epochs stale: each of its
+			 * packets is judged, and it goes on when policy lets it again.
+			 */
 			event_send(state, bpf_ktime_get_coarse_ns(), FLOW_EVENT_DENIED,
 				   judgement->reason, &w->key, initiator, icmp_type, icmp_code,
 				   judgement->egress.word, judgement->ingress.word);
