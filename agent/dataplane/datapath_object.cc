@@ -146,6 +146,8 @@ int DatapathObject::flows() const { return bpf_map__fd(skeleton_->maps.rs_flows_
 int DatapathObject::embryos() const { return bpf_map__fd(skeleton_->maps.rs_embryo_v1); }
 int DatapathObject::fragments() const { return bpf_map__fd(skeleton_->maps.rs_frags_v1); }
 int DatapathObject::drops() const { return bpf_map__fd(skeleton_->maps.rs_drops_v1); }
+int DatapathObject::state_map() const { return bpf_map__fd(skeleton_->maps.rs_state_v1); }
+int DatapathObject::epochs_map() const { return bpf_map__fd(skeleton_->maps.rs_epochs_v1); }
 int DatapathObject::events() const { return bpf_map__fd(skeleton_->maps.rs_events_v1); }
 int DatapathObject::epochs() const { return bpf_map__fd(skeleton_->maps.rs_epochs_v1); }
 

@@ -63,6 +63,8 @@ class DatapathObject {
   int fragments() const;
   int drops() const;
   int events() const;
+  int state_map() const;
+  int epochs_map() const;
 
   // Mapped page of rs_state_v1.
   datapath_state* state() const { return static_cast<datapath_state*>(state_.base()); }

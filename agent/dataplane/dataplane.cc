@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "agent/dataplane/bpf_fd.h"
 #include "agent/dataplane/tables_reader.h"
 #include "policy/status_macros.h"
 
@@ -53,7 +54,11 @@ absl::Status Dataplane::Remove(const std::string& pin_dir) {
     DIR* list = opendir(dir.c_str());
     if (list == nullptr) continue;
     while (const dirent* entry = readdir(list)) {
-      if (entry->d_name[0] != '.') unlink(absl::StrCat(dir, "/", entry->d_name).c_str());
+      if (entry->d_name[0] == '.') continue;
+      const std::string path = absl::StrCat(dir, "/", entry->d_name);
+      // At once, not when the kernel gets round to freeing it; a map refuses and is only unpinned.
+      if (const BpfFd pinned(bpf_obj_get(path.c_str())); pinned.ok()) bpf_link_detach(pinned.get());
+      unlink(path.c_str());
     }
     closedir(list);
     if (rmdir(dir.c_str()) != 0) return absl::ErrnoToStatus(errno, absl::StrCat("remove ", dir));

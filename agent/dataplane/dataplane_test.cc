@@ -1,133 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The datapath on real interfaces: two pods behind veths on one node.
-#include <bpf/libbpf.h>
-#include <gtest/gtest.h>
-#include <net/if.h>
-#include <unistd.h>
-
-#include <array>
-#include <cstdio>
-
-#include "absl/strings/str_cat.h"
-#include "agent/base/testing/test_netns.h"
+// The datapath on real interfaces: attachment, pins, delivery, events.
 #include "agent/dataplane/dataplane.h"
-#include "agent/dataplane/testing_tables.h"
+
+#include <gtest/gtest.h>
+#include <poll.h>
+
+#include <algorithm>
+
+#include "agent/dataplane/testing_node.h"
 
 namespace ripstop::agent {
 namespace {
 
 using testing::Addr;
-using testing::HandmadeTables;
+using testing::kFar;
+using testing::kFarUnknown;
+using testing::kPodA;
+using testing::kPodB;
 
-constexpr char kPodA[] = "198.51.100.10";
-constexpr char kPodB[] = "198.51.100.20";
-
-class DataplaneTest : public ::testing::TestWithParam<bool> {
- protected:
-  void SetUp() override {
-    if (libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_SCHED_CLS, nullptr) != 1) {
-      GTEST_SKIP() << "needs CAP_BPF and CAP_NET_ADMIN";
-    }
-    for (auto* netns : {&node_, &a_, &b_}) {
-      auto made = TestNetns::Create();
-      if (absl::IsPermissionDenied(made.status())) GTEST_SKIP() << made.status();
-      ASSERT_TRUE(made.ok()) << made.status();
-      *netns = std::make_unique<TestNetns>(*std::move(made));
-    }
-    pin_dir_ = absl::StrCat("/sys/fs/bpf/ripstop-test-", getpid());
-    Dataplane::Remove(pin_dir_).IgnoreError();
-    ASSERT_EQ(node_->Shell("sysctl -w net.ipv4.ip_forward=1 && ip link set lo up"), 0);
-    MakePod(*a_, "hosta", kPodA, 0x0a);
-    MakePod(*b_, "hostb", kPodB, 0x0b);
-  }
-  void TearDown() override {
-    dataplane_.reset();
-    if (pin_dir_.empty()) return;
-    EXPECT_TRUE(Dataplane::Remove(pin_dir_).ok());
-  }
-
-  void MakePod(const TestNetns& pod, const std::string& host_side, const std::string& address,
-               int mac) {
-    ASSERT_EQ(node_->Shell(absl::StrCat("ip link add ", host_side,
-                                        " address ee:ee:ee:ee:ee:ee type veth peer name eth0"
-                                        " address 02:00:00:00:00:", absl::Hex(mac, absl::kZeroPad2),
-                                        " && ip link set eth0 netns ", pod.path())),
-              0);
-    ASSERT_EQ(node_->Shell(absl::StrCat("ip link set ", host_side, " up && ip route add ", address,
-                                        "/32 dev ", host_side)),
-              0);
-    ASSERT_EQ(pod.Shell(absl::StrCat(
-                  "ip link set lo up && ip link set eth0 up && ip addr add ", address,
-                  "/32 dev eth0 && ip route add 169.254.1.1 dev eth0 && ip route add default via "
-                  "169.254.1.1 && ip neigh replace 169.254.1.1 lladdr ee:ee:ee:ee:ee:ee dev eth0 "
-                  "nud permanent")),
-              0);
-  }
-
-  uint32_t Ifindex(const std::string& name) {
-    uint32_t index = 0;
-    EXPECT_TRUE(node_->Run([&] {
-      index = if_nametoindex(name.c_str());
-      return absl::OkStatus();
-    }).ok());
-    return index;
-  }
-
-  // Opens, or opens again, in the node's namespace.
-  void Open() {
-    dataplane_.reset();
-    ASSERT_TRUE(node_->Run([&]() -> absl::Status {
-      auto opened = Dataplane::Open({.pin_dir = pin_dir_, .force_clsact = GetParam()});
-      if (!opened.ok()) return opened.status();
-      dataplane_ = *std::move(opened);
-      return dataplane_->Configure({});
-    }).ok());
-  }
-  void Attach() {
-    ASSERT_TRUE(node_->Run([&]() -> absl::Status {
-      for (const char* name : {"hosta", "hostb"}) {
-        absl::Status attached = dataplane_->AttachWorkload(if_nametoindex(name));
-        if (!attached.ok()) return attached;
-      }
-      return absl::OkStatus();
-    }).ok());
-  }
-  // A generation in which B's ingress is `admit`.
-  void WriteGeneration(bool admit) {
-    auto options = dataplane_->BeginGeneration();
-    ASSERT_TRUE(options.ok()) << options.status();
-    HandmadeTables tables(*options);
-    const uint32_t open = tables.AllowAll(1, 11);
-    const uint32_t closed = tables.DenyAll(2, 22);
-    tables.AddPod(kPodA, 1, open, open, Ifindex("hosta"), {2, 0, 0, 0, 0, 0x0a});
-    tables.AddPod(kPodB, 1, open, admit ? open : closed, Ifindex("hostb"), {2, 0, 0, 0, 0, 0x0b});
-    ASSERT_TRUE(dataplane_->Apply(tables.Take()).ok());
-    const absl::Status committed = dataplane_->CommitGeneration(tables.l4_table());
-    ASSERT_TRUE(committed.ok()) << committed;
-  }
-  bool Ping() { return a_->Shell(absl::StrCat("ping -n -c 1 -W 1 ", kPodB)) == 0; }
-  uint64_t Dropped(drop_reason reason) {
-    const auto drops = dataplane_->Drops();
-    EXPECT_TRUE(drops.ok());
-    return drops->at(reason - 1).packets;
-  }
-
-  std::unique_ptr<TestNetns> node_, a_, b_;
-  std::unique_ptr<Dataplane> dataplane_;
-  std::string pin_dir_;
-};
+using DataplaneTest = testing::NodeTest;
 
 TEST_P(DataplaneTest, PodsReachEachOtherOnlyAsTheTablesInForceSay) {
-  EXPECT_TRUE(Ping()) << "control: plain routing reaches the pod";
+  EXPECT_TRUE(PodsPass()) << "control: plain routing reaches the pod";
   Open();
+  EXPECT_EQ(dataplane_->uses_tcx(), !GetParam());
   Attach();
-  EXPECT_FALSE(Ping());
+  EXPECT_FALSE(PodsPass());
   EXPECT_GT(Dropped(DROP_NO_GENERATION), 0u);
   WriteGeneration(true);
-  EXPECT_TRUE(Ping());
+  EXPECT_TRUE(PodsPass());
   WriteGeneration(false);
-  EXPECT_FALSE(Ping());
+  EXPECT_FALSE(PodsPass()) << "the live flow must be judged by the new tables";
   EXPECT_GT(Dropped(DROP_POLICY_INGRESS), 0u);
 }
 
@@ -136,13 +40,57 @@ TEST_P(DataplaneTest, PolicyStaysInForceWhileTheAgentIsGoneAndAfterItsReturn) {
   Attach();
   WriteGeneration(false);
   dataplane_.reset();
-  EXPECT_FALSE(Ping());
+  EXPECT_FALSE(PodsPass());
   Open();
   EXPECT_TRUE(dataplane_->InForce());
-  EXPECT_FALSE(Ping());
+  EXPECT_FALSE(PodsPass());
   Attach();
   WriteGeneration(true);
-  EXPECT_TRUE(Ping());
+  EXPECT_TRUE(PodsPass());
+}
+
+TEST_P(DataplaneTest, ADetachedInterfaceIsRoutedPlainlyAgain) {
+  Open();
+  Attach();
+  WriteGeneration(false);
+  EXPECT_FALSE(PodsPass());
+  const absl::Status detached = node_->Run([&]() -> absl::Status {
+    for (const char* name : {"hosta", "hostb"}) {
+      absl::Status done = dataplane_->DetachWorkload(if_nametoindex(name));
+      if (!done.ok()) return done;
+    }
+    return dataplane_->DetachUplink(if_nametoindex("up0"));
+  });
+  EXPECT_TRUE(detached.ok()) << detached;
+  EXPECT_TRUE(PodsPass());
+}
+
+// Netfilter's forward hook sees every packet that the host's stack routes, and none that
+// a program hands over by itself.
+TEST_P(DataplaneTest, AdmittedPacketsPassBesideTheHostsStackBothWays) {
+  ASSERT_EQ(node_->Shell("nft add table inet t && nft add chain inet t f "
+                         "{ type filter hook forward priority 0\\; policy drop\\; }"),
+            0);
+  EXPECT_FALSE(PodsPass()) << "control: the stack forwards nothing";
+  EXPECT_FALSE(Passes(*a_, kPodA, *far_, kFar));
+  ASSERT_EQ(far_->Shell("ip link set eth0 address 02:00:00:00:00:0f"), 0);
+  ASSERT_EQ(node_->Shell("ip neigh replace 10.255.0.2 dev up0 nud permanent lladdr "
+                         "02:00:00:00:00:0f"),
+            0);
+  Open();
+  Attach();
+  WriteGeneration(true);
+  EXPECT_TRUE(PodsPass()) << "bpf_redirect_peer into the pod";
+  EXPECT_TRUE(Passes(*a_, kPodA, *far_, kFar)) << "bpf_fib_lookup to the uplink and back";
+}
+
+TEST_P(DataplaneTest, PacketsFromTheUplinkAreJudgedByTheirCidr) {
+  Open();
+  Attach();
+  WriteGeneration(true);
+  EXPECT_TRUE(Passes(*far_, kFar, *b_, kPodB));
+  EXPECT_FALSE(Passes(*far_, kFarUnknown, *b_, kPodB));
+  EXPECT_TRUE(Passes(*far_, kFarUnknown, *a_, kPodA)) << "control: A admits everybody";
 }
 
 TEST_P(DataplaneTest, LookupReadsTheTablesInForce) {
@@ -158,8 +106,42 @@ TEST_P(DataplaneTest, LookupReadsTheTablesInForce) {
   EXPECT_EQ(lookup->ingress->l4_class, 1u);
 }
 
+TEST_P(DataplaneTest, EventsTellOfFlowsBegunDeniedAndClosed) {
+  Open();
+  Attach();
+  WriteGeneration(true);
+  dataplane_->TakeEvents();
+  pollfd readable{.fd = dataplane_->events_fd(), .events = POLLIN, .revents = 0};
+  ASSERT_EQ(poll(&readable, 1, 0), 0) << "nothing has happened yet";
+  ASSERT_TRUE(PodsPass());
+  ASSERT_FALSE(Passes(*far_, kFarUnknown, *b_, kPodB));
+  EXPECT_EQ(poll(&readable, 1, 1000), 1);
+  ASSERT_TRUE(dataplane_->ForgetFlows(Addr(kPodA)).ok());
+
+  const auto events = dataplane_->TakeEvents();
+  const auto find = [&](uint8_t type, const char* source) {
+    const ip_address key = ToKey(Addr(source));
+    return std::find_if(events.begin(), events.end(), [&](const flow_event& event) {
+      return event.type == type && std::memcmp(&event.source, &key, sizeof(key)) == 0;
+    });
+  };
+  const auto begun = find(FLOW_EVENT_NEW, kPodA);
+  ASSERT_NE(begun, events.end());
+  EXPECT_EQ(begun->protocol, policy::kProtocolUdp);
+  EXPECT_EQ(ntohs(begun->destination_port), 9);
+  EXPECT_EQ(begun->egress_verdict, VERDICT_ALLOW | 11);
+  EXPECT_EQ(begun->ingress_verdict, VERDICT_ALLOW | 33);
+  const auto denied = find(FLOW_EVENT_DENIED, kFarUnknown);
+  ASSERT_NE(denied, events.end());
+  EXPECT_EQ(denied->reason, DROP_POLICY_INGRESS);
+  EXPECT_EQ(denied->ingress_verdict, 34u);
+  EXPECT_EQ(denied->egress_verdict, 0u);
+  EXPECT_NE(find(FLOW_EVENT_CLOSED, kPodA), events.end());
+  EXPECT_TRUE(dataplane_->TakeEvents().empty()) << "each event is told once";
+}
+
 INSTANTIATE_TEST_SUITE_P(Attachment, DataplaneTest, ::testing::Values(false, true),
-                         [](const auto& info) { return info.param ? "Clsact" : "Tcx"; });
+                         testing::AttachmentName);
 
 }  // namespace
 }  // namespace ripstop::agent

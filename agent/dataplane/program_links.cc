@@ -104,6 +104,8 @@ absl::Status ProgramLinks::Attach(const std::string& name, int program_fd, uint3
 absl::Status ProgramLinks::Detach(const std::string& name, uint32_t ifindex, AttachPoint point) {
   if (tcx_) {
     const std::string path = Path(name, ifindex);
+    // Unpinning alone detaches at some later moment: the kernel defers freeing the link.
+    if (const BpfFd link(bpf_obj_get(path.c_str())); link.ok()) bpf_link_detach(link.get());
     if (unlink(path.c_str()) != 0 && errno != ENOENT) {
       return absl::ErrnoToStatus(errno, absl::StrCat("unpin ", path));
     }

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The datapath changed under traffic: no packet is lost, none gets a wrong verdict.
+#include <gtest/gtest.h>
+
+#include "agent/dataplane/testing_node.h"
+
+namespace ripstop::agent {
+namespace {
+
+using testing::Addr;
+using testing::kFar;
+using testing::kFarUnknown;
+using testing::kPodA;
+using testing::kPodB;
+using testing::Traffic;
+
+using DataplaneLiveTest = testing::NodeTest;
+
+constexpr auto kLockstep = Traffic::Kind::kLockstep;
+constexpr auto kFireAndCount = Traffic::Kind::kFireAndCount;
+
+TEST_P(DataplaneLiveTest, GenerationsSwitchWithoutALostPacket) {
+  Open();
+  Attach();
+  WriteGeneration(true);
+  // What pods said of themselves before the first generation (IPv6 does so at link up).
+  const uint64_t early = Dropped(DROP_NO_GENERATION);
+  Traffic established(kLockstep, false, *a_, kPodA, *b_, kPodB);
+  Traffic fresh(kLockstep, true, *far_, kFar, *b_, kPodB, 7778);
+  Traffic denied(kFireAndCount, true, *far_, kFarUnknown, *b_, kPodB, 7779);
+  for (int i = 0; i < 8; ++i) {
+    fresh.Run(20);
+    WriteGeneration(true);
+  }
+  fresh.Run(20);
+  established.Stop();
+  fresh.Stop();
+  denied.Stop();
+  EXPECT_GT(established.sent(), 100u);
+  EXPECT_EQ(established.received(), established.sent());
+  EXPECT_EQ(fresh.received(), fresh.sent());
+  EXPECT_GT(denied.sent(), 10u);
+  EXPECT_EQ(denied.received(), 0u);
+  EXPECT_EQ(Dropped(DROP_NO_GENERATION), early);
+  EXPECT_EQ(Dropped(DROP_BAD_POLICY_SET), 0u);
+}
+
+TEST_P(DataplaneLiveTest, AgentsComeAndGoWithoutALostPacket) {
+  Open();
+  Attach();
+  WriteGeneration(true);
+  // On clsact an attach replaces the filter; on tcx the link is given the new program.
+  Traffic established(kLockstep, false, *a_, kPodA, *b_, kPodB);
+  Traffic denied(kFireAndCount, true, *far_, kFarUnknown, *b_, kPodB, 7779);
+  for (int i = 0; i < 3; ++i) {
+    denied.Run(20);
+    Open();
+    Attach();
+    WriteGeneration(true);
+  }
+  denied.Run(20);
+  established.Stop();
+  denied.Stop();
+  EXPECT_EQ(established.received(), established.sent());
+  EXPECT_EQ(denied.received(), 0u);
+}
+
+// Tables begun with room for a handful: they must grow many times while each packet asks
+// them anew.
+TEST_P(DataplaneLiveTest, TablesGrowLiveWithTheRightVerdictsMeanwhile) {
+  Open({.addresses = 4, .cidrs = 4});
+  Attach();
+  WriteGeneration(true);
+  Traffic fresh(kLockstep, true, *far_, kFar, *b_, kPodB);
+  Traffic denied(kFireAndCount, true, *far_, kFarUnknown, *b_, kPodB, 7779);
+  constexpr uint32_t kBatches = 40, kPerBatch = 100;
+  for (uint32_t i = 0; i < kBatches; ++i) {
+    policy::TableWrites writes;
+    for (uint32_t j = 0; j < kPerBatch; ++j) {
+      const uint32_t n = i * kPerBatch + j;
+      writes.push_back(policy::SetAddress{policy::Address::FromV4(0x0a000000 + n),
+                                          address_value{.address_class = 1}});
+      writes.push_back(policy::SetCidr{
+          policy::Cidr::Of(policy::Address::FromV4(0x64000000 + (n << 8)), 96 + 24), 1});
+    }
+    const absl::Status applied = dataplane_->Apply(writes);
+    ASSERT_TRUE(applied.ok()) << applied;
+  }
+  fresh.Run(20);
+  fresh.Stop();
+  denied.Stop();
+  EXPECT_GT(fresh.sent(), 50u);
+  EXPECT_EQ(fresh.received(), fresh.sent());
+  EXPECT_GT(denied.sent(), 10u);
+  EXPECT_EQ(denied.received(), 0u);
+  // All entries are there, the first and the last.
+  for (const char* source : {"10.0.0.0", "10.0.15.159", "100.0.0.1", "100.15.159.1"}) {
+    const auto lookup = dataplane_->Lookup({Addr(source), Addr(kPodB), policy::kProtocolUdp, 1, 2});
+    ASSERT_TRUE(lookup.ok() && lookup->ingress) << source;
+    EXPECT_EQ(lookup->ingress->verdict, VERDICT_ALLOW | 33) << source;
+  }
+  const auto beyond = dataplane_->Lookup(
+      {Addr("100.15.160.1"), Addr(kPodB), policy::kProtocolUdp, 1, 2});
+  ASSERT_TRUE(beyond.ok() && beyond->ingress);
+  EXPECT_EQ(beyond->ingress->verdict, 34u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Attachment, DataplaneLiveTest, ::testing::Values(false, true),
+                         testing::AttachmentName);
+
+}  // namespace
+}  // namespace ripstop::agent
