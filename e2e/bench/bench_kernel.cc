@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "e2e/bench/bench_kernel.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/pkt_cls.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "agent/dataplane/tables_reader.h"
+#include "bpf/testing/bench_query.h"
+
+#include "bpf/bench.skel.h"
+#include "policy/status_macros.h"
+
+namespace ripstop::bench {
+namespace {
+
+constexpr int kRuns = 41;
+constexpr int kRepeat = 2000;
+constexpr uint32_t kEmpty = BENCH_EMPTY, kSubject = BENCH_SUBJECT;
+
+absl::StatusOr<double> RunOnce(int program_fd, const agent::Frame& frame, int repeat) {
+  agent::Frame out(frame.size() + 64);
+  LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(), .data_out = out.data(),
+              .data_size_in = static_cast<uint32_t>(frame.size()),
+              .data_size_out = static_cast<uint32_t>(out.size()), .repeat = repeat);
+  if (bpf_prog_test_run_opts(program_fd, &options) != 0) {
+    return absl::ErrnoToStatus(errno, "timed test run");
+  }
+  if (options.retval == TC_ACT_SHOT) {
+    return absl::FailedPreconditionError("the frame was dropped, so there is nothing to time");
+  }
+  return options.duration;
+}
+
+Timing Less(Timing a, const Timing& b) { return {a.best - b.best, a.median - b.median}; }
+
+Timing Summary(std::vector<double> runs) {
+  std::sort(runs.begin(), runs.end());
+  return {runs.front(), runs[runs.size() / 2]};
+}
+
+}  // namespace
+
+void PutWorld(const policy::World& world, policy::Engine& engine) {
+  for (const auto& [name, tier] : world.tiers) engine.PutTier(tier);
+  for (const auto& [name, profile] : world.profiles) engine.PutProfile(profile);
+  for (const auto& [key, policy] : world.policies) engine.PutPolicy(policy);
+  for (const auto& [id, set] : world.network_sets) engine.PutNetworkSet(set);
+  for (const auto& [id, endpoint] : world.endpoints) engine.PutEndpoint(endpoint);
+}
+
+absl::StatusOr<std::unique_ptr<BenchKernel>> BenchKernel::Open() {
+  auto kernel = std::unique_ptr<BenchKernel>(new BenchKernel());
+  ASSIGN_OR_RETURN(kernel->evaluator_, agent::KernelEvaluator::Open(agent::DatapathSizes{}));
+  const agent::DatapathObject& object = kernel->evaluator_->object();
+  kernel->skeleton_ = bench__open();
+  if (kernel->skeleton_ == nullptr) return absl::ErrnoToStatus(errno, "open the bench object");
+  const auto& maps = kernel->skeleton_->maps;
+  const std::pair<bpf_map*, int> shared[] = {
+      {maps.rs_addresses_v1, object.addresses()}, {maps.rs_cidrs_v1, object.cidrs()},
+      {maps.rs_arena_v1, object.arena()},         {maps.rs_hits_v1, object.hits()},
+      {maps.rs_epochs_v1, object.epochs_map()},   {maps.rs_state_v1, object.state_map()}};
+  for (const auto& [map, fd] : shared) {
+    if (int error = bpf_map__reuse_fd(map, fd); error != 0) {
+      return absl::ErrnoToStatus(-error, absl::StrCat("share ", bpf_map__name(map)));
+    }
+  }
+  if (int error = bench__load(kernel->skeleton_); error != 0) {
+    return absl::ErrnoToStatus(-error, "load the bench object");
+  }
+  const int empty = bpf_program__fd(kernel->skeleton_->progs.bench_empty);
+  if (bpf_map_update_elem(bpf_map__fd(maps.bench_next), &kEmpty, &empty, BPF_ANY) != 0) {
+    return absl::ErrnoToStatus(errno, "bench_next");
+  }
+  return kernel;
+}
+
+BenchKernel::~BenchKernel() { bench__destroy(skeleton_); }
+
+absl::StatusOr<Timing> BenchKernel::Time(int program_fd, const agent::Frame& frame) {
+  std::vector<double> runs;
+  for (int i = 0; i < kRuns; ++i) {
+    ASSIGN_OR_RETURN(const double ns, RunOnce(program_fd, frame, kRepeat));
+    runs.push_back(ns);
+  }
+  return Summary(std::move(runs));
+}
+
+absl::StatusOr<Timing> BenchKernel::Program(int program_fd, const policy::Packet& packet) {
+  agent::FrameSpec spec;
+  spec.packet = packet;
+  ASSIGN_OR_RETURN(const Timing empty, Empty());
+  ASSIGN_OR_RETURN(const Timing all, Time(program_fd, MakeFrame(spec)));
+  return Less(all, empty);
+}
+
+absl::StatusOr<Timing> BenchKernel::Empty() {
+  agent::FrameSpec spec;
+  spec.packet.source = spec.packet.destination = policy::Address::FromV4(0x0a000001);
+  spec.packet.protocol = policy::kProtocolUdp;
+  return Time(bpf_program__fd(skeleton_->progs.bench_empty), MakeFrame(spec));
+}
+
+absl::StatusOr<Timing> BenchKernel::Verdict(const policy::Packet& packet,
+                                            policy::Direction direction) {
+  const bool ingress = direction == policy::Direction::kIngress;
+  agent::KernelEvaluator& evaluator = *evaluator_;
+  const ip_address near = agent::ToKey(ingress ? packet.destination : packet.source);
+  const ip_address far = agent::ToKey(ingress ? packet.source : packet.destination);
+  const uint32_t slot = evaluator.tables().slot();
+  uint32_t id = 0;
+  address_value value = {};
+  if (bpf_map_lookup_elem(evaluator.object().addresses(), &slot, &id) != 0) {
+    return absl::ErrnoToStatus(errno, "addresses in force");
+  }
+  const agent::BpfFd inner(bpf_map_get_fd_by_id(id));
+  if (bpf_map_lookup_elem(inner.get(), &near, &value) != 0) {
+    return absl::ErrnoToStatus(errno, "the endpoint's address");
+  }
+  auto& query = skeleton_->bss->asked;
+  std::memcpy(const_cast<ip_address*>(&query.remote), &far, sizeof(far));
+  query.policy_set = ingress ? value.ingress_set : value.egress_set;
+  query.protocol = packet.protocol;
+  query.source_port = htons(packet.source_port);
+  query.destination_port = htons(packet.destination_port);
+  query.word = 0;
+  ASSIGN_OR_RETURN(const Timing timing,
+                   Program(bpf_program__fd(skeleton_->progs.bench_verdict), packet));
+  // A figure of a wrong answer is worth nothing.
+  ASSIGN_OR_RETURN(const agent::KernelVerdict truth, evaluator.Evaluate(packet));
+  const uint32_t expected = ingress ? truth.ingress_word : truth.egress_word;
+  if (query.word == 0 || query.word != expected) {
+    return absl::InternalError(absl::StrCat("verdict word ", uint32_t{query.word},
+                                            ", the datapath says ", expected));
+  }
+  return timing;
+}
+
+uint32_t BenchKernel::word() const { return skeleton_->bss->asked.word; }
+
+absl::StatusOr<Timing> BenchKernel::TimeRenewed(int subject_fd, const agent::Frame& frame,
+                                                bool new_flow, const policy::Address& forget) {
+  if (bpf_map_update_elem(bpf_map__fd(skeleton_->maps.bench_next), &kSubject, &subject_fd,
+                          BPF_ANY) != 0) {
+    return absl::ErrnoToStatus(errno, "bench_next");
+  }
+  auto& query = skeleton_->bss->asked;
+  const int renew = bpf_program__fd(skeleton_->progs.bench_renew);
+  query.new_flow = new_flow;
+  query.next = kEmpty;
+  ASSIGN_OR_RETURN(const Timing empty, Time(renew, frame));
+  query.next = kSubject;
+  std::vector<double> runs;
+  for (int i = 0; i < kRuns; ++i) {
+    if (new_flow) {
+      sweep_request request = {.forget = agent::ToKey(forget)};
+      LIBBPF_OPTS(bpf_test_run_opts, sweep, .ctx_in = &request, .ctx_size_in = sizeof(request));
+      if (bpf_prog_test_run_opts(evaluator_->object().flow_sweep(), &sweep) != 0) {
+        return absl::ErrnoToStatus(errno, "flow_sweep");
+      }
+      query.port = 1024;
+    }
+    absl::StatusOr<double> ns = RunOnce(renew, frame, kRepeat);
+    if (!ns.ok()) {
+      // The counters know why it was dropped.
+      ASSIGN_OR_RETURN(const auto drops, agent::ReadDrops(evaluator_->object()));
+      std::string reasons;
+      for (const auto& drop : drops) {
+        if (drop.packets > 0) absl::StrAppend(&reasons, " ", drop.name, "=", drop.packets);
+      }
+      return absl::Status(ns.status().code(), absl::StrCat(std::string(ns.status().message()), ";", reasons));
+    }
+    runs.push_back(*ns);
+  }
+  return Less(Summary(std::move(runs)), empty);
+}
+
+absl::StatusOr<Timing> BenchKernel::NewFlow(agent::Hook hook, const agent::FrameSpec& spec) {
+  const agent::DatapathObject& object = evaluator_->object();
+  return TimeRenewed(hook == agent::Hook::kFromWorkload ? object.from_workload()
+                     : hook == agent::Hook::kToWorkload ? object.to_workload()
+                                                        : object.from_host(),
+                     MakeFrame(spec), true, spec.packet.source);
+}
+
+absl::StatusOr<Timing> BenchKernel::EstablishedFlow(const agent::FrameSpec& spec) {
+  agent::FrameSpec first = spec, answer = spec;
+  first.tcp_flags = 0x02;
+  std::swap(answer.packet.source, answer.packet.destination);
+  std::swap(answer.packet.source_port, answer.packet.destination_port);
+  answer.tcp_flags = 0x12;
+  for (const agent::FrameSpec& one : {first, answer}) {
+    ASSIGN_OR_RETURN(const agent::RunResult run,
+                     evaluator_->Run(agent::Hook::kFromWorkload, MakeFrame(one)));
+    if (!run.verdict.delivered) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("the flow is not admitted: reason ", run.verdict.reason));
+    }
+  }
+  agent::FrameSpec next = spec;
+  next.tcp_flags = 0x10;
+  return TimeRenewed(evaluator_->object().from_workload(), MakeFrame(next), false,
+                     spec.packet.source);
+}
+
+}  // namespace ripstop::bench

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The real programs and their tables, timed by BPF_PROG_TEST_RUN.
+//
+//   World ──▶ Engine ──TableWrites──▶ [BenchKernel] ──▶ nanoseconds
+//
+// Every figure is the minimum of several runs, the cost of an empty program on the same
+// way subtracted.
+#ifndef RIPSTOP_E2E_BENCH_BENCH_KERNEL_H_
+#define RIPSTOP_E2E_BENCH_BENCH_KERNEL_H_
+
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "agent/dataplane/kernel_evaluator.h"
+#include "policy/engine.h"
+#include "policy/world.h"
+
+struct bench;
+
+namespace ripstop::bench {
+
+struct Timing {
+  double best = 0;    // ns
+  double median = 0;
+};
+
+// Puts everything of `world` into `engine`.
+void PutWorld(const policy::World& world, policy::Engine& engine);
+
+class BenchKernel {
+ public:
+  static absl::StatusOr<std::unique_ptr<BenchKernel>> Open();
+  ~BenchKernel();
+
+  // Applies what `engine` has to write; the engine must be made with engine_options().
+  absl::Status Apply(policy::Engine& engine) {
+    const policy::TableWrites writes = engine.Flush();
+    return Apply(writes, engine.l4_table());  // known only after the flush
+  }
+  absl::Status Apply(const policy::TableWrites& writes, uint32_t l4_table) {
+    return evaluator_->Apply(writes, l4_table);
+  }
+  const policy::EngineOptions& engine_options() const { return evaluator_->engine_options(); }
+  agent::KernelEvaluator& evaluator() { return *evaluator_; }
+
+  // An empty program, nothing subtracted.
+  absl::StatusOr<Timing> Empty();
+  // The verdict of `packet` in one direction. kFailedPrecondition: none could be read.
+  absl::StatusOr<Timing> Verdict(const policy::Packet& packet, policy::Direction direction);
+  // from_workload or from_host on this packet, each time as the first of a flow.
+  absl::StatusOr<Timing> NewFlow(agent::Hook hook, const agent::FrameSpec& spec);
+  // The same for a flow that both ends have talked on.
+  absl::StatusOr<Timing> EstablishedFlow(const agent::FrameSpec& spec);
+  // Any program that takes this packet's frame.
+  absl::StatusOr<Timing> Program(int program_fd, const policy::Packet& packet);
+
+  // The word that the last Verdict read.
+  uint32_t word() const;
+
+ private:
+  BenchKernel() = default;
+  absl::StatusOr<Timing> Time(int program_fd, const agent::Frame& frame);
+  absl::StatusOr<Timing> TimeRenewed(int subject_fd, const agent::Frame& frame, bool new_flow,
+                                     const policy::Address& forget);
+
+  std::unique_ptr<agent::KernelEvaluator> evaluator_;
+  struct bench* skeleton_ = nullptr;
+};
+
+}  // namespace ripstop::bench
+
+#endif  // RIPSTOP_E2E_BENCH_BENCH_KERNEL_H_

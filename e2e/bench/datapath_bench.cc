@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the datapath costs per packet: the first rows of the table of goals.
+//   datapath_bench [--json]
+#include <cstdio>
+#include <cstring>
+
+#include "absl/status/status.h"
+#include "e2e/bench/bench_kernel.h"
+#include "e2e/bench/rule_sets.h"
+#include "policy/status_macros.h"
+
+namespace ripstop::bench {
+namespace {
+
+bool json = false;
+
+void Report(const char* name, const Timing& timing, double bar) {
+  if (json) {
+    std::printf("{\"name\":\"%s\",\"ns\":%.1f,\"median_ns\":%.1f,\"bar_ns\":%.0f}\n", name,
+                timing.best, timing.median, bar);
+  } else if (bar > 0) {
+    std::printf("%-44s %8.1f ns  (median %.1f)  bar %4.0f  %s\n", name, timing.best, timing.median,
+                bar, timing.best <= bar ? "met" : "MISSED");
+  } else {
+    std::printf("%-44s %8.1f ns  (median %.1f)\n", name, timing.best, timing.median);
+  }
+}
+
+policy::Address Pod(int i, bool v4) {
+  char text[32];
+  std::snprintf(text, sizeof(text), v4 ? "198.51.100.%d" : "2001:db8::%d", i);
+  return policy::Address::Parse(text).value();
+}
+
+// Two pods of this node, both under policies of a few rules in both directions.
+policy::World TwoPods() {
+  policy::World world;
+  world.Put(policy::Tier{"default", 1'000'000, policy::Action::kDeny});
+  for (int i : {1, 2}) {
+    policy::Endpoint endpoint;
+    endpoint.id = "bench/pod-" + std::to_string(i);
+    endpoint.labels = {{"app", i == 1 ? "client" : "server"}};
+    endpoint.addresses = {Pod(i, true), Pod(i, false)};
+    endpoint.local = policy::Attachment{1, {2, 0, 0, 0, 0, static_cast<uint8_t>(i)}};
+    world.Put(endpoint);
+  }
+  policy::Policy policy;
+  policy.key = {policy::PolicyKind::kGlobalNetworkPolicy, "", "bench"};
+  policy.selector = "all()";
+  policy.ingress = policy.egress = true;
+  policy::Rule web;
+  web.action = policy::Action::kAllow;
+  web.protocol = policy::kProtocolTcp;
+  web.source.selector = "app == 'client'";
+  web.destination.ports = policy::PortMatch{.ranges = {{80, 80}, {8080, 8090}}, .names = {}};
+  policy::Rule names = web;
+  names.protocol = policy::kProtocolUdp;
+  names.destination.ports = policy::PortMatch{.ranges = {{53, 53}}, .names = {}};
+  policy.ingress_rules = {web, names};
+  web.source.selector = names.source.selector = std::nullopt;
+  policy.egress_rules = {web, names};
+  world.Put(policy);
+  return world;
+}
+
+absl::Status Run() {
+  ASSIGN_OR_RETURN(const auto kernel, BenchKernel::Open());
+  policy::Engine engine(kernel->engine_options());
+  PutWorld(TwoPods(), engine);
+  RETURN_IF_ERROR(kernel->Apply(engine));
+  ASSIGN_OR_RETURN(const Timing empty, kernel->Empty());
+  Report("empty program (subtracted below)", empty, 0);
+  for (const bool v4 : {true, false}) {
+    agent::FrameSpec tcp;
+    tcp.packet = {Pod(1, v4), Pod(2, v4), policy::kProtocolTcp, 40000, 80};
+    agent::FrameSpec udp = tcp;
+    udp.packet.protocol = policy::kProtocolUdp;
+    udp.packet.destination_port = 53;
+    ASSIGN_OR_RETURN(const Timing verdict,
+                     kernel->Verdict(tcp.packet, policy::Direction::kIngress));
+    Report(v4 ? "one verdict, IPv4" : "one verdict, IPv6", verdict, 45);
+    ASSIGN_OR_RETURN(const Timing new_tcp, kernel->NewFlow(agent::Hook::kFromWorkload, tcp));
+    Report(v4 ? "new TCP flow, pod to pod, IPv4" : "new TCP flow, pod to pod, IPv6", new_tcp, 400);
+    ASSIGN_OR_RETURN(const Timing new_udp, kernel->NewFlow(agent::Hook::kFromWorkload, udp));
+    Report(v4 ? "new UDP flow, pod to pod, IPv4" : "new UDP flow, pod to pod, IPv6", new_udp, 400);
+    ASSIGN_OR_RETURN(const Timing old_tcp, kernel->EstablishedFlow(tcp));
+    Report(v4 ? "established TCP flow, IPv4" : "established TCP flow, IPv6", old_tcp, 90);
+    ASSIGN_OR_RETURN(const Timing old_udp, kernel->EstablishedFlow(udp));
+    Report(v4 ? "established UDP flow, IPv4" : "established UDP flow, IPv6", old_udp, 90);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+}  // namespace ripstop::bench
+
+int main(int argc, char** argv) {
+  ripstop::bench::json = argc > 1 && std::strcmp(argv[1], "--json") == 0;
+  const absl::Status status = ripstop::bench::Run();
+  if (!status.ok()) std::fprintf(stderr, "datapath_bench: %s\n", status.ToString().c_str());
+  return status.ok() ? 0 : 1;
+}
