@@ -42,6 +42,7 @@ absl::StatusOr<LocalEndpoint> Decode(const Json& json) {
   e.pod_namespace = json.at("podNamespace");
   e.pod_name = json.at("podName");
   e.pod_uid = json.at("podUID");
+  e.service_account = json.value("serviceAccount", "");
   e.labels = json.at("labels").get<std::map<std::string, std::string>>();
   e.annotations = json.at("annotations").get<std::map<std::string, std::string>>();
   for (const Json& port : json.at("ports")) {
@@ -81,6 +82,7 @@ std::string EncodeEndpoint(const LocalEndpoint& e) {
                {"podNamespace", e.pod_namespace},
                {"podName", e.pod_name},
                {"podUID", e.pod_uid},
+               {"serviceAccount", e.service_account},
                {"labels", e.labels},
                {"annotations", e.annotations},
                {"ports", Json::array()},

@@ -29,6 +29,7 @@ struct LocalEndpoint {
   std::string pod_namespace;
   std::string pod_name;
   std::string pod_uid;
+  std::string service_account;  // may be empty
   std::map<std::string, std::string> labels;  // from the plugin configuration
   std::map<std::string, std::string> annotations;
   std::vector<policy::NamedPort> ports;

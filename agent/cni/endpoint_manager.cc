@@ -78,6 +78,7 @@ absl::StatusOr<LocalEndpoint> EndpointManager::Describe(const CniRequest& reques
   e.pod_namespace = request.pod_namespace().empty() ? "default" : request.pod_namespace();
   e.pod_name = request.pod_name().empty() ? e.container_id : request.pod_name();
   e.pod_uid = request.pod_uid();
+  e.service_account = request.service_account();
   e.labels = {request.labels().begin(), request.labels().end()};
   e.annotations = {request.annotations().begin(), request.annotations().end()};
   for (const auto& port : request.ports()) {

@@ -141,6 +141,7 @@ v1::CniRequest RequestFor(const Call& call, const PluginConfig& config) {
   request.set_requested_mac(config.requested_mac.empty() ? mac : config.requested_mac);
   request.set_mtu(config.mtu);
   request.mutable_labels()->insert(config.labels.begin(), config.labels.end());
+  request.set_service_account(config.service_account);
   request.mutable_annotations()->insert(config.annotations.begin(), config.annotations.end());
   for (const auto& port : config.ports) *request.add_ports() = port;
   return request;

@@ -138,6 +138,7 @@ std::optional<CniError> ParsePluginConfig(const std::string& text, PluginConfig*
     ret_config->dns = *dns;
   }
   if (auto error = ReadStrings(config, "labels", &ret_config->labels)) return error;
+  if (auto error = ReadString(config, "serviceAccount", &ret_config->service_account)) return error;
   if (auto error = ReadPorts(config, ret_config)) return error;
   if (auto error = ReadRuntimeConfig(config, ret_config)) return error;
   return ReadAttachments(config, ret_config);

@@ -49,6 +49,7 @@ struct PluginConfig {
   uint32_t mtu = 0;
   nlohmann::json dns = nlohmann::json::object();
   std::map<std::string, std::string> labels;
+  std::string service_account;
   std::map<std::string, std::string> annotations;
   std::vector<ripstop::agent::v1::CniRequest::Port> ports;
   std::vector<std::string> requested_ips;

@@ -39,7 +39,18 @@ void PolicyFeed::FeedInto(policy::Engine* engine) {
       if (!std::holds_alternative<policy::Endpoint>(object)) api::PutObject(*engine_, object);
     }
   }
+  for (const auto& [name, profile] : implied_) engine_->PutProfile(profile);
   for (const auto& [id, endpoint] : endpoints_) engine_->PutEndpoint(endpoint);
+}
+
+void PolicyFeed::Imply(const std::vector<std::string>& profiles) {
+  for (const std::string& name : profiles) {
+    if (seen_profiles_.contains(name) || implied_.contains(name)) continue;
+    auto profile = api::ImpliedProfile(name);
+    if (!profile.has_value()) continue;
+    engine_->PutProfile(*profile);
+    implied_[name] = *std::move(profile);
+  }
 }
 
 void PolicyFeed::Put(const api::Resource& resource) {
@@ -67,9 +78,14 @@ void PolicyFeed::Put(const api::Resource& resource) {
     if (IsPolicy(object)) ++policies_;
     if (const auto* endpoint = std::get_if<policy::Endpoint>(&object)) {
       PutEndpointSource(resource, *endpoint);
-    } else {
-      api::PutObject(*engine_, object);
+      continue;
     }
+    if (const auto* profile = std::get_if<policy::Profile>(&object)) {
+      seen_profiles_.insert(profile->name);
+      implied_.erase(profile->name);
+    }
+    if (const auto* set = std::get_if<policy::NetworkSet>(&object)) Imply(set->profiles);
+    api::PutObject(*engine_, object);
   }
   current = *std::move(converted);
 }
@@ -176,6 +192,7 @@ void PolicyFeed::Join(const std::string& id) {
     return;
   }
   if (it != endpoints_.end() && it->second == *joined) return;
+  Imply(joined->profiles);
   engine_->PutEndpoint(*joined);
   endpoints_[id] = *std::move(joined);
 }

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,7 +24,9 @@ namespace ripstop::agent {
 // meant before stays. An endpoint has up to three sources, joined by its id: the
 // WorkloadEndpoint (addresses, labels), the Pod of the same name (its labels, ports and
 // phase are newer), and the attachment, which only this node knows. An attached endpoint
-// stays until it is detached, whatever happens to its resources.
+// stays until it is detached, whatever happens to its resources. A namespace or service
+// account without a resource is implied, as `ripstopctl evaluate` implies it; once its
+// resource was there and is deleted, it stays gone, and its pods are denied.
 // For the agent's loop; not thread-safe.
 class PolicyFeed {
  public:
@@ -69,12 +72,15 @@ class PolicyFeed {
   void PutEndpointSource(const api::Resource& resource, const policy::Endpoint& endpoint);
   void DropEndpointSource(const api::ResourceKey& key, const policy::Endpoint& endpoint);
   void Join(const std::string& id);
+  void Imply(const std::vector<std::string>& profiles);
   static std::optional<policy::Endpoint> Joined(const Sources& sources);
 
   const std::string node_;
   policy::Engine* engine_ = nullptr;
   std::map<api::ResourceKey, std::vector<api::ModelObject>> objects_;
   std::map<api::ResourceKey, std::string> set_aside_;
+  std::map<std::string, policy::Profile> implied_;
+  std::set<std::string> seen_profiles_;  // that a resource has defined
   std::map<std::string, Sources> sources_;             // by endpoint id
   std::map<std::string, policy::Endpoint> endpoints_;  // as given to the engine
   uint32_t policies_ = 0;

@@ -185,7 +185,6 @@ absl::StatusOr<v1::DropsReply> Queries::Drops() const {
 
 absl::StatusOr<v1::PolicyTablesReply> Queries::PolicyTables() const {
   v1::PolicyTablesReply reply;
-  uint64_t bytes = 0;
   for (const policy::PolicySetStats& stats : policy_->engine().Stats()) {
     v1::PolicyTablesReply::Set* set = reply.add_sets();
     set->set_direction(stats.direction == policy::Direction::kIngress ? "ingress" : "egress");
@@ -196,9 +195,11 @@ absl::StatusOr<v1::PolicyTablesReply> Queries::PolicyTables() const {
     set->set_cells(stats.cells);
     set->set_bytes(stats.bytes);
     set->set_representation(stats.representation);
-    bytes += stats.bytes;
   }
-  reply.set_arena_bytes(bytes);
+  const policy::EngineTotals totals = policy_->engine().Totals();
+  reply.set_address_classes(totals.address_classes);
+  reply.set_l4_classes(totals.l4_classes);
+  reply.set_arena_bytes(totals.arena_bytes);
   return reply;
 }
 

@@ -36,7 +36,11 @@ api::Resource MakeWorkloadEndpoint(const LocalEndpoint& endpoint, const std::str
   for (const policy::Address& address : endpoint.addresses()) {
     spec->add_ip_networks(absl::StrCat(address.ToString(), address.is_v4() ? "/32" : "/128"));
   }
+  spec->set_service_account_name(endpoint.service_account);
   spec->add_profiles("kns." + endpoint.pod_namespace);
+  if (!endpoint.service_account.empty()) {
+    spec->add_profiles(absl::StrCat("ksa.", endpoint.pod_namespace, ".", endpoint.service_account));
+  }
   for (const policy::NamedPort& port : endpoint.ports) {
     api::v1::WorkloadEndpointPort* declared = spec->add_ports();
     declared->set_name(port.name);

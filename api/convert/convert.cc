@@ -152,6 +152,14 @@ policy::Profile NamespaceProfile(const std::string& name, const policy::Labels& 
   return profile;
 }
 
+std::optional<policy::Profile> ImpliedProfile(const std::string& name) {
+  if (name.starts_with("kns.")) return NamespaceProfile(name.substr(4), {});
+  if (!name.starts_with("ksa.")) return std::nullopt;
+  policy::Profile account{.name = name};
+  account.labels_to_apply["pcsa.projectcalico.org/name"] = name.substr(name.find('.', 4) + 1);
+  return account;
+}
+
 void FailClosed(policy::Rule& rule) {
   rule.degraded = true;
   if (rule.action == policy::Action::kPass) rule.action = policy::Action::kDeny;

@@ -16,6 +16,7 @@
 #ifndef RIPSTOP_API_CONVERT_CONVERT_H_
 #define RIPSTOP_API_CONVERT_CONVERT_H_
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -47,6 +48,11 @@ absl::StatusOr<std::vector<ModelObject>> ToModel(const Resource& resource,
 // The profile of a namespace: allows both ways, carries the labels. For worlds whose
 // documents leave the Namespace out.
 policy::Profile NamespaceProfile(const std::string& name, const policy::Labels& labels);
+
+// The profile that endpoints of a namespace or service account without a document of its
+// own refer to: kns.<namespace> as a Namespace without labels would give, ksa.<…> without
+// rules or labels. nullopt for other names, whose absence denies.
+std::optional<policy::Profile> ImpliedProfile(const std::string& name);
 
 // Puts one object into a policy::Engine (or anything with its methods), and takes it out.
 template <typename Engine>

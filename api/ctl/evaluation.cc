@@ -38,12 +38,7 @@ bool IsWorkload(const api::Resource& resource) {
 // The profiles of namespaces and service accounts that no document describes.
 void AddImpliedProfile(policy::World& world, const std::string& name) {
   if (world.profiles.count(name) != 0) return;
-  if (absl::StartsWith(name, "kns.")) world.Put(api::NamespaceProfile(name.substr(4), {}));
-  if (absl::StartsWith(name, "ksa.")) {
-    policy::Profile account{.name = name};
-    account.labels_to_apply["pcsa.projectcalico.org/name"] = name.substr(name.find('.', 4) + 1);
-    world.Put(std::move(account));
-  }
+  if (auto profile = api::ImpliedProfile(name)) world.Put(*std::move(profile));
 }
 
 absl::StatusOr<uint8_t> ReadProtocol(const json& value) {
