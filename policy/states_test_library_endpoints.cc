@@ -79,6 +79,9 @@ void AddEndpointStates(std::vector<NamedState>& states) {
   add("a peer on the same node", local_peer,
       {In("shop/db", "192.0.2.2", kTcp, 1, kAllow, "default/shop/local ingress rule 0"),
        In("shop/db", "2001:db8::2", kTcp, 1, kAllow), In("shop/db", kProbe, kTcp, 1, kDeny)});
+  At(local_peer, "shop/web").active = false;
+  add("the peer on the same node has finished", local_peer,
+      {In("shop/db", "192.0.2.2", kTcp, 1, kDeny), In("shop/db", "2001:db8::2", kTcp, 1, kDeny)});
 }
 
 }  // namespace ripstop::policy::testing

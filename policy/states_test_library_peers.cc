@@ -97,6 +97,21 @@ void AddPeerStates(std::vector<NamedState>& states) {
       {In("shop/db", "198.51.100.129", kTcp, 1, kAllow), In("shop/db", "2001:db8:1::1", kTcp, 1, kDeny),
        In("shop/db", kCart, kTcp, 1, kAllow), Out("shop/db", kCart6, kTcp, 1, kDeny)});
 
+  World inner = Base();
+  inner.Put(P("inner", "app == 'db'", {R(Action::kDeny).From("role == 'lab'"), R(kA).From("role == 'office'")}));
+  add("rules for two network sets that are not there", inner,
+      {In("shop/db", "198.51.100.70", kTcp, 1, kDeny), In("shop/db", "198.51.100.1", kTcp, 1, kDeny)});
+  inner.Put(Office({"198.51.100.0/24", "2001:db8:1::/48"}));
+  NetworkSet lab = Office({"198.51.100.64/28", "198.51.100.200/32", "2001:db8:1:1::/64"});
+  lab.id = "shop/lab";
+  lab.labels["role"] = "lab";
+  inner.Put(lab);
+  add("a network set inside another", inner,
+      {In("shop/db", "198.51.100.70", kTcp, 1, kDeny, "default/shop/inner ingress rule 0"),
+       In("shop/db", "198.51.100.200", kTcp, 1, kDeny, "default/shop/inner ingress rule 0"),
+       In("shop/db", "198.51.100.1", kTcp, 1, kAllow), In("shop/db", "2001:db8:1:1::1", kTcp, 1, kDeny),
+       In("shop/db", "2001:db8:1:2::1", kTcp, 1, kAllow)});
+
   World negated = Base();
   negated.Put(P("not", "app == 'db'", {R(kA).NotFrom("app == 'cart'")}));
   add("everything but a selector", negated,

@@ -31,7 +31,7 @@ void AddPortStates(std::vector<NamedState>& states) {
   At(w, "shop/web").ports = {{"http", kTcp, 8080}, {"http", kUdp, 81}};
   add("its number and protocol change", w,
       {In("shop/web", kCart, kTcp, 80, kDeny), In("shop/web", kCart, kTcp, 8080, kAllow),
-       In("shop/web", kCart, kUdp, 81, kDeny)});
+       In("shop/web", kCart, kUdp, 81, kDeny), In("shop/web", kCart, kTcp, 81, kDeny)});
 
   World out = Base();
   out.Put(P("out", "app == 'db'", {}, {R(kA).Named(kTcp, "http")}));
@@ -58,6 +58,12 @@ void AddPortStates(std::vector<NamedState>& states) {
       {Out("shop/db", kCart, kTcp, 8080, kAllow), Out("shop/db", kCart, kTcp, 8081, kDeny),
        Out("shop/db", kCart, kUdp, 8080, kDeny), Out("shop/db", kCart6, kTcp, 8080, kDeny),
        In("shop/db", kCart, kUdp, 7, kAllow), In("shop/db", kProbe, kTcp, 8080, kDeny)});
+  World slices = service;
+  slices.Put(ServiceBackends{{"shop", "api"}, "second", {*Address::Parse(kProbe)}, {{kTcp, 9090}}});
+  add("two slices of the service, each with its own port", slices,
+      {Out("shop/db", kCart, kTcp, 8080, kAllow), Out("shop/db", kProbe, kTcp, 9090, kAllow),
+       Out("shop/db", kCart, kTcp, 9090, kDeny), Out("shop/db", kProbe, kTcp, 8080, kDeny),
+       In("shop/db", kProbe, kTcp, 1, kAllow)});
   service.Put(Backend("203.0.113.9", 81));
   add("the service moves outside the cluster", service,
       {Out("shop/db", kCart, kTcp, 8080, kDeny), Out("shop/db", "203.0.113.9", kTcp, 81, kAllow),
