@@ -85,9 +85,13 @@ absl::StatusOr<std::unique_ptr<BenchKernel>> BenchKernel::Open() {
 BenchKernel::~BenchKernel() { bench__destroy(skeleton_); }
 
 absl::StatusOr<Timing> BenchKernel::Time(int program_fd, const agent::Frame& frame) {
+  // A slow program needs fewer repetitions to be timed well.
+  ASSIGN_OR_RETURN(const double first, RunOnce(program_fd, frame, 20));
+  const int runs_wanted = first > 5000 ? 9 : kRuns;
+  const int repeat = first > 5000 ? 100 : kRepeat;
   std::vector<double> runs;
-  for (int i = 0; i < kRuns; ++i) {
-    ASSIGN_OR_RETURN(const double ns, RunOnce(program_fd, frame, kRepeat));
+  for (int i = 0; i < runs_wanted; ++i) {
+    ASSIGN_OR_RETURN(const double ns, RunOnce(program_fd, frame, repeat));
     runs.push_back(ns);
   }
   return Summary(std::move(runs));

@@ -119,14 +119,18 @@ Rule FilterRule(const FilterShape& shape, Dice& dice) {
   } else if (protocol < shape.tcp + shape.udp) {
     rule.protocol = policy::kProtocolUdp;
   }
-  if (!dice.Percent(shape.any_source)) {
+  // A rule for any source names one port: one that took whole ranges from everybody would
+  // end the list, and no filter has it in its middle.
+  const bool any_source = dice.Percent(shape.any_source);
+  if (any_source && !rule.protocol) rule.protocol = policy::kProtocolTcp;
+  if (!any_source) {
     const int bits = dice.Percent(shape.host_source) ? 32 : 16 + static_cast<int>(dice.Below(13));
     // Sites are nested: a few hundred /16s hold all prefixes, as in real filters.
     rule.source.nets = {V4Cidr(0x20000000 | (dice.Skewed(400) << 16) | (dice.Word() & 0xffff), bits)};
   }
-  if (rule.protocol && !dice.Percent(shape.any_port)) {
+  if (rule.protocol && (any_source || !dice.Percent(shape.any_port))) {
     PortRange range;
-    if (dice.Percent(shape.exact_port)) {
+    if (any_source || dice.Percent(shape.exact_port)) {
       range.first = range.last = static_cast<uint16_t>(1 + dice.Skewed(10000));
     } else if (dice.Percent(50)) {
       range = {1024, 65535};
@@ -141,7 +145,7 @@ Rule FilterRule(const FilterShape& shape, Dice& dice) {
 
 Rule PathologicalRule(int i, int rules) {
   Rule rule;
-  rule.action = i % 3 == 0 ? Action::kDeny : Action::kAllow;
+  rule.action = i % 3 == 1 ? Action::kDeny : Action::kAllow;
   rule.protocol = policy::kProtocolTcp;
   rule.source.nets = {V4Cidr(0x40000000 + (static_cast<uint32_t>(i) << 8), 24),
                       V4Cidr(0x80000000 + static_cast<uint32_t>(i) * 977, 32)};
@@ -231,14 +235,39 @@ policy::World FilterLike(FilterFamily family, int rules, uint32_t seed) {
   return world;
 }
 
-policy::Packet LastRulePacket(const policy::World& world) {
-  const Rule& last = world.policies.begin()->second.ingress_rules.back();
+policy::World SelectorLike(int rules) {
+  World world = FilterLike(FilterFamily::kAcl, 0, 1);
+  Policy& policy = world.policies.begin()->second;
+  for (int i = 0; i < rules; ++i) {
+    Rule rule = AllowTcp(static_cast<uint16_t>(8000 + i % 10));
+    rule.source.selector = "app == '" + Number("app-", i) + "'";
+    policy.ingress_rules.push_back(rule);
+    for (int pod = 0; pod < 2; ++pod) {
+      Endpoint endpoint;
+      endpoint.id = Number("remote/pod-", 2 * i + pod);
+      endpoint.labels = {{"app", Number("app-", i)}};
+      endpoint.addresses = {
+          Address::FromV4(kLocalEndpoint + 0x10000u + static_cast<uint32_t>(2 * i + pod))};
+      world.Put(std::move(endpoint));
+    }
+  }
+  return world;
+}
+
+policy::Packet PacketForRule(const policy::World& world, size_t index) {
+  const Rule& rule = world.policies.begin()->second.ingress_rules[index];
   policy::Packet packet;
-  packet.source = last.source.nets ? last.source.nets->front().address : Address::FromV4(0x08080808);
-  packet.destination = world.endpoints.begin()->second.addresses.front();
-  packet.protocol = last.protocol.value_or(policy::kProtocolTcp);
+  packet.source = Address::FromV4(0x08080808);
+  if (rule.source.nets) packet.source = rule.source.nets->front().address;
+  if (rule.source.selector) {
+    packet.source =
+        Address::FromV4(kLocalEndpoint + 0x10000u + static_cast<uint32_t>(2 * index));
+  }
+  packet.destination = world.endpoints.at("bench/server").addresses.front();
+  packet.protocol = rule.protocol.value_or(policy::kProtocolTcp);
   packet.source_port = 40000;
-  packet.destination_port = last.destination.ports ? last.destination.ports->ranges.front().last : 80;
+  packet.destination_port =
+      rule.destination.ports ? rule.destination.ports->ranges.front().last : 80;
   return packet;
 }
 

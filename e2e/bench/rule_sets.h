@@ -7,6 +7,7 @@
 //                     follow the shares that Taylor and Turner report for their seed
 //                     filters (ClassBench, IEEE/ACM ToN 2007), rounded
 //   pathological      every rule its own CIDRs and its own port range
+//   selectors         every rule its own selector
 #ifndef RIPSTOP_E2E_BENCH_RULE_SETS_H_
 #define RIPSTOP_E2E_BENCH_RULE_SETS_H_
 
@@ -33,8 +34,12 @@ const char* ToString(FilterFamily family);
 // One GlobalNetworkPolicy of `rules` ingress rules on one local endpoint.
 policy::World FilterLike(FilterFamily family, int rules, uint32_t seed);
 
-// A packet to the local endpoint of a FilterLike world that its last rule matches.
-policy::Packet LastRulePacket(const policy::World& world);
+// One GlobalNetworkPolicy whose `rules` rules each select their own pods: two pods of
+// other nodes per rule, ten ports in all.
+policy::World SelectorLike(int rules);
+
+// A packet to the local endpoint of such a world that its rule `index` matches.
+policy::Packet PacketForRule(const policy::World& world, size_t index);
 
 }  // namespace ripstop::bench
 
