@@ -44,6 +44,9 @@ class ScriptedStore : public api::Store {
     return Unused();
   }
   absl::StatusOr<int64_t> Delete(const ResourceKey&, int64_t) override { return Unused(); }
+  absl::StatusOr<std::vector<int64_t>> Txn(const std::vector<api::Mutation>&) override {
+    return Unused();
+  }
 
  private:
   class ScriptedWatch : public api::Watch {

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/daemon/policy_plane.h"
+
+#include "agent/daemon/testing.h"
+#include "agent/dataplane/fake_dataplane.h"
+#include "gmock/gmock.h"
+#include "policy/table_image.h"
+
+namespace ripstop::agent {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr char kServer[] = "192.0.2.10";
+constexpr char kClient[] = "192.0.2.20";
+
+class PolicyPlaneTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(plane_.Begin().ok());
+    policy::Endpoint server;
+    server.id = "shop/server";
+    server.labels = {{"app", "server"}, {"projectcalico.org/namespace", "shop"},
+                     {"projectcalico.org/orchestrator", "k8s"}};
+    server.profiles = {"kns.shop"};
+    server.addresses = {*policy::Address::Parse(kServer)};
+    plane_.feed().Attach(server, {7, {2, 0, 0, 0, 0, 7}});
+  }
+
+  void Put(const std::string& yaml) { plane_.feed().Put(FromYaml(yaml)); }
+
+  // What the tables say that were written since the generation began.
+  bool Allowed() {
+    policy::TableImage image;
+    image.Apply(dataplane_.written);
+    image.set_l4_table(plane_.engine().l4_table());
+    policy::Packet packet{*policy::Address::Parse(kClient), *policy::Address::Parse(kServer),
+                          policy::kProtocolTcp, 40000, 80, 0, 0};
+    const auto verdict = image.Verdict(policy::Direction::kIngress, packet);
+    return verdict.has_value() && verdict->allow();
+  }
+
+  static std::string Policy(const std::string& spec) {
+    return "{apiVersion: projectcalico.org/v3, kind: NetworkPolicy, metadata: {name: p, "
+           "namespace: shop}, spec: " + spec + "}";
+  }
+  static std::string Pod(const std::string& labels, const std::string& phase) {
+    return "{apiVersion: v1, kind: Pod, metadata: {name: server, namespace: shop, labels: " + labels +
+           "}, status: {podIP: 192.0.2.10, phase: " + phase + "}}";
+  }
+
+  FakeDataplane dataplane_;
+  PolicyPlane plane_{"node1", &dataplane_};
+};
+
+TEST_F(PolicyPlaneTest, TheFirstFlushPutsAGenerationInForceLaterOnesOnlyWrite) {
+  ASSERT_TRUE(plane_.Flush().ok());
+  EXPECT_TRUE(plane_.committed());
+  EXPECT_EQ(std::count(dataplane_.calls.begin(), dataplane_.calls.end(), "commit"), 1);
+  Put(Policy("{selector: all(), types: [Ingress]}"));
+  ASSERT_TRUE(plane_.Flush().ok());
+  EXPECT_EQ(std::count(dataplane_.calls.begin(), dataplane_.calls.end(), "commit"), 1);
+  EXPECT_EQ(std::count(dataplane_.calls.begin(), dataplane_.calls.end(), "begin"), 1);
+}
+
+TEST_F(PolicyPlaneTest, AFailedWriteIsAnsweredByAWholeNewGeneration) {
+  ASSERT_TRUE(plane_.Flush().ok());
+  EXPECT_TRUE(Allowed()) << "a namespace without a document allows";
+  Put(Policy("{selector: all(), types: [Ingress]}"));
+  dataplane_.next_error = absl::ResourceExhaustedError("no memory");
+  EXPECT_TRUE(absl::IsResourceExhausted(plane_.Flush()));
+  ASSERT_TRUE(plane_.Flush().ok());
+  EXPECT_EQ(std::count(dataplane_.calls.begin(), dataplane_.calls.end(), "begin"), 2);
+  EXPECT_EQ(std::count(dataplane_.calls.begin(), dataplane_.calls.end(), "commit"), 2);
+  EXPECT_FALSE(Allowed());
+}
+
+TEST_F(PolicyPlaneTest, ABadObjectIsSetAsideByNameAndWhatItMeantStays) {
+  Put(Policy("{selector: all(), types: [Ingress]}"));
+  ASSERT_TRUE(plane_.Flush().ok());
+  ASSERT_FALSE(Allowed());
+  api::Resource bad = FromYaml(Policy("{selector: all(), types: [Ingress], ingress: [{action: Allow}]}"));
+  bad.MutableAs<api::v1::NetworkPolicy>()->mutable_spec()->set_selector("app ==");
+  plane_.feed().Put(bad);
+  ASSERT_TRUE(plane_.Flush().ok());
+  EXPECT_FALSE(Allowed());
+  ASSERT_THAT(plane_.feed().set_aside(), ElementsAre(HasSubstr("shop/p")));
+
+  Put(Policy("{selector: all(), types: [Ingress], ingress: [{action: Allow}]}"));
+  ASSERT_TRUE(plane_.Flush().ok());
+  EXPECT_TRUE(Allowed());
+  EXPECT_THAT(plane_.feed().set_aside(), IsEmpty());
+}
+
+TEST_F(PolicyPlaneTest, ADeletedPolicyStopsCounting) {
+  const api::Resource policy = FromYaml(Policy("{selector: all(), types: [Ingress]}"));
+  plane_.feed().Put(policy);
+  plane_.feed().Put(policy);
+  EXPECT_EQ(plane_.feed().policies(), 1u);
+  plane_.feed().Delete(policy.key());
+  EXPECT_EQ(plane_.feed().policies(), 0u);
+  ASSERT_TRUE(plane_.Flush().ok());
+  EXPECT_TRUE(Allowed());
+}
+
+TEST_F(PolicyPlaneTest, LabelsOfAPodDocumentAreThoseThatPolicySees) {
+  Put(Policy("{selector: locked == 'yes', types: [Ingress]}"));
+  ASSERT_TRUE(plane_.Flush().ok());
+  ASSERT_TRUE(Allowed());
+  Put(Pod("{locked: 'yes'}", "Running"));
+  ASSERT_TRUE(plane_.Flush().ok());
+  EXPECT_FALSE(Allowed());
+}
+
+TEST_F(PolicyPlaneTest, AFinishedPodIsDenied) {
+  ASSERT_TRUE(plane_.Flush().ok());
+  Put(Pod("{}", "Succeeded"));
+  ASSERT_TRUE(plane_.Flush().ok());
+  EXPECT_FALSE(Allowed());
+}
+
+TEST_F(PolicyPlaneTest, AnAttachedEndpointOutlivesItsResources) {
+  const api::Resource pod = FromYaml(Pod("{}", "Running"));
+  plane_.feed().Put(pod);
+  plane_.feed().Delete(pod.key());
+  ASSERT_TRUE(plane_.Flush().ok());
+  EXPECT_EQ(plane_.feed().local_endpoints(), 1u);
+  EXPECT_TRUE(Allowed());
+  plane_.feed().Detach("shop/server");
+  EXPECT_EQ(plane_.feed().local_endpoints(), 0u);
+  EXPECT_EQ(plane_.feed().FindEndpoint(std::string("shop/server")), nullptr);
+}
+
+TEST_F(PolicyPlaneTest, ADeletedNamespaceIsNotImpliedAgain) {
+  const api::Resource ns =
+      FromYaml("{apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {team: web}}}");
+  plane_.feed().Put(ns);
+  ASSERT_TRUE(plane_.Flush().ok());
+  EXPECT_TRUE(Allowed());
+  plane_.feed().Delete(ns.key());
+  ASSERT_TRUE(plane_.Flush().ok());
+  EXPECT_FALSE(Allowed()) << "a missing profile denies";
+}
+
+}  // namespace
+}  // namespace ripstop::agent
