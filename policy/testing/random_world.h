@@ -56,7 +56,8 @@ std::vector<std::function<void(Engine&)>> Difference(const World& from, const Wo
 // Smaller worlds of which `fails` is still true: things are removed one by one.
 World Shrink(World world, const std::function<bool(const World&)>& fails);
 
-// Text to read a failing case by.
+// A failing case as manifests and a query, to be read and to be given to `ripstopctl
+// evaluate` (describe.cc says what a manifest cannot say).
 std::string Describe(const World& world);
 std::string Describe(const Packet& packet);
 
