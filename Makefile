@@ -4,7 +4,7 @@
 # but Debian 12 and root.
 BUILD := build/dev
 
-.PHONY: all setup build test demo demo-down clean
+.PHONY: all setup build test mutants demo demo-down clean
 
 all: build
 
@@ -17,6 +17,10 @@ build: setup
 
 test: build
 	@./scripts/test.sh $(BUILD)
+
+# Plants faults in a copy of the tree and asks whether tests notice; takes a while.
+mutants: setup
+	@./scripts/mutants/run.py
 
 demo: build
 	@./scripts/demo.sh $(BUILD)
