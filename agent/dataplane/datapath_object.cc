@@ -31,19 +31,24 @@ int KeepMessage(libbpf_print_level level, const char* format, va_list arguments)
   return 0;
 }
 
+absl::Status NotOnBpffs(const std::string& dir) {
+  return absl::FailedPreconditionError(
+      absl::StrCat(dir, " is not on a bpffs; mount one: mount -t bpf bpf /sys/fs/bpf"));
+}
+
 absl::Status EnsurePinDir(const std::string& dir) {
   for (size_t at = 1; at != std::string::npos;) {
     at = dir.find('/', at + 1);
     const std::string part = dir.substr(0, at);
-    if (mkdir(part.c_str(), 0700) != 0 && errno != EEXIST) {
-      return absl::ErrnoToStatus(errno, absl::StrCat("create ", part));
-    }
+    if (mkdir(part.c_str(), 0700) == 0 || errno == EEXIST) continue;
+    // Only the kernel makes folders in sysfs: nothing is mounted on /sys/fs/bpf.
+    if (errno == ENOENT || errno == EPERM) return NotOnBpffs(dir);
+    return absl::ErrnoToStatus(errno, absl::StrCat("create ", part));
   }
   struct statfs fs;
   if (statfs(dir.c_str(), &fs) != 0) return absl::ErrnoToStatus(errno, absl::StrCat("statfs ", dir));
   if (static_cast<uint32_t>(fs.f_type) != BPF_FS_MAGIC) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(dir, " is not on a bpffs; mount one: mount -t bpf bpf /sys/fs/bpf"));
+    return NotOnBpffs(dir);
   }
   return absl::OkStatus();
 }

@@ -27,6 +27,7 @@
 #include "agent/base/testing/probe.h"
 #include "agent/base/testing/test_netns.h"
 #include "agent/dataplane/dataplane.h"
+#include "agent/dataplane/testing_bpffs.h"
 #include "agent/dataplane/testing_tables.h"
 
 namespace ripstop::agent::testing {
@@ -122,8 +123,10 @@ class NodeTest : public ::testing::TestWithParam<bool> {
       ASSERT_TRUE(made.ok()) << made.status();
       *netns = std::make_unique<TestNetns>(*std::move(made));
     }
-    pin_dir_ = absl::StrCat("/sys/fs/bpf/ripstop-test-", getpid());
-    ASSERT_TRUE(Dataplane::Remove(pin_dir_).ok());
+    auto bpffs = TestBpffs::Mount();
+    ASSERT_TRUE(bpffs.ok()) << bpffs.status();
+    bpffs_ = *std::move(bpffs);
+    pin_dir_ = absl::StrCat(bpffs_->dir(), "/ripstop");
     ASSERT_EQ(node_->Shell("sysctl -w net.ipv4.ip_forward=1 && ip link set lo up && "
                            "ip addr add 192.0.2.1/32 dev lo"),
               0);
@@ -236,6 +239,7 @@ class NodeTest : public ::testing::TestWithParam<bool> {
   }
 
   std::unique_ptr<TestNetns> node_, a_, b_, far_;
+  std::unique_ptr<TestBpffs> bpffs_;
   std::unique_ptr<Dataplane> dataplane_;
   std::string pin_dir_;
 };
