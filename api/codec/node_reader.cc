@@ -262,6 +262,10 @@ bool NodeReader::ReadString(const YAML::Node& node, const std::string& path, std
     return false;
   }
   *text = node.Scalar();
+  if (!IsUtf8(*text)) {
+    Report(node, path, "is not UTF-8", "save the file as UTF-8");
+    return false;
+  }
   if (IsQuoted(node)) return true;
   const ScalarType type = PlainScalarType(*text);
   if (type == ScalarType::kString || type == ScalarType::kNull) return true;
@@ -275,7 +279,10 @@ void NodeReader::ReadIntOrString(const YAML::Node& node, const std::string& path
                                  v1::IntOrString* value) {
   const bool plain = node.IsScalar() && !IsQuoted(node);
   const ScalarType type = plain ? PlainScalarType(node.Scalar()) : ScalarType::kString;
-  if (node.IsScalar() && type == ScalarType::kString) return value->set_text(node.Scalar());
+  if (node.IsScalar() && type == ScalarType::kString) {
+    if (!IsUtf8(node.Scalar())) return Report(node, path, "is not UTF-8", "save the file as UTF-8");
+    return value->set_text(node.Scalar());
+  }
   const std::optional<int64_t> number = plain ? DecimalInteger(node.Scalar()) : std::nullopt;
   if (number) return value->set_number(*number);
   Report(node, path, "is neither a whole number nor a name",

@@ -230,6 +230,15 @@ TEST(ReaderTest, AnchorBombsDepthAndBrokenTextAreProblems) {
   EXPECT_THAT(Problems("a: &a [*a]\n"), testing::Not(IsEmpty()));
 }
 
+TEST(ReaderTest, TextThatIsNotUtf8IsAProblemSinceTheStoreCouldNotGiveItBack) {
+  for (const std::string bad : {"\xa6t", "\xff", "\xc0\xaf", "\xed\xa0\x80", "\xf5\x80\x80\x80", "\xe2\x82"}) {
+    EXPECT_THAT(Problems(Policy(absl::StrCat("{selector: \"a == '", bad, "'\"}"))), HasSubstr("is not UTF-8"));
+    EXPECT_THAT(Problems(Policy(absl::StrCat("{egress: [{action: Allow, protocol: ", bad, "}]}"))),
+                HasSubstr("is not UTF-8"));
+  }
+  EXPECT_THAT(Problems(Policy("{selector: \"a == 'é€😀'\"}")), IsEmpty());
+}
+
 TEST(ReaderTest, NamespacedDocumentsWithoutANamespaceTakeTheDefault) {
   const Decoded decoded =
       DecodeText("apiVersion: projectcalico.org/v3\nkind: NetworkSet\nmetadata: {name: s}\n",

@@ -22,6 +22,10 @@ std::optional<int64_t> DecimalInteger(std::string_view text);
 // 64512, or 64086.59904 (RFC 5396 asdot+).
 std::optional<uint32_t> AsNumber(std::string_view text);
 
+// Well-formed UTF-8 (RFC 3629). A message's strings must be, or it cannot be read back from
+// the store.
+bool IsUtf8(std::string_view text);
+
 }  // namespace ripstop::api
 
 #endif  // RIPSTOP_API_CODEC_SCALAR_H_
