@@ -3,6 +3,8 @@
 // The agent dies and comes back under traffic: no packet lost, no denied one let through.
 #include <signal.h>
 
+#include <iostream>
+
 #include "absl/time/clock.h"
 #include "e2e/scenarios/demo_lab.h"
 
@@ -54,8 +56,10 @@ TEST_F(AgentRestart, SigkillAndRestartLoseNoPacketAndLetNoDeniedOneThrough) {
   for (size_t i = 0; i < allowed.size(); ++i) {
     const auto end = allowed[i].WaitFor("end", absl::Seconds(20));
     ASSERT_TRUE(end.ok()) << end.status();
+    // UDP shows each loss. TCP hides them, and its retransmissions prove none: on a busy
+    // machine a late answer sets off a tail loss probe (RFC 8985). So that is printed.
     EXPECT_EQ(end->value("lost", -1), 0) << allowed_[i].ToString() << ": " << *end;
-    EXPECT_EQ(end->value("retransmits", 0), 0) << allowed_[i].ToString() << ": " << *end;
+    std::cout << allowed_[i].ToString() << ": " << *end << "\n";
     EXPECT_GT(end->value("answered", 0), 1000) << allowed_[i].ToString() << ": " << *end;
   }
   for (size_t i = 0; i < denied.size(); ++i) {
@@ -63,6 +67,13 @@ TEST_F(AgentRestart, SigkillAndRestartLoseNoPacketAndLetNoDeniedOneThrough) {
     ASSERT_TRUE(end.ok()) << end.status();
     EXPECT_GT(end->value("sent", 0), 1000) << denied_[i].ToString() << ": " << *end;
     EXPECT_EQ(end->value("answered", -1), 0) << denied_[i].ToString() << ": " << *end;
+  }
+  // What a gap in programs, tables or flows would have dropped, TCP included.
+  for (const std::string node : {"node1", "node2", "node3"}) {
+    for (const char* reason : {"no-generation", "no-policy-set", "bad-policy-set", "no-verdict",
+                               "no-flow", "spoofed"}) {
+      EXPECT_EQ(DropsOf(node, reason), 0u) << node << ": " << reason;
+    }
   }
 }
 

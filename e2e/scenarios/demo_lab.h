@@ -65,12 +65,15 @@ class DemoLab : public LabTest {
     return text;
   }
 
-  uint64_t DropsOf(const std::string& node) {
+  // Packets dropped on the node, for one reason or for all.
+  uint64_t DropsOf(const std::string& node, const std::string& because = "") {
     uint64_t packets = 0;
     const auto drops = lab().AgentDrops(node);
     EXPECT_TRUE(drops.ok()) << drops.status();
     if (drops.ok()) {
-      for (const auto& reason : drops->reasons()) packets += reason.packets();
+      for (const auto& reason : drops->reasons()) {
+        if (because.empty() || reason.name() == because) packets += reason.packets();
+      }
     }
     return packets;
   }
