@@ -145,7 +145,7 @@ TEST_F(RoutesKernelTest, PodsOfTwoNodesReachEachOtherByVxlanInBothFamilies) {
     const auto& far = sides[1 - i];
     ASSERT_EQ(own.node->ns.Shell(absl::StrCat("ip addr add ", own.address, "/24 dev up0; ip addr add ",
                                               own.pod4, "/32 dev lo; ip addr add ", own.pod6,
-                                              "/128 dev lo")), 0);
+                                              "/128 dev lo nodad")), 0);
     ASSERT_EQ(own.node->ns.Run([] { return WriteWherePresent(NodeSysctls()); }), absl::OkStatus());
     VxlanConfig config;
     config.node_name = own.name;
