@@ -6,9 +6,10 @@
 //   plain       the kernel routes, no policy at all
 //   nft rules   a chain of N rules behind `ct state established accept`
 //   nft map     the same policy as one verdict map lookup
-//   ripstop     the same policy compiled into tables
+//   ripstop     the same policy compiled into tables; both pods are endpoints
 //
-// Variants take turns, so that what else the machine does falls on all alike; medians.
+// Variants take turns in short rounds, and the best round of each counts: it is the one in
+// which nothing else had the processors.
 //   connect_bench [--json] [--rounds N] [--seconds S]
 #include <arpa/inet.h>
 #include <net/if.h>
@@ -26,6 +27,7 @@
 #include "agent/base/testing/probe.h"
 #include "agent/base/testing/test_netns.h"
 #include "agent/dataplane/dataplane.h"
+#include "agent/dataplane/testing_bpffs.h"
 #include "e2e/bench/bench_kernel.h"
 #include "policy/status_macros.h"
 
@@ -40,8 +42,8 @@ constexpr char kServer[] = "10.1.0.20";
 constexpr uint16_t kPort = 8080;
 
 bool json = false;
-int rounds = 5;
-double seconds = 1;
+int rounds = 11;
+double seconds = 0.2;
 
 absl::Status Shell(const TestNetns& netns, const std::string& command) {
   const int rc = netns.Shell(command);
@@ -51,14 +53,16 @@ absl::Status Shell(const TestNetns& netns, const std::string& command) {
 // The rules: source address and port of rule i of n; the last one is the client's.
 std::string SourceOf(int i, int n) {
   if (i == n - 1) return kClient;
-  return absl::StrCat("100.64.", i / 250, ".", i % 250 + 1);
+  return absl::StrCat("100.", 64 + i / 62500, ".", i / 250 % 250, ".", i % 250 + 1);
 }
-uint16_t PortOf(int i, int n) { return i == n - 1 ? kPort : static_cast<uint16_t>(1000 + i % 7000); }
+uint16_t PortOf(int i, int n) { return i == n - 1 ? kPort : static_cast<uint16_t>(9000 + i % 16); }
 
 class Node {
  public:
   static absl::StatusOr<std::unique_ptr<Node>> Make() {
     auto node = std::unique_ptr<Node>(new Node());
+    ASSIGN_OR_RETURN(node->bpffs_, agent::testing::TestBpffs::Mount());
+    node->pins_ = absl::StrCat(node->bpffs_->dir(), "/ripstop");
     for (auto* netns : {&node->node_, &node->client_, &node->server_}) {
       ASSIGN_OR_RETURN(TestNetns made, TestNetns::Create());
       *netns = std::make_unique<TestNetns>(std::move(made));
@@ -87,7 +91,7 @@ class Node {
       int made = 0;
       for (; took.count() < seconds; ++made) {
         const UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-        const timeval limit = {1, 0};
+        const timeval limit = {5, 0};
         setsockopt(fd.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
         setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
         if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&to), length) != 0) {
@@ -131,9 +135,8 @@ class Node {
   absl::Status NftNone() { return Shell(*node_, "nft flush ruleset"); }
 
   absl::Status Ripstop(int n) {
-    const std::string pins = absl::StrCat("/sys/fs/bpf/ripstop-connect-", getpid());
     return node_->Run([&]() -> absl::Status {
-      ASSIGN_OR_RETURN(dataplane_, agent::Dataplane::Open({.pin_dir = pins}));
+      ASSIGN_OR_RETURN(dataplane_, agent::Dataplane::Open({.pin_dir = pins_}));
       RETURN_IF_ERROR(dataplane_->Configure({}));
       ASSIGN_OR_RETURN(const policy::EngineOptions options, dataplane_->BeginGeneration());
       policy::Engine engine(options);
@@ -148,7 +151,7 @@ class Node {
   }
   absl::Status RipstopNone() {
     dataplane_.reset();
-    return agent::Dataplane::Remove(absl::StrCat("/sys/fs/bpf/ripstop-connect-", getpid()));
+    return agent::Dataplane::Remove(pins_);
   }
 
  private:
@@ -167,12 +170,15 @@ class Node {
         "permanent && sysctl -w net.ipv4.ip_local_port_range=\"1024 65000\""));
   }
   absl::Status Listen() {
+    // A busy machine may keep the acceptor waiting for thousands of connections.
+    RETURN_IF_ERROR(Shell(*server_, "sysctl -w net.core.somaxconn=65535 "
+                                    "net.ipv4.tcp_max_syn_backlog=65535"));
     RETURN_IF_ERROR(server_->Run([&]() -> absl::Status {
       socklen_t length = 0;
       const sockaddr_storage at = agent::ProbeAddress(kServer, kPort, &length);
       listener_.reset(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
       if (bind(listener_.get(), reinterpret_cast<const sockaddr*>(&at), length) != 0 ||
-          listen(listener_.get(), 4096) != 0) {
+          listen(listener_.get(), 65535) != 0) {
         return absl::ErrnoToStatus(errno, "listen");
       }
       return absl::OkStatus();
@@ -222,6 +228,8 @@ class Node {
   }
 
   std::unique_ptr<TestNetns> node_, client_, server_;
+  std::unique_ptr<agent::testing::TestBpffs> bpffs_;
+  std::string pins_;
   std::unique_ptr<agent::Dataplane> dataplane_;
   UniqueFd listener_;
   std::thread acceptor_;
@@ -231,11 +239,11 @@ class Node {
 absl::Status Run() {
   ASSIGN_OR_RETURN(const auto node, Node::Make());
   if (!json) {
-    std::printf("connections per second, medians of %d rounds of %.1f s\n%8s %8s %10s %8s %8s %14s "
+    std::printf("connections per second, best of %d rounds of %.1f s\n%8s %8s %10s %8s %8s %14s "
                 "%12s\n", rounds, seconds, "rules", "plain", "nft rules", "nft map", "ripstop",
                 "÷ nft rules", "÷ nft map");
   }
-  for (const int n : {1, 100, 1000, 5000}) {
+  for (const int n : {1, 100, 1000, 10000}) {
     std::vector<double> rates[4];
     for (int round = 0; round < rounds; ++round) {
       for (int variant = 0; variant < 4; ++variant) {
@@ -252,16 +260,13 @@ absl::Status Run() {
         rates[variant].push_back(*rate);
       }
     }
-    double median[4];
-    for (int i = 0; i < 4; ++i) {
-      std::sort(rates[i].begin(), rates[i].end());
-      median[i] = rates[i][rates[i].size() / 2];
-    }
+    double best[4];
+    for (int i = 0; i < 4; ++i) best[i] = *std::max_element(rates[i].begin(), rates[i].end());
     std::printf(json ? "{\"rules\":%d,\"plain\":%.0f,\"nft_rules\":%.0f,\"nft_map\":%.0f,"
                        "\"ripstop\":%.0f,\"over_nft_rules\":%.2f,\"over_nft_map\":%.2f}\n"
                      : "%8d %8.0f %10.0f %8.0f %8.0f %13.2f %11.2f\n",
-                n, median[0], median[1], median[2], median[3], median[3] / median[1],
-                median[3] / median[2]);
+                n, best[0], best[1], best[2], best[3], best[3] / best[1],
+                best[3] / best[2]);
     std::fflush(stdout);
   }
   return absl::OkStatus();
