@@ -52,6 +52,7 @@ std::string CniConfig(const Pod& pod, const std::string& agent_socket) {
   json config = {{"cniVersion", "1.0.0"},   {"name", "ripstop"},    {"type", "ripstop-cni"},
                  {"socket", agent_socket}, {"labels", pod.labels}, {"ports", ports}};
   if (!pod.service_account.empty()) config["serviceAccount"] = pod.service_account;
+  if (!pod.ips.empty()) config["runtimeConfig"] = {{"ips", pod.ips}};
   return config.dump();
 }
 

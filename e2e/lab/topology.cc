@@ -326,12 +326,20 @@ absl::StatusOr<Topology> ParseTopology(const std::string& text, const std::strin
     f.Read("node", &pod.node, true);
     f.Read("labels", &pod.labels);
     f.Read("serviceAccount", &pod.service_account);
+    f.Read("ips", &pod.ips);
     f.Read("serve", &pod.serve);
     if (!IsLabel(pod.name, 63)) f.Fail("name", "must be 1 to 63 of a-z, 0-9 and -");
     if (!IsLabel(pod.ns, 63)) f.Fail("namespace", "must be 1 to 63 of a-z, 0-9 and -");
     if (!pod_keys.insert(pod.key()).second) f.Fail("name", "is there twice in its namespace");
     if (!topology.FindNode(pod.node)) {
       f.Fail("node", absl::StrCat("'", pod.node, "' is not a node of this file"));
+    }
+    for (const std::string& ip : pod.ips) {
+      uint8_t bytes[16];
+      if (inet_pton(AF_INET, ip.c_str(), bytes) != 1 &&
+          inet_pton(AF_INET6, ip.c_str(), bytes) != 1) {
+        f.Fail("ips", absl::StrCat("has '", ip, "', which is not an address"));
+      }
     }
     f.EachItem("ports", [&](Fields& p) {
       Port port;

@@ -21,6 +21,7 @@
 //     node: node1
 //     labels: {app: cart}
 //     serviceAccount: cart
+//     ips: [10.65.0.7]          # asks for these addresses; else whichever are free
 //     ports: [{name: grpc, port: 7070, protocol: TCP}]
 //     serve: true               # run a server on each port; the default
 //   manifests: [policies]       # files or folders, relative to this file
@@ -71,6 +72,7 @@ struct Pod {
   std::string service_account;
   std::map<std::string, std::string> labels;
   std::vector<Port> ports;
+  std::vector<std::string> ips;  // asked for, without prefix length; empty: any
   bool serve = true;
   std::string key() const { return ns + "/" + name; }
 };
