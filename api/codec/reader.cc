@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/codec/reader.h"
 
+#include <sstream>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "api/codec/node_reader.h"
 #include "api/text.h"
+#include "yaml-cpp/eventhandler.h"
+#include "yaml-cpp/yaml.h"
 
 namespace ripstop::api {
 namespace {
@@ -125,6 +129,39 @@ class Decoder {
   NodeReader reader_;
 };
 
+// yaml-cpp 0.7 does not step over a token that can begin nothing, such as a stray comma or
+// bracket: LoadAll then makes empty documents until memory ends. So a first pass looks
+// only where documents begin, and refuses one that begins where the last one did.
+class Progress final : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    if (mark.pos == last_) throw YAML::ParserException(mark, "nothing can begin here");
+    last_ = mark.pos;
+  }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+
+ private:
+  int last_ = -1;
+};
+
+void RefuseStandstill(const std::string& text) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  Progress progress;
+  while (parser.HandleNextDocument(progress)) {
+  }
+}
+
 }  // namespace
 
 Decoded DecodeText(std::string_view text, const std::string& file, const DecodeOptions& options) {
@@ -138,7 +175,9 @@ Decoded DecodeText(std::string_view text, const std::string& file, const DecodeO
   }
   // yaml-cpp reports by exceptions; they end here.
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
+    const std::string copy(text);
+    RefuseStandstill(copy);
+    const std::vector<YAML::Node> documents = YAML::LoadAll(copy);
     Decoder decoder(file, options, &decoded);
     for (const YAML::Node& document : documents) {
       if (!document.IsNull()) decoder.Decode({document, "", ""}, 0);

@@ -321,5 +321,13 @@ TEST(WriterTest, SeveralResourcesReadBackAsSeveral) {
   EXPECT_THAT(DecodeText(ToJson(decoded.resources), "g").resources, SizeIs(2));
 }
 
+TEST(ReaderTest, ATokenThatBeginsNothingIsAProblemAndNotAnEndlessLoop) {
+  for (const char* text : {", a}}}", "n, a}}}", "}", "a: b\n---\n}", "]]", "a: 1\n}\n"}) {
+    const Decoded decoded = DecodeText(text, "stray.yaml");
+    EXPECT_FALSE(decoded.problems.empty()) << text;
+    EXPECT_TRUE(decoded.resources.empty()) << text;
+  }
+}
+
 }  // namespace
 }  // namespace ripstop::api
