@@ -202,6 +202,11 @@ void Agent::Settle() {
   absl::Status status = policy_->Flush();
   policy_problem_ = status.ok() ? "" : std::string(status.message());
   if (!status.ok()) spdlog::error("policy: {}", std::string(status.message()));
+  std::vector<std::string> alarms = policy_->engine().Alarms();
+  if (alarms != alarms_) {
+    for (const std::string& alarm : alarms) spdlog::error("policy: {}", alarm);
+    alarms_ = std::move(alarms);
+  }
   if (network_changed_ || !in_sync_) {
     network_changed_ = false;
     LogUnlessOk(ipam_->SetConfig(BuildIpamConfig(cluster_, options_.node)));
@@ -254,6 +259,8 @@ absl::StatusOr<v1::StatusReply> Agent::Status() {
   }
   for (const std::string& reason : bgp.reasons) reply.add_not_ready_reasons(reason);
   for (const std::string& problem : network_->problems()) reply.add_not_ready_reasons(problem);
+  // Endpoints that are denied because a table is full: the node serves, those do not.
+  for (const std::string& alarm : policy_->engine().Alarms()) reply.add_not_ready_reasons(alarm);
   reply.set_store_revision(sync_ == nullptr ? 0 : sync_->revision());
   for (const bgp::SessionStatus& status : bgp.sessions) {
     v1::BgpSession* session = reply.add_bgp();

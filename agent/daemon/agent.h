@@ -90,6 +90,7 @@ class Agent final : private StoreSink, private AgentApi {
   bool in_sync_ = false;
   bool synced_once_ = false;  // the first snapshot is whole
   std::string policy_problem_;
+  std::vector<std::string> alarms_;  // as last logged
 };
 
 }  // namespace ripstop::agent
