@@ -4,7 +4,7 @@
 # but Debian 12 and root.
 BUILD := build/dev
 
-.PHONY: all setup build test mutants demo demo-down clean
+.PHONY: all setup build test fuzz mutants demo demo-down clean
 
 all: build
 
@@ -21,6 +21,12 @@ test: build
 # Plants faults in a copy of the tree and asks whether tests notice; takes a while.
 mutants: setup
 	@./scripts/mutants/run.py
+
+# The property tests at length: reference = tables = program. CASES in packets.
+CASES ?= 10000000
+fuzz: build
+	RIPSTOP_FUZZ_CASES=$(CASES) $(BUILD)/tests/policy_engine_property_test
+	RIPSTOP_FUZZ_CASES=$(CASES) $(BUILD)/tests/dataplane_kernel_property_test
 
 demo: build
 	@./scripts/demo.sh $(BUILD)
