@@ -64,20 +64,15 @@ void Engine::State::Grow(SetRecord& record) {
     Fail(record, placed);
   }
   const uint32_t handle = record.set->handle();
-  // Only a local address has sets: one of now, or one that ceases to be local in this Flush.
-  absl::btree_set<Address> users = dirty_addresses;
-  for (const EndpointRecord* e : local_endpoints) users.insert(e->addresses.begin(), e->addresses.end());
-  for (const Address& address : users) {
-    const auto it = addresses.find(address);
-    if (it == addresses.end() || !it->second->written) continue;
-    address_value& written = *it->second->written;
+  for (auto& [address, r] : addresses) {
+    if (!r->written) continue;
     bool changed = false;
-    for (uint32_t* h : {&written.egress_set, &written.ingress_set}) {
+    for (uint32_t* h : {&r->written->egress_set, &r->written->ingress_set}) {
       if (*h != old_handle) continue;
       *h = handle;
       changed = true;
     }
-    if (changed) out.push_back(SetAddress{address, written});
+    if (changed) out.push_back(SetAddress{address, *r->written});
   }
 }
 
@@ -227,6 +222,7 @@ TableWrites Engine::State::Flush() {
       retry_failed = true;
     }
     retired_spaces.clear();
+    if (!retired_rules.empty()) out.push_back(ForgetRules{retired_rules});
     for (const uint32_t id : retired_rules) rule_ids.Release(id);
     retired_rules.clear();
     for (const uint32_t c : temporary) classes.ReleaseTemporary(c);
