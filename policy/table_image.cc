@@ -44,6 +44,7 @@ void TableImage::Apply(const TableWrite& write) {
           [&](const Grace&) {},
           [&](const BumpEpoch& w) { ++epochs_[w.set_index]; },
           [&](const EnsureRules& w) { rule_count_ = std::max(rule_count_, w.count); },
+          [](const ForgetRules&) {},
       },
       write);
 }

@@ -56,8 +56,14 @@ struct EnsureRules {
   uint32_t count;
 };
 
+// No verdict names these rules any more, and no program that read one still runs: what
+// they counted is void, for their ids are given to other rules.
+struct ForgetRules {
+  std::vector<uint32_t> rule_ids;
+};
+
 using TableWrite = std::variant<SetAddress, RemoveAddress, SetCidr, RemoveCidr, WriteWords,
-                                ReleaseChunk, Grace, BumpEpoch, EnsureRules>;
+                                ReleaseChunk, Grace, BumpEpoch, EnsureRules, ForgetRules>;
 using TableWrites = std::vector<TableWrite>;
 
 }  // namespace ripstop::policy

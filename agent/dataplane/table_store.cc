@@ -2,6 +2,7 @@
 #include "agent/dataplane/table_store.h"
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -253,6 +254,19 @@ absl::Status TableStore::EnsureRules(uint32_t count) {
   return absl::OkStatus();
 }
 
+absl::Status TableStore::ForgetRule(uint32_t rule_id) {
+  const uint32_t index = slot_ * HITS_CHUNKS_PER_SLOT + rule_id / HITS_CHUNK_RULES;
+  uint32_t id = 0;
+  if (bpf_map_lookup_elem(object_->hits(), &index, &id) != 0) return absl::OkStatus();
+  const BpfFd chunk(bpf_map_get_fd_by_id(id));
+  const uint32_t entry = rule_id % HITS_CHUNK_RULES;
+  const std::vector<rule_hits> zero(static_cast<size_t>(libbpf_num_possible_cpus()));
+  if (bpf_map_update_elem(chunk.get(), &entry, zero.data(), BPF_ANY) != 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("rs_hits_v1: reset of rule ", rule_id));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status TableStore::ApplyOne(const policy::TableWrite& write) {
   struct Visitor {
     TableStore* store;
@@ -285,6 +299,10 @@ absl::Status TableStore::ApplyOne(const policy::TableWrite& write) {
       return absl::OkStatus();
     }
     absl::Status operator()(const policy::EnsureRules& w) { return store->EnsureRules(w.count); }
+    absl::Status operator()(const policy::ForgetRules& w) {
+      for (const uint32_t id : w.rule_ids) RETURN_IF_ERROR(store->ForgetRule(id));
+      return absl::OkStatus();
+    }
   };
   return std::visit(Visitor{this}, write);
 }

@@ -68,6 +68,7 @@ class TableStore {
   absl::StatusOr<uint32_t*> ChunkWords(uint32_t chunk);
   absl::Status ReleaseChunk(uint32_t chunk);
   absl::Status EnsureRules(uint32_t count);
+  absl::Status ForgetRule(uint32_t rule_id);
   absl::Status FreeSlot(uint32_t slot, uint32_t first_chunk);
 
   DatapathObject* const object_;
