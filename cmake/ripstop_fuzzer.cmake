@@ -13,7 +13,7 @@ find_program(FUZZ_CLANG clang++-19 REQUIRED)
 find_program(FUZZ_AR NAMES llvm-ar-19 ar REQUIRED)
 pkg_check_modules(FUZZ_ABSL REQUIRED absl_status absl_statusor absl_strings absl_str_format absl_hash
   absl_raw_hash_set absl_time)
-set(RIPSTOP_FUZZ_FLAGS -std=c++20 -O1 -g -fno-omit-frame-pointer -fsanitize=address -w
+set(RIPSTOP_FUZZ_FLAGS -std=c++20 -O1 -gline-tables-only -fno-omit-frame-pointer -fsanitize=address -w
   -I${CMAKE_SOURCE_DIR} -I${CMAKE_BINARY_DIR})
 
 function(ripstop_fuzz_object source object sanitize)

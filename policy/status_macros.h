@@ -19,6 +19,7 @@
       return rs_status;                                        \
   } while (false)
 
+// NOLINTBEGIN(bugprone-macro-parentheses): a declaration cannot stand in parentheses.
 // ASSIGN_OR_RETURN(auto value, MakeValue()): unwraps a StatusOr or leaves with its status.
 #define ASSIGN_OR_RETURN(declaration, expression) \
   RS_ASSIGN_OR_RETURN(RS_CONCAT(rs_status_or_, __LINE__), declaration, expression)
@@ -26,5 +27,6 @@
   auto temporary = (expression);                                \
   if (!temporary.ok()) return temporary.status();               \
   declaration = *std::move(temporary)
+// NOLINTEND(bugprone-macro-parentheses)
 
 #endif  // RIPSTOP_POLICY_STATUS_MACROS_H_

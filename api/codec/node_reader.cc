@@ -14,7 +14,6 @@ namespace {
 
 using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
-using google::protobuf::Message;
 using google::protobuf::Reflection;
 
 const FieldDescriptor* FindField(const Descriptor* descriptor, const std::string& name) {
