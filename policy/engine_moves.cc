@@ -105,16 +105,34 @@ std::vector<Engine::State::Move> Engine::State::CollectMoves() {
   return moves;
 }
 
+// Which addresses wait with their class for the switch of their sets. Nobody else who
+// changes sets may look at the class (or they would have to meet it before), and until
+// then the entry that answers for the address must stay as it is.
+void Engine::State::MarkAtOnce(std::vector<Move>& moves) {
+  int leaving_or_coming[2] = {};
+  bool cidrs_move = false;
+  for (const Move& m : moves) {
+    cidrs_move |= m.record == nullptr;
+    if (m.record != nullptr) leaving_or_coming[m.address.is_v4()] += m.switches || m.remove;
+  }
+  for (Move& m : moves) {
+    if (!m.switches || (cidrs_move && !m.record->written)) continue;
+    m.at_once = m.from == m.to || leaving_or_coming[m.address.is_v4()] == 1;
+  }
+}
+
 void Engine::State::PlanTransitions(std::vector<Move>& moves) {
+  MarkAtOnce(moves);
   std::map<SetRecord*, std::vector<Address>> leavers;
   std::set<SetRecord*> targets;
   std::set<std::pair<uint32_t, uint32_t>> pairs;
   for (const Move& m : moves) {
     if (m.from != m.to) pairs.emplace(m.from, m.to);
-    if (m.record == nullptr || !m.record->written || !(m.switches || m.remove)) continue;
+    if (m.record == nullptr || !(m.switches || m.remove)) continue;
+    const address_value before = m.record->written.value_or(address_value{});
     const address_value next = m.remove ? address_value{} : ValueOf(*m.record, 0);
-    for (const auto& [now, then] : {std::pair(m.record->written->ingress_set, next.ingress_set),
-                                    std::pair(m.record->written->egress_set, next.egress_set)}) {
+    for (const auto& [now, then] : {std::pair(before.ingress_set, next.ingress_set),
+                                    std::pair(before.egress_set, next.egress_set)}) {
       if (now == then) continue;
       if (SetRecord* left = PublishedAt(now)) {
         leavers[left].push_back(m.address);
@@ -132,18 +150,25 @@ void Engine::State::PlanTransitions(std::vector<Move>& moves) {
   }
 
   std::map<std::pair<uint32_t, uint32_t>, uint32_t> via;
-  for (Move& m : moves) {
-    if (m.from == m.to) continue;
-    for (const auto& [set, who] : leavers) {
-      if (set->set->RowOf(m.from) == set->set->RowOf(m.to)) continue;
-      if (who.size() == 1 && who[0] == m.address && m.record != nullptr) continue;
-      uint32_t& transition = via[{m.from, m.to}];
-      if (transition == 0) transition = classes.TemporaryClass();
-      m.via = transition;
-      break;
+  // Does a set that somebody leaves tell the classes apart? Not counting a set that only
+  // the address itself leaves, in the very write that changes its class; an address that
+  // goes does so unless there are transitions, so these are looked for twice.
+  for (const bool removed_in_one_write : {true, false}) {
+    for (Move& m : moves) {
+      if (m.from == m.to || m.via != 0) continue;
+      const bool one_write = m.at_once || (m.remove && removed_in_one_write);
+      for (const auto& [set, who] : leavers) {
+        if (set->set->RowOf(m.from) == set->set->RowOf(m.to)) continue;
+        if (m.record != nullptr && one_write && who.size() == 1 && who[0] == m.address) continue;
+        uint32_t& transition = via[{m.from, m.to}];
+        if (transition == 0) transition = classes.TemporaryClass();
+        m.via = transition;
+        m.at_once = false;
+        break;
+      }
     }
+    if (via.empty()) return;
   }
-  if (via.empty()) return;
 
   // A set that some leave while others come to it would need both rows at once: those who
   // come get a copy.
@@ -217,14 +242,6 @@ void Engine::State::EmitMoves(std::vector<Move>& moves) {
     return std::pair(-a.bits, a.record == nullptr) < std::pair(-b.bits, b.record == nullptr);
   });
   const bool transitions = std::any_of(moves.begin(), moves.end(), [](const Move& m) { return m.via != 0; });
-  // One address alone of its family may change class and sets in one write: whom it
-  // talks to does not.
-  int both[2] = {};
-  for (const Move& m : moves) both[m.address.is_v4()] += m.switches && m.from != m.to;
-  const auto at_once = [&](const Move& m) {
-    return m.switches && (m.from == m.to || (m.via == 0 && both[m.address.is_v4()] == 1));
-  };
-
   const auto set = [&](const Move& m, uint32_t address_class) {
     const size_t before = out.size();
     if (m.record != nullptr) {
@@ -255,7 +272,7 @@ void Engine::State::EmitMoves(std::vector<Move>& moves) {
   };
 
   for (const Move& m : moves) {
-    if (m.remove ? transitions && m.from != m.to : !at_once(m)) set(m, m.via != 0 ? m.via : m.to);
+    if (m.remove ? transitions && m.from != m.to : !m.at_once) set(m, m.via != 0 ? m.via : m.to);
   }
   if (!transitions) remove_all();
 
@@ -263,14 +280,10 @@ void Engine::State::EmitMoves(std::vector<Move>& moves) {
   // A program that read a class before step 1 must not meet a set of step 2.
   if (any_switch && moved_before_switch) out.push_back(Grace{});
   moved_before_switch = false;
-  for (const bool changes_class : {true, false}) {
-    for (const Move& m : moves) {
-      // One that goes leaves its sets here too, before step 3 resolves what they look at.
-      const bool goes = m.remove && transitions && m.record != nullptr;
-      if ((m.switches || goes) && (m.from != m.to) == changes_class) {
-        WriteAddress(m, m.via != 0 ? m.via : m.to, true);
-      }
-    }
+  for (const Move& m : moves) {
+    // One that goes leaves its sets here too, before step 3 resolves what they look at.
+    const bool goes = m.remove && transitions && m.record != nullptr;
+    if (m.switches || goes) WriteAddress(m, m.via != 0 ? m.via : m.to, true);
   }
 
   if (!transitions) return;

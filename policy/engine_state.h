@@ -158,8 +158,10 @@ struct Engine::State {
     uint32_t via = 0;  // a transition class
     bool remove = false;
     bool switches = false;  // sets change
+    bool at_once = false;   // class and sets in one write, in step 2
   };
   std::vector<Move> CollectMoves();
+  static void MarkAtOnce(std::vector<Move>& moves);
   void PlanTransitions(std::vector<Move>& moves);
   void EmitMoves(std::vector<Move>& moves);
   void WriteAddress(const Move& move, uint32_t address_class, bool with_sets);
