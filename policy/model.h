@@ -191,6 +191,52 @@ struct Endpoint {
   bool operator==(const Endpoint&) const = default;
 };
 
+// The groups of policies that a host endpoint has, in the order in which they are asked.
+//   kUntracked  doNotTrack: all traffic, before connections are known; if no rule decides,
+//               the next group is asked
+//   kPreDnat    preDNAT: all traffic that comes in, before its destination is translated;
+//               if no rule decides, the next group is asked
+//   kForward    applyOnForward: what the host forwards; passes when there is none such
+//   kNormal     what the host itself sends and receives
+enum class HostGroup : uint8_t { kUntracked, kPreDnat, kForward, kNormal };
+inline constexpr int kHostGroups = 4;
+const char* ToString(HostGroup group);
+// Whether `policy` belongs to that group of the host endpoints it selects; of workload
+// endpoints only those of kNormal are enforced.
+bool InGroup(const Policy& policy, HostGroup group);
+
+// An interface of this node, or any that has no host endpoint of its own ("*").
+inline constexpr uint32_t kAnyInterface = 0;
+
+// A host endpoint. Its expected addresses feed selectors, on any node; policy is enforced
+// at `interfaces`, which only this node's have.
+struct HostEndpoint {
+  std::string id;
+  Labels labels;
+  std::vector<std::string> profiles;
+  std::vector<NamedPort> ports;
+  std::vector<Address> expected_addresses;
+  std::vector<uint32_t> interfaces;  // interface indexes, or kAnyInterface
+  bool operator==(const HostEndpoint&) const = default;
+};
+
+// Ports that no policy of a host endpoint closes, so that nobody locks himself out.
+struct FailsafePort {
+  uint8_t protocol = kProtocolTcp;
+  uint16_t port = 0;
+  std::optional<Cidr> net;  // of the far side; absent: any
+  bool operator==(const FailsafePort&) const = default;
+};
+struct FailsafePorts {
+  std::vector<FailsafePort> inbound;
+  std::vector<FailsafePort> outbound;
+  bool operator==(const FailsafePorts&) const = default;
+};
+// "tcp 22", or "reply to tcp 22" for what comes back.
+std::string FailsafeName(const FailsafePort& port, bool way_back);
+// SSH, BGP, etcd, Typha, API server and the ports of clustered etcd; DHCP, DNS.
+FailsafePorts DefaultFailsafePorts();
+
 struct NetworkSet {
   std::string id;  // "namespace/name", or "name" for a GlobalNetworkSet
   Labels labels;   // own
@@ -246,6 +292,9 @@ struct RuleIdentity {
                      // the last policy of the tier that selected the endpoint
     kProfile,        // profile, direction, rule_index
     kNoProfile,      // no profile matched or a profile is missing: deny
+    kFailsafe,       // host endpoints: rule_name is the failsafe port
+    kNoForwardPolicy,  // host endpoints: nobody asks about forwarded traffic: allow
+    kNextGroup,      // host endpoints: no rule of the group decides
   };
   Kind kind = Kind::kNoProfile;
   std::string tier;
@@ -268,6 +317,7 @@ struct Verdict {
   bool allow = false;
   bool log = false;  // a Log rule matched on the way
   RuleIdentity by;
+  bool next = false;  // a host endpoint's group leaves it to the next one; never with allow
   bool operator==(const Verdict&) const = default;
 };
 

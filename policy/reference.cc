@@ -23,6 +23,13 @@ Side Describe(const World& world, const Address& address, uint16_t port) {
     side.owners.push_back(EffectiveLabels(e.labels, e.profiles, world.profiles));
     side.ports.insert(side.ports.end(), e.ports.begin(), e.ports.end());
   }
+  for (const auto& [id, e] : world.host_endpoints) {
+    if (std::find(e.expected_addresses.begin(), e.expected_addresses.end(), address) ==
+        e.expected_addresses.end())
+      continue;
+    side.owners.push_back(EffectiveLabels(e.labels, e.profiles, world.profiles));
+    side.ports.insert(side.ports.end(), e.ports.begin(), e.ports.end());
+  }
   for (const auto& [id, s] : world.network_sets) {
     if (std::any_of(s.nets.begin(), s.nets.end(), [&](const Cidr& c) { return c.Contains(address); }))
       side.owners.push_back(EffectiveLabels(s.labels, s.profiles, world.profiles));
@@ -73,8 +80,16 @@ struct Reference::Walk {
   Reference& reference;
   const World& world;
   const Packet& packet;
+  const Direction direction;
   Side source;
   Side destination;
+  bool log = false;  // a Log rule matched on the way
+
+  bool ingress() const { return direction == Direction::kIngress; }
+  Verdict Decided(bool allow, RuleIdentity by) const {
+    by.direction = direction;
+    return {allow, log, std::move(by), false};
+  }
 
   // An invalid selector never widens: it makes an Allow or a Log match nothing, and a
   // Deny or a Pass ask nothing.
@@ -117,20 +132,13 @@ const std::optional<Selector>& Reference::Parsed(const std::string& text) {
   return it->second;
 }
 
-std::optional<Verdict> Reference::Evaluate(const World& world, const Endpoint& local,
-                                           Direction direction, const Packet& packet) {
-  if (!local.active) return std::nullopt;
-  Walk walk{*this, world, packet, Describe(world, packet.source, packet.source_port),
-            Describe(world, packet.destination, packet.destination_port)};
-  const bool ingress = direction == Direction::kIngress;
-  // The near port is the local endpoint's own, whoever else claims its address.
-  (ingress ? walk.destination : walk.source).ports = local.ports;
-
+std::optional<Verdict> Reference::Tiers(Walk& walk, const Labels& labels, HostGroup group) {
+  using Kind = RuleIdentity::Kind;
+  const World& world = walk.world;
   // The policies that select the endpoint in this direction, by tier, in order.
-  const Labels labels = EffectiveLabels(local.labels, local.profiles, world.profiles);
   std::map<std::string, std::vector<const Policy*>> by_tier;
   for (const auto& [key, p] : world.policies) {
-    if (p.staged || p.pre_dnat || p.do_not_track || !(ingress ? p.ingress : p.egress)) continue;
+    if (p.staged || !InGroup(p, group) || !(walk.ingress() ? p.ingress : p.egress)) continue;
     const std::optional<Selector>& selector = Parsed(p.selector);
     if (selector && selector->Matches(labels)) by_tier[p.tier].push_back(&p);
   }
@@ -146,49 +154,97 @@ std::optional<Verdict> Reference::Evaluate(const World& world, const Endpoint& l
   }
   std::sort(tiers.begin(), tiers.end(), TierBefore);
 
-  Verdict verdict;
-  verdict.by.direction = direction;
   for (const Tier& tier : tiers) {
     bool passed = false;
     for (const Policy* p : by_tier[tier.name]) {
-      const std::vector<Rule>& rules = ingress ? p->ingress_rules : p->egress_rules;
-      verdict.by = {RuleIdentity::Kind::kTierDefault, tier.name, p->key, "", direction, -1, ""};
+      const std::vector<Rule>& rules = walk.ingress() ? p->ingress_rules : p->egress_rules;
       for (size_t i = 0; i < rules.size() && !passed; ++i) {
         if (!walk.Matches(rules[i])) continue;
         if (rules[i].action == Action::kLog) {
-          verdict.log = true;
+          walk.log = true;
         } else if (rules[i].action == Action::kPass) {
           passed = true;
         } else {
-          verdict.allow = rules[i].action == Action::kAllow;
-          verdict.by.kind = RuleIdentity::Kind::kRule;
-          verdict.by.rule_index = static_cast<int>(i);
-          verdict.by.rule_name = rules[i].name;
-          return verdict;
+          return walk.Decided(rules[i].action == Action::kAllow,
+                              {Kind::kRule, tier.name, p->key, "", {}, static_cast<int>(i), rules[i].name});
         }
       }
       if (passed) break;
     }
-    if (!passed && tier.default_action != Action::kPass) return verdict;
+    if (passed || tier.default_action == Action::kPass) continue;
+    // What no rule decides before connections and translations are known is not denied.
+    if (group == HostGroup::kUntracked || group == HostGroup::kPreDnat) continue;
+    return walk.Decided(false, {Kind::kTierDefault, tier.name, by_tier[tier.name].back()->key, "", {}, -1, ""});
   }
+  return std::nullopt;
+}
 
-  for (const std::string& name : local.profiles) {
-    verdict.by = {RuleIdentity::Kind::kNoProfile, "", {}, "", direction, -1, ""};
+Verdict Reference::Profiles(Walk& walk, const std::vector<std::string>& names) {
+  const World& world = walk.world;
+  for (const std::string& name : names) {
     const auto profile = world.profiles.find(name);
-    if (profile == world.profiles.end()) return verdict;
-    const auto& rules = ingress ? profile->second.ingress_rules : profile->second.egress_rules;
+    if (profile == world.profiles.end()) break;
+    const auto& rules = walk.ingress() ? profile->second.ingress_rules : profile->second.egress_rules;
     for (size_t i = 0; i < rules.size(); ++i) {
       if (!walk.Matches(rules[i])) continue;
       if (rules[i].action == Action::kLog) {
-        verdict.log = true;
+        walk.log = true;
         continue;
       }
-      verdict.allow = rules[i].action == Action::kAllow;
-      verdict.by = {RuleIdentity::Kind::kProfile, "", {}, name, direction, static_cast<int>(i), rules[i].name};
-      return verdict;
+      return walk.Decided(rules[i].action == Action::kAllow, {RuleIdentity::Kind::kProfile, "", {}, name, {},
+                                                              static_cast<int>(i), rules[i].name});
     }
   }
-  verdict.by = {RuleIdentity::Kind::kNoProfile, "", {}, "", direction, -1, ""};
+  return walk.Decided(false, {RuleIdentity::Kind::kNoProfile, "", {}, "", {}, -1, ""});
+}
+
+std::optional<Verdict> Reference::Evaluate(const World& world, const Endpoint& local,
+                                           Direction direction, const Packet& packet) {
+  if (!local.active) return std::nullopt;
+  Walk walk{*this, world, packet, direction, Describe(world, packet.source, packet.source_port),
+            Describe(world, packet.destination, packet.destination_port)};
+  // The near port is the local endpoint's own, whoever else claims its address.
+  (walk.ingress() ? walk.destination : walk.source).ports = local.ports;
+  const Labels labels = EffectiveLabels(local.labels, local.profiles, world.profiles);
+  if (const auto verdict = Tiers(walk, labels, HostGroup::kNormal)) return verdict;
+  return Profiles(walk, local.profiles);
+}
+
+Verdict Reference::EvaluateHost(const World& world, const HostEndpoint& host, HostGroup group,
+                                Direction direction, const Packet& packet) {
+  using Kind = RuleIdentity::Kind;
+  Walk walk{*this, world, packet, direction, Describe(world, packet.source, packet.source_port),
+            Describe(world, packet.destination, packet.destination_port)};
+  const bool ingress = walk.ingress();
+  const Address& far = ingress ? packet.source : packet.destination;
+  const auto open = [&](const std::vector<FailsafePort>& ports, uint16_t port) {
+    for (size_t i = 0; i < ports.size(); ++i) {
+      if (ports[i].protocol == packet.protocol && ports[i].port == port &&
+          (!ports[i].net || ports[i].net->Contains(far)))
+        return static_cast<int>(i);
+    }
+    return -1;
+  };
+  const auto failsafe = [&](const std::vector<FailsafePort>& ports, int i, bool way_back) {
+    return walk.Decided(true, {Kind::kFailsafe, "", {}, "", {}, i, FailsafeName(ports[i], way_back)});
+  };
+  if (group != HostGroup::kForward) {
+    const auto& there = ingress ? world.failsafe.inbound : world.failsafe.outbound;
+    const auto& back = ingress ? world.failsafe.outbound : world.failsafe.inbound;
+    if (const int i = open(there, packet.destination_port); i >= 0) return failsafe(there, i, false);
+    // Without connections the way back is a packet of its own.
+    if (group == HostGroup::kUntracked) {
+      if (const int i = open(back, packet.source_port); i >= 0) return failsafe(back, i, true);
+    }
+  }
+  const Labels labels = EffectiveLabels(host.labels, host.profiles, world.profiles);
+  if (const auto verdict = Tiers(walk, labels, group)) return *verdict;
+  if (group == HostGroup::kNormal) return Profiles(walk, host.profiles);
+  if (group == HostGroup::kForward) {
+    return walk.Decided(true, {Kind::kNoForwardPolicy, "", {}, "", {}, -1, ""});
+  }
+  Verdict verdict = walk.Decided(false, {Kind::kNextGroup, "", {}, "", {}, -1, ""});
+  verdict.next = true;
   return verdict;
 }
 

@@ -22,8 +22,16 @@ class Reference {
   std::optional<Verdict> Evaluate(const World& world, const Endpoint& local, Direction direction,
                                   const Packet& packet);
 
+  // What one group of a host endpoint's policies says of a packet that comes in at its
+  // interface (kIngress) or leaves there. Verdict::next: the next group is asked.
+  Verdict EvaluateHost(const World& world, const HostEndpoint& host, HostGroup group,
+                       Direction direction, const Packet& packet);
+
  private:
   struct Walk;
+  // The tiers of the policies of `group` that select `labels`; nullopt: none of them decided.
+  std::optional<Verdict> Tiers(Walk& walk, const Labels& labels, HostGroup group);
+  Verdict Profiles(Walk& walk, const std::vector<std::string>& names);
   const std::optional<Selector>& Parsed(const std::string& text);
   absl::node_hash_map<std::string, std::optional<Selector>> parsed_;  // nullopt: invalid
 };

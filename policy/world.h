@@ -21,6 +21,8 @@ struct World {
   std::map<std::string, NetworkSet> network_sets;    // by id
   std::map<std::pair<ServiceName, std::string>, ServiceBackends> services;  // by name and slice
   std::map<std::string, Host> hosts;
+  std::map<std::string, HostEndpoint> host_endpoints;  // by id
+  FailsafePorts failsafe = DefaultFailsafePorts();
 
   void Put(Tier t) { tiers[t.name] = std::move(t); }
   void Put(Policy p) { policies[p.key] = std::move(p); }
@@ -29,6 +31,7 @@ struct World {
   void Put(NetworkSet s) { network_sets[s.id] = std::move(s); }
   void Put(ServiceBackends b) { services[{b.service, b.slice}] = std::move(b); }
   void Put(Host h) { hosts[h.name] = std::move(h); }
+  void Put(HostEndpoint e) { host_endpoints[e.id] = std::move(e); }
 };
 
 // The tiers that exist without being written: kube-admin, default, kube-baseline.

@@ -130,6 +130,7 @@ enum policy_set_representation {
 /* A verdict word. 0 was never written: deny, DROP_NO_VERDICT. */
 #define VERDICT_ALLOW (1u << 31)
 #define VERDICT_LOG (1u << 30)
+#define VERDICT_NEXT_GROUP (1u << 29) /* a host endpoint's group leaves it to the next; without ALLOW */
 #define VERDICT_RULE_MASK 0x00ffffffu /* rule id; 0 is never allocated */
 
 /* What a rule decided so far on one CPU; index: rule id. */
