@@ -137,7 +137,8 @@ struct Policy {
   bool egress = false;
   std::vector<Rule> ingress_rules;
   std::vector<Rule> egress_rules;
-  bool staged = false;
+  bool staged = false;         // evaluated and reported, never enforced
+  bool staged_delete = false;  // staged: proposes that the enforced one of its name goes
   // Host endpoints only; see semantics.md.
   bool apply_on_forward = false;
   bool pre_dnat = false;

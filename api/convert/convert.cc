@@ -54,9 +54,21 @@ absl::StatusOr<policy::Tier> ConvertTier(const v1::Tier& from) {
   return tier;
 }
 
-// Only `Set`, the default, is a policy to evaluate; the others are notes to its author.
-bool IsSet(const std::string& staged_action) {
-  return staged_action.empty() || staged_action == "Set";
+// Learn and Ignore are notes to the author: they propose nothing.
+bool Proposes(const std::string& staged_action) {
+  return staged_action != "Learn" && staged_action != "Ignore";
+}
+
+// Set, the default, proposes the policy; Delete that the enforced one of its name goes,
+// whatever else the document says.
+absl::StatusOr<policy::Policy> Staged(const std::string& staged_action,
+                                      absl::StatusOr<policy::Policy> policy) {
+  if (!policy.ok()) return policy;
+  if (!staged_action.empty() && staged_action != "Set" && staged_action != "Delete") {
+    return BadValue("spec.stagedAction", staged_action, "is not Set, Delete, Learn or Ignore");
+  }
+  policy->staged_delete = staged_action == "Delete";
+  return policy;
 }
 
 v1::KubernetesNetworkPolicySpec KubernetesSpec(const v1::StagedKubernetesNetworkPolicySpec& from) {
@@ -92,17 +104,22 @@ absl::StatusOr<std::vector<ModelObject>> Convert(const Resource& resource,
     return Single(ConvertClusterPolicy(*r));
   }
   if (const auto* r = resource.As<v1::StagedNetworkPolicy>()) {
-    if (!IsSet(r->spec().staged_action())) return none;
-    return Single(ConvertCalicoPolicy(PolicyKind::kStagedNetworkPolicy, metadata, r->spec()));
+    if (!Proposes(r->spec().staged_action())) return none;
+    return Single(Staged(
+        r->spec().staged_action(),
+        ConvertCalicoPolicy(PolicyKind::kStagedNetworkPolicy, metadata, r->spec())));
   }
   if (const auto* r = resource.As<v1::StagedGlobalNetworkPolicy>()) {
-    if (!IsSet(r->spec().staged_action())) return none;
-    return Single(ConvertCalicoPolicy(PolicyKind::kStagedGlobalNetworkPolicy, metadata, r->spec()));
+    if (!Proposes(r->spec().staged_action())) return none;
+    return Single(Staged(
+        r->spec().staged_action(),
+        ConvertCalicoPolicy(PolicyKind::kStagedGlobalNetworkPolicy, metadata, r->spec())));
   }
   if (const auto* r = resource.As<v1::StagedKubernetesNetworkPolicy>()) {
-    if (!IsSet(r->spec().staged_action())) return none;
-    return Single(ConvertKubernetesPolicy(PolicyKind::kStagedKubernetesNetworkPolicy, metadata,
-                                          KubernetesSpec(r->spec())));
+    if (!Proposes(r->spec().staged_action())) return none;
+    return Single(Staged(r->spec().staged_action(),
+                         ConvertKubernetesPolicy(PolicyKind::kStagedKubernetesNetworkPolicy,
+                                                 metadata, KubernetesSpec(r->spec()))));
   }
   if (const auto* r = resource.As<v1::Tier>()) return Single(ConvertTier(*r));
   if (const auto* r = resource.As<v1::Profile>()) return Single(ConvertProfile(*r));

@@ -36,7 +36,8 @@ struct ConvertOptions {
 };
 
 // What the resource means; empty for kinds that policy does not look at (IPPool, BGPPeer,
-// Service, …) and for staged policies that do not set anything. Objects keep their keys as
+// Service, …) and for staged policies that propose nothing (Learn, Ignore). A staged policy
+// keeps its own kind; api/convert/staged.h says what it would do. Objects keep their keys as
 // long as the resource keeps its own, except an EndpointSlice whose service changes.
 //
 // kInvalidArgument with resource, path and value for what api/validate would refuse and no

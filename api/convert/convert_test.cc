@@ -469,21 +469,6 @@ TEST(OtherKindsTest, SetsTiersNodesAndSlices) {
   EXPECT_THAT(slice.ports, SizeIs(2));
 }
 
-TEST(OtherKindsTest, StagedPoliciesAreStagedAndOnlySetOnesAreEvaluated) {
-  const auto staged = Model<policy::Policy>(
-      Doc("projectcalico.org/v3", "StagedKubernetesNetworkPolicy", "{podSelector: {}}"));
-  EXPECT_TRUE(staged.staged);
-  EXPECT_EQ(staged.key.kind, policy::PolicyKind::kStagedKubernetesNetworkPolicy);
-  const auto global = Model<policy::Policy>(
-      Doc("projectcalico.org/v3", "StagedGlobalNetworkPolicy", "{stagedAction: Set}"));
-  EXPECT_TRUE(global.staged);
-  EXPECT_TRUE(global.key.ns.empty());
-  const auto none =
-      ToModel(Read(Doc("projectcalico.org/v3", "StagedNetworkPolicy", "{stagedAction: Delete}")));
-  ASSERT_TRUE(none.ok());
-  EXPECT_THAT(*none, IsEmpty());
-}
-
 std::filesystem::path FindCyclonus() {
   std::filesystem::path folder = std::filesystem::path(RIPSTOP_SOURCE_DIR);
   return folder.parent_path() / "shared/testdata/cyclonus/cases.json";

@@ -2,13 +2,16 @@
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <fstream>
+#include <optional>
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
+#include "api/convert/staged.h"
 #include "api/ctl/context.h"
 #include "api/ctl/documents.h"
 #include "api/ctl/evaluation.h"
 #include "nlohmann/json.hpp"
+#include "policy/status_macros.h"
 
 namespace ripstop::ctl {
 namespace {
@@ -21,21 +24,45 @@ struct EvaluateOptions {
   bool recursive = false;
 };
 
+// Who answers: for what is enforced, and, while the documents hold staged policies, for what
+// would be.
+struct Evaluators {
+  const policy::World& world;
+  std::unique_ptr<Evaluator> enforced;
+  std::optional<policy::World> staged_world;
+  std::unique_ptr<Evaluator> staged;  // null: nothing is staged
+};
+
+absl::Status MakeEvaluators(const std::string& engine, Evaluators* ret) {
+  ASSIGN_OR_RETURN(ret->enforced, MakeEvaluator(engine, ret->world));
+  if (!api::HasStaged(ret->world)) return absl::OkStatus();
+  ret->staged_world = api::StagedWorld(ret->world);
+  ASSIGN_OR_RETURN(ret->staged, MakeEvaluator(engine, *ret->staged_world));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> AnswerLine(const QueryReader& reader, const std::string& text,
+                                       const Evaluators& evaluators) {
+  ASSIGN_OR_RETURN(const Flow flow, reader.Read(text));
+  ASSIGN_OR_RETURN(const Judgement judgement, evaluators.enforced->Evaluate(flow));
+  if (evaluators.staged == nullptr) return ToLine(judgement);
+  ASSIGN_OR_RETURN(const Judgement staged, evaluators.staged->Evaluate(flow));
+  return ToLine(judgement, staged, evaluators.world);
+}
+
 // A bad query is an {"error": …} in its place, so that answers stay beside their queries,
 // and a line on standard error; the others are answered.
 void Answer(Context& context, std::istream& queries, const std::string& name,
-            const QueryReader& reader, Evaluator& evaluator) {
+            const QueryReader& reader, const Evaluators& evaluators) {
   std::string text;
   for (int64_t line = 1; std::getline(queries, text); ++line) {
     if (text.find_first_not_of(" \t\r") == std::string::npos) continue;
-    const absl::StatusOr<Flow> flow = reader.Read(text);
-    const absl::StatusOr<Judgement> judgement =
-        flow.ok() ? evaluator.Evaluate(*flow) : absl::StatusOr<Judgement>(flow.status());
-    if (judgement.ok()) {
-      context.io.out << ToLine(*judgement) << "\n";
+    const absl::StatusOr<std::string> answer = AnswerLine(reader, text, evaluators);
+    if (answer.ok()) {
+      context.io.out << *answer << "\n";
       continue;
     }
-    const std::string message(judgement.status().message());
+    const std::string message(answer.status().message());
     context.Fail(kExitError, absl::StrCat(name, ":", line, ": ", message));
     context.io.out << nlohmann::ordered_json{{"error", absl::StrCat("line ", line, ": ", message)}}
                           .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)
@@ -58,16 +85,17 @@ void RunEvaluate(Context& context, const EvaluateOptions& options) {
     return context.Fail(kExitError, absl::StrCat(decoded->problems.size(), " problems"));
   const auto world = MakeWorld(decoded->resources);
   if (!world.ok()) return context.Fail(world.status());
-  const auto evaluator = MakeEvaluator(options.engine, *world);
-  if (!evaluator.ok()) return context.Fail(kExitError, std::string(evaluator.status().message()));
+  Evaluators evaluators{.world = *world};
+  if (const absl::Status made = MakeEvaluators(options.engine, &evaluators); !made.ok())
+    return context.Fail(kExitError, std::string(made.message()));
   const QueryReader reader(*world);
-  if (from_stdin) return Answer(context, context.io.in, "<stdin>", reader, **evaluator);
+  if (from_stdin) return Answer(context, context.io.in, "<stdin>", reader, evaluators);
   errno = 0;
   std::ifstream queries(options.queries);
   if (!queries)
     return context.Fail(kExitError, absl::StrCat("cannot read ", options.queries, ": ",
                                                  std::generic_category().message(errno)));
-  Answer(context, queries, options.queries, reader, **evaluator);
+  Answer(context, queries, options.queries, reader, evaluators);
 }
 
 }  // namespace
@@ -80,7 +108,8 @@ void AddEvaluateCommand(CLI::App& app, Context& context) {
       "What policies would say: documents and one JSON query per line in, one JSON verdict per\n"
       "line out; no agent, no store. {\"from\": \"ns/pod\"|\"ip\", \"to\": \"ns/pod\"|\"ip\",\n"
       "\"protocol\": \"TCP\", \"port\": 80}; also sourcePort, icmpType, icmpCode, ipVersion.\n"
-      "Pods come from Pod and WorkloadEndpoint documents.");
+      "Pods come from Pod and WorkloadEndpoint documents. Where some are staged, \"staged\" says\n"
+      "what they would make of the packet.");
   AddFileOption(*evaluate, options->files, true)->required();
   evaluate->add_option("--queries", options->queries, "One query per line; - is standard input")
       ->type_name("FILE|-");

@@ -152,6 +152,39 @@ not json
   EXPECT_THAT(err_, HasSubstr("<stdin>:2: "));
 }
 
+TEST_P(EvaluateTest, StagedPoliciesAnswerBesideWhatIsEnforced) {
+  const std::string staged = R"(
+---
+apiVersion: projectcalico.org/v3
+kind: StagedNetworkPolicy
+metadata: {name: db, namespace: data}
+spec:
+  selector: app == 'db'
+  types: [Ingress]
+  ingress:
+  - {action: Deny, protocol: TCP, destination: {ports: [5432]}}
+  - {action: Allow}
+)";
+  file_ = File("staged.yaml", kWorld + staged);
+  const auto answers = Ask(R"({"from": "shop/web", "to": "data/db", "port": 5432}
+{"from": "shop/web", "to": "data/db", "port": 80}
+{"from": "shop/web", "to": "203.0.113.9", "port": 80}
+)");
+  ASSERT_EQ(answers.size(), 3u);
+  EXPECT_EQ(answers[0]["verdict"], "Allow");
+  EXPECT_EQ(answers[0]["ingress"]["verdict"], "Allow");
+  EXPECT_EQ(answers[0]["staged"], json::parse(R"({"verdict": "Deny",
+    "egress": {"verdict": "Allow", "tier": null, "policy": "profile kns.shop",
+               "rule": "egress rule 0"},
+    "ingress": {"verdict": "Deny", "tier": "default", "policy": "data/db",
+                "rule": "ingress rule 0", "kind": "StagedNetworkPolicy"}})"));
+  EXPECT_EQ(answers[1]["verdict"], "Deny");
+  EXPECT_EQ(answers[1]["staged"]["verdict"], "Allow");
+  EXPECT_EQ(answers[1]["staged"]["ingress"]["rule"], "ingress rule 1");
+  EXPECT_EQ(answers[2]["staged"]["verdict"], "Allow") << "no staged policy concerns it";
+  EXPECT_TRUE(answers[2]["staged"]["ingress"].is_null());
+}
+
 TEST_P(EvaluateTest, HundredThousandQueriesAreAnswered) {
   std::string queries;
   for (int i = 0; i < 100'000; ++i)

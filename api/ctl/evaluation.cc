@@ -11,6 +11,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "api/convert/convert.h"
+#include "api/convert/staged.h"
 #include "api/text.h"
 #include "nlohmann/json.hpp"
 #include "policy/status_macros.h"
@@ -110,6 +111,31 @@ ordered_json Describe(const std::optional<policy::Verdict>& verdict) {
   object["tier"] = by.tier.empty() ? ordered_json() : ordered_json(by.tier);
   object["policy"] = policy.empty() ? ordered_json() : ordered_json(policy);
   object["rule"] = rule;
+  return object;
+}
+
+ordered_json Describe(const Judgement& judgement) {
+  const bool allow = (!judgement.egress || judgement.egress->allow) &&
+                     (!judgement.ingress || judgement.ingress->allow);
+  ordered_json object;
+  object["verdict"] = allow ? "Allow" : "Deny";
+  object["egress"] = Describe(judgement.egress);
+  object["ingress"] = Describe(judgement.ingress);
+  return object;
+}
+
+// As above; where a staged policy decides, its kind says so.
+ordered_json DescribeStaged(const Judgement& judgement, const policy::World& world) {
+  ordered_json object = Describe(judgement);
+  for (const auto& [name, verdict] :
+       {std::pair("egress", &judgement.egress), std::pair("ingress", &judgement.ingress)}) {
+    if (!verdict->has_value()) continue;
+    const policy::PolicyKey key = api::StagedKey((*verdict)->by.policy);
+    const auto staged = world.policies.find(key);
+    const bool of_policy = !(*verdict)->by.policy.name.empty();
+    if (of_policy && staged != world.policies.end() && staged->second.staged)
+      object[name]["kind"] = policy::ToString(key.kind);
+  }
   return object;
 }
 
@@ -219,13 +245,12 @@ absl::StatusOr<Flow> QueryReader::Read(const std::string& text) const {
   return flow;
 }
 
-std::string ToLine(const Judgement& judgement) {
-  const bool allow = (!judgement.egress || judgement.egress->allow) &&
-                     (!judgement.ingress || judgement.ingress->allow);
-  ordered_json line;
-  line["verdict"] = allow ? "Allow" : "Deny";
-  line["egress"] = Describe(judgement.egress);
-  line["ingress"] = Describe(judgement.ingress);
+std::string ToLine(const Judgement& judgement) { return Describe(judgement).dump(); }
+
+std::string ToLine(const Judgement& judgement, const Judgement& staged,
+                   const policy::World& world) {
+  ordered_json line = Describe(judgement);
+  line["staged"] = DescribeStaged(staged, world);
   return line.dump();
 }
 

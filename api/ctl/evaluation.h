@@ -52,6 +52,9 @@ class QueryReader {
 
 // One line, without a newline.
 std::string ToLine(const Judgement& judgement);
+// The same, and under "staged" what the staged world (api/convert/staged.h) says. `world` is
+// the one that holds the staged policies.
+std::string ToLine(const Judgement& judgement, const Judgement& staged, const policy::World& world);
 
 }  // namespace ripstop::ctl
 
