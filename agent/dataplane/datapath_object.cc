@@ -154,6 +154,7 @@ int DatapathObject::drops() const { return bpf_map__fd(skeleton_->maps.rs_drops_
 int DatapathObject::state_map() const { return bpf_map__fd(skeleton_->maps.rs_state_v1); }
 int DatapathObject::epochs_map() const { return bpf_map__fd(skeleton_->maps.rs_epochs_v1); }
 int DatapathObject::events() const { return bpf_map__fd(skeleton_->maps.rs_events_v1); }
+int DatapathObject::lost() const { return bpf_map__fd(skeleton_->maps.rs_lost_v1); }
 int DatapathObject::epochs() const { return bpf_map__fd(skeleton_->maps.rs_epochs_v1); }
 
 active_generation DatapathObject::active() const {

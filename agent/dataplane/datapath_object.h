@@ -63,6 +63,7 @@ class DatapathObject {
   int fragments() const;
   int drops() const;
   int events() const;
+  int lost() const;
   int state_map() const;
   int epochs_map() const;
 

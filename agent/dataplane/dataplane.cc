@@ -95,8 +95,10 @@ absl::Status Dataplane::Configure(const DatapathSettings& settings) {
   state.vxlan_port = htons(settings.vxlan_port);
   state.events_per_second = settings.events_per_second;
   std::memcpy(state.host_mac, settings.host_mac.data(), sizeof(state.host_mac));
-  __atomic_store_n(&state.flags, settings.host_obeys_policy ? STATE_HOST_OBEYS_POLICY : 0,
-                   __ATOMIC_RELEASE);
+  const uint32_t flags = (settings.host_obeys_policy ? STATE_HOST_OBEYS_POLICY : 0) |
+                         (settings.watch_flows ? STATE_WATCH_FLOWS : 0) |
+                         (settings.watch_closed ? STATE_WATCH_CLOSED : 0);
+  __atomic_store_n(&state.flags, flags, __ATOMIC_RELEASE);
   return absl::OkStatus();
 }
 
@@ -142,6 +144,8 @@ std::vector<flow_event> Dataplane::TakeEvents() {
   ring_buffer__consume(ring_);
   return std::exchange(events_, {});
 }
+
+absl::StatusOr<uint64_t> Dataplane::EventsLost() const { return ReadLostEvents(*object_); }
 
 uint64_t Dataplane::programs_loaded() const { return object_->Stats().size(); }
 

@@ -55,6 +55,8 @@ class Dataplane : public DataplaneInterface {
   absl::StatusOr<PacketLookup> Lookup(const policy::Packet& packet) const override;
   int events_fd() const override;
   std::vector<flow_event> TakeEvents() override;
+  absl::StatusOr<uint64_t> EventsLost() const override;
+  uint32_t slot() const override { return object_->active().slot; }
   uint64_t programs_loaded() const override;
   uint64_t table_writes() const override { return tables_->writes(); }
 

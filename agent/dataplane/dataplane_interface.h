@@ -32,6 +32,10 @@ struct DatapathSettings {
   uint16_t vxlan_port = 0;             // 0: no VXLAN on this node
   uint32_t vxlan_vni = 0;
   uint32_t events_per_second = 1000;   // per CPU
+  // Flow events beyond those of flows that a Log rule marked, which always come: of every
+  // flow that begins or is denied; of every one that the sweep removes.
+  bool watch_flows = false;
+  bool watch_closed = false;
   std::array<uint8_t, 6> host_mac = {0xee, 0xee, 0xee, 0xee, 0xee, 0xee};  // of veth host sides
 };
 
@@ -100,6 +104,10 @@ class DataplaneInterface {
   // Flow events: readable when TakeEvents would return some.
   virtual int events_fd() const = 0;
   virtual std::vector<flow_event> TakeEvents() = 0;
+  // Events that were wanted and not sent: over events_per_second, or the buffer was full.
+  virtual absl::StatusOr<uint64_t> EventsLost() const = 0;
+  // Slot of the generation in force, as flow_event.slot has it.
+  virtual uint32_t slot() const = 0;
 
   virtual uint64_t programs_loaded() const = 0;  // since the start; rule 2: does not move
   virtual uint64_t table_writes() const = 0;

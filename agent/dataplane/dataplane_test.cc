@@ -140,6 +140,23 @@ TEST_P(DataplaneTest, EventsTellOfFlowsBegunDeniedAndClosed) {
   EXPECT_TRUE(dataplane_->TakeEvents().empty()) << "each event is told once";
 }
 
+TEST_P(DataplaneTest, UnwatchedFlowsAreNotToldAndEventsOverTheBudgetAreCounted) {
+  Open();
+  Attach();
+  WriteGeneration(true);
+  dataplane_->TakeEvents();
+  ASSERT_TRUE(dataplane_->Configure({}).ok());
+  ASSERT_TRUE(PodsPass());
+  ASSERT_TRUE(dataplane_->ForgetFlows(Addr(kPodA)).ok());
+  EXPECT_TRUE(dataplane_->TakeEvents().empty()) << "nobody asked";
+  EXPECT_EQ(dataplane_->EventsLost().value_or(99), 0u);
+
+  ASSERT_TRUE(dataplane_->Configure({.events_per_second = 0, .watch_flows = true}).ok());
+  ASSERT_TRUE(PodsPass());
+  EXPECT_TRUE(dataplane_->TakeEvents().empty());
+  EXPECT_GT(dataplane_->EventsLost().value_or(0), 0u);
+}
+
 INSTANTIATE_TEST_SUITE_P(Attachment, DataplaneTest, ::testing::Values(false, true),
                          testing::AttachmentName);
 

@@ -21,6 +21,7 @@ class FakeDataplane : public DataplaneInterface {
   DatapathSettings settings;
   std::vector<policy::Address> forgotten;
   std::vector<flow_event> events;
+  uint64_t events_lost = 0;
   bool in_force = false;
   uint32_t l4_table = 0;
   absl::Status next_error;  // returned once by the next call that can fail
@@ -83,6 +84,8 @@ class FakeDataplane : public DataplaneInterface {
   }
   int events_fd() const override { return -1; }
   std::vector<flow_event> TakeEvents() override { return std::exchange(events, {}); }
+  absl::StatusOr<uint64_t> EventsLost() const override { return events_lost; }
+  uint32_t slot() const override { return 0; }
   uint64_t programs_loaded() const override { return 4; }
   uint64_t table_writes() const override { return table_writes_; }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "agent/dataplane/table_store.h"
@@ -212,6 +213,15 @@ absl::StatusOr<std::vector<DropCount>> ReadDrops(const DatapathObject& object) {
     }
   }
   return drops;
+}
+
+absl::StatusOr<uint64_t> ReadLostEvents(const DatapathObject& object) {
+  std::vector<uint64_t> per_cpu(libbpf_num_possible_cpus());
+  const uint32_t key = 0;
+  if (bpf_map_lookup_elem(object.lost(), &key, per_cpu.data()) != 0) {
+    return absl::ErrnoToStatus(errno, "read rs_lost_v1");
+  }
+  return std::accumulate(per_cpu.begin(), per_cpu.end(), uint64_t{0});
 }
 
 }  // namespace ripstop::agent

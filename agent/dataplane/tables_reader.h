@@ -18,6 +18,7 @@ absl::StatusOr<PacketLookup> LookupInForce(const DatapathObject& object,
                                            const policy::Packet& packet);
 absl::StatusOr<std::map<uint32_t, rule_hits>> HitsInForce(const DatapathObject& object);
 absl::StatusOr<std::vector<DropCount>> ReadDrops(const DatapathObject& object);
+absl::StatusOr<uint64_t> ReadLostEvents(const DatapathObject& object);
 
 }  // namespace ripstop::agent
 

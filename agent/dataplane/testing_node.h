@@ -187,7 +187,8 @@ class NodeTest : public ::testing::TestWithParam<bool> {
           {.pin_dir = pin_dir_, .sizes = sizes, .force_clsact = GetParam()});
       if (!made.ok()) return made.status();
       dataplane_ = *std::move(made);
-      return dataplane_->Configure({.events_per_second = 1000000});
+      return dataplane_->Configure(
+          {.events_per_second = 1000000, .watch_flows = true, .watch_closed = true});
     });
     ASSERT_TRUE(opened.ok()) << opened;
   }

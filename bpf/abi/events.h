@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
-/* What the programs tell the agent: records of the ring buffer rs_events_v1.
- * At most state.events_per_second of them per CPU; the rest are counted only.
+/* What the programs tell the agent: records of the ring buffer rs_events_v1. Only of
+ * flows that somebody asked about: a Log rule (VERDICT_LOG) or the agent (STATE_WATCH_*).
+ * At most state.events_per_second of them per CPU; the others, and those that find the
+ * buffer full, are counted in rs_lost_v1.
  */
 #ifndef RIPSTOP_BPF_ABI_EVENTS_H
 #define RIPSTOP_BPF_ABI_EVENTS_H

@@ -21,6 +21,9 @@ ABI_ASSERT(sizeof(struct datapath_state) == 32);
 ABI_ASSERT(offsetof(struct datapath_state, active) == 0);
 
 #define STATE_HOST_OBEYS_POLICY 1u /* else this host reaches its own pods before policy */
+/* Which flows the agent wants to hear of besides those that a Log rule marked. */
+#define STATE_WATCH_FLOWS 2u  /* every one that begins or is denied */
+#define STATE_WATCH_CLOSED 4u /* every one that the sweep removes */
 
 /* What a run leaves in skb->cb, for callers of BPF_PROG_TEST_RUN. */
 enum run_result {
