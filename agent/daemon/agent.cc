@@ -10,6 +10,7 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "agent/daemon/network_config.h"
 #include "api/store/open.h"
 #include "policy/status_macros.h"
@@ -59,10 +60,15 @@ absl::Status Agent::Init() {
   DataplaneOptions dataplane;
   dataplane.pin_dir = options_.bpffs;
   ASSIGN_OR_RETURN(dataplane_, Dataplane::Open(dataplane));
-  RETURN_IF_ERROR(loop_->AddFd(dataplane_->events_fd(), EPOLLIN,
-                               [this](uint32_t) { (void)dataplane_->TakeEvents(); }));
+  // What an earlier agent left unread names rules of its own.
+  (void)dataplane_->TakeEvents();
   policy_ = std::make_unique<PolicyPlane>(options_.node, dataplane_.get());
   RETURN_IF_ERROR(policy_->Begin());
+  ASSIGN_OR_RETURN(flow_log_, FlowLog::Open(options_.flow_log));
+  flows_ = std::make_unique<FlowWatch>(policy_.get(), dataplane_.get(), flow_log_.get());
+  RETURN_IF_ERROR(loop_->AddFd(dataplane_->events_fd(), EPOLLIN,
+                               [this](uint32_t) { flows_->Read(absl::Now()); }));
+  policy_->BeforeFlush([this] { flows_->Read(absl::Now()); });
   queries_ = std::make_unique<Queries>(policy_.get(), dataplane_.get());
   ASSIGN_OR_RETURN(network_, NetworkPlane::Create(options_, loop_));
   network_->OnEvents([this](const std::vector<MonitorEvent>& events) {
@@ -212,21 +218,28 @@ void Agent::Settle() {
     LogUnlessOk(ipam_->SetConfig(BuildIpamConfig(cluster_, options_.node)));
     network_->Apply(cluster_);
     endpoints_->set_default_mtu(network_->workload_mtu());
-    DatapathSettings settings;
-    settings.host_mac = kHostMac.bytes;
-    if (network_->uses_vxlan()) {
-      settings.vxlan_port = VxlanConfig{}.port;
-      settings.vxlan_vni = VxlanConfig{}.vni;
-    }
-    LogUnlessOk(dataplane_->Configure(settings));
+    settings_.host_mac = kHostMac.bytes;
+    settings_.vxlan_port = network_->uses_vxlan() ? VxlanConfig{}.port : 0;
+    settings_.vxlan_vni = network_->uses_vxlan() ? VxlanConfig{}.vni : 0;
+    LogUnlessOk(dataplane_->Configure(settings_));
     AttachHostInterfaces();
   }
+  WatchFlows();
   if (!in_sync_ && policy_->committed()) {
     LogUnlessOk(FirstSync());
     in_sync_ = true;
     spdlog::info("in sync with the store at revision {}: {} policies, {} local endpoints",
                  sync_->revision(), policy_->feed().policies(), policy_->feed().local_endpoints());
   }
+}
+
+// Each new flow is an event only while there is something to compare it with.
+void Agent::WatchFlows() {
+  flows_->Changed(policy_->feed().TakeStagedChanges());
+  const bool watch = policy_->staged().active();
+  if (settings_.watch_flows == watch) return;
+  settings_.watch_flows = watch;
+  LogUnlessOk(dataplane_->Configure(settings_));
 }
 
 absl::Status Agent::FirstSync() {
@@ -242,6 +255,7 @@ void Agent::AttachHostInterfaces() {
 
 void Agent::Housekeeping() {
   LogUnlessOk(dataplane_->SweepFlows().status());
+  flows_->Tick(absl::Now());
   if (endpoints_ != nullptr) LogUnlessOk(endpoints_->RetryReleases());
   if (!policy_problem_.empty()) Settle();
 }
@@ -285,6 +299,11 @@ absl::StatusOr<v1::StatusReply> Agent::Status() {
 absl::StatusOr<v1::WhyReply> Agent::Why(const v1::WhyRequest& request) {
   if (!policy_->committed()) return absl::UnavailableError(store_problem_);
   return queries_->Why(request);
+}
+
+absl::StatusOr<v1::StagedPoliciesReply> Agent::StagedPolicies() {
+  flows_->Read(absl::Now());
+  return flows_->Report(absl::Now());
 }
 
 }  // namespace ripstop::agent

@@ -11,6 +11,7 @@
 #include "agent/base/event_loop.h"
 #include "agent/base/unique_fd.h"
 #include "agent/cni/endpoint_manager.h"
+#include "agent/daemon/flow_watch.h"
 #include "agent/daemon/network_plane.h"
 #include "agent/daemon/options.h"
 #include "agent/daemon/policy_plane.h"
@@ -53,6 +54,7 @@ class Agent final : private StoreSink, private AgentApi {
   void Settle();
   absl::Status FirstSync();
   void AttachHostInterfaces();
+  void WatchFlows();
   void Housekeeping();
 
   void OnPut(const api::StoredResource& stored) override;
@@ -66,12 +68,15 @@ class Agent final : private StoreSink, private AgentApi {
   absl::StatusOr<v1::DropsReply> Drops() override { return queries_->Drops(); }
   absl::StatusOr<v1::PolicyTablesReply> PolicyTables() override { return queries_->PolicyTables(); }
   absl::StatusOr<v1::RuleHitsReply> RuleHits() override { return queries_->RuleHits(); }
+  absl::StatusOr<v1::StagedPoliciesReply> StagedPolicies() override;
 
   const Options options_;
   EventLoop* const loop_;
   UniqueFd lock_;
   std::unique_ptr<Dataplane> dataplane_;
   std::unique_ptr<PolicyPlane> policy_;
+  std::unique_ptr<FlowLog> flow_log_;
+  std::unique_ptr<FlowWatch> flows_;
   std::unique_ptr<NetworkPlane> network_;
   std::unique_ptr<Queries> queries_;
 
@@ -86,6 +91,7 @@ class Agent final : private StoreSink, private AgentApi {
   std::unique_ptr<Service> service_;
 
   ClusterView cluster_;
+  DatapathSettings settings_;
   bool network_changed_ = false;
   bool in_sync_ = false;
   bool synced_once_ = false;  // the first snapshot is whole

@@ -49,6 +49,13 @@ int main(int argc, char** argv) {
   app.add_option("--bird", options.bird, "path of BIRD 2; empty: no BGP on this node");
   app.add_option("--log-file", options.log_file, "append logs here instead of standard error");
   app.add_option("--log-level", options.log_level, "trace, debug, info, warn, error, off");
+  app.add_option("--flow-log", options.flow_log.file,
+                 "one JSON line per flow that a Log rule marks; empty: the agent's own log");
+  app.add_option("--flow-log-bytes", options.flow_log.file_bytes,
+                 "size at which the file becomes the old one, which it replaces")
+      ->check(CLI::Range(uint64_t{4096}, uint64_t{1} << 40));
+  app.add_option("--flow-log-rate", options.flow_log.lines_per_second,
+                 "lines per second at most; the others are counted");
   app.option_defaults()->always_capture_default();
   CLI11_PARSE(app, argc, argv);
 

@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "agent/daemon/flow_log.h"
+
 namespace ripstop::agent {
 
 // How one agent is told apart from another; everything else comes from the store.
@@ -18,6 +20,7 @@ struct Options {
   std::string bird = "/usr/sbin/bird";        // empty: no BGP here
   std::string log_file;                       // empty: standard error
   std::string log_level = "info";
+  FlowLogOptions flow_log;                    // what Log rules say
 };
 
 }  // namespace ripstop::agent

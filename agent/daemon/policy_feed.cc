@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "api/convert/staged.h"
 
 namespace ripstop::agent {
 namespace {
@@ -30,6 +31,17 @@ bool IsPolicy(const api::ModelObject& object) {
   return std::holds_alternative<policy::Policy>(object);
 }
 
+// The store's kind of an enforced policy.
+const char* StoreKind(policy::PolicyKind kind) {
+  switch (kind) {
+    case policy::PolicyKind::kNetworkPolicy: return api::kKindNetworkPolicy;
+    case policy::PolicyKind::kGlobalNetworkPolicy: return api::kKindGlobalNetworkPolicy;
+    case policy::PolicyKind::kKubernetesNetworkPolicy: return api::kKindKubernetesNetworkPolicy;
+    case policy::PolicyKind::kClusterNetworkPolicy: return api::kKindClusterNetworkPolicy;
+    default: return "";
+  }
+}
+
 }  // namespace
 
 void PolicyFeed::FeedInto(policy::Engine* engine) {
@@ -43,12 +55,79 @@ void PolicyFeed::FeedInto(policy::Engine* engine) {
   for (const auto& [id, endpoint] : endpoints_) engine_->PutEndpoint(endpoint);
 }
 
+void PolicyFeed::FeedStagedInto(policy::Engine* engine) {
+  staged_engine_ = engine;
+  if (engine == nullptr) return;
+  for (const auto& [key, objects] : objects_) {
+    for (const api::ModelObject& object : objects) {
+      if (const auto* policy = std::get_if<policy::Policy>(&object)) {
+        if (!policy->staged) engine->PutPolicy(*policy);
+      } else if (!std::holds_alternative<policy::Endpoint>(object)) {
+        api::PutObject(*engine, object);
+      }
+    }
+  }
+  for (const auto& [key, staged] : staged_) Restage(key);
+  for (const auto& [name, profile] : implied_) engine->PutProfile(profile);
+  for (const auto& [id, endpoint] : endpoints_) engine->PutEndpoint(endpoint);
+}
+
+void PolicyFeed::PutModel(const api::ModelObject& object) {
+  if (const auto* policy = std::get_if<policy::Policy>(&object)) {
+    if (policy->staged) return Stage(*policy);
+    engine_->PutPolicy(*policy);
+    return Restage(policy->key);
+  }
+  Feed([&](policy::Engine& engine) { api::PutObject(engine, object); });
+}
+
+void PolicyFeed::RemoveModel(const api::ModelObject& object) {
+  if (const auto* policy = std::get_if<policy::Policy>(&object)) {
+    if (policy->staged) return Unstage(*policy);
+    engine_->RemovePolicy(policy->key);
+    return Restage(policy->key);
+  }
+  Feed([&](policy::Engine& engine) { api::RemoveObject(engine, object); });
+}
+
+void PolicyFeed::Stage(const policy::Policy& policy) {
+  const policy::PolicyKey key = api::EnforcedKey(policy.key);
+  staged_[key] = policy;
+  staged_changes_.insert(key);
+  Restage(key);
+}
+
+void PolicyFeed::Unstage(const policy::Policy& policy) {
+  const policy::PolicyKey key = api::EnforcedKey(policy.key);
+  staged_.erase(key);
+  staged_changes_.insert(key);
+  Restage(key);
+}
+
+const policy::Policy* PolicyFeed::FindPolicy(const policy::PolicyKey& key) const {
+  const auto it = objects_.find({StoreKind(key.kind), key.ns, key.name});
+  if (it == objects_.end() || it->second.empty()) return nullptr;
+  return std::get_if<policy::Policy>(&it->second.front());
+}
+
+void PolicyFeed::Restage(const policy::PolicyKey& key) {
+  if (staged_engine_ == nullptr) return;
+  const auto staged = staged_.find(key);
+  const auto applied = api::AsIfApplied(FindPolicy(key),
+                                        staged == staged_.end() ? nullptr : &staged->second);
+  if (applied.has_value()) {
+    staged_engine_->PutPolicy(*applied);
+  } else {
+    staged_engine_->RemovePolicy(key);
+  }
+}
+
 void PolicyFeed::Imply(const std::vector<std::string>& profiles) {
   for (const std::string& name : profiles) {
     if (seen_profiles_.contains(name) || implied_.contains(name)) continue;
     auto profile = api::ImpliedProfile(name);
     if (!profile.has_value()) continue;
-    engine_->PutProfile(*profile);
+    Feed([&](policy::Engine& engine) { engine.PutProfile(*profile); });
     implied_[name] = *std::move(profile);
   }
 }
@@ -61,8 +140,9 @@ void PolicyFeed::Put(const api::Resource& resource) {
     return;
   }
   set_aside_.erase(key);
-  std::vector<api::ModelObject>& current = objects_[key];
-  for (const api::ModelObject& old : current) {
+  // In place at once: the staged world asks for what is enforced now.
+  const std::vector<api::ModelObject> before = std::exchange(objects_[key], *converted);
+  for (const api::ModelObject& old : before) {
     const bool kept = std::any_of(converted->begin(), converted->end(), [&](const auto& object) {
       return NameOf(object) == NameOf(old);
     });
@@ -71,7 +151,7 @@ void PolicyFeed::Put(const api::Resource& resource) {
     if (const auto* endpoint = std::get_if<policy::Endpoint>(&old)) {
       DropEndpointSource(key, *endpoint);
     } else {
-      api::RemoveObject(*engine_, old);
+      RemoveModel(old);
     }
   }
   for (const api::ModelObject& object : *converted) {
@@ -85,24 +165,24 @@ void PolicyFeed::Put(const api::Resource& resource) {
       implied_.erase(profile->name);
     }
     if (const auto* set = std::get_if<policy::NetworkSet>(&object)) Imply(set->profiles);
-    api::PutObject(*engine_, object);
+    PutModel(object);
   }
-  current = *std::move(converted);
 }
 
 void PolicyFeed::Delete(const api::ResourceKey& key) {
   set_aside_.erase(key);
   const auto it = objects_.find(key);
   if (it == objects_.end()) return;
-  for (const api::ModelObject& object : it->second) {
+  const std::vector<api::ModelObject> before = std::move(it->second);
+  objects_.erase(it);
+  for (const api::ModelObject& object : before) {
     if (IsPolicy(object)) --policies_;
     if (const auto* endpoint = std::get_if<policy::Endpoint>(&object)) {
       DropEndpointSource(key, *endpoint);
     } else {
-      api::RemoveObject(*engine_, object);
+      RemoveModel(object);
     }
   }
-  objects_.erase(it);
 }
 
 void PolicyFeed::SetAside(const api::ResourceKey& key, const absl::Status& why) {
@@ -187,14 +267,33 @@ void PolicyFeed::Join(const std::string& id) {
   if (!joined.has_value()) {
     sources_.erase(id);
     if (it == endpoints_.end()) return;
+    NoteLocal(it->second, false);
     endpoints_.erase(it);
-    engine_->RemoveEndpoint(id);
+    Feed([&](policy::Engine& engine) { engine.RemoveEndpoint(id); });
     return;
   }
   if (it != endpoints_.end() && it->second == *joined) return;
   Imply(joined->profiles);
-  engine_->PutEndpoint(*joined);
+  Feed([&](policy::Engine& engine) { engine.PutEndpoint(*joined); });
+  if (it != endpoints_.end()) NoteLocal(it->second, false);
+  NoteLocal(*joined, true);
   endpoints_[id] = *std::move(joined);
+}
+
+void PolicyFeed::NoteLocal(const policy::Endpoint& endpoint, bool there) {
+  if (!endpoint.local.has_value()) return;
+  for (const policy::Address& address : endpoint.addresses) {
+    if (there) {
+      local_[address] = endpoint.id;
+    } else if (const auto it = local_.find(address); it != local_.end() && it->second == endpoint.id) {
+      local_.erase(it);
+    }
+  }
+}
+
+const policy::Endpoint* PolicyFeed::FindLocal(const policy::Address& address) const {
+  const auto it = local_.find(address);
+  return it == local_.end() ? nullptr : FindEndpoint(it->second);
 }
 
 const policy::Endpoint* PolicyFeed::FindEndpoint(const std::string& id) const {

@@ -6,8 +6,10 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "api/convert/convert.h"
 #include "api/resource.h"
@@ -17,8 +19,11 @@ namespace ripstop::agent {
 
 // Feeds the policy engine from the store and from this node's own attachments.
 //
-//   resources ──ToModel──▶ ┐
-//   CNI ADD and DEL ─────▶ [PolicyFeed] ──Put/Remove──▶ policy::Engine
+//   resources ──ToModel──▶ ┐                ┌─Put/Remove──▶ policy::Engine, enforced
+//   CNI ADD and DEL ─────▶ [PolicyFeed] ────┴─────────────▶ policy::Engine, staged
+//
+// The second engine, while there is one, gets the staged world (api/convert/staged.h): the
+// same but for the policies that staged ones add, replace or delete.
 //
 // A resource that cannot be converted is set aside by name and changes nothing: what it
 // meant before stays. An endpoint has up to three sources, joined by its id: the
@@ -34,6 +39,8 @@ class PolicyFeed {
 
   // From now on feeds `engine`, beginning with all that is known. Must be called first.
   void FeedInto(policy::Engine* engine);
+  // Likewise for the staged world; nullptr: no longer.
+  void FeedStagedInto(policy::Engine* engine);
 
   void Put(const api::Resource& resource);
   void Delete(const api::ResourceKey& key);
@@ -49,6 +56,14 @@ class PolicyFeed {
   const policy::Endpoint* FindEndpoint(const std::string& id) const;
   // The endpoint that holds `address`, or nullptr.
   const policy::Endpoint* FindEndpoint(const policy::Address& address) const;
+
+  // The endpoint of this node that holds `address`, or nullptr. Constant time.
+  const policy::Endpoint* FindLocal(const policy::Address& address) const;
+
+  // Staged policies that propose something, by the key of their enforced twin.
+  const std::map<policy::PolicyKey, policy::Policy>& staged() const { return staged_; }
+  // The enforced keys whose staged policy came, went or changed since the last call.
+  std::set<policy::PolicyKey> TakeStagedChanges() { return std::exchange(staged_changes_, {}); }
 
   // One line for each object set aside: "NetworkPolicy shop/x: why".
   std::vector<std::string> set_aside() const;
@@ -73,16 +88,33 @@ class PolicyFeed {
   void DropEndpointSource(const api::ResourceKey& key, const policy::Endpoint& endpoint);
   void Join(const std::string& id);
   void Imply(const std::vector<std::string>& profiles);
+  template <typename F>
+  void Feed(F feed) {
+    feed(*engine_);
+    if (staged_engine_ != nullptr) feed(*staged_engine_);
+  }
+  void PutModel(const api::ModelObject& object);
+  void RemoveModel(const api::ModelObject& object);
+  void Stage(const policy::Policy& policy);
+  void Unstage(const policy::Policy& policy);
+  // Brings the staged engine's policy under this key to what it should be.
+  void Restage(const policy::PolicyKey& enforced_key);
+  const policy::Policy* FindPolicy(const policy::PolicyKey& key) const;
+  void NoteLocal(const policy::Endpoint& endpoint, bool there);
   static std::optional<policy::Endpoint> Joined(const Sources& sources);
 
   const std::string node_;
   policy::Engine* engine_ = nullptr;
+  policy::Engine* staged_engine_ = nullptr;
+  std::map<policy::PolicyKey, policy::Policy> staged_;
+  std::set<policy::PolicyKey> staged_changes_;
   std::map<api::ResourceKey, std::vector<api::ModelObject>> objects_;
   std::map<api::ResourceKey, std::string> set_aside_;
   std::map<std::string, policy::Profile> implied_;
   std::set<std::string> seen_profiles_;  // that a resource has defined
   std::map<std::string, Sources> sources_;             // by endpoint id
   std::map<std::string, policy::Endpoint> endpoints_;  // as given to the engine
+  absl::flat_hash_map<policy::Address, std::string> local_;  // to endpoint id
   uint32_t policies_ = 0;
 };
 

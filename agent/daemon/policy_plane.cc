@@ -16,6 +16,7 @@ absl::Status PolicyPlane::Begin() {
 }
 
 absl::Status PolicyPlane::Flush() {
+  if (before_flush_) before_flush_();
   if (broken_) {
     spdlog::warn("policy tables: building a new generation after a failed write");
     RETURN_IF_ERROR(Begin());
@@ -26,6 +27,8 @@ absl::Status PolicyPlane::Flush() {
     committed_ = status.ok();
   }
   broken_ = !status.ok();
+  // After what is enforced: nobody's packets wait for this.
+  staged_.Flush();
   return status;
 }
 

@@ -2,11 +2,13 @@
 #ifndef RIPSTOP_AGENT_DAEMON_POLICY_PLANE_H_
 #define RIPSTOP_AGENT_DAEMON_POLICY_PLANE_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "absl/status/status.h"
 #include "agent/daemon/policy_feed.h"
+#include "agent/daemon/staged_plane.h"
 #include "agent/dataplane/dataplane_interface.h"
 #include "policy/engine.h"
 
@@ -14,7 +16,8 @@ namespace ripstop::agent {
 
 // Policy from resources to the kernel's tables, one generation at a time.
 //
-//   PolicyFeed ──▶ policy::Engine ──Flush──▶ DataplaneInterface
+//   PolicyFeed ─┬─▶ policy::Engine ──Flush──▶ DataplaneInterface
+//               └─▶ StagedPlane, while anything is staged: never enforced
 //
 // The first Flush fills a new generation and puts it in force; what an earlier agent left
 // stays in force until then. When a write fails the tables may hold part of a change, so
@@ -23,7 +26,7 @@ namespace ripstop::agent {
 class PolicyPlane {
  public:
   PolicyPlane(std::string node, DataplaneInterface* dataplane)
-      : dataplane_(dataplane), feed_(std::move(node)) {}
+      : dataplane_(dataplane), feed_(std::move(node)), staged_(&feed_) {}
 
   // Makes the first engine. Before anything is fed.
   absl::Status Begin();
@@ -31,6 +34,9 @@ class PolicyPlane {
   PolicyFeed& feed() { return feed_; }
   const PolicyFeed& feed() const { return feed_; }
   const policy::Engine& engine() const { return *engine_; }
+  const StagedPlane& staged() const { return staged_; }
+  // Called by each Flush before it gives any rule's number to another.
+  void BeforeFlush(std::function<void()> callback) { before_flush_ = std::move(callback); }
 
   // Brings the kernel to what was fed. A failure is tried again by the next call.
   absl::Status Flush();
@@ -40,6 +46,8 @@ class PolicyPlane {
  private:
   DataplaneInterface* const dataplane_;
   PolicyFeed feed_;
+  StagedPlane staged_;
+  std::function<void()> before_flush_;
   std::unique_ptr<policy::Engine> engine_;
   bool committed_ = false;
   bool broken_ = false;

@@ -8,6 +8,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "agent/daemon/rule_words.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::agent {
@@ -57,39 +58,6 @@ absl::StatusOr<uint8_t> ParseProtocol(const std::string& text) {
       "protocol '", text, "': TCP, UDP, SCTP, UDPLite, ICMP, ICMPv6 or a number from 1 to 255"));
 }
 
-std::string PolicyName(const policy::RuleIdentity& rule) {
-  if (rule.kind == policy::RuleIdentity::Kind::kProfile) return "profile " + rule.profile;
-  if (rule.kind == policy::RuleIdentity::Kind::kNoProfile) return "";
-  return rule.policy.ns.empty() ? rule.policy.name : absl::StrCat(rule.policy.ns, "/", rule.policy.name);
-}
-
-std::string PolicyKindName(const policy::RuleIdentity& rule) {
-  switch (rule.kind) {
-    case policy::RuleIdentity::Kind::kRule:
-    case policy::RuleIdentity::Kind::kTierDefault:
-      return policy::ToString(rule.policy.kind);
-    case policy::RuleIdentity::Kind::kProfile:
-      return "Profile";
-    case policy::RuleIdentity::Kind::kNoProfile:
-      return "";
-  }
-  return "";
-}
-
-std::string RuleName(const policy::RuleIdentity& rule) {
-  switch (rule.kind) {
-    case policy::RuleIdentity::Kind::kTierDefault:
-      return "end of tier";
-    case policy::RuleIdentity::Kind::kNoProfile:
-      return "no profile matched";
-    default:
-      break;
-  }
-  const char* direction = rule.direction == policy::Direction::kIngress ? "ingress" : "egress";
-  const std::string name = rule.rule_name.empty() ? "" : absl::StrCat(" (", rule.rule_name, ")");
-  return absl::StrCat(direction, " rule ", rule.rule_index, name);
-}
-
 const char* Verdict(bool allow) { return allow ? "Allow" : "Deny"; }
 
 // The first pair of addresses of one family, the wanted one where it is said.
@@ -107,6 +75,27 @@ absl::StatusOr<std::pair<policy::Address, policy::Address>> Pair(const End& from
   return absl::InvalidArgumentError(absl::StrCat(
       from.name, " and ", to.name, " have no addresses of ",
       ip_version == 0 ? "one family" : absl::StrCat("IPv", ip_version), " in common"));
+}
+
+void DescribeStaged(const StagedPlane& staged, const policy::Packet& packet, v1::WhyStaged* ret) {
+  if (!staged.active()) return;
+  ret->set_present(true);
+  bool allow = true;
+  const auto describe = [&](policy::Direction direction, v1::WhyDirection* side) {
+    const auto verdict = staged.Verdict(direction, packet);
+    if (!verdict.has_value()) return;
+    allow = allow && verdict->allow;
+    side->set_present(true);
+    side->set_verdict(Verdict(verdict->allow));
+    side->set_tier(verdict->by.tier);
+    side->set_policy(PolicyName(verdict->by));
+    side->set_policy_kind(PolicyKindName(verdict->by));
+    side->set_rule(RuleName(verdict->by));
+  };
+  describe(policy::Direction::kEgress, ret->mutable_egress());
+  describe(policy::Direction::kIngress, ret->mutable_ingress());
+  const bool known = ret->egress().present() || ret->ingress().present();
+  ret->set_verdict(known ? Verdict(allow) : "Unknown");
 }
 
 int64_t MillisecondsSince(uint64_t monotonic_ns) {
@@ -159,6 +148,7 @@ absl::StatusOr<v1::WhyReply> Queries::Why(const v1::WhyRequest& request) const {
   describe(lookup.egress, reply.mutable_egress());
   describe(lookup.ingress, reply.mutable_ingress());
   reply.set_verdict(Verdict(allow));
+  DescribeStaged(policy_->staged(), packet, reply.mutable_staged());
   if (!lookup.egress && !lookup.ingress) {
     reply.set_verdict("Unknown");
     reply.set_note("neither end is an endpoint of this node; ask the agent of a node that has one");

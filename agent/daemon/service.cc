@@ -51,6 +51,10 @@ class OperatorService final : public v1::Agent::Service {
                         v1::RuleHitsReply* reply) override {
     return OnLoop(loop_, reply, [&] { return api_->RuleHits(); });
   }
+  grpc::Status StagedPolicies(grpc::ServerContext*, const v1::StagedPoliciesRequest*,
+                              v1::StagedPoliciesReply* reply) override {
+    return OnLoop(loop_, reply, [&] { return api_->StagedPolicies(); });
+  }
 
  private:
   EventLoop* const loop_;

@@ -22,6 +22,7 @@ class AgentApi {
   virtual absl::StatusOr<v1::DropsReply> Drops() = 0;
   virtual absl::StatusOr<v1::PolicyTablesReply> PolicyTables() = 0;
   virtual absl::StatusOr<v1::RuleHitsReply> RuleHits() = 0;
+  virtual absl::StatusOr<v1::StagedPoliciesReply> StagedPolicies() = 0;
 };
 
 // The gRPC server on the agent's unix socket:

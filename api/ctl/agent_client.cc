@@ -57,5 +57,8 @@ absl::StatusOr<agent::v1::PolicyTablesReply> AgentClient::PolicyTables() {
 absl::StatusOr<agent::v1::RuleHitsReply> AgentClient::RuleHits() {
   return Call(&Agent::Stub::RuleHits, agent::v1::RuleHitsRequest());
 }
+absl::StatusOr<agent::v1::StagedPoliciesReply> AgentClient::StagedPolicies() {
+  return Call(&Agent::Stub::StagedPolicies, agent::v1::StagedPoliciesRequest());
+}
 
 }  // namespace ripstop::ctl

@@ -22,6 +22,7 @@ class AgentClient {
   absl::StatusOr<agent::v1::DropsReply> Drops();
   absl::StatusOr<agent::v1::PolicyTablesReply> PolicyTables();
   absl::StatusOr<agent::v1::RuleHitsReply> RuleHits();
+  absl::StatusOr<agent::v1::StagedPoliciesReply> StagedPolicies();
 
  private:
   template <typename Request, typename Reply>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The verbs that ask the running agent: why, drops, node status, policy tables and hits.
+// The verbs that ask the running agent: why, drops, node status, policy tables, staged and
+// hits.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <functional>
@@ -22,6 +23,7 @@ struct AgentOptions {
   agent::v1::WhyRequest why;
   bool all = false;
   bool never = false;
+  bool changed = false;
 };
 
 std::string OrDash(const std::string& text) { return text.empty() ? "-" : text; }
@@ -78,6 +80,25 @@ std::string Party(const std::string& asked, const std::string& address) {
   return address.empty() || address == asked ? asked : absl::StrCat(asked, " (", address, ")");
 }
 
+// "staged: Deny by StagedNetworkPolicy shop/db, ingress rule 0 (tier default)": the rule of
+// the first direction that would deny, or of all that would allow.
+void PrintWhyStaged(const agent::v1::WhyStaged& staged, std::ostream& out) {
+  if (!staged.present()) return;
+  out << "\nstaged: " << staged.verdict();
+  const char* separator = " by ";
+  for (const agent::v1::WhyDirection* side : {&staged.egress(), &staged.ingress()}) {
+    if (!side->present() || side->verdict() != staged.verdict()) continue;
+    // A profile's name says that it is one.
+    const bool named = !side->policy_kind().empty() && side->policy_kind() != "Profile";
+    out << separator << (named ? side->policy_kind() + " " : "") << side->policy()
+        << (side->policy().empty() ? "" : ", ") << side->rule();
+    if (!side->tier().empty()) out << " (tier " << side->tier() << ")";
+    separator = "; ";
+    if (staged.verdict() == "Deny") break;
+  }
+  out << "\n";
+}
+
 void PrintWhy(const agent::v1::WhyRequest& request, const agent::v1::WhyReply& reply,
               std::ostream& out) {
   out << reply.verdict() << "   " << Party(request.from(), reply.source_address()) << " -> "
@@ -88,6 +109,7 @@ void PrintWhy(const agent::v1::WhyRequest& request, const agent::v1::WhyReply& r
   AddDirection(table, "egress", reply.egress());
   AddDirection(table, "ingress", reply.ingress());
   table.Print(out);
+  PrintWhyStaged(reply.staged(), out);
   if (!reply.note().empty()) out << "\n" << reply.note() << "\n";
 }
 
@@ -135,6 +157,39 @@ void PrintHits(const agent::v1::RuleHitsReply& reply, bool never, std::ostream& 
   }
   table.Print(out);
   out << "\nCounted since " << Since(reply.since_ms_ago()) << ".\n";
+}
+
+void PrintStaged(const agent::v1::StagedPoliciesReply& reply, bool changed, std::ostream& out) {
+  if (reply.policies_size() == 0) {
+    out << "No policy is staged.\n";
+    return;
+  }
+  Table policies({"TIER", "KIND", "POLICY", "ACTION"});
+  for (const auto& policy : reply.policies())
+    policies.Add({policy.tier(), policy.kind(), policy.policy(), policy.action()});
+  policies.Print(out);
+  out << "\n";
+  Table table({"TIER", "KIND", "POLICY", "RULE", "WOULD DENY", "WOULD ALLOW", "UNCHANGED",
+               "LAST SEEN", "EXAMPLE", "INSTEAD OF"});
+  for (const auto& rule : reply.rules()) {
+    if (changed && rule.would_deny() + rule.would_allow() == 0) continue;
+    table.Add({OrDash(rule.tier()), OrDash(rule.policy_kind()), OrDash(rule.policy()),
+               // "end of tier" does not name the direction by itself.
+               rule.rule() == "end of tier" ? rule.direction() + " " + rule.rule() : rule.rule(),
+               absl::StrCat(rule.would_deny()), absl::StrCat(rule.would_allow()),
+               absl::StrCat(rule.unchanged()), Since(rule.last_seen_ago_ms()),
+               OrDash(rule.example()), OrDash(rule.instead_of())});
+  }
+  if (table.empty()) {
+    out << (changed ? "No flow would have had another verdict.\n"
+                    : "No staged rule concerns a pod of this node.\n");
+  } else {
+    table.Print(out);
+  }
+  out << "\n" << reply.flows_judged() << " flows judged by the staged policies";
+  if (reply.flows_not_judged() != 0) out << ", " << reply.flows_not_judged() << " not judged";
+  if (reply.flows_unlisted() != 0) out << ", " << reply.flows_unlisted() << " not listed";
+  out << ".\n";
 }
 
 // Runs one call and prints its reply in the form asked for.
@@ -230,6 +285,14 @@ void AddAgentCommands(CLI::App& app, Context& context) {
             context, *options, [](AgentClient& client) { return client.PolicyTables(); },
             &PrintTables);
       });
+  CLI::App* staged = AddVerb(
+      *policy, "staged", "What the staged policies would have done to this node's flows", options);
+  staged->add_flag("--changed", options->changed, "Only rules that would have changed a verdict");
+  staged->callback([&context, options] {
+    Ask<agent::v1::StagedPoliciesReply>(
+        context, *options, [](AgentClient& client) { return client.StagedPolicies(); },
+        [&](const auto& reply, std::ostream& out) { PrintStaged(reply, options->changed, out); });
+  });
   CLI::App* hits = AddVerb(*policy, "hits", "What each rule decided so far", options);
   hits->add_flag("--never", options->never, "Only the rules that never decided anything");
   hits->callback([&context, options] {

@@ -19,6 +19,7 @@ namespace {
 using agent::v1::DropsReply;
 using agent::v1::PolicyTablesReply;
 using agent::v1::RuleHitsReply;
+using agent::v1::StagedPoliciesReply;
 using agent::v1::StatusReply;
 using agent::v1::WhyReply;
 using agent::v1::WhyRequest;
@@ -32,6 +33,7 @@ struct FakeAgent : agent::v1::Agent::Service {
   DropsReply drops;
   PolicyTablesReply tables;
   RuleHitsReply hits;
+  StagedPoliciesReply staged;
   grpc::Status error;
 
   grpc::Status Status(grpc::ServerContext*, const agent::v1::StatusRequest*,
@@ -57,6 +59,11 @@ struct FakeAgent : agent::v1::Agent::Service {
   grpc::Status RuleHits(grpc::ServerContext*, const agent::v1::RuleHitsRequest*,
                         RuleHitsReply* reply) override {
     *reply = hits;
+    return error;
+  }
+  grpc::Status StagedPolicies(grpc::ServerContext*, const agent::v1::StagedPoliciesRequest*,
+                              StagedPoliciesReply* reply) override {
+    *reply = staged;
     return error;
   }
 };
@@ -204,10 +211,66 @@ TEST_F(AgentCommandsTest, PolicyHitsCanShowOnlyTheNeverHit) {
   EXPECT_THAT(out_, HasSubstr("never"));
 }
 
+TEST_F(AgentCommandsTest, WhySaysBesideWhatStagedPoliciesWouldMakeOfThePacket) {
+  agent_.why.set_verdict("Allow");
+  agent::v1::WhyStaged* staged = agent_.why.mutable_staged();
+  staged->set_present(true);
+  staged->set_verdict("Deny");
+  staged->mutable_egress()->set_present(true);
+  staged->mutable_egress()->set_verdict("Allow");
+  staged->mutable_egress()->set_policy("profile kns.shop");
+  staged->mutable_ingress()->set_present(true);
+  staged->mutable_ingress()->set_verdict("Deny");
+  staged->mutable_ingress()->set_tier("default");
+  staged->mutable_ingress()->set_policy_kind("StagedNetworkPolicy");
+  staged->mutable_ingress()->set_policy("shop/db");
+  staged->mutable_ingress()->set_rule("ingress rule 0");
+  EXPECT_EQ(Ctl({"why", "--from", "a/b", "--to", "a/c"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("\nstaged: Deny by StagedNetworkPolicy shop/db, ingress rule 0 "
+                              "(tier default)\n"));
+  EXPECT_EQ(Ctl({"why", "--from", "a/b", "--to", "a/c", "-o", "yaml"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("policyKind: StagedNetworkPolicy"));
+}
+
+TEST_F(AgentCommandsTest, PolicyStagedListsWhatEachRuleWouldHaveChanged) {
+  EXPECT_EQ(Ctl({"policy", "staged"}), kExitOk);
+  EXPECT_EQ(out_, "No policy is staged.\n");
+  StagedPoliciesReply::Policy* policy = agent_.staged.add_policies();
+  policy->set_kind("StagedNetworkPolicy");
+  policy->set_policy("shop/db");
+  policy->set_tier("default");
+  policy->set_action("Set");
+  for (const uint64_t denied : {2, 0}) {
+    StagedPoliciesReply::Rule* rule = agent_.staged.add_rules();
+    rule->set_tier("default");
+    rule->set_policy_kind("StagedNetworkPolicy");
+    rule->set_policy("shop/db");
+    rule->set_rule(denied > 0 ? "ingress rule 0" : "ingress rule 1");
+    rule->set_would_deny(denied);
+    rule->set_unchanged(7);
+    rule->set_last_seen_ago_ms(denied > 0 ? 3000 : -1);
+    if (denied == 0) continue;
+    rule->set_example("TCP 192.0.2.1:40000 -> 192.0.2.2:80");
+    rule->set_instead_of("profile kns.shop ingress rule 0");
+  }
+  agent_.staged.set_flows_judged(9);
+  agent_.staged.set_flows_not_judged(1);
+  EXPECT_EQ(Ctl({"policy", "staged"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("default   StagedNetworkPolicy   shop/db   Set\n"));
+  EXPECT_THAT(out_, HasSubstr("ingress rule 0   2            0             7           3s ago      "
+                              "TCP 192.0.2.1:40000 -> 192.0.2.2:80   profile kns.shop ingress"));
+  EXPECT_THAT(out_, HasSubstr("never"));
+  EXPECT_THAT(out_, HasSubstr("9 flows judged by the staged policies, 1 not judged.\n"));
+  EXPECT_EQ(Ctl({"policy", "staged", "--changed"}), kExitOk);
+  EXPECT_THAT(out_, Not(HasSubstr("ingress rule 1")));
+  EXPECT_EQ(Ctl({"policy", "staged", "-o", "json"}), kExitOk);
+  EXPECT_EQ(nlohmann::json::parse(out_)["rules"][0]["wouldDeny"], 2);
+}
+
 TEST_F(AgentCommandsTest, AbsentAgentIsUnreachableAndTheSocketNamed) {
   socket_ = folder_ + "/nobody.sock";
   for (const auto& verb : std::vector<std::vector<std::string>>{
-           {"drops"}, {"node", "status"}, {"policy", "tables"}, {"policy", "hits"},
+           {"drops"}, {"node", "status"}, {"policy", "tables"}, {"policy", "hits"}, {"policy", "staged"},
            {"why", "--from", "a/b", "--to", "a/c"}}) {
     EXPECT_EQ(Ctl(verb), kExitUnreachable);
     EXPECT_THAT(err_, HasSubstr("no agent answers at " + socket_));
