@@ -135,10 +135,14 @@ void FlowWatch::Judge(const flow_event& event, const policy::Packet& packet, abs
 
 void FlowWatch::Changed(const std::set<policy::PolicyKey>& staged) {
   if (!policy_->staged().active()) {
+    // This is asked at every change of anything; only the first time is news.
+    if (!was_active_) return;
+    was_active_ = false;
     counts_->Clear();
     judged_ = not_judged_ = lost_staged_ = 0;
     return;
   }
+  was_active_ = true;
   std::set<policy::PolicyKey> keys;
   for (const policy::PolicyKey& key : staged) keys.insert(api::StagedKey(key));
   counts_->Forget(keys);

@@ -47,6 +47,7 @@ class FlowWatch {
   DataplaneInterface* const dataplane_;
   FlowLog* const log_;
   const std::unique_ptr<StagedCounts> counts_;
+  bool was_active_ = false;
   uint64_t judged_ = 0;
   uint64_t not_judged_ = 0;   // their endpoint is not, or no longer, in the staged tables
   uint64_t lost_;             // EventsLost when last asked

@@ -141,9 +141,10 @@ void PolicyFeed::Put(const api::Resource& resource) {
   }
   set_aside_.erase(key);
   // In place at once: the staged world asks for what is enforced now.
-  const std::vector<api::ModelObject> before = std::exchange(objects_[key], *converted);
+  std::vector<api::ModelObject>& current = objects_[key];
+  const std::vector<api::ModelObject> before = std::exchange(current, *std::move(converted));
   for (const api::ModelObject& old : before) {
-    const bool kept = std::any_of(converted->begin(), converted->end(), [&](const auto& object) {
+    const bool kept = std::any_of(current.begin(), current.end(), [&](const auto& object) {
       return NameOf(object) == NameOf(old);
     });
     if (IsPolicy(old)) --policies_;
@@ -154,7 +155,7 @@ void PolicyFeed::Put(const api::Resource& resource) {
       RemoveModel(old);
     }
   }
-  for (const api::ModelObject& object : *converted) {
+  for (const api::ModelObject& object : current) {
     if (IsPolicy(object)) ++policies_;
     if (const auto* endpoint = std::get_if<policy::Endpoint>(&object)) {
       PutEndpointSource(resource, *endpoint);

@@ -7,7 +7,7 @@ namespace ripstop::agent {
 
 std::string PolicyName(const policy::RuleIdentity& rule) {
   if (rule.kind == policy::RuleIdentity::Kind::kProfile) return "profile " + rule.profile;
-  if (rule.kind == policy::RuleIdentity::Kind::kNoProfile) return "";
+  if (PolicyKindName(rule).empty()) return "";
   return rule.policy.ns.empty() ? rule.policy.name : absl::StrCat(rule.policy.ns, "/", rule.policy.name);
 }
 
@@ -18,7 +18,11 @@ std::string PolicyKindName(const policy::RuleIdentity& rule) {
       return policy::ToString(rule.policy.kind);
     case policy::RuleIdentity::Kind::kProfile:
       return "Profile";
+    // Nobody's rule.
     case policy::RuleIdentity::Kind::kNoProfile:
+    case policy::RuleIdentity::Kind::kFailsafe:
+    case policy::RuleIdentity::Kind::kNoForwardPolicy:
+    case policy::RuleIdentity::Kind::kNextGroup:
       return "";
   }
   return "";
@@ -30,6 +34,12 @@ std::string RuleName(const policy::RuleIdentity& rule) {
       return "end of tier";
     case policy::RuleIdentity::Kind::kNoProfile:
       return "no profile matched";
+    case policy::RuleIdentity::Kind::kFailsafe:
+      return absl::StrCat("failsafe ", rule.rule_name);
+    case policy::RuleIdentity::Kind::kNoForwardPolicy:
+      return "no policy for forwarded traffic";
+    case policy::RuleIdentity::Kind::kNextGroup:
+      return "no rule of the group";
     default:
       break;
   }

@@ -116,6 +116,25 @@ bool Checker::LabelKey(const std::string& path, const std::string& key) {
                      "a slash");
 }
 
+bool Checker::AnnotationKey(const std::string& path, const std::string& key) {
+  // As Kubernetes: the case of the domain does not matter here.
+  const size_t slash = key.find('/');
+  const std::string lower = absl::AsciiStrToLower(key);
+  const bool good = slash == std::string::npos ? IsQualifiedPart(key)
+                                               : IsSubdomain(lower.substr(0, slash)) &&
+                                                     IsQualifiedPart(key.substr(slash + 1));
+  return good || Bad(path, key, "is not an annotation key",
+                     "write at most 63 of A-Z, a-z, 0-9, -, _ and ., if need be after a domain and "
+                     "a slash");
+}
+
+bool Checker::AnnotationBytes(const std::string& path, size_t bytes) {
+  constexpr size_t kBytesMax = 256 << 10;
+  return bytes <= kBytesMax || Bad(path, absl::StrCat(bytes, " bytes"),
+                                   absl::StrCat("is larger than ", kBytesMax),
+                                   "keep what is large in a ConfigMap");
+}
+
 bool Checker::LabelValue(const std::string& path, const std::string& value) {
   return value.empty() || IsQualifiedPart(value) ||
          Bad(path, value, "is not a label value",

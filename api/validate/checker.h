@@ -5,6 +5,7 @@
 #ifndef RIPSTOP_API_VALIDATE_CHECKER_H_
 #define RIPSTOP_API_VALIDATE_CHECKER_H_
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -46,6 +47,20 @@ class Checker {
       if (LabelKey(at, key)) LabelValue(at, value);
     }
   }
+
+  // Kubernetes' limits: qualified names as keys, 256 KiB altogether.
+  template <typename Map>
+  void Annotations(const std::string& path, const Map& annotations) {
+    size_t bytes = 0;
+    for (const auto& [key, value] :
+         std::map<std::string, std::string>(annotations.begin(), annotations.end())) {
+      AnnotationKey(path + "[" + key + "]", key);
+      bytes += key.size() + value.size();
+    }
+    AnnotationBytes(path, bytes);
+  }
+  bool AnnotationKey(const std::string& path, const std::string& key);
+  bool AnnotationBytes(const std::string& path, size_t bytes);
 
   bool Selector(const std::string& path, const std::string& text);
   // A prefix; host bits may be set. `bare`: an address alone will do.

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <set>
+
 #include "absl/strings/str_cat.h"
 #include "api/convert/values.h"
 #include "api/validate/validators.h"
@@ -32,6 +35,73 @@ void CheckHostNetwork(const std::string& text, const std::string& path, Checker&
   }
 }
 
+// The ranges that Calico's annotations have; packet rates are those of xt_limit.
+void CheckQos(const v1::QosControls& qos, const std::string& path, Checker& check) {
+  struct Limit {
+    bool present;
+    int64_t value;
+    const char* name;
+    int64_t min, max;
+  };
+  constexpr int64_t kBits = 1'000, kBitsMax = 1'000'000'000'000'000, kPackets = 10'000;
+  for (const Limit& limit : {
+           Limit{qos.has_ingress_bandwidth(), qos.ingress_bandwidth(), "ingressBandwidth", kBits, kBitsMax},
+           Limit{qos.has_egress_bandwidth(), qos.egress_bandwidth(), "egressBandwidth", kBits, kBitsMax},
+           Limit{qos.has_ingress_burst(), qos.ingress_burst(), "ingressBurst", kBits, int64_t{UINT32_MAX} * 8},
+           Limit{qos.has_egress_burst(), qos.egress_burst(), "egressBurst", kBits, int64_t{UINT32_MAX} * 8},
+           Limit{qos.has_ingress_peakrate(), qos.ingress_peakrate(), "ingressPeakrate", 1'010, kBitsMax / 100 * 101},
+           Limit{qos.has_egress_peakrate(), qos.egress_peakrate(), "egressPeakrate", 1'010, kBitsMax / 100 * 101},
+           Limit{qos.has_ingress_minburst(), qos.ingress_minburst(), "ingressMinburst", 1'000, 100'000'000},
+           Limit{qos.has_egress_minburst(), qos.egress_minburst(), "egressMinburst", 1'000, 100'000'000},
+           Limit{qos.has_ingress_packet_rate(), qos.ingress_packet_rate(), "ingressPacketRate", 1, kPackets},
+           Limit{qos.has_egress_packet_rate(), qos.egress_packet_rate(), "egressPacketRate", 1, kPackets},
+           Limit{qos.has_ingress_packet_burst(), qos.ingress_packet_burst(), "ingressPacketBurst", 1, kPackets},
+           Limit{qos.has_egress_packet_burst(), qos.egress_packet_burst(), "egressPacketBurst", 1, kPackets},
+           Limit{qos.has_ingress_max_connections(), qos.ingress_max_connections(), "ingressMaxConnections", 1, UINT32_MAX},
+           Limit{qos.has_egress_max_connections(), qos.egress_max_connections(), "egressMaxConnections", 1, UINT32_MAX},
+       }) {
+    if (limit.present) check.Range(Field(path, limit.name), limit.value, limit.min, limit.max);
+  }
+}
+
+// A translation is of one of the endpoint's own addresses, to one of the same version.
+void CheckNat(const v1::IpNat& nat, const v1::WorkloadEndpointSpec& spec, const std::string& path,
+              Checker& check) {
+  const auto internal = check.Address(Field(path, "internalIP"), nat.internal_ip());
+  const auto external = check.Address(Field(path, "externalIP"), nat.external_ip());
+  if (internal && external && internal->is_v4() != external->is_v4()) {
+    check.Bad(Field(path, "externalIP"), nat.external_ip(), "is not of the version of internalIP",
+              internal->is_v4() ? "write an IPv4 address" : "write an IPv6 address");
+  }
+  const bool own = std::any_of(
+      spec.ip_networks().begin(), spec.ip_networks().end(), [&](const std::string& text) {
+        const auto network = policy::Cidr::Parse(text);
+        return network.ok() && internal && network->Contains(*internal);
+      });
+  if (internal && !own) {
+    check.Bad(Field(path, "internalIP"), nat.internal_ip(), "is none of ipNetworks",
+              "write an address of the endpoint");
+  }
+}
+
+void CheckGateway(const std::string& path, const std::string& text, bool v4, Checker& check) {
+  if (text.empty()) return;
+  const auto address = check.Address(path, text);
+  if (address && address->is_v4() != v4) {
+    check.Bad(path, text, v4 ? "is not IPv4" : "is not IPv6", "write it in the other field");
+  }
+}
+
+// Items that the API keeps as a set.
+template <typename List>
+void CheckUnique(const List& list, const std::string& path, Checker& check) {
+  std::set<std::string> seen;
+  for (int i = 0; i < list.size(); ++i) {
+    if (seen.insert(list[i]).second) continue;
+    check.Bad(Index(path, i), list[i], "appears twice", "keep one of the two");
+  }
+}
+
 }  // namespace
 
 void CheckWorkloadEndpoint(const v1::WorkloadEndpointSpec& spec, Checker& check) {
@@ -44,12 +114,11 @@ void CheckWorkloadEndpoint(const v1::WorkloadEndpointSpec& spec, Checker& check)
     CheckHostNetwork(spec.ip_networks(i), Index("spec.ipNetworks", i), check);
   }
   for (int i = 0; i < spec.ip_nats_size(); ++i) {
-    const std::string at = Index("spec.ipNATs", i);
-    check.Address(Field(at, "internalIP"), spec.ip_nats(i).internal_ip());
-    check.Address(Field(at, "externalIP"), spec.ip_nats(i).external_ip());
+    CheckNat(spec.ip_nats(i), spec, Index("spec.ipNATs", i), check);
   }
-  if (!spec.ipv4_gateway().empty()) check.Address("spec.ipv4Gateway", spec.ipv4_gateway());
-  if (!spec.ipv6_gateway().empty()) check.Address("spec.ipv6Gateway", spec.ipv6_gateway());
+  CheckGateway("spec.ipv4Gateway", spec.ipv4_gateway(), true, check);
+  CheckGateway("spec.ipv6Gateway", spec.ipv6_gateway(), false, check);
+  if (spec.has_qos_controls()) CheckQos(spec.qos_controls(), "spec.qosControls", check);
   for (int i = 0; i < spec.allow_spoofed_source_prefixes_size(); ++i) {
     check.Cidr(Index("spec.allowSpoofedSourcePrefixes", i), spec.allow_spoofed_source_prefixes(i),
                true);
@@ -69,6 +138,11 @@ void CheckHostEndpoint(const v1::HostEndpointSpec& spec, Checker& check) {
   for (int i = 0; i < spec.expected_ips_size(); ++i) {
     check.Address(Index("spec.expectedIPs", i), spec.expected_ips(i));
   }
+  CheckUnique(spec.expected_ips(), "spec.expectedIPs", check);
+  for (int i = 0; i < spec.profiles_size(); ++i) {
+    check.Subdomain(Index("spec.profiles", i), spec.profiles(i));
+  }
+  CheckUnique(spec.profiles(), "spec.profiles", check);
   CheckPorts(spec.ports(), "spec.ports", check);
 }
 

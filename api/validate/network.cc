@@ -86,6 +86,53 @@ void CheckPrefixList(const google::protobuf::RepeatedPtrField<v1::CidrItem>& ite
   }
 }
 
+// Addresses of services are given out and advertised, never carried in a tunnel or by a pod.
+void CheckLoadBalancerPool(const v1::IPPoolSpec& spec, Checker& check) {
+  const auto& uses = spec.allowed_uses();
+  if (std::find(uses.begin(), uses.end(), "LoadBalancer") == uses.end()) return;
+  for (int i = 0; i < uses.size(); ++i) {
+    if (uses[i] != "Workload" && uses[i] != "Tunnel") continue;
+    check.Bad(Index("spec.allowedUses", i), uses[i], "cannot stand beside LoadBalancer",
+              "write a pool of its own");
+  }
+  for (const auto& [path, mode] : {std::pair("spec.vxlanMode", &spec.vxlan_mode()),
+                                   std::pair("spec.ipipMode", &spec.ipip_mode())}) {
+    if (IsOn(*mode)) check.Bad(path, *mode, "is not for a LoadBalancer pool", "write Never");
+  }
+  if (!spec.node_selector().empty() && spec.node_selector() != "all()") {
+    check.Bad("spec.nodeSelector", spec.node_selector(), "is not for a LoadBalancer pool",
+              "write all(), or remove it");
+  }
+  if (spec.disable_bgp_export()) {
+    check.Wrong("spec.disableBGPExport", "is not for a LoadBalancer pool",
+                "remove it: nobody would reach the addresses");
+  }
+}
+
+void CheckMeshFields(const v1::BGPConfigurationSpec& spec, Checker& check) {
+  if (!spec.has_node_to_node_mesh_enabled() || spec.node_to_node_mesh_enabled()) return;
+  for (const auto& [present, path] :
+       {std::pair(spec.has_node_mesh_password(), "spec.nodeMeshPassword"),
+        std::pair(!spec.node_mesh_max_restart_time().empty(), "spec.nodeMeshMaxRestartTime")}) {
+    if (present) {
+      check.Wrong(path, "is for the mesh, which nodeToNodeMeshEnabled: false turns off",
+                  "remove it, or write it in the BGPPeers");
+    }
+  }
+}
+
+void CheckReachableBy(const v1::BGPPeerSpec& spec, Checker& check) {
+  if (spec.reachable_by().empty()) return;
+  const auto gateway = check.Address("spec.reachableBy", spec.reachable_by());
+  if (spec.peer_ip().empty()) {
+    check.Bad("spec.reachableBy", spec.reachable_by(), "needs a peerIP",
+              "write the address that the gateway leads to, or remove it");
+  } else if (gateway && gateway->is_v4() != (spec.peer_ip().find('.') != std::string::npos)) {
+    check.Bad("spec.reachableBy", spec.reachable_by(), "is not of the version of peerIP",
+              gateway->is_v4() ? "write an IPv6 address" : "write an IPv4 address");
+  }
+}
+
 }  // namespace
 
 void CheckPool(const v1::IPPoolSpec& spec, Checker& check) {
@@ -96,6 +143,7 @@ void CheckPool(const v1::IPPoolSpec& spec, Checker& check) {
     check.Enum(Index("spec.allowedUses", i), spec.allowed_uses(i),
                {"Workload", "Tunnel", "LoadBalancer"});
   }
+  CheckLoadBalancerPool(spec, check);
   check.Selector("spec.nodeSelector", spec.node_selector());
   check.Selector("spec.namespaceSelector", spec.namespace_selector());
   if (IsOn(spec.vxlan_mode()) && IsOn(spec.ipip_mode())) {
@@ -176,6 +224,9 @@ void CheckBgpConfiguration(const v1::BGPConfiguration& configuration, Checker& c
   check.EnumOrEmpty("spec.bindMode", spec.bind_mode(), {"None", "NodeIP"});
   check.EnumOrEmpty("spec.serviceLoadBalancerAggregation", spec.service_load_balancer_aggregation(),
                     {"Enabled", "Disabled"});
+  check.EnumOrEmpty("spec.programClusterRoutes", spec.program_cluster_routes(),
+                    {"Disabled", "EnabledIPIPOnly", "EnabledNoEncapOnly", "Enabled"});
+  CheckMeshFields(spec, check);
   CheckPrefixList(spec.service_load_balancer_ips(), "spec.serviceLoadBalancerIPs", check);
   CheckPrefixList(spec.service_external_ips(), "spec.serviceExternalIPs", check);
   CheckPrefixList(spec.service_cluster_ips(), "spec.serviceClusterIPs", check);
@@ -232,7 +283,7 @@ void CheckBgpPeer(const v1::BGPPeerSpec& spec, Checker& check) {
     check.Wrong("spec", "has not exactly one of peerIP and peerSelector",
                 "write the address of a router, or a selector of nodes");
   }
-  if (by_address && !spec.has_as_number()) {
+  if ((by_address || workloads) && !spec.has_as_number()) {
     check.Wrong("spec.asNumber", "is missing", "write the peer's AS number");
   }
   if (by_selector && spec.has_as_number()) {
@@ -252,7 +303,7 @@ void CheckBgpPeer(const v1::BGPPeerSpec& spec, Checker& check) {
   if (spec.has_num_allowed_local_as_numbers()) {
     check.Range("spec.numAllowedLocalASNumbers", spec.num_allowed_local_as_numbers(), 0, INT32_MAX);
   }
-  if (!spec.reachable_by().empty()) check.Address("spec.reachableBy", spec.reachable_by());
+  CheckReachableBy(spec, check);
   if (spec.has_password()) CheckPassword(spec.password(), "spec.password", check);
   for (const auto& [path, text] : {std::pair("spec.maxRestartTime", &spec.max_restart_time()),
                                    std::pair("spec.keepaliveTime", &spec.keepalive_time())}) {

@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "api/convert/convert.h"
 #include "api/validate/validators.h"
+#include "policy/selector.h"
 
 namespace ripstop::api {
 namespace {
@@ -26,6 +27,7 @@ void CheckMetadata(const Resource& resource, Checker& check) {
               "remove it");
   }
   check.Labels("metadata.labels", metadata.labels());
+  check.Annotations("metadata.annotations", metadata.annotations());
 }
 
 v1::KubernetesNetworkPolicySpec KubernetesPart(const v1::StagedKubernetesNetworkPolicySpec& spec) {
@@ -37,7 +39,13 @@ v1::KubernetesNetworkPolicySpec KubernetesPart(const v1::StagedKubernetesNetwork
   return part;
 }
 
-void CheckNets(const v1::NetworkSetSpec& spec, Checker& check) {
+void CheckNetworkSet(const v1::ObjectMeta& metadata, const v1::NetworkSetSpec& spec,
+                     Checker& check) {
+  // Put there by conversion; a document's would make it a set of another namespace.
+  if (metadata.labels().contains(policy::kNamespaceLabel)) {
+    const std::string at = absl::StrCat("metadata.labels[", policy::kNamespaceLabel, "]");
+    check.Wrong(at, "is reserved", "remove it; metadata.namespace says where the set is");
+  }
   for (int i = 0; i < spec.nets_size(); ++i) check.Cidr(Index("spec.nets", i), spec.nets(i), true);
 }
 
@@ -53,7 +61,12 @@ void CheckKind(const Resource& resource, Checker& check) {
   } else if (const auto* r = resource.As<v1::StagedKubernetesNetworkPolicy>()) {
     check.EnumOrEmpty("spec.stagedAction", r->spec().staged_action(),
                       {"Set", "Delete", "Learn", "Ignore"});
-    CheckKubernetesPolicy(KubernetesPart(r->spec()), check);
+    if (r->spec().staged_action() != "Delete") {
+      CheckKubernetesPolicy(KubernetesPart(r->spec()), check);
+    } else if (KubernetesPart(r->spec()).ByteSizeLong() > 2) {
+      check.Wrong("spec", "says more, and stagedAction is Delete",
+                  "remove the rest, or write stagedAction: Set");
+    }
   } else if (const auto* r = resource.As<v1::KubernetesNetworkPolicy>()) {
     CheckKubernetesPolicy(r->spec(), check);
   } else if (const auto* r = resource.As<v1::ClusterNetworkPolicy>()) {
@@ -62,12 +75,12 @@ void CheckKind(const Resource& resource, Checker& check) {
     CheckTier(*r, check);
   } else if (const auto* r = resource.As<v1::Profile>()) {
     check.Labels("spec.labelsToApply", r->spec().labels_to_apply());
-    CheckCalicoRules(r->spec().ingress(), "spec.ingress", true, check);
-    CheckCalicoRules(r->spec().egress(), "spec.egress", true, check);
+    CheckCalicoRules(r->spec().ingress(), "spec.ingress", true, true, check);
+    CheckCalicoRules(r->spec().egress(), "spec.egress", false, true, check);
   } else if (const auto* r = resource.As<v1::NetworkSet>()) {
-    CheckNets(r->spec(), check);
+    CheckNetworkSet(r->metadata(), r->spec(), check);
   } else if (const auto* r = resource.As<v1::GlobalNetworkSet>()) {
-    CheckNets(r->spec(), check);
+    CheckNetworkSet(r->metadata(), r->spec(), check);
   } else if (const auto* r = resource.As<v1::WorkloadEndpoint>()) {
     CheckWorkloadEndpoint(r->spec(), check);
   } else if (const auto* r = resource.As<v1::HostEndpoint>()) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "api/validate/validate.h"
+#include "api/validate/testing.h"
 
 #include <string>
 
@@ -16,29 +16,6 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-constexpr char kCalico[] = "projectcalico.org/v3";
-
-std::string Doc(const char* api, const char* kind, const std::string& spec,
-                const std::string& name = "p") {
-  const KindInfo* info = FindKind(api, kind);
-  EXPECT_NE(info, nullptr);
-  return absl::StrCat("apiVersion: ", api, "\nkind: ", kind, "\nmetadata: {name: ", name,
-                      info->namespaced ? ", namespace: shop" : "", "}\nspec: ", spec, "\n");
-}
-
-// Each problem as "path: value what; remedy", one a line.
-std::string Problems(const std::string& text) {
-  const Decoded decoded = DecodeText(text, "");
-  EXPECT_THAT(decoded.problems, IsEmpty()) << ToString(decoded.problems);
-  std::string out;
-  for (const Resource& resource : decoded.resources) {
-    for (Problem problem : Validate(resource)) {
-      problem.resource.clear();
-      absl::StrAppend(&out, out.empty() ? "" : "\n", problem.ToString());
-    }
-  }
-  return out;
-}
 std::string Np(const std::string& spec) { return Problems(Doc(kCalico, "NetworkPolicy", spec)); }
 std::string Gnp(const std::string& spec) {
   return Problems(Doc(kCalico, "GlobalNetworkPolicy", spec));
@@ -85,7 +62,7 @@ TEST(ValidateTest, GoodDocumentsOfEveryKindHaveNoProblem) {
             "{name: dns, namespace: kube-system}}}]}"),
         Doc(kCalico, "GlobalNetworkPolicy",
             "{preDNAT: true, applyOnForward: true, ingress: [{action: Deny, protocol: ICMPv6, "
-            "icmp: {type: 128, code: 0}}], namespaceSelector: global()}"),
+            "icmp: {type: 128, code: 0}}], namespaceSelector: all()}"),
         Doc(kCalico, "StagedNetworkPolicy", "{stagedAction: Set}"),
         Doc(kCalico, "StagedGlobalNetworkPolicy", "{stagedAction: Delete}"),
         Doc(kCalico, "StagedKubernetesNetworkPolicy", "{podSelector: {}}"),
@@ -106,7 +83,8 @@ TEST(ValidateTest, GoodDocumentsOfEveryKindHaveNoProblem) {
         Doc(kCalico, "BGPConfiguration",
             "{asNumber: 1.10, listenPort: 179, serviceClusterIPs: [{cidr: 10.96.0.0/12}], "
             "communities: [{name: c, value: '64496:100'}], prefixAdvertisements: [{cidr: "
-            "10.65.0.0/16, communities: [c, '64496:1:2']}], nodeMeshMaxRestartTime: 120s}",
+            "10.65.0.0/16, communities: [c, '64496:1:2']}], nodeMeshMaxRestartTime: 120s, "
+            "programClusterRoutes: EnabledNoEncapOnly}",
             "default"),
         Doc(kCalico, "BGPPeer", "{peerIP: '[2001:db8::1]:1790', asNumber: 64497}"),
         Doc(kCalico, "BGPPeer", "{peerSelector: has(rr), nodeSelector: all()}"),

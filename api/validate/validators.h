@@ -14,9 +14,14 @@ struct PolicyScope {
   bool staged = false;
 };
 void CheckCalicoPolicy(const v1::PolicySpec& spec, PolicyScope scope, Checker& check);
-void CheckCalicoRules(const google::protobuf::RepeatedPtrField<v1::Rule>& rules,
-                      const std::string& path, bool global, Checker& check);
 void CheckTier(const v1::Tier& tier, Checker& check);
+
+// calico_rule.cc
+void CheckCalicoRules(const google::protobuf::RepeatedPtrField<v1::Rule>& rules,
+                      const std::string& path, bool ingress, bool global, Checker& check);
+// A selector of a policy or of a rule: at most 1,024 bytes, and without global(), which only
+// the namespaceSelector of a rule may be.
+void CheckPolicySelector(const std::string& path, const std::string& text, Checker& check);
 
 // kubernetes_policy.cc
 void CheckKubernetesPolicy(const v1::KubernetesNetworkPolicySpec& spec, Checker& check);
