@@ -254,6 +254,30 @@ policy::World SelectorLike(int rules) {
   return world;
 }
 
+policy::World CidrLike(int rules, bool v4, uint32_t seed) {
+  Dice dice(seed);
+  World world = FilterLike(FilterFamily::kAcl, 0, 1);
+  if (!v4) world.endpoints.at("bench/server").addresses = {Address::Parse("2001:db8::2").value()};
+  Policy& policy = world.policies.begin()->second;
+  for (int i = 0; i < rules; ++i) {
+    Rule rule = AllowTcp(static_cast<uint16_t>(8000 + i % 10));
+    if (v4) {
+      // 11.0.0.0 to 110.255.255.255, clear of what a router never forwards.
+      const uint32_t address = 0x0b000000u + dice.Below(100u << 24);
+      rule.source.nets = {V4Cidr(address, 16 + static_cast<int>(dice.Below(13)))};
+    } else {
+      Address address;
+      for (size_t byte = 0; byte < 8; ++byte) {
+        address.bytes[byte] = static_cast<uint8_t>(dice.Below(256));
+      }
+      address.bytes[0] = 0x20 | (address.bytes[0] & 0x0f);
+      rule.source.nets = {Cidr::Of(address, 32 + static_cast<int>(dice.Below(33)))};
+    }
+    policy.ingress_rules.push_back(rule);
+  }
+  return world;
+}
+
 policy::Packet PacketForRule(const policy::World& world, size_t index) {
   const Rule& rule = world.policies.begin()->second.ingress_rules[index];
   policy::Packet packet;

@@ -8,6 +8,7 @@
 //                     filters (ClassBench, IEEE/ACM ToN 2007), rounded
 //   pathological      every rule its own CIDRs and its own port range
 //   selectors         every rule its own selector
+//   CIDRs             every rule its own prefix of one family, ten ports in all
 #ifndef RIPSTOP_E2E_BENCH_RULE_SETS_H_
 #define RIPSTOP_E2E_BENCH_RULE_SETS_H_
 
@@ -37,6 +38,10 @@ policy::World FilterLike(FilterFamily family, int rules, uint32_t seed);
 // One GlobalNetworkPolicy whose `rules` rules each select their own pods: two pods of
 // other nodes per rule, ten ports in all.
 policy::World SelectorLike(int rules);
+
+// One GlobalNetworkPolicy whose `rules` rules each allow one random prefix: IPv4 /16 to
+// /28, or IPv6 /32 to /64.
+policy::World CidrLike(int rules, bool v4, uint32_t seed);
 
 // A packet to the local endpoint of such a world that its rule `index` matches.
 policy::Packet PacketForRule(const policy::World& world, size_t index);
