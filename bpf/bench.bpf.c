@@ -39,7 +39,6 @@ bench_verdict(struct __sk_buff *skb __attribute__((unused)))
 	struct verdict verdict = {};
 	struct address_value value;
 	struct ip_address remote;
-	struct cidr_key cidr;
 
 	if (!state)
 		return TC_ACT_SHOT;
@@ -49,8 +48,8 @@ bench_verdict(struct __sk_buff *skb __attribute__((unused)))
 	if (lookup_address(query.active.slot, &remote, &value) ||
 	    classify_l4(query.active, asked.protocol, asked.source_port,
 			asked.destination_port, 0, 0, &query) ||
-	    verdict_read(&query, asked.policy_set,
-			 class_of(query.active.slot, &remote, &value, &cidr), &verdict))
+	    verdict_read(&query, asked.policy_set, class_of(query.active, &remote, &value),
+			 &verdict))
 		return TC_ACT_SHOT;
 	asked.word = verdict.word;
 	return TC_ACT_OK;

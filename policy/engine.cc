@@ -61,16 +61,6 @@ AddressRecord& Engine::State::At(const Address& address) {
   return *record;
 }
 
-// In the kernel's trie, which knows no families, ::/0 covers mapped IPv4 too. An entry
-// ::ffff:0:0/96 with the class of "no CIDR" keeps it away.
-void Engine::State::AddCidrGuards(const Cidr& cidr, int change) {
-  const Address mapped = Address::FromV4(0);
-  if (cidr.bits >= 96 || Cidr::Of(mapped, cidr.bits) != cidr) return;
-  const Cidr guard = Cidr::Of(mapped, 96);
-  CidrAt(guard).guards += change;
-  changed_cidrs.insert(guard);
-}
-
 CidrRecord& Engine::State::CidrAt(const Cidr& cidr) {
   const auto [it, fresh] = cidrs.try_emplace(cidr);
   if (fresh) {
@@ -80,7 +70,6 @@ CidrRecord& Engine::State::CidrAt(const Cidr& cidr) {
       At(cidr.address).exact_cidr = true;
       dirty_addresses.insert(cidr.address);
     }
-    AddCidrGuards(cidr, 1);
   }
   return it->second;
 }
@@ -332,13 +321,15 @@ std::vector<PolicySetStats> Engine::Stats() const {
 }
 
 EngineTotals Engine::Totals() const {
-  return {state_->classes.count(), state_->l4.count(), state_->arena.bytes_used(),
+  return {state_->classes.count(), state_->l4.count(),
+          state_->arena.bytes_used() - state_->cidr_table.retired_bytes(),
           static_cast<uint32_t>(state_->policies.size()),
           static_cast<uint32_t>(state_->local_endpoints.size())};
 }
 
 std::vector<std::string> Engine::Alarms() const {
   std::set<std::string> alarms;
+  for (std::string& alarm : state_->cidr_table.Alarms()) alarms.insert(std::move(alarm));
   for (const auto& [pointer, record] : state_->sets) {
     if (!record->alarm.empty()) alarms.insert(record->alarm);
   }

@@ -10,7 +10,9 @@
 namespace ripstop::policy {
 namespace {
 
-constexpr size_t kRetiredClassesMax = 1024;  // then a grace period is worth its cost
+// Beyond these a grace period is worth its cost.
+constexpr size_t kRetiredClassesMax = 1024;
+constexpr uint64_t kRetiredCidrBytesMax = 1 << 20;
 
 }  // namespace
 
@@ -179,7 +181,10 @@ void Engine::State::CleanUp() {
 
 TableWrites Engine::State::Flush() {
   out.clear();
-  if (l4_handle == 0) l4_handle = arena.Allocate(L4_TABLE_LINES).value_or(0);
+  if (l4_handle == 0) {
+    l4_handle = arena.Allocate(GENERATION_LINES).value_or(0);
+    if (l4_handle != 0) cidr_table.PlaceRoots(l4_handle);
+  }
   RefreshSources();
   MarkChangedCidrs();
   FoldAll();
@@ -202,6 +207,7 @@ TableWrites Engine::State::Flush() {
     out.push_back(WriteWords{l4_handle, w.first, std::move(w.words)});
     moved_before_switch = true;
   }
+  if (retry_failed) cidr_table.Retry(out);
   CompileNew();
   std::vector<Move> moves = CollectMoves();
   PlanTransitions(moves);
@@ -222,6 +228,7 @@ TableWrites Engine::State::Flush() {
       retry_failed = true;
     }
     retired_spaces.clear();
+    retry_failed |= cidr_table.FreeRetired();
     if (!retired_rules.empty()) out.push_back(ForgetRules{retired_rules});
     for (const uint32_t id : retired_rules) rule_ids.Release(id);
     retired_rules.clear();
@@ -230,13 +237,16 @@ TableWrites Engine::State::Flush() {
     classes.ReuseRetired();
     CleanUp();
   }
-  // What the clean-up leaves, and guards of prefixes that are gone; all without effect on
-  // any verdict.
+  // What the clean-up leaves, without effect on any verdict.
   while (!dirty_addresses.empty() || !changed_cidrs.empty() || !dirty_cidrs.empty()) {
     MarkChangedCidrs();
     Rekind();
     std::vector<Move> rest = CollectMoves();
     EmitMoves(rest);
+  }
+  if (cidr_table.retired_bytes() > kRetiredCidrBytesMax) {
+    out.push_back(Grace{});
+    retry_failed |= cidr_table.FreeRetired();
   }
   for (const uint32_t chunk : arena.TakeEmptyChunks()) out.push_back(ReleaseChunk{chunk});
   selectors.Trim();

@@ -53,7 +53,6 @@ void Engine::State::MarkChangedCidrs() {
     if (c.bits == 128 && it != cidrs.end() && !it->second.needed()) {
       At(c.address).exact_cidr = false;
       dirty_addresses.insert(c.address);
-      AddCidrGuards(c, -1);
       cidrs.erase(it);
       if (--cidr_lengths[128] == 0) cidr_lengths.erase(128);
     }

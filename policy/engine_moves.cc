@@ -248,7 +248,8 @@ void Engine::State::EmitMoves(std::vector<Move>& moves) {
       WriteAddress(m, address_class, false);
     } else if (m.cidr->written != address_class) {
       m.cidr->written = address_class;
-      out.push_back(SetCidr{Cidr::Of(m.address, m.bits), address_class});
+      cidr_table.Set(Cidr::Of(m.address, m.bits), address_class, out);
+      moved_before_switch = true;  // perhaps as more words of the last write
     }
     moved_before_switch |= out.size() > before;
   };
@@ -261,11 +262,10 @@ void Engine::State::EmitMoves(std::vector<Move>& moves) {
         addresses.erase(m->address);
       } else {
         const Cidr cidr = Cidr::Of(m->address, m->bits);
-        if (m->cidr->written) out.push_back(RemoveCidr{cidr});
+        if (m->cidr->written) cidr_table.Remove(cidr, out);
         SetKind(m->cidr->kind, 0);
         cidrs.erase(cidr);
         if (--cidr_lengths[m->bits] == 0) cidr_lengths.erase(m->bits);
-        AddCidrGuards(cidr, -1);
       }
       moved_before_switch = true;
     }

@@ -23,6 +23,7 @@
 #include "absl/container/node_hash_map.h"
 #include "policy/address_classes.h"
 #include "policy/arena.h"
+#include "policy/cidr_table.h"
 #include "policy/engine.h"
 #include "policy/facts.h"
 #include "policy/l4_classes.h"
@@ -100,10 +101,9 @@ struct AddressRecord {
 struct CidrRecord {
   uint32_t rule_atom = 0;                 // 0: no rule in use asks for it
   std::vector<const NetworkSetRecord*> sets;
-  uint32_t guards = 0;                    // IPv6 prefixes that numerically cover all of IPv4
   uint32_t kind = 0;
   std::optional<uint32_t> written;
-  bool needed() const { return rule_atom != 0 || !sets.empty() || guards > 0; }
+  bool needed() const { return rule_atom != 0 || !sets.empty(); }
 };
 
 struct Engine::State {
@@ -115,7 +115,6 @@ struct Engine::State {
   void ReleaseSource(uint32_t source);
   void Attach(EndpointRecord& e, bool add);
   AddressRecord& At(const Address& address);
-  void AddCidrGuards(const Cidr& cidr, int change);
   CidrRecord& CidrAt(const Cidr& cidr);
   void MarkSelected(const Policy& policy);
 
@@ -182,6 +181,7 @@ struct Engine::State {
   L4Classes l4;
   Interned<RuleIdentity> rule_ids;
   Arena arena;
+  CidrTable cidr_table{&arena};
   RuleFolder folder{&facts, &l4_sets, &rule_ids, &selectors};
 
   Interned<SourceKey> sources;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "policy/cidr_lookup.h"
 #include "policy/l4_set.h"
 
 namespace ripstop::policy {
@@ -29,10 +30,6 @@ void TableImage::Apply(const TableWrite& write) {
       Overloaded{
           [&](const SetAddress& w) { addresses_[w.address] = w.value; },
           [&](const RemoveAddress& w) { addresses_.erase(w.address); },
-          [&](const SetCidr& w) {
-            cidr_count_ += cidrs_[w.cidr.bits].insert_or_assign(w.cidr.address, w.address_class).second;
-          },
-          [&](const RemoveCidr& w) { cidr_count_ -= cidrs_[w.cidr.bits].erase(w.cidr.address); },
           [&](const WriteWords& w) {
             Chunk& chunk = chunks_[ARENA_HANDLE_CHUNK(w.handle)];
             if (!chunk) chunk.reset(static_cast<uint32_t*>(std::calloc(kChunkWords, sizeof(uint32_t))));
@@ -61,11 +58,12 @@ uint32_t TableImage::epoch(uint32_t set_index) const {
 
 uint32_t TableImage::ClassOf(const Address& address) const {
   if (const auto it = addresses_.find(address); it != addresses_.end()) return it->second.address_class;
-  for (const auto& [bits, prefixes] : cidrs_) {
-    const auto it = prefixes.find(Cidr::Of(address, bits).address);
-    if (it != prefixes.end()) return it->second;
-  }
-  return 0;
+  const auto read = [&](uint32_t handle, arena_line& line) {
+    const uint32_t* words = Line(ARENA_HANDLE_CHUNK(handle), ARENA_HANDLE_LINE(handle));
+    if (words != nullptr) std::memcpy(&line, words, sizeof(line));
+    return words != nullptr;
+  };
+  return LookUpCidrClass(address, l4_table_, read);
 }
 
 const uint32_t* TableImage::Line(uint32_t chunk, uint32_t line) const {

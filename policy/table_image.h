@@ -43,7 +43,6 @@ class TableImage {
   std::optional<address_value> Find(const Address& address) const;
   uint32_t epoch(uint32_t set_index) const;
   size_t address_count() const { return addresses_.size(); }
-  size_t cidr_count() const { return cidr_count_; }
   uint32_t rule_count() const { return rule_count_; }
 
  private:
@@ -57,9 +56,6 @@ class TableImage {
   std::optional<uint32_t> Half(uint32_t chunk, uint32_t line, uint32_t half) const;
 
   absl::flat_hash_map<Address, address_value> addresses_;
-  // By length, longest first; matched without regard to family, as the trie does.
-  std::map<int, absl::flat_hash_map<Address, uint32_t>, std::greater<int>> cidrs_;
-  size_t cidr_count_ = 0;
   std::map<uint32_t, Chunk> chunks_;
   absl::flat_hash_map<uint32_t, uint32_t> epochs_;
   uint32_t l4_table_ = 0;

@@ -26,13 +26,6 @@ struct SetAddress {
 struct RemoveAddress {
   Address address;
 };
-struct SetCidr {
-  Cidr cidr;
-  uint32_t address_class;
-};
-struct RemoveCidr {
-  Cidr cidr;
-};
 // Words of the arena, from word `first_word` of the line that `handle` names; may run
 // over many lines of that chunk. The chunk is made when it does not exist yet. Each word
 // is stored whole.
@@ -62,8 +55,8 @@ struct ForgetRules {
   std::vector<uint32_t> rule_ids;
 };
 
-using TableWrite = std::variant<SetAddress, RemoveAddress, SetCidr, RemoveCidr, WriteWords,
-                                ReleaseChunk, Grace, BumpEpoch, EnsureRules, ForgetRules>;
+using TableWrite = std::variant<SetAddress, RemoveAddress, WriteWords, ReleaseChunk, Grace,
+                                BumpEpoch, EnsureRules, ForgetRules>;
 using TableWrites = std::vector<TableWrite>;
 
 }  // namespace ripstop::policy

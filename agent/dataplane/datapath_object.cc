@@ -2,11 +2,13 @@
 #include "agent/dataplane/datapath_object.h"
 
 #include <bpf/bpf.h>
+#include <dirent.h>
 #include <linux/magic.h>
 #include <linux/membarrier.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -93,6 +95,19 @@ absl::Status SetPinPaths(datapath* skeleton, const std::string& dir) {
   return absl::OkStatus();
 }
 
+// Maps that an agent of another layout left: nothing of ours reads them. Their programs,
+// if any still run, keep them until they are replaced.
+void UnpinOtherLayouts(const datapath* skeleton, const std::string& dir) {
+  DIR* list = opendir(dir.c_str());
+  if (list == nullptr) return;
+  while (const dirent* entry = readdir(list)) {
+    if (!absl::StartsWith(entry->d_name, "rs_")) continue;
+    if (bpf_object__find_map_by_name(skeleton->obj, entry->d_name) != nullptr) continue;
+    unlinkat(dirfd(list), entry->d_name, 0);
+  }
+  closedir(list);
+}
+
 absl::StatusOr<MappedPages> Map(int fd, size_t bytes, const char* name) {
   void* base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (base == MAP_FAILED) return absl::ErrnoToStatus(errno, absl::StrCat("map ", name));
@@ -127,6 +142,7 @@ absl::StatusOr<std::unique_ptr<DatapathObject>> DatapathObject::Load(const Datap
     return absl::InternalError(
         absl::StrCat("load the datapath: ", std::strerror(-error), ": ", messages));
   }
+  if (!pin_dir.empty()) UnpinOtherLayouts(object->skeleton_, pin_dir);
   const auto& maps = object->skeleton_->maps;
   ASSIGN_OR_RETURN(object->state_,
                    Map(bpf_map__fd(maps.rs_state_v1), sizeof(datapath_state), "rs_state_v1"));
@@ -144,8 +160,7 @@ int DatapathObject::to_workload() const { return bpf_program__fd(skeleton_->prog
 int DatapathObject::from_host() const { return bpf_program__fd(skeleton_->progs.from_host); }
 int DatapathObject::flow_sweep() const { return bpf_program__fd(skeleton_->progs.flow_sweep); }
 int DatapathObject::addresses() const { return bpf_map__fd(skeleton_->maps.rs_addresses_v1); }
-int DatapathObject::cidrs() const { return bpf_map__fd(skeleton_->maps.rs_cidrs_v1); }
-int DatapathObject::arena() const { return bpf_map__fd(skeleton_->maps.rs_arena_v1); }
+int DatapathObject::arena() const { return bpf_map__fd(skeleton_->maps.rs_arena_v2); }
 int DatapathObject::hits() const { return bpf_map__fd(skeleton_->maps.rs_hits_v1); }
 int DatapathObject::flows() const { return bpf_map__fd(skeleton_->maps.rs_flows_v1); }
 int DatapathObject::embryos() const { return bpf_map__fd(skeleton_->maps.rs_embryo_v1); }

@@ -4,7 +4,8 @@
 //
 // With a pin directory (on a bpffs) the maps that are pinned there are reused, so
 // flows, counters and the tables in force outlive the process; their sizes win over
-// `sizes`. Programs are loaded anew by each Load, and by nothing else (no reload).
+// `sizes`. Maps of another layout's version are unpinned once all is loaded; packets that
+// would ask them are denied until a generation is committed. Programs are loaded anew by each Load, and by nothing else (no reload).
 #ifndef RIPSTOP_AGENT_DATAPLANE_DATAPATH_OBJECT_H_
 #define RIPSTOP_AGENT_DATAPLANE_DATAPATH_OBJECT_H_
 
@@ -26,7 +27,6 @@ struct DatapathSizes {
   uint32_t embryos = 65536;
   uint32_t fragments = 8192;
   uint32_t addresses = 16384;  // of a new generation; grows live
-  uint32_t cidrs = 16384;      // likewise
   uint32_t event_bytes = 1u << 20;
 };
 
@@ -55,7 +55,6 @@ class DatapathObject {
   int flow_sweep() const;
 
   int addresses() const;
-  int cidrs() const;
   int arena() const;
   int hits() const;
   int flows() const;

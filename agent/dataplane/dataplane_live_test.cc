@@ -66,25 +66,23 @@ TEST_P(DataplaneLiveTest, AgentsComeAndGoWithoutALostPacket) {
   EXPECT_EQ(denied.received(), 0u);
 }
 
-// Tables begun with room for a handful: they must grow many times while each packet asks
-// them anew.
+// An address table begun with room for a handful must grow many times, and the CIDR table
+// with it, while each packet asks them anew.
 TEST_P(DataplaneLiveTest, TablesGrowLiveWithTheRightVerdictsMeanwhile) {
-  Open({.addresses = 16, .cidrs = 16});
+  Open({.addresses = 16});
   Attach();
   WriteGeneration(true);
   Traffic fresh(kLockstep, true, *far_, kFar, *b_, kPodB);
   Traffic denied(kFireAndCount, true, *far_, kFarUnknown, *b_, kPodB, 7779);
   constexpr uint32_t kBatches = 20, kPerBatch = 50;
   for (uint32_t i = 0; i < kBatches; ++i) {
-    policy::TableWrites writes;
     for (uint32_t j = 0; j < kPerBatch; ++j) {
       const uint32_t n = i * kPerBatch + j;
-      writes.push_back(policy::SetAddress{policy::Address::FromV4(0x0a000000 + n),
-                                          address_value{.address_class = 1}});
-      writes.push_back(policy::SetCidr{
-          policy::Cidr::Of(policy::Address::FromV4(0x64000000 + (n << 8)), 96 + 24), 1});
+      tables_->writes.push_back(policy::SetAddress{policy::Address::FromV4(0x0a000000 + n),
+                                                   address_value{.address_class = 1}});
+      tables_->AddCidr(policy::Cidr::Of(policy::Address::FromV4(0x64000000 + (n << 8)), 96 + 24), 1);
     }
-    const absl::Status applied = dataplane_->Apply(writes);
+    const absl::Status applied = dataplane_->Apply(tables_->Take());
     ASSERT_TRUE(applied.ok()) << applied;
   }
   fresh.Run(20);

@@ -3,8 +3,10 @@
 // The datapath on real interfaces: attachment, pins, delivery, events.
 #include "agent/dataplane/dataplane.h"
 
+#include <bpf/bpf.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -47,6 +49,18 @@ TEST_P(DataplaneTest, PolicyStaysInForceWhileTheAgentIsGoneAndAfterItsReturn) {
   Attach();
   WriteGeneration(true);
   EXPECT_TRUE(PodsPass());
+}
+
+TEST_P(DataplaneTest, MapsOfAnotherLayoutAreUnpinned) {
+  Open();
+  const std::string maps = pin_dir_ + "/maps/";
+  const int old = bpf_map_create(BPF_MAP_TYPE_ARRAY, "rs_cidrs_v1", 4, 4, 1, nullptr);
+  ASSERT_GE(old, 0);
+  ASSERT_EQ(bpf_obj_pin(old, (maps + "rs_cidrs_v1").c_str()), 0);
+  close(old);
+  Open();
+  EXPECT_NE(access((maps + "rs_cidrs_v1").c_str(), F_OK), 0);
+  EXPECT_EQ(access((maps + "rs_arena_v2").c_str(), F_OK), 0) << "control: those in use stay";
 }
 
 TEST_P(DataplaneTest, ADetachedInterfaceIsRoutedPlainlyAgain) {

@@ -63,7 +63,7 @@ class PacketTest : public ::testing::Test {
     tables.AddPod("198.51.100.62", 1, ARENA_HANDLE(77, 5), open);
     tables.AddOther(kHost, ADDRESS_THIS_HOST);
     tables.AddOther(kNode, ADDRESS_OTHER_NODE);
-    tables.writes.push_back(policy::SetCidr{policy::Cidr::Parse("203.0.113.0/24").value(), 1});
+    tables.AddCidr(policy::Cidr::Parse("203.0.113.0/24").value(), 1);
     l4_table_ = tables.l4_table();
     auto& state = *kernel_->object().state();
     state.vxlan_port = htons(4789);
@@ -531,6 +531,28 @@ TEST_F(PacketTest, UnreadablePolicyDenies) {
   ExpectDrop(Hook::kFromWorkload, Tcp("198.51.100.60", kClient), DROP_NO_VERDICT);
   ExpectDrop(Hook::kFromWorkload, Tcp(kClient, "198.51.100.61"), DROP_BAD_POLICY_SET);
   ExpectDrop(Hook::kFromWorkload, Tcp("198.51.100.62", kClient), DROP_BAD_POLICY_SET);
+}
+
+// Entries of the CIDR table's root that no writer leaves like this for long.
+TEST_F(PacketTest, AnAddressWhoseCidrCannotBeToldIsDenied) {
+  HandmadeTables tables(kernel_->engine_options());
+  tables.Take();
+  const auto root_entry = [&](uint32_t index, uint32_t entry) {
+    tables.writes.push_back(policy::WriteWords{
+        l4_table_ + CIDR_ROOT_LINE_V4 + index / ARENA_LINE_WORDS, index % ARENA_LINE_WORDS, {entry}});
+  };
+  const uint32_t node = CIDR_NODE | CIDR_FIRST_POSITION_V4 << CIDR_POSITION_SHIFT;
+  const uint32_t endless = ARENA_HANDLE(kernel_->engine_options().first_chunk + 1, 1000);
+  root_entry(0x6440, CIDR_NO_ROOM);
+  root_entry(0x6441, node | ARENA_HANDLE(500, 1));  // a chunk that is not there
+  root_entry(0x6442, node | endless);
+  tables.writes.push_back(policy::WriteWords{
+      endless, 0, std::vector<uint32_t>(CIDR_NODE_ENTRIES, node | endless)});
+  Write(tables);
+  ExpectDelivered(Hook::kFromHost, Tcp("100.63.0.1", kClient), kAway);
+  ExpectDrop(Hook::kFromHost, Tcp("100.64.0.1", kClient), DROP_NO_POLICY_SET, kAway);
+  ExpectDrop(Hook::kFromHost, Tcp("100.65.0.1", kClient), DROP_BAD_POLICY_SET, kAway);
+  ExpectDrop(Hook::kFromHost, Tcp("100.66.0.1", kClient), DROP_BAD_POLICY_SET, kAway);
 }
 
 TEST_F(PacketTest, WithoutTablesInForceNothingPasses) {

@@ -74,19 +74,9 @@ ip_address ToKey(const policy::Address& address) {
   return key;
 }
 
-cidr_key ToKey(const policy::Cidr& cidr) {
-  return cidr_key{.prefix_bits = cidr.bits, .address = ToKey(cidr.address)};
-}
-
 absl::StatusOr<TableStore::Inner> TableStore::MakeAddresses(uint32_t capacity) const {
   ASSIGN_OR_RETURN(BpfFd fd, MakeMap(BPF_MAP_TYPE_HASH, "rs_addresses", sizeof(ip_address),
                                      sizeof(address_value), capacity, BPF_F_NO_PREALLOC));
-  return Inner{std::move(fd), capacity};
-}
-
-absl::StatusOr<TableStore::Inner> TableStore::MakeCidrs(uint32_t capacity) const {
-  ASSIGN_OR_RETURN(BpfFd fd, MakeMap(BPF_MAP_TYPE_LPM_TRIE, "rs_cidrs", sizeof(cidr_key),
-                                     sizeof(cidr_value), capacity, BPF_F_NO_PREALLOC));
   return Inner{std::move(fd), capacity};
 }
 
@@ -100,9 +90,7 @@ absl::StatusOr<policy::EngineOptions> TableStore::Begin() {
       active.l4_table != 0 && ARENA_HANDLE_CHUNK(active.l4_table) < kHalf ? kHalf : 0;
   RETURN_IF_ERROR(FreeSlot(slot_, first_chunk_));
   ASSIGN_OR_RETURN(addresses_, MakeAddresses(address_capacity_));
-  ASSIGN_OR_RETURN(cidrs_, MakeCidrs(cidr_capacity_));
   RETURN_IF_ERROR(Install(object_->addresses(), slot_, addresses_.fd, "rs_addresses_v1"));
-  RETURN_IF_ERROR(Install(object_->cidrs(), slot_, cidrs_.fd, "rs_cidrs_v1"));
   hit_chunks_ = 0;
   RETURN_IF_ERROR(EnsureRules(1));
   begun_ = true;
@@ -114,9 +102,8 @@ absl::StatusOr<policy::EngineOptions> TableStore::Begin() {
 
 absl::Status TableStore::FreeSlot(uint32_t slot, uint32_t first_chunk) {
   RETURN_IF_ERROR(Uninstall(object_->addresses(), slot, "rs_addresses_v1"));
-  RETURN_IF_ERROR(Uninstall(object_->cidrs(), slot, "rs_cidrs_v1"));
   for (uint32_t i = 0; i < kHalf; ++i) {
-    RETURN_IF_ERROR(Uninstall(object_->arena(), first_chunk + i, "rs_arena_v1"));
+    RETURN_IF_ERROR(Uninstall(object_->arena(), first_chunk + i, "rs_arena_v2"));
   }
   for (uint32_t i = 0; i < HITS_CHUNKS_PER_SLOT; ++i) {
     const uint32_t index = slot * HITS_CHUNKS_PER_SLOT + i;
@@ -148,16 +135,6 @@ absl::Status TableStore::GrowAddresses() {
   RETURN_IF_ERROR(Install(object_->addresses(), slot_, larger.fd, "rs_addresses_v1"));
   addresses_ = std::move(larger);
   address_capacity_ = addresses_.capacity;
-  return absl::OkStatus();
-}
-
-absl::Status TableStore::GrowCidrs() {
-  ASSIGN_OR_RETURN(Inner larger, MakeCidrs(cidrs_.capacity * 2));
-  RETURN_IF_ERROR(CopyEntries(cidrs_.fd.get(), larger.fd.get(), sizeof(cidr_key),
-                              sizeof(cidr_value), "rs_cidrs_v1"));
-  RETURN_IF_ERROR(Install(object_->cidrs(), slot_, larger.fd, "rs_cidrs_v1"));
-  cidrs_ = std::move(larger);
-  cidr_capacity_ = cidrs_.capacity;
   return absl::OkStatus();
 }
 
@@ -193,16 +170,6 @@ absl::Status TableStore::SetAddresses(const std::vector<ip_address>& keys,
   return absl::OkStatus();
 }
 
-absl::Status TableStore::SetCidr(const policy::Cidr& cidr, uint32_t address_class) {
-  const cidr_key key = ToKey(cidr);
-  const cidr_value value = {.address_class = address_class};
-  for (;;) {
-    if (bpf_map_update_elem(cidrs_.fd.get(), &key, &value, BPF_ANY) == 0) return absl::OkStatus();
-    if (!IsFull(errno)) return absl::ErrnoToStatus(errno, absl::StrCat("write ", cidr.ToString()));
-    RETURN_IF_ERROR(GrowCidrs());
-  }
-}
-
 absl::StatusOr<uint32_t*> TableStore::ChunkWords(uint32_t chunk) {
   if (chunk < first_chunk_ || chunk >= first_chunk_ + kHalf) {
     return absl::OutOfRangeError(absl::StrCat("arena chunk ", chunk, " is not of this generation"));
@@ -215,7 +182,7 @@ absl::StatusOr<uint32_t*> TableStore::ChunkWords(uint32_t chunk) {
     void* base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
     if (base == MAP_FAILED) return absl::ErrnoToStatus(errno, absl::StrCat("map chunk ", chunk));
     MappedPages pages(base, bytes);
-    RETURN_IF_ERROR(Install(object_->arena(), chunk, fd, "rs_arena_v1"));
+    RETURN_IF_ERROR(Install(object_->arena(), chunk, fd, "rs_arena_v2"));
     found = chunks_.emplace(chunk, Chunk{std::move(fd), std::move(pages)}).first;
   }
   return static_cast<uint32_t*>(found->second.pages.base());
@@ -237,7 +204,7 @@ absl::Status TableStore::WriteWords(const policy::WriteWords& write) {
 
 absl::Status TableStore::ReleaseChunk(uint32_t chunk) {
   if (chunks_.erase(chunk) == 0) return absl::OkStatus();
-  return Uninstall(object_->arena(), chunk, "rs_arena_v1");
+  return Uninstall(object_->arena(), chunk, "rs_arena_v2");
 }
 
 absl::Status TableStore::EnsureRules(uint32_t count) {
@@ -275,16 +242,6 @@ absl::Status TableStore::ApplyOne(const policy::TableWrite& write) {
       const ip_address key = ToKey(w.address);
       if (bpf_map_delete_elem(store->addresses_.fd.get(), &key) != 0 && errno != ENOENT) {
         return absl::ErrnoToStatus(errno, absl::StrCat("remove ", w.address.ToString()));
-      }
-      return absl::OkStatus();
-    }
-    absl::Status operator()(const policy::SetCidr& w) {
-      return store->SetCidr(w.cidr, w.address_class);
-    }
-    absl::Status operator()(const policy::RemoveCidr& w) {
-      const cidr_key key = ToKey(w.cidr);
-      if (bpf_map_delete_elem(store->cidrs_.fd.get(), &key) != 0 && errno != ENOENT) {
-        return absl::ErrnoToStatus(errno, absl::StrCat("remove ", w.cidr.ToString()));
       }
       return absl::OkStatus();
     }

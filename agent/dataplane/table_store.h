@@ -5,8 +5,8 @@
 //   Engine ──TableWrites──▶ [TableStore] ─▶ inner maps of one slot, half of the arena
 //
 // Begin makes fresh inner maps; nothing reads them until Commit stores the one word.
-// Writes keep their order. Addresses and CIDRs are map updates, batched; everything
-// else is stores to mapped memory. A map that is full is replaced by one twice its
+// Writes keep their order. Addresses are map updates, batched; everything else is
+// stores to mapped memory. A map that is full is replaced by one twice its
 // size, filled first and then swapped. One thread at a time.
 #ifndef RIPSTOP_AGENT_DATAPLANE_TABLE_STORE_H_
 #define RIPSTOP_AGENT_DATAPLANE_TABLE_STORE_H_
@@ -27,7 +27,7 @@ class TableStore {
  public:
   // `object` outlives this.
   TableStore(DatapathObject* object, const DatapathSizes& sizes)
-      : object_(object), address_capacity_(sizes.addresses), cidr_capacity_(sizes.cidrs) {}
+      : object_(object), address_capacity_(sizes.addresses) {}
 
   // Empties the slot and the half of the arena that are not in force and takes them.
   // Returns what the engine of this generation must be made with.
@@ -57,13 +57,10 @@ class TableStore {
   };
 
   absl::StatusOr<Inner> MakeAddresses(uint32_t capacity) const;
-  absl::StatusOr<Inner> MakeCidrs(uint32_t capacity) const;
   absl::Status GrowAddresses();
-  absl::Status GrowCidrs();
   absl::Status SetAddresses(const std::vector<ip_address>& keys,
                             const std::vector<address_value>& values);
   absl::Status ApplyOne(const policy::TableWrite& write);
-  absl::Status SetCidr(const policy::Cidr& cidr, uint32_t address_class);
   absl::Status WriteWords(const policy::WriteWords& write);
   absl::StatusOr<uint32_t*> ChunkWords(uint32_t chunk);
   absl::Status ReleaseChunk(uint32_t chunk);
@@ -73,20 +70,17 @@ class TableStore {
 
   DatapathObject* const object_;
   uint32_t address_capacity_;
-  uint32_t cidr_capacity_;
   bool begun_ = false;
   uint32_t slot_ = 0;
   uint32_t first_chunk_ = 0;
   Inner addresses_;
-  Inner cidrs_;
   std::map<uint32_t, Chunk> chunks_;
   uint32_t hit_chunks_ = 0;
   uint64_t writes_ = 0;
 };
 
-// Key forms of the policy types.
+// The key form of an address.
 ip_address ToKey(const policy::Address& address);
-cidr_key ToKey(const policy::Cidr& cidr);
 
 }  // namespace ripstop::agent
 

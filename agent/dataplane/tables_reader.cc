@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "agent/dataplane/table_store.h"
+#include "policy/cidr_lookup.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::agent {
@@ -30,7 +31,7 @@ absl::StatusOr<BpfFd> OpenInner(int outer, uint32_t index, const char* name) {
 class ChunkReader {
  public:
   static absl::StatusOr<ChunkReader> Open(const DatapathObject& object, uint32_t chunk) {
-    ASSIGN_OR_RETURN(BpfFd fd, OpenInner(object.arena(), chunk, "rs_arena_v1"));
+    ASSIGN_OR_RETURN(BpfFd fd, OpenInner(object.arena(), chunk, "rs_arena_v2"));
     return ChunkReader(std::move(fd));
   }
   absl::StatusOr<arena_line> Line(uint32_t line) const {
@@ -76,21 +77,23 @@ struct KnownAddress {
   uint32_t address_class = 0;
 };
 
-absl::StatusOr<KnownAddress> ReadAddress(const DatapathObject& object, uint32_t slot,
+absl::StatusOr<KnownAddress> ReadAddress(const DatapathObject& object, active_generation active,
                                          const policy::Address& address) {
   KnownAddress known;
-  ASSIGN_OR_RETURN(const BpfFd addresses, OpenInner(object.addresses(), slot, "rs_addresses_v1"));
+  ASSIGN_OR_RETURN(const BpfFd addresses,
+                   OpenInner(object.addresses(), active.slot, "rs_addresses_v1"));
   const ip_address key = ToKey(address);
   if (bpf_map_lookup_elem(addresses.get(), &key, &known.value) == 0) {
     known.address_class = known.value.address_class;
     return known;
   }
-  ASSIGN_OR_RETURN(const BpfFd cidrs, OpenInner(object.cidrs(), slot, "rs_cidrs_v1"));
-  const cidr_key prefix = {.prefix_bits = 128, .address = key};
-  cidr_value cidr = {};
-  if (bpf_map_lookup_elem(cidrs.get(), &prefix, &cidr) == 0) {
-    known.address_class = cidr.address_class;
-  }
+  const auto read = [&](uint32_t handle, arena_line& line) {
+    const auto chunk = ChunkReader::Open(object, ARENA_HANDLE_CHUNK(handle));
+    const auto found = chunk.ok() ? chunk->Line(ARENA_HANDLE_LINE(handle)) : chunk.status();
+    if (found.ok()) line = *found;
+    return found.ok();
+  };
+  known.address_class = policy::LookUpCidrClass(address, active.l4_table, read);
   return known;
 }
 
@@ -104,6 +107,7 @@ absl::StatusOr<SideLookup> ReadSide(const DatapathObject& object, uint32_t set,
   side.l4_class = l4_class;
   side.reason = DROP_NO_POLICY_SET;
   if (set == 0) return side;
+  if (address_class == CIDR_NO_ROOM) return side;
   side.reason = DROP_BAD_POLICY_SET;
   auto chunk = ChunkReader::Open(object, ARENA_HANDLE_CHUNK(set));
   if (!chunk.ok()) return side;
@@ -143,9 +147,9 @@ absl::StatusOr<PacketLookup> LookupInForce(const DatapathObject& object,
   if (active.l4_table == 0) return absl::FailedPreconditionError("no policy tables are in force");
   PacketLookup lookup;
   lookup.slot = active.slot;
-  ASSIGN_OR_RETURN(const KnownAddress source, ReadAddress(object, active.slot, packet.source));
+  ASSIGN_OR_RETURN(const KnownAddress source, ReadAddress(object, active, packet.source));
   ASSIGN_OR_RETURN(const KnownAddress destination,
-                   ReadAddress(object, active.slot, packet.destination));
+                   ReadAddress(object, active, packet.destination));
   lookup.source = source.value;
   lookup.destination = destination.value;
 

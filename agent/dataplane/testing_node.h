@@ -207,7 +207,8 @@ class NodeTest : public ::testing::TestWithParam<bool> {
   void WriteGeneration(bool admit) {
     auto options = dataplane_->BeginGeneration();
     ASSERT_TRUE(options.ok()) << options.status();
-    HandmadeTables tables(*options);
+    tables_ = std::make_unique<HandmadeTables>(*options);
+    HandmadeTables& tables = *tables_;
     const uint32_t open = tables.AllowAll(1, 11);
     const uint32_t closed = tables.DenyAll(2, 22);
     const uint32_t known = tables.AddSet(3, [](uint32_t address_class, uint32_t) -> uint32_t {
@@ -216,7 +217,7 @@ class NodeTest : public ::testing::TestWithParam<bool> {
     tables.AddPod(kPodA, 1, open, open, Ifindex("hosta"), {2, 0, 0, 0, 0, 0x0a});
     tables.AddPod(kPodB, 1, open, admit ? known : closed, Ifindex("hostb"), {2, 0, 0, 0, 0, 0x0b});
     tables.AddOther("192.0.2.1", ADDRESS_THIS_HOST);
-    tables.writes.push_back(policy::SetCidr{policy::Cidr::Parse("203.0.113.0/24").value(), 1});
+    tables.AddCidr(policy::Cidr::Parse("203.0.113.0/24").value(), 1);
     ASSERT_TRUE(dataplane_->Apply(tables.Take()).ok());
     const absl::Status committed = dataplane_->CommitGeneration(tables.l4_table());
     ASSERT_TRUE(committed.ok()) << committed;
@@ -242,6 +243,7 @@ class NodeTest : public ::testing::TestWithParam<bool> {
   std::unique_ptr<TestNetns> node_, a_, b_, far_;
   std::unique_ptr<TestBpffs> bpffs_;
   std::unique_ptr<Dataplane> dataplane_;
+  std::unique_ptr<HandmadeTables> tables_;  // of the generation in force
   std::string pin_dir_;
 };
 

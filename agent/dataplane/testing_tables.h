@@ -8,9 +8,11 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <string_view>
 #include <vector>
 
+#include "policy/cidr_table.h"
 #include "policy/engine.h"
 #include "policy/table_write.h"
 
@@ -25,7 +27,10 @@ class HandmadeTables {
   static constexpr uint32_t kClasses = 4;    // address classes 0..3
   static constexpr uint32_t kL4Classes = 6;
 
-  explicit HandmadeTables(const policy::EngineOptions& options) : chunk_(options.first_chunk) {
+  explicit HandmadeTables(const policy::EngineOptions& options)
+      : chunk_(options.first_chunk),
+        arena_(std::make_unique<policy::Arena>(options.first_chunk + 1, 1)),
+        cidrs_(arena_.get()) {
     std::vector<uint16_t> l4(L4_TABLE_LINES * ARENA_LINE_HALVES, 0);
     l4[L4_INDEX(L4_TCP, 80)] = 1;
     l4[L4_INDEX(L4_UDP, 53)] = 2;
@@ -34,7 +39,8 @@ class HandmadeTables {
     l4[L4_INDEX(L4_TCP, 999)] = 5;
     l4_table_ = ARENA_HANDLE(chunk_, next_line_);
     writes.push_back(Halves(next_line_, l4));
-    next_line_ += L4_TABLE_LINES;
+    cidrs_.PlaceRoots(l4_table_);
+    next_line_ += GENERATION_LINES;
   }
 
   uint32_t l4_table() const { return l4_table_; }
@@ -103,6 +109,10 @@ class HandmadeTables {
     writes.push_back(policy::SetAddress{Addr(address), value});
   }
 
+  void AddCidr(const policy::Cidr& cidr, uint32_t address_class) {
+    cidrs_.Set(cidr, address_class, writes);
+  }
+
   // Keeps clear of the lines that an earlier instance wrote.
   void SkipLines(uint32_t lines) { next_line_ += lines; }
 
@@ -119,6 +129,8 @@ class HandmadeTables {
   }
 
   uint32_t chunk_;
+  std::unique_ptr<policy::Arena> arena_;  // of the nodes of `cidrs_`
+  policy::CidrTable cidrs_;
   uint32_t l4_table_ = 0;
   uint32_t next_line_ = 1;
 };

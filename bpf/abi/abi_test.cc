@@ -16,7 +16,6 @@ namespace {
 
 // BPF hash keys compare padding too: a key may have none.
 static_assert(std::has_unique_object_representations_v<ip_address>);
-static_assert(std::has_unique_object_representations_v<cidr_key>);
 static_assert(std::has_unique_object_representations_v<flow_key>);
 static_assert(std::has_unique_object_representations_v<fragment_key>);
 // Nor may a value or event leak what was on a stack.

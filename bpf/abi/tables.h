@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /* Policy as tables: the layout that policy/ writes and bpf/lib/verdict.h reads.
  *
- *   addresses[remote]        -> address class     (hash, else CIDR trie, else 0)
+ *   addresses[remote]        -> address class     (hash, else cidr_table.h)
  *   l4[protocol, port]       -> L4 class          (array)
  *   set.rows[address class]  -> row               (array)
  *   set.columns[L4 class]    -> column            (array)
@@ -46,8 +46,10 @@ ABI_ASSERT(sizeof(struct arena_line) == ARENA_LINE_BYTES);
 
 /* The word in force: one aligned 64-bit store switches generations. */
 struct active_generation {
-	__u32 slot;     /* 0 or 1: which inner maps of addresses, CIDRs and rule hits */
-	__u32 l4_table; /* handle of the L4 class table; 0: nothing in force, drop all */
+	__u32 slot;     /* 0 or 1: which inner maps of addresses and rule hits */
+	__u32 l4_table; /* handle of the L4 class table, which the roots of cidr_table.h
+			 * follow; 0: nothing in force, drop all
+			 */
 };
 ABI_ASSERT(sizeof(struct active_generation) == 8);
 
@@ -72,17 +74,6 @@ enum address_flag {
 	ADDRESS_THIS_HOST = 1u << 1,      /* an address of this node itself */
 	ADDRESS_OTHER_NODE = 1u << 2,     /* an address of another node of the cluster */
 	ADDRESS_REMOTE_ENDPOINT = 1u << 3, /* an endpoint of another node */
-};
-
-/* Key of the CIDR trie. IPv4 prefixes are mapped, so lengths are 96..128. */
-struct cidr_key {
-	__u32 prefix_bits; /* host order, as LPM_TRIE wants it */
-	struct ip_address address;
-};
-ABI_ASSERT(sizeof(struct cidr_key) == 20);
-
-struct cidr_value {
-	__u32 address_class;
 };
 
 /* The L4 class table: halves, indexed by L4_INDEX. Protocols with ports have

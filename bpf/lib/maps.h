@@ -29,21 +29,8 @@ struct {
 	});
 } rs_addresses_v1 SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, 2);
-	__type(key, __u32);
-	__array(values, struct {
-		__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-		__uint(map_flags, BPF_F_NO_PREALLOC);
-		__uint(max_entries, 16384);
-		__uint(key_size, sizeof(struct cidr_key));
-		__uint(value_size, sizeof(struct cidr_value));
-	});
-} rs_cidrs_v1 SEC(".maps");
-
 /* All chunks have one size and no BPF_F_INNER_MAP: then the verifier inlines the
- * reads of inner arrays.
+ * reads of inner arrays. Version 2 has the roots of abi/cidr_table.h.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
@@ -56,7 +43,7 @@ struct {
 		__uint(key_size, sizeof(__u32));
 		__uint(value_size, sizeof(struct arena_line));
 	});
-} rs_arena_v1 SEC(".maps");
+} rs_arena_v2 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);

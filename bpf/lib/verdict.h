@@ -5,7 +5,8 @@
 #ifndef RIPSTOP_BPF_LIB_VERDICT_H
 #define RIPSTOP_BPF_LIB_VERDICT_H
 
-#include "bpf/lib/maps.h"
+#include "bpf/lib/address_class.h"
+#include "bpf/lib/arena.h"
 #include "bpf/lib/packet.h"
 
 /* The part of a verdict that both directions share. */
@@ -33,18 +34,6 @@ active_generation_get(const struct datapath_state *state)
 
 	u.word = *(const volatile __u64 *)&state->active;
 	return u.active;
-}
-
-static __always_inline void *
-arena_chunk(__u32 chunk)
-{
-	return bpf_map_lookup_elem(&rs_arena_v1, &chunk);
-}
-
-static __always_inline struct arena_line *
-arena_line(void *chunk, __u32 line)
-{
-	return bpf_map_lookup_elem(chunk, &line);
 }
 
 static __always_inline __u32
@@ -103,45 +92,6 @@ classify_l4(struct active_generation active, __u8 protocol, __be16 source_port,
 		ret->source_index = L4_INDEX(block, bpf_ntohs(source_port));
 	}
 	return read_l4_class(active, index, &ret->destination_class);
-}
-
-/* Copies at once what is known of @address; zeros when nothing is. A copy, because
- * the kernel may give a deleted element to another key while a program holds it.
- */
-static __always_inline enum drop_reason
-lookup_address(__u32 slot, const struct ip_address *address, struct address_value *ret)
-{
-	void *inner = bpf_map_lookup_elem(&rs_addresses_v1, &slot);
-	struct address_value *value;
-
-	__builtin_memset(ret, 0, sizeof(*ret));
-	if (!inner)
-		return DROP_NO_GENERATION;
-	value = bpf_map_lookup_elem(inner, address);
-	if (value)
-		*ret = *value;
-	else
-		ret->reserved = 1; /* not in the hash: class by CIDR, if asked */
-	return DROP_NONE;
-}
-
-/* Address class of @address, whose hash entry is @value. @key: room for a key. */
-static __always_inline __u32
-class_of(__u32 slot, const struct ip_address *address, const struct address_value *value,
-	 struct cidr_key *key)
-{
-	struct cidr_value *cidr;
-	void *inner;
-
-	if (!value->reserved)
-		return value->address_class;
-	inner = bpf_map_lookup_elem(&rs_cidrs_v1, &slot);
-	if (!inner)
-		return 0;
-	key->prefix_bits = 128;
-	key->address = *address;
-	cidr = bpf_map_lookup_elem(inner, key);
-	return cidr ? cidr->address_class : 0;
 }
 
 /* The verdict of the set that @handle names about a far address of @address_class.

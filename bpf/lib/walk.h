@@ -46,7 +46,6 @@ struct walk {
 	struct judgement judgement;
 	struct flow_value value;
 	struct quote quote;
-	struct cidr_key cidr;
 };
 
 struct {
@@ -187,17 +186,17 @@ walk_admit(struct __sk_buff *skb, const struct walk *w, const struct datapath_st
 
 /* One direction of a judgement; keeps the first reason to drop. */
 static __always_inline void
-judge_side(struct __sk_buff *skb, struct walk *w, const struct verdict_query *query, __u32 set,
+judge_side(struct __sk_buff *skb, const struct verdict_query *query, __u32 set,
 	   const struct ip_address *far, const struct address_value *far_value,
 	   enum drop_reason denied, struct verdict *ret, enum drop_reason *reason)
 {
-	__u32 address_class = class_of(query->active.slot, far, far_value, &w->cidr);
+	__u32 address_class = class_of(query->active, far, far_value);
 	enum drop_reason unread = verdict_read(query, set, address_class, ret);
 
 	if (unread) {
 		ret->word = 0;
 		if (!*reason)
-			*reason = unread;
+			*reason = address_class == CIDR_NO_ROOM ? DROP_NO_POLICY_SET : unread;
 		return;
 	}
 	if (*reason)
@@ -228,10 +227,10 @@ walk_judge(struct __sk_buff *skb, struct walk *w, __u32 initiator, __u8 icmp_typ
 	if (ret->reason)
 		return;
 	if (from->flags & ADDRESS_LOCAL_ENDPOINT)
-		judge_side(skb, w, &query, from->egress_set, to_address, to,
+		judge_side(skb, &query, from->egress_set, to_address, to,
 			   DROP_POLICY_EGRESS, &ret->egress, &ret->reason);
 	if (to->flags & ADDRESS_LOCAL_ENDPOINT)
-		judge_side(skb, w, &query, to->ingress_set, from_address, from,
+		judge_side(skb, &query, to->ingress_set, from_address, from,
 			   DROP_POLICY_INGRESS, &ret->ingress, &ret->reason);
 	skb->cb[RUN_EGRESS_VERDICT] = ret->egress.word;
 	skb->cb[RUN_INGRESS_VERDICT] = ret->ingress.word;

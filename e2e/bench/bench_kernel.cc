@@ -64,8 +64,8 @@ absl::StatusOr<std::unique_ptr<BenchKernel>> BenchKernel::Open() {
   if (kernel->skeleton_ == nullptr) return absl::ErrnoToStatus(errno, "open the bench object");
   const auto& maps = kernel->skeleton_->maps;
   const std::pair<bpf_map*, int> shared[] = {
-      {maps.rs_addresses_v1, object.addresses()}, {maps.rs_cidrs_v1, object.cidrs()},
-      {maps.rs_arena_v1, object.arena()},         {maps.rs_hits_v1, object.hits()},
+      {maps.rs_addresses_v1, object.addresses()},
+      {maps.rs_arena_v2, object.arena()},         {maps.rs_hits_v1, object.hits()},
       {maps.rs_epochs_v1, object.epochs_map()},   {maps.rs_state_v1, object.state_map()}};
   for (const auto& [map, fd] : shared) {
     if (int error = bpf_map__reuse_fd(map, fd); error != 0) {
