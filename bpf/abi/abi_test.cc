@@ -6,6 +6,7 @@
 #include <string>
 #include <type_traits>
 
+#include "bpf/abi/cidr_table.h"
 #include "bpf/abi/drops.h"
 #include "bpf/abi/events.h"
 #include "bpf/abi/flows.h"
@@ -27,8 +28,8 @@ static_assert(std::has_unique_object_representations_v<sweep_request>);
 
 TEST(AbiTest, AFlowIsOneCacheLine) { EXPECT_EQ(sizeof(flow_value), 64u); }
 
-TEST(AbiTest, TheL4TableAndItsHeaderFitOneChunk) {
-  EXPECT_LT(L4_TABLE_LINES, static_cast<unsigned>(ARENA_CHUNK_LINES));
+TEST(AbiTest, TheL4TableAndTheRootsThatFollowItFitOneChunk) {
+  EXPECT_LT(GENERATION_LINES, static_cast<unsigned>(ARENA_CHUNK_LINES));
 }
 
 TEST(AbiTest, EveryRuleIdHasAHitCounter) {
