@@ -13,7 +13,6 @@ namespace ripstop::api {
 namespace {
 
 using testing::HasSubstr;
-using testing::IsEmpty;
 using testing::SizeIs;
 
 std::string Np(const std::string& spec) { return Problems(Doc(kCalico, "NetworkPolicy", spec)); }

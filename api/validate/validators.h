@@ -36,6 +36,9 @@ void CheckSlice(const v1::EndpointSlice& slice, Checker& check);
 // network.cc
 void CheckPool(const v1::IPPoolSpec& spec, Checker& check);
 void CheckNode(const v1::NodeSpec& spec, Checker& check);
+
+// bgp.cc
+void CheckAsNumber(const std::string& path, bool present, uint32_t number, Checker& check);
 void CheckBgpConfiguration(const v1::BGPConfiguration& configuration, Checker& check);
 void CheckBgpPeer(const v1::BGPPeerSpec& spec, Checker& check);
 
