@@ -16,6 +16,7 @@
 #include "bpf/testing/bench_query.h"
 
 #include "bpf/bench.skel.h"
+#include "e2e/bench/map_memory.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::bench {
@@ -46,6 +47,20 @@ Timing Summary(std::vector<double> runs) {
   return {runs.front(), runs[runs.size() / 2]};
 }
 
+// Gives the bench object the maps of the loaded datapath, each to the map of its name.
+absl::Status ShareMaps(bpf_object* object, const agent::DatapathObject& datapath) {
+  ASSIGN_OR_RETURN(const auto loaded, MapsOf(datapath));
+  bpf_map* map = nullptr;
+  bpf_object__for_each_map(map, object) {
+    const auto found = loaded.find(bpf_map__name(map));
+    if (found == loaded.end()) continue;  // one of its own
+    if (int error = bpf_map__reuse_fd(map, found->second.get()); error != 0) {
+      return absl::ErrnoToStatus(-error, absl::StrCat("share ", bpf_map__name(map)));
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 void PutWorld(const policy::World& world, policy::Engine& engine) {
@@ -59,24 +74,14 @@ void PutWorld(const policy::World& world, policy::Engine& engine) {
 absl::StatusOr<std::unique_ptr<BenchKernel>> BenchKernel::Open() {
   auto kernel = std::unique_ptr<BenchKernel>(new BenchKernel());
   ASSIGN_OR_RETURN(kernel->evaluator_, agent::KernelEvaluator::Open(agent::DatapathSizes{}));
-  const agent::DatapathObject& object = kernel->evaluator_->object();
   kernel->skeleton_ = bench__open();
   if (kernel->skeleton_ == nullptr) return absl::ErrnoToStatus(errno, "open the bench object");
-  const auto& maps = kernel->skeleton_->maps;
-  const std::pair<bpf_map*, int> shared[] = {
-      {maps.rs_addresses_v1, object.addresses()},
-      {maps.rs_arena_v2, object.arena()},         {maps.rs_hits_v1, object.hits()},
-      {maps.rs_epochs_v1, object.epochs_map()},   {maps.rs_state_v1, object.state_map()}};
-  for (const auto& [map, fd] : shared) {
-    if (int error = bpf_map__reuse_fd(map, fd); error != 0) {
-      return absl::ErrnoToStatus(-error, absl::StrCat("share ", bpf_map__name(map)));
-    }
-  }
+  RETURN_IF_ERROR(ShareMaps(kernel->skeleton_->obj, kernel->evaluator_->object()));
   if (int error = bench__load(kernel->skeleton_); error != 0) {
     return absl::ErrnoToStatus(-error, "load the bench object");
   }
   const int empty = bpf_program__fd(kernel->skeleton_->progs.bench_empty);
-  if (bpf_map_update_elem(bpf_map__fd(maps.bench_next), &kEmpty, &empty, BPF_ANY) != 0) {
+  if (bpf_map_update_elem(bpf_map__fd(kernel->skeleton_->maps.bench_next), &kEmpty, &empty, BPF_ANY) != 0) {
     return absl::ErrnoToStatus(errno, "bench_next");
   }
   return kernel;

@@ -278,6 +278,23 @@ policy::World CidrLike(int rules, bool v4, uint32_t seed) {
   return world;
 }
 
+std::string HostAddress(int rule) {
+  return "100." + std::to_string(64 + rule / 62500) + "." + std::to_string(rule / 250 % 250) +
+         "." + std::to_string(rule % 250 + 1);
+}
+
+uint16_t HostPort(int rule) { return static_cast<uint16_t>(9000 + rule % 16); }
+
+policy::World HostsLike(int rules) {
+  World world = FilterLike(FilterFamily::kAcl, 0, 1);
+  for (int i = 0; i < rules; ++i) {
+    Rule rule = AllowTcp(HostPort(i));
+    rule.source.nets = {Cidr::Of(Address::Parse(HostAddress(i)).value(), 128)};
+    world.policies.begin()->second.ingress_rules.push_back(rule);
+  }
+  return world;
+}
+
 policy::Packet PacketForRule(const policy::World& world, size_t index) {
   const Rule& rule = world.policies.begin()->second.ingress_rules[index];
   policy::Packet packet;

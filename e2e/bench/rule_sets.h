@@ -9,10 +9,13 @@
 //   pathological      every rule its own CIDRs and its own port range
 //   selectors         every rule its own selector
 //   CIDRs             every rule its own prefix of one family, ten ports in all
+//   hosts             every rule one address and one of 16 ports: what nftables can hold
+//                     as one map
 #ifndef RIPSTOP_E2E_BENCH_RULE_SETS_H_
 #define RIPSTOP_E2E_BENCH_RULE_SETS_H_
 
 #include <cstdint>
+#include <string>
 
 #include "policy/model.h"
 #include "policy/world.h"
@@ -42,6 +45,11 @@ policy::World SelectorLike(int rules);
 // One GlobalNetworkPolicy whose `rules` rules each allow one random prefix: IPv4 /16 to
 // /28, or IPv6 /32 to /64.
 policy::World CidrLike(int rules, bool v4, uint32_t seed);
+
+// One GlobalNetworkPolicy whose rule i admits one address (HostAddress) to one port.
+policy::World HostsLike(int rules);
+std::string HostAddress(int rule);
+uint16_t HostPort(int rule);
 
 // A packet to the local endpoint of such a world that its rule `index` matches.
 policy::Packet PacketForRule(const policy::World& world, size_t index);
