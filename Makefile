@@ -4,7 +4,7 @@
 # but Debian 12 and root.
 BUILD := build/dev
 
-.PHONY: all setup build test fuzz mutants demo demo-down clean
+.PHONY: all setup build test bench fuzz mutants demo demo-down clean
 
 all: build
 
@@ -17,6 +17,12 @@ build: setup
 
 test: build
 	@./scripts/test.sh $(BUILD)
+
+# Measures everything in docs/performance.md and writes its tables and plots; as root, on
+# a machine that does nothing else. BENCH="--quick" shows in half a minute that it runs.
+BENCH ?= --write --json $(BUILD)/bench.json
+bench: build
+	@python3 e2e/bench/run_all.py $(BUILD) $(BENCH)
 
 # Plants faults in a copy of the tree and asks whether tests notice; takes a while.
 mutants: setup

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the datapath costs per packet: the first rows of the table of goals.
-//   datapath_bench [--json]
+//   datapath_bench [--json] [--quick]
 #include <cstdio>
-#include <cstring>
+#include <string>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "e2e/bench/bench_kernel.h"
-#include "e2e/bench/rule_sets.h"
+#include "e2e/bench/report.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::bench {
@@ -16,15 +17,8 @@ namespace {
 bool json = false;
 
 void Report(const char* name, const Timing& timing, double bar) {
-  if (json) {
-    std::printf("{\"name\":\"%s\",\"ns\":%.1f,\"median_ns\":%.1f,\"bar_ns\":%.0f}\n", name,
-                timing.best, timing.median, bar);
-  } else if (bar > 0) {
-    std::printf("%-44s %8.1f ns  (median %.1f)  bar %4.0f  %s\n", name, timing.best, timing.median,
-                bar, timing.best <= bar ? "met" : "MISSED");
-  } else {
-    std::printf("%-44s %8.1f ns  (median %.1f)\n", name, timing.best, timing.median);
-  }
+  Print({name, timing.best, "ns", bar, false,
+         absl::StrCat("median ", static_cast<int>(timing.median + 0.5))}, json);
 }
 
 policy::Address Pod(int i, bool v4) {
@@ -96,7 +90,15 @@ absl::Status Run() {
 }  // namespace ripstop::bench
 
 int main(int argc, char** argv) {
-  ripstop::bench::json = argc > 1 && std::strcmp(argv[1], "--json") == 0;
+  for (int i = 1; i < argc; ++i) {
+    const std::string option = argv[i];
+    if (option == "--json") {
+      ripstop::bench::json = true;
+    } else if (option != "--quick") {  // it is quick anyway
+      std::fprintf(stderr, "datapath_bench [--json] [--quick]\n");
+      return 2;
+    }
+  }
   const absl::Status status = ripstop::bench::Run();
   if (!status.ok()) std::fprintf(stderr, "datapath_bench: %s\n", status.ToString().c_str());
   return status.ok() ? 0 : 1;

@@ -22,6 +22,7 @@ constexpr double kMib = 1 << 20;
 policy::World WorldOf(const std::string& family, int rules) {
   if (family == "selectors") return SelectorLike(rules);
   if (family == "hosts") return HostsLike(rules);
+  if (family == "cidrs" || family == "cidrs-v6") return CidrLike(rules, family == "cidrs", 1);
   for (const FilterFamily f : {FilterFamily::kAcl, FilterFamily::kFirewall, FilterFamily::kIpChain}) {
     if (family == ToString(f)) return FilterLike(f, rules, 1);
   }
@@ -108,7 +109,8 @@ absl::Status Rules(const std::string& family, const MeasureOptions& options, Row
   RETURN_IF_ERROR(FindDeepest(world, made, row));
   if (!made.packets.empty()) {
     RETURN_IF_ERROR(TimeBoth(made, one, row));
-    if (options.straight_line) RETURN_IF_ERROR(TimeStraightLine(world, made, row));
+    // The generated programs know IPv4 only.
+    if (options.straight_line && made.packets[0].source.is_v4()) RETURN_IF_ERROR(TimeStraightLine(world, made, row));
   }
   return absl::OkStatus();
 }

@@ -18,7 +18,8 @@ struct MeasureOptions {
   bool nft = true;  // for "hosts" and "selectors"
 };
 
-// `family`: acl, firewall, ip-chain, pathological, selectors, hosts, or kubernetes (two
+// `family`: acl, firewall, ip-chain, pathological, selectors,
+// cidrs, cidrs-v6, hosts, or kubernetes (two
 // rules per policy, pods as many as rules but between 100 and 10,000).
 Row MeasureRules(const std::string& family, int rules, const MeasureOptions& options);
 

@@ -120,7 +120,7 @@ absl::StatusOr<double> NftCost::Send(const NftRule& as, int packets, int runs) c
 }
 
 absl::StatusOr<double> NftCost::Packet(const std::vector<NftRule>& rules, NftForm form) {
-  constexpr int kPackets = 4096, kRuns = 15;
+  constexpr int kPackets = 1024, kRuns = 61;
   const NftRule& last = rules.back();
   const std::string address = last.sources.front();
   if (netns_.Shell(absl::StrCat("ip addr replace ", address, "/32 dev d0")) != 0) {
@@ -129,8 +129,9 @@ absl::StatusOr<double> NftCost::Packet(const std::vector<NftRule>& rules, NftFor
   ASSIGN_OR_RETURN(const double before, Send(last, kPackets, kRuns));
   RETURN_IF_ERROR(
       LoadNft(netns_, NftRuleset(rules, form, "output", "", "udp"), kLoadLimitSeconds));
-  // A long list is timed with fewer packets: one costs many times a send by itself.
-  const int packets = rules.size() > 1000 && form == NftForm::kRules ? kBatch : kPackets;
+  // Runs of about a millisecond, so that some of them meet nobody else on the processor.
+  ASSIGN_OR_RETURN(const double about, Send(last, kBatch, 3));
+  const int packets = std::clamp(static_cast<int>(1e6 / about), kBatch / 4, kPackets);
   ASSIGN_OR_RETURN(const double with, Send(last, packets, kRuns));
   RETURN_IF_ERROR(FlushNft(netns_));
   ASSIGN_OR_RETURN(const double after, Send(last, kPackets, kRuns));

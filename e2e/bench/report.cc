@@ -31,7 +31,7 @@ void Print(const Figure& figure, bool json) {
   } else {
     const std::string value =
         figure.value ? absl::StrFormat("%.4g %s", *figure.value, figure.unit) : "not measured";
-    std::printf("%-60s %14s", figure.name.c_str(), value.c_str());
+    std::printf("%-84s %12s", figure.name.c_str(), value.c_str());
     if (figure.bar > 0) {
       std::printf("   bar %s %g %s: %s", bar, figure.bar, figure.unit.c_str(),
                   figure.met() ? "met" : "MISSED");

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "e2e/bench/rule_sets.h"
 
-#include <algorithm>
-#include <cmath>
-#include <random>
 #include <string>
+
+#include "e2e/bench/rule_set_parts.h"
 
 namespace ripstop::bench {
 namespace {
@@ -19,76 +18,6 @@ using policy::PortMatch;
 using policy::PortRange;
 using policy::Rule;
 using policy::World;
-
-constexpr uint32_t kLocalEndpoint = 0x0a000002;  // 10.0.0.2
-
-// std::uniform_int_distribution differs between libraries; this does not.
-class Dice {
- public:
-  explicit Dice(uint32_t seed) : engine_(seed) {}
-  uint32_t Below(uint32_t n) { return static_cast<uint32_t>((uint64_t{engine_()} * n) >> 32); }
-  bool Percent(uint32_t p) { return Below(100) < p; }
-  uint32_t Word() { return engine_(); }
-  // Skewed towards small values, as deployments per namespace and pods per deployment are.
-  uint32_t Skewed(uint32_t n) {
-    const double u = (Below(1u << 20) + 0.5) / (1u << 20);
-    return std::min<uint32_t>(n - 1, static_cast<uint32_t>(n * u * u * u));
-  }
-
- private:
-  std::mt19937 engine_;
-};
-
-std::string Number(const char* prefix, int i) { return prefix + std::to_string(i); }
-
-Cidr V4Cidr(uint32_t address, int bits) { return Cidr::Of(Address::FromV4(address), 96 + bits); }
-
-std::string InNamespace(const std::string& selector, const std::string& ns) {
-  return "(" + selector + ") && projectcalico.org/namespace == '" + ns + "'";
-}
-
-Rule AllowTcp(uint16_t port) {
-  Rule rule;
-  rule.action = Action::kAllow;
-  rule.protocol = policy::kProtocolTcp;
-  rule.destination.ports = PortMatch{.ranges = {{port, port}}, .names = {}};
-  return rule;
-}
-
-constexpr uint16_t kPopularPorts[] = {80, 443, 8080, 5432, 6379, 9090, 3306, 9092, 53, 50051};
-
-Policy KubernetesPolicy(int index, const std::string& ns, int deployments, int namespaces,
-                        Dice& dice) {
-  Policy policy;
-  policy.key = {PolicyKind::kKubernetesNetworkPolicy, ns, Number("policy-", index)};
-  policy.order = 1000;
-  policy.ingress = true;
-  policy.egress = dice.Percent(20);
-  policy.selector =
-      InNamespace("app == '" + Number("app-", dice.Skewed(deployments)) + "'", ns);
-  const int rules = 1 + dice.Below(3);
-  for (int i = 0; i < rules; ++i) {
-    Rule rule = AllowTcp(kPopularPorts[dice.Skewed(std::size(kPopularPorts))]);
-    const uint32_t peer = dice.Below(100);
-    const std::string app = "app == '" + Number("app-", dice.Skewed(deployments)) + "'";
-    if (peer < 60) {
-      rule.source.selector = InNamespace(app, ns);
-    } else if (peer < 80) {
-      rule.source.selector = InNamespace(app, Number("ns-", dice.Below(namespaces)));
-    } else if (peer < 90) {
-      rule.source.selector = "pcns.team == '" + Number("team-", dice.Below(8)) + "'";
-    } else {
-      rule.source.nets = {V4Cidr(0xc0000000 | (dice.Word() & 0x00ffff00), 24)};
-    }
-    policy.ingress_rules.push_back(rule);
-    if (policy.egress) {
-      std::swap(rule.source, rule.destination);
-      rule.destination.ports = std::exchange(rule.source.ports, std::nullopt);
-      policy.egress_rules.push_back(rule);
-    }
-  }
-  return policy;
-}
 
 struct FilterShape {
   uint32_t any_source;      // percent of rules without a source prefix
@@ -165,48 +94,6 @@ const char* ToString(FilterFamily family) {
     case FilterFamily::kPathological: return "pathological";
   }
   return "unknown";
-}
-
-policy::World KubernetesLike(const KubernetesShape& shape) {
-  Dice dice(shape.seed);
-  World world;
-  world.Put(policy::Tier{"default", 1'000'000, Action::kDeny});
-  for (int n = 0; n < shape.namespaces; ++n) {
-    policy::Profile profile;
-    profile.name = "kns." + Number("ns-", n);
-    profile.labels_to_apply = {{"pcns.projectcalico.org/name", Number("ns-", n)},
-                               {"pcns.team", Number("team-", static_cast<int>(dice.Below(8)))}};
-    Rule allow;
-    allow.action = Action::kAllow;
-    profile.ingress_rules = profile.egress_rules = {allow};
-    world.Put(profile);
-  }
-  const auto namespaces = static_cast<uint32_t>(shape.namespaces);
-  for (int i = 0; i < shape.endpoints; ++i) {
-    Endpoint endpoint;
-    const std::string ns = Number("ns-", static_cast<int>(dice.Skewed(namespaces)));
-    const auto app = static_cast<int>(
-        dice.Skewed(static_cast<uint32_t>(shape.deployments_per_namespace)));
-    endpoint.id = ns + "/pod-" + std::to_string(i);
-    endpoint.labels = {{"app", Number("app-", app)},
-                       {"tier", Number("tier-", app % 3)},
-                       {"projectcalico.org/namespace", ns},
-                       {"projectcalico.org/orchestrator", "k8s"}};
-    endpoint.profiles = {"kns." + ns};
-    endpoint.addresses = {Address::FromV4(kLocalEndpoint + static_cast<uint32_t>(i))};
-    endpoint.ports = {{"http", policy::kProtocolTcp, 8080}};
-    // Local ones are spread over the cluster's endpoints, as a scheduler does.
-    const int stride = std::max(1, shape.endpoints / std::max(1, shape.local_endpoints));
-    if (i % stride == 0 && i / stride < shape.local_endpoints) {
-      endpoint.local = policy::Attachment{static_cast<uint32_t>(i / stride + 2), {2, 0, 0, 0, 0, 1}};
-    }
-    world.Put(std::move(endpoint));
-  }
-  for (int i = 0; i < shape.policies; ++i) {
-    const std::string ns = Number("ns-", static_cast<int>(dice.Skewed(namespaces)));
-    world.Put(KubernetesPolicy(i, ns, shape.deployments_per_namespace, shape.namespaces, dice));
-  }
-  return world;
 }
 
 policy::World FilterLike(FilterFamily family, int rules, uint32_t seed) {

@@ -3,7 +3,9 @@
 // What a verdict costs against the number of rules, selectors, policies and pods, through
 // the real programs: beside a straight-line program that tests rule after rule, and beside
 // nftables; and what compiling and holding each set costs.
-//   verdict_bench [--json] [--quick] [--max-rules N] [--max-pods N] [--svg FOLDER]
+//   verdict_bench [--json] [--quick] [--family NAME] [--max-rules N] [--max-pods N]
+//                 [--svg FOLDER]
+// NAME: a family of rules, or "policies", or "pods".
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -21,7 +23,9 @@ namespace {
 
 bool json = false;
 int max_rules = 100000, max_pods = 1000000;
-std::string svg_folder;
+std::string svg_folder, only;
+
+bool Wanted(const std::string& name) { return only.empty() || only == name; }
 
 std::string Number(double value) {
   return value == 0 ? std::string("-") : absl::StrCat(static_cast<int64_t>(value + 0.5));
@@ -62,9 +66,9 @@ void Header(const char* size) {
 
 absl::Status Plot(const std::string& file, const std::string& title, const std::string& x,
                   std::vector<Series> series) {
-  if (svg_folder.empty()) return absl::OkStatus();
-  const std::string path = absl::StrCat(svg_folder, "/", file);
   std::erase_if(series, [](const Series& one) { return one.points.empty(); });
+  if (svg_folder.empty() || series.empty()) return absl::OkStatus();
+  const std::string path = absl::StrCat(svg_folder, "/", file);
   std::ofstream out(path);
   out << SvgPlot(title, x, "ns per verdict", series);
   return out.good() ? absl::OkStatus() : absl::UnavailableError(absl::StrCat("write ", path));
@@ -93,9 +97,10 @@ void PrintBars(const std::string& family, const Row& row) {
 absl::Status RunRules(const MeasureOptions& options) {
   std::vector<Series> families, alternatives;
   std::map<std::string, Row> at_ten_thousand;
-  Header("rules");
+  if (only != "policies" && only != "pods") Header("rules");
   for (const std::string family : {"kubernetes", "acl", "firewall", "ip-chain", "pathological",
-                                   "selectors", "hosts"}) {
+                                   "selectors", "hosts", "cidrs", "cidrs-v6"}) {
+    if (!Wanted(family)) continue;
     Series tables{family, {}, false}, straight{family + ", straight line", {}, true},
         nft_rules{family + ", nft rules", {}, true}, nft_map{family + ", nft map", {}, true};
     for (int rules = 1; rules <= max_rules; rules *= 10) {
@@ -122,14 +127,14 @@ absl::Status RunRules(const MeasureOptions& options) {
 
 absl::Status RunClusters(const MeasureOptions& options) {
   Series policies{"1,000 pods, policies vary", {}, false}, pods{"1,000 policies, pods vary", {}, false};
-  Header("policies");
-  for (int n = 10; n <= std::min(max_rules, 10000); n *= 10) {
+  if (Wanted("policies")) Header("policies");
+  for (int n = 10; Wanted("policies") && n <= std::min(max_rules, 10000); n *= 10) {
     const Row row = MeasureCluster({.endpoints = 1000, .policies = n}, n, options);
     Report("policies", row);
     Add(n, row.verdict_ns, policies);
   }
-  Header("pods");
-  for (int n = 100; n <= max_pods; n *= 10) {
+  if (Wanted("pods")) Header("pods");
+  for (int n = 100; Wanted("pods") && n <= max_pods; n *= 10) {
     const Row row =
         MeasureCluster({.endpoints = n, .policies = 1000, .local_endpoints = 50}, n, options);
     Report("pods", row);
@@ -161,6 +166,8 @@ int main(int argc, char** argv) {
     } else if (option == "--quick") {
       max_rules = 10;
       max_pods = 100;
+    } else if (option == "--family" && i + 1 < argc) {
+      only = argv[++i];
     } else if (option == "--max-rules" && i + 1 < argc) {
       max_rules = std::atoi(argv[++i]);
     } else if (option == "--max-pods" && i + 1 < argc) {
@@ -169,7 +176,8 @@ int main(int argc, char** argv) {
       svg_folder = argv[++i];
     } else {
       std::fprintf(stderr,
-                   "verdict_bench [--json] [--quick] [--max-rules N] [--max-pods N] [--svg FOLDER]\n");
+                   "verdict_bench [--json] [--quick] [--family NAME] [--max-rules N] [--max-pods N] "
+                   "[--svg FOLDER]\n");
       return 2;
     }
   }
