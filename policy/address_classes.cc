@@ -153,16 +153,19 @@ bool AddressClasses::Activate(uint32_t predicate, const std::vector<uint32_t>& a
       continue;
     }
     split = true;
-    // Kind 0 answers no to all and class 0 is its, so there the yes part must move.
+    // Kind 0 answers no to all and class 0 is its, so there the yes part must move; and
+    // class 0 may have very many kinds, so they are not even looked at.
     const absl::flat_hash_set<uint32_t> inside(yes.begin(), yes.end());
     std::vector<uint32_t> no;
     uint64_t yes_addresses = 0, no_addresses = 0;
-    for (const uint32_t kind : classes_[id].kinds) {
-      if (inside.contains(kind)) {
-        yes_addresses += kinds_.references(kind);
-      } else {
-        no.push_back(kind);
-        no_addresses += kinds_.references(kind);
+    if (id != 0) {
+      for (const uint32_t kind : classes_[id].kinds) {
+        if (inside.contains(kind)) {
+          yes_addresses += kinds_.references(kind);
+        } else {
+          no.push_back(kind);
+          no_addresses += kinds_.references(kind);
+        }
       }
     }
     const bool move_yes = id == 0 || yes_addresses <= no_addresses;

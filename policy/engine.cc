@@ -291,15 +291,16 @@ std::vector<PolicySetStats> Engine::Stats() const {
   for (const auto& [pointer, record] : state_->sets) {
     PolicySetStats& st = by_set[pointer];
     st.direction = record->direction;
-    st.representation = record->set ? "dense" : "none: does not fit, denied";
-    if (!record->set) continue;
     const PolicySet& set = *record->set;
+    st.representation = !record->alarm.empty() ? "none: does not fit, denied"
+                        : set.is_dense()       ? "dense"
+                                               : "bit vectors";
     st.handle = set.handle();
     st.rules = static_cast<uint32_t>(set.rules().size());
     st.rows = set.row_count();
-    st.columns = set.column_count() * set.source_column_count();
-    st.cells = uint64_t{st.rows} * st.columns;
-    st.bytes = uint64_t{set.lines()} * ARENA_LINE_BYTES;
+    st.columns = set.column_count();
+    st.cells = set.cell_count();
+    st.bytes = set.lines() * ARENA_LINE_BYTES;
   }
   for (const EndpointRecord* e : state_->local_endpoints) {
     for (const Address& a : e->addresses) {

@@ -19,8 +19,10 @@ struct EngineOptions {
   // new generation the half that the running one does not use.
   uint32_t first_chunk = 0;
   uint32_t chunk_count = ARENA_CHUNKS_MAX / 2;
-  // Largest dense table, in verdict words.
+  // Largest dense table, in verdict words; a policy set that needs more becomes bit
+  // vectors, or does not fit if those are not allowed.
   uint32_t dense_cells_max = 1u << 19;
+  bool bit_vectors = true;
   // Least room of a row or column table, in classes; a power of two from 2. Tests make it
   // small, so that sets outgrow their place often.
   uint32_t capacity_min = 64;
@@ -34,9 +36,9 @@ struct PolicySetStats {
   uint32_t rules = 0;
   uint32_t rows = 0;
   uint32_t columns = 0;
-  uint64_t cells = 0;
+  uint64_t cells = 0;  // verdict words: one for each row and column, or for each rule
   uint64_t bytes = 0;
-  std::string representation;
+  std::string representation;  // "dense" or "bit vectors"
 };
 
 struct EngineTotals {

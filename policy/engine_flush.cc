@@ -21,11 +21,17 @@ absl::Status Engine::State::Place(PolicySet& set) {
     return absl::ResourceExhaustedError(
         absl::StrCat("epochs: all ", EPOCHS_MAX, " policy sets are in use; let policies tell fewer pods apart"));
   }
-  const auto handle = arena.Allocate(set.lines());
-  if (!handle) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("arena: no room for ", set.lines(), " lines in ", arena.chunk_count(),
-                     " chunks of ", ARENA_CHUNK_LINES, "; give the engine more chunks"));
+  const std::vector<uint32_t> runs = set.runs();
+  std::vector<uint32_t> handles;
+  for (const uint32_t lines : runs) {
+    const auto handle = arena.Allocate(lines);
+    if (!handle) {
+      for (size_t i = 0; i < handles.size(); ++i) arena.Free(handles[i], runs[i]);
+      return absl::ResourceExhaustedError(
+          absl::StrCat("arena: no room for ", lines, " lines of ", set.lines(), " in ", arena.chunk_count(),
+                       " chunks of ", ARENA_CHUNK_LINES, "; give the engine more chunks"));
+    }
+    handles.push_back(*handle);
   }
   uint32_t index = 0;
   if (free_set_indexes.empty()) {
@@ -34,12 +40,17 @@ absl::Status Engine::State::Place(PolicySet& set) {
     index = free_set_indexes.back();
     free_set_indexes.pop_back();
   }
-  set.Place(*handle, index);
+  set.Place(std::move(handles), index);
   return absl::OkStatus();
 }
 
+void Engine::State::Free(const Space& space) {
+  for (size_t i = 0; i < space.handles.size(); ++i) arena.Free(space.handles[i], space.runs[i]);
+  free_set_indexes.push_back(space.set_index);
+}
+
 void Engine::State::RetireSpace(const PolicySet& set) {
-  retired_spaces.push_back({set.handle(), set.lines(), set.set_index()});
+  retired_spaces.push_back(SpaceOf(set));
   bumps.insert(set.set_index());
 }
 
@@ -47,7 +58,7 @@ void Engine::State::RetireSpace(const PolicySet& set) {
 void Engine::State::Fail(SetRecord& record, const absl::Status& why) {
   if (record.published) RetireSpace(*record.set);
   record.published = false;
-  record.set->Place(0, 0);
+  record.set->Unplace();
   record.alarm = absl::StrCat(ToString(record.direction), " policy set of ", record.set->rules().size(),
                               " rules, its endpoints are denied: ", std::string(why.message()));
 }
@@ -56,12 +67,12 @@ void Engine::State::Fail(SetRecord& record, const absl::Status& why) {
 // users changes no verdict.
 void Engine::State::Grow(SetRecord& record) {
   const uint32_t old_handle = record.set->handle();
-  auto grown = record.set->Grown(classes.bound(), l4.count(), options.dense_cells_max);
+  auto grown = record.set->Grown(classes.bound(), l4.count(), Limits());
   const absl::Status placed = grown.ok() ? Place(**grown) : grown.status();
   if (placed.ok()) {
     RetireSpace(*record.set);
     record.set = *std::move(grown);
-    out.push_back(record.set->Everything());
+    record.set->Everything(out);
   } else {
     Fail(record, placed);
   }
@@ -107,7 +118,7 @@ void Engine::State::CompileNew() {
     retry_failed = false;
   }
   for (SetRecord* record : fresh_sets) {
-    absl::Status status = record->set->Compile(classes, l4, options.dense_cells_max);
+    absl::Status status = record->set->Compile(classes, l4, Limits());
     if (status.ok()) status = Place(*record->set);
     if (status.ok()) {
       record->alarm.clear();
@@ -119,7 +130,7 @@ void Engine::State::CompileNew() {
 
 void Engine::State::Publish(SetRecord& record) {
   if (record.set->handle() == 0) return;
-  out.push_back(record.set->Everything());
+  record.set->Everything(out);
   record.published = true;
 }
 
@@ -223,8 +234,7 @@ TableWrites Engine::State::Flush() {
     for (const uint32_t index : bumps) out.push_back(BumpEpoch{index});
     bumps.clear();
     for (const Space& s : retired_spaces) {
-      arena.Free(s.handle, s.lines);
-      free_set_indexes.push_back(s.set_index);
+      Free(s);
       retry_failed = true;
     }
     retired_spaces.clear();

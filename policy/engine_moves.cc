@@ -175,7 +175,7 @@ void Engine::State::PlanTransitions(std::vector<Move>& moves) {
   for (SetRecord* set : targets) {
     if (!leavers.contains(set)) continue;
     SetRecord* copy = NewSet(set->set->rules(), set->direction);
-    auto grown = set->set->Grown(classes.bound(), l4.count(), options.dense_cells_max);
+    auto grown = set->set->Grown(classes.bound(), l4.count(), Limits());
     absl::Status status = grown.status();
     if (grown.ok()) {
       copy->set = *std::move(grown);
@@ -206,9 +206,8 @@ void Engine::State::PlanTransitions(std::vector<Move>& moves) {
       } else if (record->set->handle() != 0) {
         if (transition >= record->set->row_capacity()) {
           // Not published yet, so it can simply be placed anew.
-          auto grown = record->set->Grown(classes.bound(), l4.count(), options.dense_cells_max);
-          arena.Free(record->set->handle(), record->set->lines());
-          free_set_indexes.push_back(record->set->set_index());
+          auto grown = record->set->Grown(classes.bound(), l4.count(), Limits());
+          Free(SpaceOf(*record->set));
           const absl::Status status = grown.ok() ? Place(**grown) : grown.status();
           if (!status.ok()) {
             Fail(*record, status);

@@ -31,10 +31,14 @@ uint64_t Seed() {
   return text != nullptr ? std::strtoull(text, nullptr, 10) : 1;
 }
 
-// Half of the engines with tables so small that sets must be moved to grow.
-EngineOptions Options(RandomWorld& random) {
+// Half of the engines with tables so small that sets must be moved to grow. Engines with
+// dense tables only, with bit vectors only, and with both, among them sets that outgrow
+// the one and become the other.
+EngineOptions Options(RandomWorld& random, uint64_t seed) {
+  constexpr uint32_t kCellsMax[] = {1u << 19, 0, 12, 60};
   EngineOptions options;
   if (random.Chance(50)) options.capacity_min = 2;
+  options.dense_cells_max = kCellsMax[seed % 4];
   return options;
 }
 
@@ -101,7 +105,7 @@ TEST(EngineProperty, TablesAgreeWithTheReferenceWhateverTheOrderOfInputs) {
     const uint64_t seed = Seed() * 1'000'003 + n;
     RandomWorld random(seed);
     const World world = random.Generate();
-    Engine engine(Options(random));
+    Engine engine(Options(random, seed));
     TableImage image;
     Reference reference;
     // Shuffled, some twice, some undone and done again, flushed now and then.
@@ -137,7 +141,7 @@ TEST(EngineProperty, EveryPrefixOfEveryChangeGivesTheOldOrTheNewVerdict) {
     const uint64_t seed = Seed() * 7'000'003 + n;
     RandomWorld random(seed);
     World world = random.Generate();
-    Engine engine(Options(random));
+    Engine engine(Options(random, seed));
     TableImage image;
     Reference reference;
     for (const auto& call : Difference(World{}, world)) call(engine);

@@ -135,8 +135,16 @@ struct Engine::State {
   void SetKind(uint32_t& kind, uint32_t to);
 
   // engine_flush.cc
+  struct Space {
+    std::vector<uint32_t> handles;
+    std::vector<uint32_t> runs;  // lines of each
+    uint32_t set_index;
+  };
   TableWrites Flush();
   absl::Status Place(PolicySet& set);
+  static Space SpaceOf(const PolicySet& set) { return {set.handles(), set.runs(), set.set_index()}; }
+  void Free(const Space& space);
+  PolicySetLimits Limits() const { return {options.dense_cells_max, options.bit_vectors}; }
   void RetireSpace(const PolicySet& set);
   void Fail(SetRecord& record, const absl::Status& why);
   void Grow(SetRecord& record);
@@ -224,11 +232,6 @@ struct Engine::State {
   std::vector<SetRecord*> fresh_sets;
   std::vector<uint32_t> temporary;
   std::set<uint32_t> bumps;  // set indexes
-  struct Space {
-    uint32_t handle;
-    uint32_t lines;
-    uint32_t set_index;
-  };
   std::vector<Space> retired_spaces;
   std::vector<uint32_t> retired_rules;
   std::vector<uint32_t> retired_predicates;

@@ -250,6 +250,7 @@ class TinyTables : public EngineTest {
   static EngineOptions Small() {
     EngineOptions options;
     options.dense_cells_max = 64;
+    options.bit_vectors = false;
     return options;
   }
 };

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// What a policy set holds, and how it changes; policy_set_layout.cc says how it lies in the
+// arena.
 #include "policy/policy_set.h"
 
 #include <algorithm>
 #include <bit>
-#include <map>
 
 #include "absl/strings/str_cat.h"
 #include "policy/status_macros.h"
@@ -11,18 +13,15 @@
 namespace ripstop::policy {
 namespace {
 
-constexpr uint32_t kRowNumbersMax = 0xffff;  // a row table entry is a half
+// Beyond so many combinations RevokesBetween does not look at bit vectors one by one: it
+// is asked for each pair of classes of each set.
+constexpr uint64_t kRevocationsTried = 4096;
+// Up to so many words of rules for any far address may stand in every row.
+constexpr size_t kWordsInRows = 4;
 
-uint32_t HalfLines(size_t halves) {
-  return static_cast<uint32_t>((halves + ARENA_LINE_HALVES - 1) / ARENA_LINE_HALVES);
-}
-
-void SetBit(std::vector<uint64_t>& bits, size_t i) { bits[i / 64] |= uint64_t{1} << (i % 64); }
-
-void AppendHalves(const std::vector<uint16_t>& halves, uint32_t lines, std::vector<uint32_t>& out) {
-  const size_t base = out.size();
-  out.resize(base + size_t{lines} * ARENA_LINE_WORDS);
-  for (size_t i = 0; i < halves.size(); ++i) out[base + i / 2] |= uint32_t{halves[i]} << (i % 2 * 16);
+void SortUnique(std::vector<uint32_t>& v) {
+  std::sort(v.begin(), v.end());
+  v.erase(std::unique(v.begin(), v.end()), v.end());
 }
 
 }  // namespace
@@ -30,265 +29,199 @@ void AppendHalves(const std::vector<uint16_t>& halves, uint32_t lines, std::vect
 uint32_t PolicySet::Capacity(uint32_t used) const {
   return std::bit_ceil(std::max(used + used / 2, capacity_min_));
 }
-uint32_t PolicySet::RowSlots(uint32_t used) const {
-  return used + std::max(capacity_min_ / 16, used / 4);
-}
 
 PolicySet::PolicySet(FlatRules rules, const Interned<L4Set>& l4_sets, uint32_t capacity_min)
-    : rules_(std::move(rules)), l4_sets_(&l4_sets), capacity_min_(capacity_min) {
+    : rules_(std::move(rules)),
+      l4_sets_(&l4_sets),
+      capacity_min_(capacity_min),
+      far_conditions_(std::make_shared<AddressConditions>(rules_, AddressConditions::Side::kFar)),
+      near_conditions_(std::make_shared<AddressConditions>(rules_, AddressConditions::Side::kNear)) {
+  predicates_ = far_conditions_->predicates();
+  predicates_.insert(predicates_.end(), near_conditions_->predicates().begin(),
+                     near_conditions_->predicates().end());
   for (const FlatRule& r : rules_) {
-    for (const auto& clause : r.any_of) {
-      predicates_.insert(predicates_.end(), clause.begin(), clause.end());
-    }
-    predicates_.insert(predicates_.end(), r.none_of.begin(), r.none_of.end());
     if (r.l4 != 0) l4_ids_.push_back(r.l4);
     if (r.source_l4 != 0) l4_ids_.push_back(r.source_l4);
-    has_source_ |= r.source_l4 != 0;
+    sides_.has_source |= r.source_l4 != 0;
   }
-  for (auto* v : {&predicates_, &l4_ids_}) {
-    std::sort(v->begin(), v->end());
-    v->erase(std::unique(v->begin(), v->end()), v->end());
-  }
+  sides_.has_near = near_conditions_->used();
+  SortUnique(predicates_);
+  SortUnique(l4_ids_);
 }
 
-PolicySet::Bits PolicySet::RowBits(const std::vector<uint32_t>& pattern) const {
-  Bits bits((rules_.size() + 63) / 64);
-  const auto yes = [&](uint32_t p) { return std::binary_search(pattern.begin(), pattern.end(), p); };
-  for (size_t i = 0; i < rules_.size(); ++i) {
-    const FlatRule& r = rules_[i];
-    const bool holds = std::none_of(r.none_of.begin(), r.none_of.end(), yes) &&
-                       std::all_of(r.any_of.begin(), r.any_of.end(), [&](const auto& clause) {
-                         return std::any_of(clause.begin(), clause.end(), yes);
-                       });
-    if (holds) SetBit(bits, i);
+void PolicySet::FillRows(const AddressConditions& conditions, const AddressClasses& addresses,
+                         ClassTable& rows) {
+  rows.Reserve(Capacity(addresses.bound()));
+  rows.Add(conditions.RulesOf({}));
+  absl::flat_hash_map<uint32_t, std::vector<uint32_t>> answers;
+  for (const uint32_t p : conditions.predicates()) {
+    for (const uint32_t c : addresses.ClassesOf(p)) answers[c].push_back(p);
   }
-  return bits;
+  for (const auto& [c, yes] : answers) rows.Set(c, rows.FindOrAdd(conditions.RulesOf(yes)));
 }
 
-uint32_t PolicySet::Cell(const Bits& row, const Bits& source, const Bits& column) const {
-  uint32_t flags = 0;
-  size_t i = 0;
-  for (;;) {
-    const size_t word = i / 64;
-    // The last rule matches everything, so some word from here on is not zero.
-    const uint64_t left = (row[word] & source[word] & column[word]) >> (i % 64);
-    if (left == 0) {
-      i = (word + 1) * 64;
-      continue;
-    }
-    i += std::countr_zero(left);
-    const FlatRule& r = rules_[i];
-    switch (r.action) {
-      case Action::kAllow: return VERDICT_ALLOW | flags | r.rule_id;
-      case Action::kDeny: return flags | r.rule_id;
-      case Action::kPass: i = r.pass_to; break;
-      case Action::kLog:
-        flags = VERDICT_LOG;
-        ++i;
-        break;
-    }
+void PolicySet::FillSides(const AddressClasses& addresses, const L4Classes& l4) {
+  sides_ = {.has_near = sides_.has_near, .has_source = sides_.has_source};
+  FillRows(*far_conditions_, addresses, sides_.far);
+  if (sides_.has_near) {
+    FillRows(*near_conditions_, addresses, sides_.near);
+  } else {
+    sides_.near.Add({});  // the only number; what is behind it is not looked at
   }
-}
-
-std::vector<uint32_t> PolicySet::Cells(const Bits& row) const {
-  std::vector<uint32_t> cells;
-  cells.reserve(row_words());
-  for (const Bits& source : source_bits_) {
-    for (const Bits& column : column_bits_) cells.push_back(Cell(row, source, column));
-  }
-  return cells;
-}
-
-uint16_t PolicySet::RowOfPattern(const std::vector<uint32_t>& pattern) {
-  if (const auto it = row_of_pattern_.find(pattern); it != row_of_pattern_.end()) return it->second;
-  std::vector<uint32_t> cells = Cells(RowBits(pattern));
-  const auto [it, fresh] = row_of_cells_.try_emplace(cells, static_cast<uint16_t>(row_count_));
-  if (fresh) {
-    verdicts_.insert(verdicts_.end(), cells.begin(), cells.end());
-    ++row_count_;
-  }
-  row_of_pattern_.emplace(pattern, it->second);
-  return it->second;
-}
-
-void PolicySet::MakeColumns(const L4Classes& l4, bool source) {
-  std::vector<uint16_t>& columns = source ? source_columns_ : columns_;
-  std::vector<Bits>& bits = source ? source_bits_ : column_bits_;
-  if (source && !has_source_) {
-    bits = {Bits((rules_.size() + 63) / 64, ~uint64_t{0})};
-    return;
-  }
-  columns.assign(Capacity(l4.count()), 0);
-  // Rules by the set they ask, so that a set is asked once per class.
-  std::map<uint32_t, Bits> rules_of;
-  for (size_t i = 0; i < rules_.size(); ++i) {
-    Bits& b = rules_of.try_emplace(source ? rules_[i].source_l4 : rules_[i].l4, (rules_.size() + 63) / 64)
-                  .first->second;
-    SetBit(b, i);
-  }
-  std::map<std::vector<uint32_t>, uint16_t> known;
-  for (uint32_t c = 0; c < l4.count(); ++c) {
-    std::vector<uint32_t> inside;
-    for (const auto& [id, rules] : rules_of) {
-      if (id == 0 || (*l4_sets_)[id].Contains(l4.representative(c))) inside.push_back(id);
-    }
-    const auto [it, fresh] = known.emplace(inside, static_cast<uint16_t>(bits.size()));
-    if (fresh) {
-      Bits b((rules_.size() + 63) / 64);
-      for (const uint32_t id : inside) {
-        for (size_t w = 0; w < b.size(); ++w) b[w] |= rules_of[id][w];
-      }
-      bits.push_back(std::move(b));
-    }
-    columns[c] = it->second;
+  const auto columns = [&](bool source, ClassTable& side) {
+    side.Reserve(Capacity(l4.count()));
+    ForL4Classes(rules_, *l4_sets_, l4, source,
+                 [&](uint32_t c, const RuleBits& rules) { side.Set(c, side.FindOrAdd(rules)); });
+  };
+  columns(false, sides_.column);
+  if (sides_.has_source) {
+    columns(true, sides_.source);
+  } else {
+    sides_.source.Add({});
   }
 }
 
 absl::Status PolicySet::Compile(const AddressClasses& addresses, const L4Classes& l4,
-                                uint32_t cells_max) {
-  column_bits_.clear();
-  source_bits_.clear();
-  row_of_pattern_.clear();
-  row_of_cells_.clear();
-  verdicts_.clear();
-  row_count_ = 0;
-  MakeColumns(l4, false);
-  MakeColumns(l4, true);
+                                const PolicySetLimits& limits) {
+  FillSides(addresses, l4);
+  vectors_.reset();
+  return MakeTables(limits);
+}
 
-  // Predicates in ascending order, so each class's pattern comes out sorted.
-  absl::flat_hash_map<uint32_t, std::vector<uint32_t>> patterns;
-  for (const uint32_t p : predicates_) {
-    for (const uint32_t c : addresses.ClassesOf(p)) patterns[c].push_back(p);
+absl::Status PolicySet::MakeTables(const PolicySetLimits& limits) {
+  const bool dense = dense_.Build(rules_, sides_, row_slack(), limits.dense_cells_max);
+  if (dense && (Fits().ok() || !limits.bit_vectors)) return Fits();
+  return MakeVectors(limits);
+}
+
+absl::Status PolicySet::MakeVectors(const PolicySetLimits& limits) {
+  if (!limits.bit_vectors) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("verdict table of ", rules_.size(), " rules needs more than ", limits.dense_cells_max,
+                     " verdicts; split the policies or use fewer distinct ports and CIDRs"));
   }
-  rows_.assign(Capacity(addresses.bound()), 0);
-  RowOfPattern({});  // row 0
-  for (const auto& [c, pattern] : patterns) {
-    const uint64_t cells = uint64_t{RowSlots(row_count_ + 1)} * row_words();
-    if (cells > cells_max || row_count_ >= kRowNumbersMax - 1) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("verdict table of ", rules_.size(), " rules needs more than ", cells_max,
-                       " verdicts; split the policies or use fewer distinct ports and CIDRs"));
-    }
-    rows_[c] = RowOfPattern(pattern);
+  if (rules_.size() > BITMAP_RULES_MAX) {
+    return absl::ResourceExhaustedError(absl::StrCat("bit vectors of ", rules_.size(), " rules; they hold at most ",
+                                                     BITMAP_RULES_MAX, ": split the policies"));
   }
-  row_slots_ = RowSlots(row_count_);
-  if (lines() >= ARENA_CHUNK_LINES) {
-    return absl::ResourceExhaustedError(absl::StrCat("policy set of ", lines(), " lines is larger than a chunk"));
-  }
-  return absl::OkStatus();
+  dense_ = {};
+  bitmaps_ = {};
+  const RuleBits& always = far_conditions_->unconditional();
+  vectors_.emplace(static_cast<uint32_t>(rules_.size()),
+                   always.words().size() > kWordsInRows ? always : RuleBits());
+  AddBitmaps();
+  vectors_->Seal(2 * vectors_->lines_max() + row_slack());  // a class may want two rows
+  return Fits();
+}
+
+// Room is unlimited until Seal.
+void PolicySet::AddBitmaps() {
+  using Side = BitVectors::Side;
+  const auto add = [&](Side kind, const ClassTable& side, std::vector<uint32_t>& bitmaps) {
+    for (uint32_t n = 0; n < side.count(); ++n) bitmaps.push_back(*vectors_->Add(kind, side.Rules(n)));
+  };
+  add(Side::kRow, sides_.far, bitmaps_.far);
+  add(Side::kColumn, sides_.column, bitmaps_.column);
+  if (sides_.has_near) add(Side::kOther, sides_.near, bitmaps_.near);
+  if (sides_.has_source) add(Side::kOther, sides_.source, bitmaps_.source);
 }
 
 absl::StatusOr<std::unique_ptr<PolicySet>> PolicySet::Grown(uint32_t classes, uint32_t l4_classes,
-                                                            uint32_t cells_max) const {
+                                                            const PolicySetLimits& limits) const {
   auto copy = std::make_unique<PolicySet>(*this);
-  copy->handle_ = copy->set_index_ = 0;
-  if (classes > rows_.size()) copy->rows_.resize(Capacity(classes));
-  if (l4_classes > columns_.size()) {
-    copy->columns_.resize(Capacity(l4_classes));
-    if (has_source_) copy->source_columns_.resize(copy->columns_.size());
+  copy->Unplace();
+  const auto grow = [&](bool used, uint32_t need, ClassTable& side) {
+    if (used && need > side.capacity()) side.Reserve(Capacity(need));
+  };
+  grow(true, classes, copy->sides_.far);
+  grow(sides_.has_near, classes, copy->sides_.near);
+  grow(true, l4_classes, copy->sides_.column);
+  grow(sides_.has_source, l4_classes, copy->sides_.source);
+  if (is_dense() && copy->dense_.Grow(copy->sides_, row_slack(), limits.dense_cells_max) &&
+      copy->Fits().ok()) {
+    return copy;
   }
-  if (row_count_ >= row_slots_) copy->row_slots_ = RowSlots(row_count_ + 1);
-  if (copy->lines() >= ARENA_CHUNK_LINES || copy->row_slots_ > kRowNumbersMax ||
-      uint64_t{copy->row_slots_} * row_words() > cells_max) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("verdict table of ", rules_.size(), " rules has ", row_count_, " rows of ",
-                     row_words(), " verdicts and cannot grow; at most ", cells_max, " verdicts"));
-  }
+  copy->sides_.far.Compact();
+  if (sides_.has_near) copy->sides_.near.Compact();
+  RETURN_IF_ERROR(copy->MakeVectors(limits));
   return copy;
 }
 
-void PolicySet::Place(uint32_t handle, uint32_t set_index) {
-  handle_ = handle;
-  set_index_ = set_index;
-}
-
-uint32_t PolicySet::columns_line() const { return rows_line() + HalfLines(rows_.size()); }
-uint32_t PolicySet::source_columns_line() const { return columns_line() + HalfLines(columns_.size()); }
-uint32_t PolicySet::verdicts_line() const {
-  return source_columns_line() + (has_source_ ? HalfLines(source_columns_.size()) : 0);
-}
-uint32_t PolicySet::lines() const {
-  const uint64_t words = uint64_t{row_slots_} * row_words();
-  return verdicts_line() + static_cast<uint32_t>((words + ARENA_LINE_WORDS - 1) / ARENA_LINE_WORDS);
-}
-
-WriteWords PolicySet::Everything() const {
-  const uint32_t line = ARENA_HANDLE_LINE(handle_);
-  policy_set_header h = {};
-  h.set_index = set_index_;
-  h.representation = POLICY_SET_DENSE;
-  h.rows = line + rows_line();
-  h.row_capacity = row_capacity();
-  h.columns = line + columns_line();
-  h.column_capacity = column_capacity();
-  h.source_columns = has_source_ ? line + source_columns_line() : 0;
-  h.column_count = column_count();
-  h.source_column_count = source_column_count();
-  h.verdicts = line + verdicts_line();
-  h.verdict_count = row_slots_ * row_words();
-  WriteWords write{handle_, 0, std::vector<uint32_t>(ARENA_LINE_WORDS)};
-  write.words.reserve(size_t{lines()} * ARENA_LINE_WORDS);
-  const auto bytes = std::bit_cast<std::array<uint32_t, ARENA_LINE_WORDS>>(h);
-  std::copy(bytes.begin(), bytes.end(), write.words.begin());
-  AppendHalves(rows_, HalfLines(rows_.size()), write.words);
-  AppendHalves(columns_, HalfLines(columns_.size()), write.words);
-  if (has_source_) AppendHalves(source_columns_, HalfLines(source_columns_.size()), write.words);
-  write.words.insert(write.words.end(), verdicts_.begin(), verdicts_.end());
-  write.words.resize(size_t{lines()} * ARENA_LINE_WORDS);
-  return write;
+absl::StatusOr<uint32_t> PolicySet::RowFor(bool far, const RuleBits& bits, TableWrites& out) {
+  ClassTable& side = far ? sides_.far : sides_.near;
+  if (const auto number = side.Find(bits)) return *number;
+  if (!is_dense()) {
+    std::vector<uint32_t>& bitmaps = far ? bitmaps_.far : bitmaps_.near;
+    const auto bitmap = vectors_->Add(far ? BitVectors::Side::kRow : BitVectors::Side::kOther, bits);
+    if (!bitmap) return absl::OutOfRangeError("no room for a bitmap");
+    vectors_->TakeChanges(out);
+    bitmaps.push_back(*bitmap);
+    return side.Add(bits);
+  }
+  std::vector<DenseTable::Strip> changed;
+  const auto number = far ? dense_.AddFar(rules_, sides_, bits, changed)
+                          : dense_.AddNear(rules_, sides_, bits, changed);
+  if (!number) return absl::OutOfRangeError("verdict table is full");
+  for (DenseTable::Strip& s : changed) {
+    out.push_back(WriteWords{handle(), Lines().verdicts * ARENA_LINE_WORDS + s.first, std::move(s.words)});
+  }
+  return *number;
 }
 
 absl::Status PolicySet::SetRowOf(uint32_t address_class, const std::vector<uint32_t>& signature,
                                  TableWrites& out) {
-  if (address_class >= rows_.size()) return absl::OutOfRangeError("row table is full");
-  std::vector<uint32_t> pattern;
-  std::set_intersection(signature.begin(), signature.end(), predicates_.begin(), predicates_.end(),
-                        std::back_inserter(pattern));
-  if (!row_of_pattern_.contains(pattern) && row_count_ >= row_slots_) {
-    return absl::OutOfRangeError("verdict table is full");
+  if (address_class >= row_capacity()) return absl::OutOfRangeError("row table is full");
+  Rows rows;
+  ASSIGN_OR_RETURN(rows.far, RowFor(true, far_conditions_->RulesOf(signature), out));
+  if (sides_.has_near) {
+    ASSIGN_OR_RETURN(rows.near, RowFor(false, near_conditions_->RulesOf(signature), out));
   }
-  const uint32_t before = row_count_;
-  const uint16_t row = RowOfPattern(pattern);
-  if (row_count_ > before) {
-    const auto first = verdicts_.begin() + size_t{before} * row_words();
-    out.push_back(WriteWords{handle_, verdicts_line() * ARENA_LINE_WORDS + before * row_words(),
-                             std::vector<uint32_t>(first, verdicts_.end())});
-  }
-  return SetRow(address_class, row, out);
+  return SetRow(address_class, rows, out);
 }
 
-absl::Status PolicySet::SetRow(uint32_t address_class, uint16_t row, TableWrites& out) {
-  if (address_class >= rows_.size()) return absl::OutOfRangeError("row table is full");
-  if (rows_[address_class] == row) return absl::OkStatus();
-  rows_[address_class] = row;
-  const uint32_t even = address_class & ~1u;
-  out.push_back(WriteWords{handle_, rows_line() * ARENA_LINE_WORDS + even / 2,
-                           {rows_[even] | uint32_t{rows_[even + 1]} << 16}});
-  return absl::OkStatus();
-}
-
-absl::Status PolicySet::CopyColumn(const L4Classes::Split& split, TableWrites& out) {
-  if (split.to >= columns_.size()) return absl::OutOfRangeError("column table is full");
-  const auto copy = [&](std::vector<uint16_t>& columns, uint32_t line) {
-    if (columns[split.to] == columns[split.from]) return;
-    columns[split.to] = columns[split.from];
-    const uint32_t even = split.to & ~1u;
-    out.push_back(WriteWords{handle_, line * ARENA_LINE_WORDS + even / 2,
-                             {columns[even] | uint32_t{columns[even + 1]} << 16}});
-  };
-  copy(columns_, columns_line());
-  if (has_source_) copy(source_columns_, source_columns_line());
-  return absl::OkStatus();
-}
-
-bool PolicySet::RevokesBetween(uint16_t from, uint16_t to) const {
-  if (from == to) return false;
-  const size_t words = row_words();
-  for (size_t i = 0; i < words; ++i) {
-    const uint32_t old = verdicts_[from * words + i];
-    if ((old & VERDICT_ALLOW) != 0 && old != verdicts_[to * words + i]) return true;
+bool PolicySet::VectorsRevoke(const RuleBits& from, const RuleBits& to, const ClassTable* other) const {
+  const auto& words = from.words();
+  const bool allows = std::any_of(words.begin(), words.end(), [&](const RuleBits::Word& w) {
+    for (uint64_t left = w.bits; left != 0; left &= left - 1) {
+      const FlatRule& r = rules_[w.at * 64 + std::countr_zero(left)];
+      if (r.action == Action::kAllow || r.next_group) return true;
+    }
+    return false;
+  });
+  if (!allows) return false;
+  const uint32_t others = other != nullptr ? other->count() : 1;
+  if (uint64_t{others} * sides_.source.count() * sides_.column.count() > kRevocationsTried) return true;
+  for (uint32_t o = 0; o < others; ++o) {
+    for (uint32_t s = 0; s < sides_.source.count(); ++s) {
+      for (uint32_t c = 0; c < sides_.column.count(); ++c) {
+        std::vector<const RuleBits*> all = {&from, &sides_.column.Rules(c)};
+        if (other != nullptr) all.push_back(&other->Rules(o));
+        if (sides_.has_source) all.push_back(&sides_.source.Rules(s));
+        const uint32_t before = FirstVerdict(rules_, all);
+        all[0] = &to;
+        if (LetsThrough(before) && FirstVerdict(rules_, all) != before) return true;
+      }
+    }
   }
   return false;
+}
+
+bool PolicySet::RevokesBetween(Rows from, Rows to) const {
+  if (is_dense()) {
+    return dense_.RevokesFar(from.far, to.far) || dense_.RevokesNear(sides_, from.near, to.near);
+  }
+  return (from.far != to.far && VectorsRevoke(sides_.far.Rules(from.far), sides_.far.Rules(to.far),
+                                              sides_.has_near ? &sides_.near : nullptr)) ||
+         (from.near != to.near &&
+          VectorsRevoke(sides_.near.Rules(from.near), sides_.near.Rules(to.near), &sides_.far));
+}
+
+uint32_t PolicySet::column_count() const {
+  return sides_.near.count() * sides_.source.count() * sides_.column.count();
+}
+
+uint64_t PolicySet::cell_count() const {
+  return is_dense() ? uint64_t{row_count()} * column_count() : rules_.size();
 }
 
 }  // namespace ripstop::policy

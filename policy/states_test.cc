@@ -32,7 +32,7 @@ using Calls = std::vector<std::function<void(Engine&)>>;
 // The kernel as an agent leaves it to the next one: two slots, of which one is in force.
 class Node {
  public:
-  Node() { Restart(World{}); }
+  explicit Node(uint32_t dense_cells_max) : dense_cells_max_(dense_cells_max) { Restart(World{}); }
 
   Engine& engine() { return *engine_; }
   const TableImage& image() const { return *slots_[slot_]; }
@@ -57,6 +57,7 @@ class Node {
     EngineOptions options;
     options.first_chunk = static_cast<uint32_t>(next) * ARENA_CHUNKS_MAX / 2;
     options.capacity_min = 2;  // sets outgrow their place often
+    options.dense_cells_max = dense_cells_max_;
     engine_ = std::make_unique<Engine>(options);
     slots_[next] = std::make_unique<TableImage>();
     for (const auto& call : Difference(World{}, world)) call(*engine_);
@@ -80,6 +81,7 @@ class Node {
   }
 
  private:
+  const uint32_t dense_cells_max_;
   std::unique_ptr<Engine> engine_;
   std::array<std::unique_ptr<TableImage>, 2> slots_;
   int slot_ = 1;
@@ -133,7 +135,13 @@ void ForPairs(F f) {
   }
 }
 
-TEST(StatesTest, TheLibraryIsLargeEnoughAndItsNamesDiffer) {
+// By the largest dense table: as the agent has it, none at all, and some.
+class StatesTest : public ::testing::TestWithParam<uint32_t> {};
+INSTANTIATE_TEST_SUITE_P(Tables, StatesTest, ::testing::Values(1u << 19, 0u, 16u), [](const auto& info) {
+  return info.param == 0 ? "BitVectors" : info.param == 16 ? "BothKinds" : "Dense";
+});
+
+TEST(StatesLibraryTest, TheLibraryIsLargeEnoughAndItsNamesDiffer) {
   std::set<std::string> names;
   size_t expectations = 0;
   for (const NamedState& s : AllStates()) {
@@ -146,7 +154,7 @@ TEST(StatesTest, TheLibraryIsLargeEnoughAndItsNamesDiffer) {
   EXPECT_GE(expectations, 3 * names.size());
 }
 
-TEST(StatesTest, TheReferenceSaysWhatIsExpected) {
+TEST(StatesLibraryTest, TheReferenceSaysWhatIsExpected) {
   Reference reference;
   for (const NamedState& s : AllStates()) {
     for (const Expectation& e : s.expected) {
@@ -161,8 +169,8 @@ TEST(StatesTest, TheReferenceSaysWhatIsExpected) {
   }
 }
 
-TEST(StatesTest, AnyStateAfterAnyOther) {
-  Node node;
+TEST_P(StatesTest, AnyStateAfterAnyOther) {
+  Node node(GetParam());
   ForPairs([&](const NamedState& from, const NamedState& to) {
     node.Go(from.world);
     node.Go(to.world);
@@ -170,8 +178,8 @@ TEST(StatesTest, AnyStateAfterAnyOther) {
   });
 }
 
-TEST(StatesTest, InputsInReverseOrder) {
-  Node node;
+TEST_P(StatesTest, InputsInReverseOrder) {
+  Node node(GetParam());
   ForPairs([&](const NamedState& from, const NamedState& to) {
     node.Go(from.world);
     Calls calls = Difference(from.world, to.world);
@@ -182,8 +190,8 @@ TEST(StatesTest, InputsInReverseOrder) {
   });
 }
 
-TEST(StatesTest, InputsOfSeveralStatesInOneFlush) {
-  Node node;
+TEST_P(StatesTest, InputsOfSeveralStatesInOneFlush) {
+  Node node(GetParam());
   const auto& all = AllStates();
   ForPairs([&](const NamedState& from, const NamedState& to) {
     // By way of a third state that nobody ever sees, and half the time from far away.
@@ -198,8 +206,8 @@ TEST(StatesTest, InputsOfSeveralStatesInOneFlush) {
   });
 }
 
-TEST(StatesTest, AFlushAfterEveryInput) {
-  Node node;
+TEST_P(StatesTest, AFlushAfterEveryInput) {
+  Node node(GetParam());
   ForPairs([&](const NamedState& from, const NamedState& to) {
     for (const NamedState* s : {&from, &to}) {
       for (const auto& call : Difference(node.world(), s->world)) {
@@ -212,8 +220,8 @@ TEST(StatesTest, AFlushAfterEveryInput) {
   });
 }
 
-TEST(StatesTest, EveryInputTwiceAndUndoneBetween) {
-  Node node;
+TEST_P(StatesTest, EveryInputTwiceAndUndoneBetween) {
+  Node node(GetParam());
   ForPairs([&](const NamedState& from, const NamedState& to) {
     node.Go(from.world);
     const Calls forth = Difference(from.world, to.world), back = Difference(to.world, from.world);
@@ -227,9 +235,9 @@ TEST(StatesTest, EveryInputTwiceAndUndoneBetween) {
   });
 }
 
-TEST(StatesTest, ARestartBeforeBetweenAndAfter) {
+TEST_P(StatesTest, ARestartBeforeBetweenAndAfter) {
   for (const NamedState& from : AllStates()) {
-    Node node;
+    Node node(GetParam());
     node.Restart(from.world);
     Expect(node, from, "started");
     const NamedState& to = AllStates()[static_cast<size_t>(&from - AllStates().data() + 11) % AllStates().size()];
@@ -245,8 +253,8 @@ TEST(StatesTest, ARestartBeforeBetweenAndAfter) {
 
 // What is in force after any write is each packet's old or its new verdict. The writer
 // may be killed there too: the agent that starts next finds the state it should.
-TEST(StatesTest, EveryPrefixOfTheWritesIsOldOrNewAndARestartRecovers) {
-  Node node;
+TEST_P(StatesTest, EveryPrefixOfTheWritesIsOldOrNewAndARestartRecovers) {
+  Node node(GetParam());
   size_t writes_seen = 0, pairs = 0, killed = 0;
   ForPairs([&](const NamedState& from, const NamedState& to) {
     node.Go(from.world);

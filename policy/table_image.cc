@@ -6,6 +6,7 @@
 
 #include "policy/cidr_lookup.h"
 #include "policy/l4_set.h"
+#include "policy/verdict_lookup.h"
 
 namespace ripstop::policy {
 namespace {
@@ -72,6 +73,14 @@ const uint32_t* TableImage::Line(uint32_t chunk, uint32_t line) const {
   return it->second.get() + size_t{line} * ARENA_LINE_WORDS;
 }
 
+std::optional<arena_line> TableImage::LineAt(uint32_t handle) const {
+  const uint32_t* words = Line(ARENA_HANDLE_CHUNK(handle), ARENA_HANDLE_LINE(handle));
+  if (words == nullptr) return std::nullopt;
+  arena_line line;
+  std::memcpy(&line, words, sizeof(line));
+  return line;
+}
+
 std::optional<uint32_t> TableImage::Half(uint32_t chunk, uint32_t line, uint32_t half) const {
   const uint32_t* words = Line(chunk, line + half / ARENA_LINE_HALVES);
   if (words == nullptr) return std::nullopt;
@@ -94,29 +103,17 @@ std::optional<TableImage::Result> TableImage::Verdict(Direction direction, const
   const auto source_class = HasPorts(packet.protocol)
                                 ? Half(l4_chunk, l4_line, L4Index(packet.protocol, packet.source_port, 0, 0))
                                 : std::optional<uint32_t>(0);
-  const uint32_t chunk = ARENA_HANDLE_CHUNK(handle);
-  const uint32_t* first = Line(chunk, ARENA_HANDLE_LINE(handle));
-  if (first == nullptr || !l4_class || !source_class) return result;
-  policy_set_header header;
-  std::memcpy(&header, first, sizeof(header));
-  if (header.representation != POLICY_SET_DENSE || header.set_index == 0) return result;
-  result.set_index = header.set_index;
-  result.epoch = epoch(header.set_index);
+  if (!l4_class || !source_class) return result;
   result.l4_class = *l4_class;
-  if (result.address_class >= header.row_capacity || *l4_class >= header.column_capacity ||
-      *source_class >= header.column_capacity) {
-    return result;
-  }
-  const auto row = Half(chunk, header.rows, result.address_class);
-  const auto column = Half(chunk, header.columns, *l4_class);
-  const auto source = header.source_columns != 0 ? Half(chunk, header.source_columns, *source_class)
-                                                 : std::optional<uint32_t>(0);
-  if (!row || !column || !source) return result;
-  result.row = *row;
-  result.column = *column;
-  const uint32_t index = (*row * header.source_column_count + *source) * header.column_count + *column;
-  const uint32_t* line = Line(chunk, header.verdicts + index / ARENA_LINE_WORDS);
-  if (index < header.verdict_count && line != nullptr) result.word = line[index % ARENA_LINE_WORDS];
+  const Address& near_address = ingress ? packet.destination : packet.source;
+  const VerdictLookup found =
+      LookUpVerdict([this](uint32_t h) { return LineAt(h); }, handle,
+                    {result.address_class, ClassOf(near_address), *l4_class, *source_class});
+  result.set_index = found.set_index;
+  result.epoch = epoch(found.set_index);
+  result.row = found.row;
+  result.column = found.column;
+  result.word = found.word;
   return result;
 }
 

@@ -53,6 +53,7 @@ class TableImage {
 
   uint32_t ClassOf(const Address& address) const;
   const uint32_t* Line(uint32_t chunk, uint32_t line) const;
+  std::optional<arena_line> LineAt(uint32_t handle) const;
   std::optional<uint32_t> Half(uint32_t chunk, uint32_t line, uint32_t half) const;
 
   absl::flat_hash_map<Address, address_value> addresses_;

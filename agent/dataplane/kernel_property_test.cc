@@ -52,7 +52,11 @@ TEST(KernelPropertyTest, ReferenceTablesAndProgramsAgree) {
     policy::World world = random.Generate();
     auto kernel = KernelEvaluator::Open();
     ASSERT_TRUE(kernel.ok()) << kernel.status();
-    policy::Engine engine((*kernel)->engine_options());
+    // Dense tables, bit vectors, and both.
+    constexpr uint32_t kCellsMax[] = {1u << 19, 0, 12, 60};
+    policy::EngineOptions options = (*kernel)->engine_options();
+    options.dense_cells_max = kCellsMax[worlds % 4];
+    policy::Engine engine(options);
     policy::TableImage image;
     policy::Reference reference;
     policy::World before;

@@ -6,13 +6,15 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
+#include <map>
 #include <numeric>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "agent/dataplane/table_store.h"
 #include "policy/cidr_lookup.h"
 #include "policy/status_macros.h"
+#include "policy/verdict_lookup.h"
 
 namespace ripstop::agent {
 namespace {
@@ -98,41 +100,34 @@ absl::StatusOr<KnownAddress> ReadAddress(const DatapathObject& object, active_ge
 }
 
 // The same walk as verdict_read in bpf/lib/verdict.h.
-absl::StatusOr<SideLookup> ReadSide(const DatapathObject& object, uint32_t set,
-                                    uint32_t address_class, uint32_t l4_class,
-                                    uint32_t source_class, drop_reason denied) {
+SideLookup ReadSide(const DatapathObject& object, uint32_t set, const policy::PacketClasses& classes,
+                    drop_reason denied) {
   SideLookup side;
   side.set = set;
-  side.address_class = address_class;
-  side.l4_class = l4_class;
+  side.address_class = classes.far;
+  side.l4_class = classes.l4;
   side.reason = DROP_NO_POLICY_SET;
   if (set == 0) return side;
-  if (address_class == CIDR_NO_ROOM) return side;
+  if (classes.far == CIDR_NO_ROOM) return side;
   side.reason = DROP_BAD_POLICY_SET;
-  auto chunk = ChunkReader::Open(object, ARENA_HANDLE_CHUNK(set));
-  if (!chunk.ok()) return side;
-  ASSIGN_OR_RETURN(const arena_line line, chunk->Line(ARENA_HANDLE_LINE(set)));
-  policy_set_header header;
-  std::memcpy(&header, &line, sizeof(header));
-  if (header.representation != POLICY_SET_DENSE || header.set_index == 0 ||
-      header.set_index >= EPOCHS_MAX || address_class >= header.row_capacity ||
-      l4_class >= header.column_capacity) {
-    return side;
-  }
-  side.set_index = header.set_index;
-  side.epoch = __atomic_load_n(object.epoch(header.set_index), __ATOMIC_ACQUIRE);
-  ASSIGN_OR_RETURN(side.row, chunk->Half(header.rows, address_class));
-  ASSIGN_OR_RETURN(side.column, chunk->Half(header.columns, l4_class));
-  uint32_t source = 0;
-  if (header.source_columns != 0) {
-    if (source_class >= header.column_capacity) return side;
-    ASSIGN_OR_RETURN(source, chunk->Half(header.source_columns, source_class));
-  }
-  const uint32_t index =
-      (side.row * header.source_column_count + source) * header.column_count + side.column;
-  if (index >= header.verdict_count) return side;
-  ASSIGN_OR_RETURN(const arena_line cells, chunk->Line(header.verdicts + index / ARENA_LINE_WORDS));
-  side.verdict = cells.words[index % ARENA_LINE_WORDS];
+  std::map<uint32_t, ChunkReader> chunks;  // one, and those of bitmaps
+  const policy::LineReader line = [&](uint32_t handle) -> std::optional<arena_line> {
+    auto it = chunks.find(ARENA_HANDLE_CHUNK(handle));
+    if (it == chunks.end()) {
+      auto chunk = ChunkReader::Open(object, ARENA_HANDLE_CHUNK(handle));
+      if (!chunk.ok()) return std::nullopt;
+      it = chunks.emplace(ARENA_HANDLE_CHUNK(handle), *std::move(chunk)).first;
+    }
+    const auto read = it->second.Line(ARENA_HANDLE_LINE(handle));
+    return read.ok() ? std::optional(*read) : std::nullopt;
+  };
+  const policy::VerdictLookup found = LookUpVerdict(line, set, classes);
+  side.set_index = found.set_index;
+  if (found.set_index != 0) side.epoch = __atomic_load_n(object.epoch(found.set_index), __ATOMIC_ACQUIRE);
+  side.row = found.row;
+  side.column = found.column;
+  side.verdict = found.word;
+  if (!found.read) return side;
   side.reason = side.verdict == 0                ? DROP_NO_VERDICT
                 : side.verdict & VERDICT_ALLOW ? DROP_NONE
                                                 : denied;
@@ -163,14 +158,14 @@ absl::StatusOr<PacketLookup> LookupInForce(const DatapathObject& object,
                      l4.Half(line, L4_INDEX(Block(packet.protocol), packet.source_port)));
   }
   if (source.value.flags & ADDRESS_LOCAL_ENDPOINT) {
-    ASSIGN_OR_RETURN(lookup.egress,
-                     ReadSide(object, source.value.egress_set, destination.address_class, l4_class,
-                              source_class, DROP_POLICY_EGRESS));
+    lookup.egress = ReadSide(object, source.value.egress_set,
+                             {destination.address_class, source.address_class, l4_class, source_class},
+                             DROP_POLICY_EGRESS);
   }
   if (destination.value.flags & ADDRESS_LOCAL_ENDPOINT) {
-    ASSIGN_OR_RETURN(lookup.ingress,
-                     ReadSide(object, destination.value.ingress_set, source.address_class, l4_class,
-                              source_class, DROP_POLICY_INGRESS));
+    lookup.ingress = ReadSide(object, destination.value.ingress_set,
+                              {source.address_class, destination.address_class, l4_class, source_class},
+                              DROP_POLICY_INGRESS);
   }
   return lookup;
 }

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /* One verdict from the tables of bpf/abi/tables.h: a few array reads, whatever the
  * policy. Anything that cannot be read denies, with its own reason.
+ *
+ *   verdict_read ─▶ header ─┬─ dense ───────▶ row, column ─▶ word
+ *                           └─ bit vectors ─▶ bitmap_verdict (bitmap.h)
  */
 #ifndef RIPSTOP_BPF_LIB_VERDICT_H
 #define RIPSTOP_BPF_LIB_VERDICT_H
 
 #include "bpf/lib/address_class.h"
 #include "bpf/lib/arena.h"
+#include "bpf/lib/bitmap.h"
 #include "bpf/lib/packet.h"
 
 /* The part of a verdict that both directions share. */
@@ -14,6 +18,7 @@ struct verdict_query {
 	struct active_generation active;
 	__u32 destination_class; /* L4 class */
 	__u32 source_index;      /* L4_INDEX of the source port, L4_NONE without one */
+	__u32 near_class;        /* address class of the near address */
 };
 
 #define L4_NONE 0xffffffffu
@@ -94,6 +99,80 @@ classify_l4(struct active_generation active, __u8 protocol, __be16 source_port,
 	return read_l4_class(active, index, &ret->destination_class);
 }
 
+/* L4 class of the source port; class 0 is of protocols without ports. */
+static __always_inline enum drop_reason
+read_source_class(const struct verdict_query *query, __u32 *ret)
+{
+	*ret = 0;
+	if (query->source_index == L4_NONE)
+		return DROP_NONE;
+	return read_l4_class(query->active, query->source_index, ret);
+}
+
+/* The verdict word of a dense set. Returns false when it cannot be read. */
+static __always_inline int
+read_dense(void *chunk, const struct policy_set_header *header, const struct verdict_query *query,
+	   __u32 address_class, __u32 source_class, __u32 *ret_word)
+{
+	__u32 index, column, source = 0;
+	struct arena_line *line;
+
+	line = arena_half(chunk, header->rows, address_class, &index);
+	if (!line)
+		return 0;
+	if (header->near_rows) {
+		__u32 near;
+
+		line = arena_half(chunk, header->near_rows, query->near_class, &near);
+		if (!line)
+			return 0;
+		index = index * header->near_count + near;
+	}
+	line = arena_half(chunk, header->columns, query->destination_class, &column);
+	if (!line)
+		return 0;
+	if (header->source_columns) {
+		line = arena_half(chunk, header->source_columns, source_class, &source);
+		if (!line)
+			return 0;
+	}
+	index = (index * header->source_column_count + source) * header->column_count + column;
+	if (index >= header->verdict_count)
+		return 0;
+	return arena_word(chunk, header->verdicts, index, ret_word) != NULL;
+}
+
+/* The same of a set of bit vectors. */
+static __always_inline int
+read_bit_vectors(void *chunk, const struct policy_set_header *header, __u32 set_handle,
+		 const struct verdict_query *query, __u32 address_class, __u32 source_class,
+		 __u32 *ret_word)
+{
+	struct bitmap_search search = {};
+
+	search.rule_words = (set_handle & ~0xffffu) | (header->verdicts & 0xffffu);
+	search.rule_count = header->verdict_count;
+	if (!arena_word(chunk, header->rows, address_class, &search.side[0]) ||
+	    !arena_word(chunk, header->columns, query->destination_class, &search.side[1]))
+		return 0;
+	if (header->near_rows || header->source_columns) {
+		/* A side that is not looked at repeats the column, which changes nothing; the
+		 * row would take away the rules that need no row.
+		 */
+		search.side[2] = search.side[3] = search.side[1];
+		if (header->near_rows &&
+		    !arena_word(chunk, header->near_rows, query->near_class, &search.side[2]))
+			return 0;
+		if (header->source_columns &&
+		    !arena_word(chunk, header->source_columns, source_class, &search.side[3]))
+			return 0;
+		*ret_word = bitmap_verdict(&search, 1);
+	} else {
+		*ret_word = bitmap_verdict(&search, 0);
+	}
+	return 1;
+}
+
 /* The verdict of the set that @handle names about a far address of @address_class.
  * Returns DROP_NONE when @ret->word was read, whatever it says.
  */
@@ -103,10 +182,10 @@ verdict_read(const struct verdict_query *query, __u32 handle, __u32 address_clas
 {
 	__u32 first = ARENA_HANDLE_LINE(handle);
 	struct policy_set_header *header;
-	__u32 row, column, source = 0, index;
-	struct arena_line *line;
+	__u32 source_class = 0;
 	__u32 *epoch;
 	void *chunk;
+	int read;
 
 	if (!query || !ret)
 		return DROP_BAD_POLICY_SET;
@@ -116,7 +195,7 @@ verdict_read(const struct verdict_query *query, __u32 handle, __u32 address_clas
 	if (!chunk)
 		return DROP_BAD_POLICY_SET;
 	header = (struct policy_set_header *)arena_line(chunk, first);
-	if (!header || header->representation != POLICY_SET_DENSE)
+	if (!header)
 		return DROP_BAD_POLICY_SET;
 	ret->set_index = header->set_index;
 	epoch = bpf_map_lookup_elem(&rs_epochs_v1, &ret->set_index);
@@ -127,34 +206,20 @@ verdict_read(const struct verdict_query *query, __u32 handle, __u32 address_clas
 	if (address_class >= header->row_capacity ||
 	    query->destination_class >= header->column_capacity)
 		return DROP_BAD_POLICY_SET;
-	line = arena_line(chunk, header->rows + address_class / ARENA_LINE_HALVES);
-	if (!line)
+	if (header->source_columns && (read_source_class(query, &source_class) ||
+				       source_class >= header->column_capacity))
 		return DROP_BAD_POLICY_SET;
-	row = line->halves[address_class % ARENA_LINE_HALVES];
-	line = arena_line(chunk, header->columns + query->destination_class / ARENA_LINE_HALVES);
-	if (!line)
+	if (header->near_rows && query->near_class >= header->row_capacity)
 		return DROP_BAD_POLICY_SET;
-	column = line->halves[query->destination_class % ARENA_LINE_HALVES];
-	if (header->source_columns) {
-		__u32 l4_class = 0; /* of protocols without ports */
-
-		if (query->source_index != L4_NONE &&
-		    read_l4_class(query->active, query->source_index, &l4_class))
-			return DROP_BAD_POLICY_SET;
-		if (l4_class >= header->column_capacity)
-			return DROP_BAD_POLICY_SET;
-		line = arena_line(chunk, header->source_columns + l4_class / ARENA_LINE_HALVES);
-		if (!line)
-			return DROP_BAD_POLICY_SET;
-		source = line->halves[l4_class % ARENA_LINE_HALVES];
-	}
-	index = (row * header->source_column_count + source) * header->column_count + column;
-	if (index >= header->verdict_count)
+	if (header->representation == POLICY_SET_DENSE)
+		read = read_dense(chunk, header, query, address_class, source_class, &ret->word);
+	else if (header->representation == POLICY_SET_BITVECTOR)
+		read = read_bit_vectors(chunk, header, handle, query, address_class, source_class,
+					&ret->word);
+	else
+		read = 0;
+	if (!read)
 		return DROP_BAD_POLICY_SET;
-	line = arena_line(chunk, header->verdicts + index / ARENA_LINE_WORDS);
-	if (!line)
-		return DROP_BAD_POLICY_SET;
-	ret->word = line->words[index % ARENA_LINE_WORDS];
 	return ret->word ? DROP_NONE : DROP_NO_VERDICT;
 }
 

@@ -186,13 +186,16 @@ walk_admit(struct __sk_buff *skb, const struct walk *w, const struct datapath_st
 
 /* One direction of a judgement; keeps the first reason to drop. */
 static __always_inline void
-judge_side(struct __sk_buff *skb, const struct verdict_query *query, __u32 set,
-	   const struct ip_address *far, const struct address_value *far_value,
-	   enum drop_reason denied, struct verdict *ret, enum drop_reason *reason)
+judge_side(struct __sk_buff *skb, struct verdict_query *query, __u32 set,
+	   const struct address_value *near_value, const struct ip_address *far,
+	   const struct address_value *far_value, enum drop_reason denied,
+	   struct verdict *ret, enum drop_reason *reason)
 {
 	__u32 address_class = class_of(query->active, far, far_value);
-	enum drop_reason unread = verdict_read(query, set, address_class, ret);
+	enum drop_reason unread;
 
+	query->near_class = near_value->address_class;
+	unread = verdict_read(query, set, address_class, ret);
 	if (unread) {
 		ret->word = 0;
 		if (!*reason)
@@ -227,10 +230,10 @@ walk_judge(struct __sk_buff *skb, struct walk *w, __u32 initiator, __u8 icmp_typ
 	if (ret->reason)
 		return;
 	if (from->flags & ADDRESS_LOCAL_ENDPOINT)
-		judge_side(skb, &query, from->egress_set, to_address, to,
+		judge_side(skb, &query, from->egress_set, from, to_address, to,
 			   DROP_POLICY_EGRESS, &ret->egress, &ret->reason);
 	if (to->flags & ADDRESS_LOCAL_ENDPOINT)
-		judge_side(skb, &query, to->ingress_set, from_address, from,
+		judge_side(skb, &query, to->ingress_set, to, from_address, from,
 			   DROP_POLICY_INGRESS, &ret->ingress, &ret->reason);
 	skb->cb[RUN_EGRESS_VERDICT] = ret->egress.word;
 	skb->cb[RUN_INGRESS_VERDICT] = ret->ingress.word;

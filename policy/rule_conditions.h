@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which rules of a policy set hold for a class, without asking every rule of every class.
+#ifndef RIPSTOP_POLICY_RULE_CONDITIONS_H_
+#define RIPSTOP_POLICY_RULE_CONDITIONS_H_
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "policy/interned.h"
+#include "policy/l4_classes.h"
+#include "policy/rule_bits.h"
+#include "policy/rule_folding.h"
+
+namespace ripstop::policy {
+
+// The conditions of a set's rules on one address, by predicate: a class that answers yes
+// to few predicates is only asked about the rules that name them.
+class AddressConditions {
+ public:
+  enum class Side { kFar, kNear };
+  AddressConditions(const FlatRules& rules, Side side);
+
+  // The rules that hold for addresses that answer yes to `yes` and no to all else.
+  RuleBits RulesOf(const std::vector<uint32_t>& yes) const;
+
+  // The rules that ask nothing, so that they hold for every address.
+  const RuleBits& unconditional() const { return unconditional_; }
+
+  const std::vector<uint32_t>& predicates() const { return predicates_; }  // sorted
+  bool used() const { return !predicates_.empty(); }
+
+ private:
+  struct Uses {
+    std::vector<uint32_t> clauses;   // in which the predicate stands
+    std::vector<uint32_t> excludes;  // rules that do not hold where it is true
+  };
+  absl::flat_hash_map<uint32_t, Uses> uses_;
+  std::vector<uint32_t> rule_of_clause_;  // clauses of a rule are neighbours
+  std::vector<uint32_t> clause_count_;    // by rule
+  RuleBits without_clauses_, unconditional_;
+  std::vector<uint32_t> predicates_;
+};
+
+// Calls `found(L4 class, rules)` for each class in use, with the rules whose condition on
+// the destination, or on the source port, holds for it. One sweep over the index space.
+void ForL4Classes(const FlatRules& rules, const Interned<L4Set>& sets, const L4Classes& classes,
+                  bool source, const std::function<void(uint32_t, const RuleBits&)>& found);
+
+}  // namespace ripstop::policy
+
+#endif  // RIPSTOP_POLICY_RULE_CONDITIONS_H_
