@@ -7,8 +7,8 @@ namespace ripstop::policy {
 
 void ClassTable::Renumber(const std::vector<uint32_t>& to) {
   const uint32_t count = to.empty() ? 0 : *std::max_element(to.begin(), to.end()) + 1;
-  std::vector<RuleBits> rules(count);
-  for (size_t n = to.size(); n-- > 0;) rules[to[n]] = std::move(rules_[n]);
+  std::vector<Shared> rules(count);
+  for (size_t n = to.size(); n-- > 0;) rules[to[n]] = rules_[n];
   rules_ = std::move(rules);
   for (uint32_t& n : numbers_) n = to[n];
   for (auto& [bits, n] : known_) n = to[n];
@@ -19,11 +19,11 @@ void ClassTable::Compact() {
   if (!used.empty()) used[0] = true;
   for (const uint32_t n : numbers_) used[n] = true;
   std::vector<uint32_t> to(rules_.size());
-  std::vector<RuleBits> rules;
+  std::vector<Shared> rules;
   for (uint32_t n = 0; n < used.size(); ++n) {
     if (!used[n]) continue;
     to[n] = static_cast<uint32_t>(rules.size());
-    rules.push_back(std::move(rules_[n]));
+    rules.push_back(rules_[n]);
   }
   rules_ = std::move(rules);
   for (uint32_t& n : numbers_) n = to[n];

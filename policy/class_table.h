@@ -3,10 +3,12 @@
 #define RIPSTOP_POLICY_CLASS_TABLE_H_
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/hash/hash.h"
 #include "policy/rule_bits.h"
 
 namespace ripstop::policy {
@@ -31,8 +33,9 @@ class ClassTable {
   }
   // A number of its own for `rules`, which have none yet.
   uint32_t Add(const RuleBits& rules) {
-    known_.emplace(rules, count());
-    rules_.push_back(rules);
+    auto shared = std::make_shared<const RuleBits>(rules);
+    known_.emplace(shared, count());
+    rules_.push_back(std::move(shared));
     return count() - 1;
   }
   uint32_t FindOrAdd(const RuleBits& rules) {
@@ -40,8 +43,10 @@ class ClassTable {
     return number ? *number : Add(rules);
   }
   // `rules` give the verdicts that `number` gives.
-  void Alias(const RuleBits& rules, uint32_t number) { known_.emplace(rules, number); }
-  const RuleBits& Rules(uint32_t number) const { return rules_[number]; }
+  void Alias(const RuleBits& rules, uint32_t number) {
+    known_.emplace(std::make_shared<const RuleBits>(rules), number);
+  }
+  const RuleBits& Rules(uint32_t number) const { return *rules_[number]; }
 
   // Numbers `to[n]` instead of n. Of several that become one, the first gives its rules.
   void Renumber(const std::vector<uint32_t>& to);
@@ -50,8 +55,24 @@ class ClassTable {
 
  private:
   std::vector<uint32_t> numbers_;  // by class
-  std::vector<RuleBits> rules_;    // by number
-  absl::flat_hash_map<RuleBits, uint32_t> known_;
+  // Shared between the two below, and with copies of the set.
+  using Shared = std::shared_ptr<const RuleBits>;
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(const RuleBits& b) const { return absl::HashOf(b); }
+    size_t operator()(const Shared& b) const { return absl::HashOf(*b); }
+  };
+  struct Equal {
+    using is_transparent = void;
+    static const RuleBits& Of(const RuleBits& b) { return b; }
+    static const RuleBits& Of(const Shared& b) { return *b; }
+    template <typename A, typename B>
+    bool operator()(const A& a, const B& b) const {
+      return Of(a) == Of(b);
+    }
+  };
+  std::vector<Shared> rules_;  // by number
+  absl::flat_hash_map<Shared, uint32_t, Hash, Equal> known_;
 };
 
 }  // namespace ripstop::policy

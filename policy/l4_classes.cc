@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "absl/container/flat_hash_map.h"
+
 namespace ripstop::policy {
 
 L4Classes::L4Classes() {
@@ -22,7 +24,7 @@ uint32_t L4Classes::ClassOf(uint32_t index) const {
 }
 
 std::vector<L4Classes::Split> L4Classes::Refine(const L4Set& set) {
-  std::map<uint32_t, uint32_t> inside;  // class -> points of it in the set
+  absl::btree_map<uint32_t, uint32_t> inside;  // class -> points of it in the set
   for (const L4Set::Interval& i : set.intervals()) {
     CutAt(i.first);
     if (i.last + 1 < L4_TABLE_ENTRIES) CutAt(i.last + 1);
@@ -31,7 +33,7 @@ std::vector<L4Classes::Split> L4Classes::Refine(const L4Set& set) {
     }
   }
   std::vector<Split> splits;
-  std::map<uint32_t, uint32_t> renamed;
+  absl::flat_hash_map<uint32_t, uint32_t> renamed;
   for (const auto& [from, points] : inside) {
     if (points == points_[from]) continue;
     const uint32_t to = count();

@@ -3,9 +3,9 @@
 #define RIPSTOP_POLICY_L4_CLASSES_H_
 
 #include <cstdint>
-#include <map>
 #include <vector>
 
+#include "absl/container/btree_map.h"
 #include "policy/l4_set.h"
 
 namespace ripstop::policy {
@@ -42,7 +42,7 @@ class L4Classes {
  private:
   void CutAt(uint32_t index);
 
-  std::map<uint32_t, uint32_t> start_;  // first index of an interval -> class
+  absl::btree_map<uint32_t, uint32_t> start_;  // first index of an interval -> class
   std::vector<uint32_t> representative_;
   std::vector<uint32_t> points_;  // indexes in each class
   L4Set changed_ = L4Set::All();

@@ -20,6 +20,7 @@ RuleBits RuleBits::FromDense(std::span<const uint64_t> words) {
   for (size_t i = 0; i < words.size(); ++i) {
     if (words[i] != 0) result.words_.push_back({static_cast<uint32_t>(i), words[i]});
   }
+  result.words_.shrink_to_fit();  // thousands of these are kept
   return result;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /* The first rule in several bitmaps of rules, by the format of bpf/abi/tables.h.
  *
- * A step intersects one summary of each bitmap, then one word of each: the first word
+ * A step intersects the summaries of each bitmap, then one word of each: the first word
  * that any rule may be in. Where summaries meet but the words do not, a step has found
  * nothing. The worst case is one step for 64 rules, the usual one a few steps: as many
  * as there are rules whose far condition alone holds before the one that decides.
@@ -64,23 +64,31 @@ bitmap_step(struct bitmap_search *search, int sides)
 		return BITMAP_GO_ON;
 	}
 
-	s = (rule / BITMAP_SUMMARY_RULES) & 3;
-	bit = (rule / BITMAP_WORD_RULES) & 63;
-	both = block[0]->summary[s] & block[1]->summary[s];
-	summary = both;
 	always_handle = block[1]->always;
 	if (always_handle) {
 		always = (struct bitmap_block *)arena_at(always_handle);
 		if (!always)
 			return BITMAP_STOP;
-		summary |= always->summary[s];
 	}
-	summary &= ~0ull << bit;
+	/* The first summary from that of @rule on in which the bitmaps meet. */
+	bit = (rule / BITMAP_WORD_RULES) & 255;
+	summary = 0;
 #pragma unroll
-	for (int i = 2; i < sides; i++)
-		summary &= block[i]->summary[s];
+	for (s = 0; s < 4; s++) {
+		if (bit >= 64 * (s + 1))
+			continue;
+		both = block[0]->summary[s] & block[1]->summary[s];
+		summary = always ? both | always->summary[s] : both;
+#pragma unroll
+		for (int i = 2; i < sides; i++)
+			summary &= block[i]->summary[s];
+		if (bit > 64 * s)
+			summary &= ~0ull << (bit & 63);
+		if (summary)
+			break;
+	}
 	if (!summary) {
-		search->rule = (rule | (BITMAP_SUMMARY_RULES - 1)) + 1;
+		search->rule = (rule | (BITMAP_BLOCK_RULES - 1)) + 1;
 		return BITMAP_GO_ON;
 	}
 	word = __builtin_ctzll(summary);
@@ -102,9 +110,10 @@ bitmap_step(struct bitmap_search *search, int sides)
 		if (!bitmap_word(search->side[i], block[i], s, word, &rules))
 			return BITMAP_STOP;
 	}
+	word += 64 * s;
 	if (word == bit)
 		rules &= ~0ull << (rule & 63);
-	rule = (rule & ~(BITMAP_SUMMARY_RULES - 1)) | word * BITMAP_WORD_RULES;
+	rule = (rule & ~(BITMAP_BLOCK_RULES - 1)) | word * BITMAP_WORD_RULES;
 	if (!rules) {
 		search->rule = rule + BITMAP_WORD_RULES;
 		return BITMAP_GO_ON;

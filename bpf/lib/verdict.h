@@ -182,7 +182,7 @@ verdict_read(const struct verdict_query *query, __u32 handle, __u32 address_clas
 {
 	__u32 first = ARENA_HANDLE_LINE(handle);
 	struct policy_set_header *header;
-	__u32 source_class = 0;
+	__u32 source_class = 0, set_index;
 	__u32 *epoch;
 	void *chunk;
 	int read;
@@ -197,9 +197,11 @@ verdict_read(const struct verdict_query *query, __u32 handle, __u32 address_clas
 	header = (struct policy_set_header *)arena_line(chunk, first);
 	if (!header)
 		return DROP_BAD_POLICY_SET;
-	ret->set_index = header->set_index;
-	epoch = bpf_map_lookup_elem(&rs_epochs_v1, &ret->set_index);
-	if (!epoch || !ret->set_index)
+	/* A copy: 6.1 takes no map key from memory that a global function was given. */
+	set_index = header->set_index;
+	ret->set_index = set_index;
+	epoch = bpf_map_lookup_elem(&rs_epochs_v1, &set_index);
+	if (!epoch || !set_index)
 		return DROP_BAD_POLICY_SET;
 	ret->epoch = *(volatile __u32 *)epoch;
 
