@@ -270,5 +270,52 @@ TEST_F(TinyTables, WhatDoesNotFitIsDeniedWithAnAlarmAndComesBack) {
   EXPECT_TRUE(Allowed("192.0.2.100", "192.0.2.1", 5432));
 }
 
+TEST(BitVectorsTest, ASetTooLargeForADenseTableIsShownAsBitVectorsAndTakesPodsOneByOne) {
+  EngineOptions options;
+  options.dense_cells_max = 64;
+  Engine engine(options);
+  TableImage image;
+  const auto flush = [&] {
+    const TableWrites writes = engine.Flush();
+    image.Apply(writes);
+    image.set_l4_table(engine.l4_table());
+    return writes;
+  };
+  const auto allowed = [&](const std::string& from, uint16_t port) {
+    const auto got = image.Verdict(Direction::kIngress, {A(from), A("192.0.2.1"), kProtocolTcp, 40000, port});
+    return got && got->allow();
+  };
+  std::vector<Rule> rules;
+  for (int i = 0; i < 300; ++i) {
+    rules.push_back(AllowFrom(absl::StrCat("app == 'a", i, "'"), static_cast<uint16_t>(1000 + i)));
+  }
+  engine.PutEndpoint(Pod("shop/db", "192.0.2.1", {{"app", "db"}}, 10));
+  engine.PutPolicy(Ingress("many", "app == 'db'", rules));
+  flush();
+  EXPECT_TRUE(engine.Alarms().empty());
+  std::vector<std::string> kinds;
+  uint64_t bytes = 0;
+  for (const PolicySetStats& set : engine.Stats()) {
+    bytes += set.bytes;
+    if (set.rules < 300) continue;
+    kinds.push_back(set.representation);
+    EXPECT_EQ(set.cells, set.rules);
+    EXPECT_GT(set.columns, 300u);
+  }
+  EXPECT_EQ(kinds, std::vector<std::string>({"bit vectors"}));
+  EXPECT_GT(bytes, 300u * ARENA_LINE_BYTES);
+  EXPECT_LE(bytes, engine.Totals().arena_bytes);
+
+  // A pod of a kind nobody has seen: its row and its address. Its bitmap, of rule 7 and the
+  // last, is there already: that of port 1007.
+  engine.PutEndpoint(Pod("shop/a7", "192.0.2.107", {{"app", "a7"}}));
+  EXPECT_EQ(flush().size(), 2u);
+  EXPECT_TRUE(allowed("192.0.2.107", 1007));
+  EXPECT_FALSE(allowed("192.0.2.107", 1008));
+  engine.RemovePolicy({PolicyKind::kNetworkPolicy, "shop", "many"});
+  flush();
+  for (const PolicySetStats& set : engine.Stats()) EXPECT_EQ(set.representation, "dense");
+}
+
 }  // namespace
 }  // namespace ripstop::policy

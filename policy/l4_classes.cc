@@ -10,7 +10,6 @@ namespace ripstop::policy {
 L4Classes::L4Classes() {
   constexpr uint32_t kFirstWithoutPorts = L4_INDEX(L4_ICMP, 0);
   start_ = {{0, 1}, {kFirstWithoutPorts, 0}, {L4_TABLE_ENTRIES, 0}};
-  representative_ = {kFirstWithoutPorts, 0};
   points_ = {L4_TABLE_ENTRIES - kFirstWithoutPorts, kFirstWithoutPorts};
 }
 
@@ -21,6 +20,16 @@ void L4Classes::CutAt(uint32_t index) {
 
 uint32_t L4Classes::ClassOf(uint32_t index) const {
   return std::prev(start_.upper_bound(index))->second;
+}
+
+uint32_t L4Classes::representative(uint32_t l4_class) const {
+  if (representative_.size() < count()) {
+    representative_.resize(count());
+    for (auto it = start_.begin(); std::next(it) != start_.end(); ++it) {
+      representative_[it->second] = it->first;
+    }
+  }
+  return representative_[l4_class];
 }
 
 std::vector<L4Classes::Split> L4Classes::Refine(const L4Set& set) {
@@ -41,7 +50,6 @@ std::vector<L4Classes::Split> L4Classes::Refine(const L4Set& set) {
     renamed[from] = to;
     points_[from] -= points;
     points_.push_back(points);
-    representative_.push_back(0);
   }
   if (splits.empty()) return splits;
   for (const L4Set::Interval& i : set.intervals()) {
@@ -51,9 +59,6 @@ std::vector<L4Classes::Split> L4Classes::Refine(const L4Set& set) {
       it->second = new_class->second;
       changed_ = changed_.Or(L4Set::Of(it->first, std::next(it)->first - 1));
     }
-  }
-  for (auto it = start_.begin(); std::next(it) != start_.end(); ++it) {
-    representative_[it->second] = it->first;
   }
   return splits;
 }

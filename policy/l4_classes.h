@@ -27,9 +27,9 @@ class L4Classes {
   std::vector<Split> Refine(const L4Set& set);
 
   uint32_t ClassOf(uint32_t index) const;
-  uint32_t count() const { return static_cast<uint32_t>(representative_.size()); }
+  uint32_t count() const { return static_cast<uint32_t>(points_.size()); }
   // An index of the class.
-  uint32_t representative(uint32_t l4_class) const { return representative_[l4_class]; }
+  uint32_t representative(uint32_t l4_class) const;
 
   // The class table as words of two halves, and which words changed since the last call
   // (all of them at first).
@@ -43,7 +43,7 @@ class L4Classes {
   void CutAt(uint32_t index);
 
   absl::btree_map<uint32_t, uint32_t> start_;  // first index of an interval -> class
-  std::vector<uint32_t> representative_;
+  mutable std::vector<uint32_t> representative_;  // of classes; too short after a split
   std::vector<uint32_t> points_;  // indexes in each class
   L4Set changed_ = L4Set::All();
 };
