@@ -42,6 +42,11 @@ std::vector<L4Classes::Split> L4Classes::Refine(const L4Set& set) {
     }
   }
   std::vector<Split> splits;
+  const auto split = [&](const auto& part) { return part.second != points_[part.first]; };
+  if (static_cast<size_t>(std::count_if(inside.begin(), inside.end(), split)) + count() > kClassesMax) {
+    full_ = true;
+    return splits;
+  }
   absl::flat_hash_map<uint32_t, uint32_t> renamed;
   for (const auto& [from, points] : inside) {
     if (points == points_[from]) continue;
@@ -61,6 +66,18 @@ std::vector<L4Classes::Split> L4Classes::Refine(const L4Set& set) {
     }
   }
   return splits;
+}
+
+bool L4Classes::Knows(const L4Set& set) const {
+  if (!full_) return true;  // all sets in use were refined with
+  absl::flat_hash_map<uint32_t, uint32_t> inside;
+  for (const L4Set::Interval& i : set.intervals()) {
+    for (auto it = std::prev(start_.upper_bound(i.first)); it->first <= i.last; ++it) {
+      inside[it->second] += std::min(std::next(it)->first, i.last + 1) - std::max(it->first, i.first);
+    }
+  }
+  return std::all_of(inside.begin(), inside.end(),
+                     [&](const auto& part) { return part.second == points_[part.first]; });
 }
 
 std::vector<L4Classes::Words> L4Classes::TakeChanges() {

@@ -23,8 +23,10 @@ class L4Classes {
     uint32_t from;
     uint32_t to;  // new
   };
-  // After this, each class is wholly inside or wholly outside of `set`.
+  // After this, each class is wholly inside or wholly outside of `set`; unless that takes
+  // more classes than the table can number: then nothing is split, and Knows(set) is false.
   std::vector<Split> Refine(const L4Set& set);
+  bool Knows(const L4Set& set) const;
 
   uint32_t ClassOf(uint32_t index) const;
   uint32_t count() const { return static_cast<uint32_t>(points_.size()); }
@@ -40,11 +42,13 @@ class L4Classes {
   std::vector<Words> TakeChanges();
 
  private:
+  static constexpr size_t kClassesMax = 1u << 16;  // an entry of the table is a half
   void CutAt(uint32_t index);
 
   absl::btree_map<uint32_t, uint32_t> start_;  // first index of an interval -> class
   mutable std::vector<uint32_t> representative_;  // of classes; too short after a split
   std::vector<uint32_t> points_;  // indexes in each class
+  bool full_ = false;  // some set was not refined with
   L4Set changed_ = L4Set::All();
 };
 

@@ -83,8 +83,13 @@ void PolicySet::FillSides(const AddressClasses& addresses, const L4Classes& l4) 
 
 absl::Status PolicySet::Compile(const AddressClasses& addresses, const L4Classes& l4,
                                 const PolicySetLimits& limits) {
-  FillSides(addresses, l4);
   vectors_.reset();
+  for (const uint32_t id : l4_ids_) {
+    if (l4.Knows((*l4_sets_)[id])) continue;
+    return absl::ResourceExhaustedError(
+        absl::StrCat("all ", l4.count(), " L4 classes are in use; use fewer distinct ports and ranges"));
+  }
+  FillSides(addresses, l4);
   return MakeTables(limits);
 }
 

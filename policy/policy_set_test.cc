@@ -183,6 +183,29 @@ TEST(PolicySetLimitsTest, MoreRulesThanBitVectorsHoldAreRefusedByNumber) {
   EXPECT_NE(std::string(status.message()).find("262144"), std::string::npos) << status;
 }
 
+TEST(PolicySetLimitsTest, ASetThatNeedsMoreL4ClassesThanThereAreIsRefusedAndOthersStay) {
+  Facts facts;
+  AddressClasses classes(&facts);
+  Interned<L4Set> sets;
+  L4Classes l4;
+  for (uint32_t port = 0; port < 65600; ++port) l4.Refine(L4Set::Of(port, port));  // TCP, then UDP
+  EXPECT_EQ(l4.count(), 65536u);
+  const auto compile = [&](uint32_t first, uint32_t last) {
+    FlatRules rules(2);
+    rules[0].l4 = sets.Intern(L4Set::Of(first, last));
+    rules[0].action = Action::kAllow;
+    rules[0].rule_id = 1;
+    rules[1].rule_id = 2;
+    l4.Refine(sets[rules[0].l4]);
+    PolicySet set(rules, sets, 2);
+    return set.Compile(classes, l4, {}).code();
+  };
+  EXPECT_EQ(compile(80, 80), absl::StatusCode::kOk);
+  EXPECT_EQ(compile(100, 2000), absl::StatusCode::kOk);
+  EXPECT_EQ(compile(L4_INDEX(L4_UDP, 5000), L4_INDEX(L4_UDP, 5000)), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(compile(100, L4_INDEX(L4_UDP, 5000)), absl::StatusCode::kResourceExhausted);
+}
+
 TEST(PolicySetLimitsTest, ADenseSetThatOutgrowsItsTableBecomesBitVectors) {
   RandomPolicySet random(3, {200, false, true});
   PolicySet set(random.rules(), random.l4_sets(), 2);
