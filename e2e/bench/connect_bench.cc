@@ -3,6 +3,8 @@
 // New TCP connections per second from one pod to another on a node, under N rules, each
 // for one source address and port, the last of which admits the client:
 //
+//   sockets     within the client, through its loopback device: no node, no policy; what
+//               every other variant has in it too
 //   plain       the kernel routes, no policy at all
 //   nft rules   a chain of N rules behind `ct state established accept`
 //   nft map     the same policy as one verdict map lookup
@@ -10,6 +12,7 @@
 //
 // Variants take turns in short rounds. A rate is the median of its rounds, a ratio the
 // median of the ratios within one round, so that what else the machine does is in both.
+// The path's own cost is the time of a connection less that of one between sockets alone.
 //   connect_bench [--json] [--quick] [--rounds N] [--seconds S] [--max-rules N]
 //                 [--svg FOLDER]
 #include <algorithm>
@@ -30,8 +33,8 @@
 namespace ripstop::bench {
 namespace {
 
-enum Variant { kPlain, kNftRules, kNftMap, kRipstop, kVariants };
-constexpr const char* kNames[] = {"plain", "nft rules", "nft map", "ripstop"};
+enum Variant { kSockets, kPlain, kNftRules, kNftMap, kRipstop, kVariants };
+constexpr const char* kNames[] = {"sockets", "plain", "nft rules", "nft map", "ripstop"};
 constexpr int kLoadLimitSeconds = 20;
 constexpr int kLongListRules = 20000;  // nft takes seconds to load such a list
 constexpr int kLongListRounds = 3;
@@ -58,6 +61,15 @@ double MedianRatio(const Rates& rates, Variant over) {
   return Median(std::move(ratios));
 }
 
+// Microseconds that a variant adds to a connection between sockets alone.
+double PathUs(const Rates& rates, Variant variant) {
+  std::vector<double> us;
+  for (size_t i = 0; i < std::min(rates[variant].size(), rates[kSockets].size()); ++i) {
+    us.push_back(1e6 / rates[variant][i] - 1e6 / rates[kSockets][i]);
+  }
+  return Median(std::move(us));
+}
+
 struct Policy {
   std::vector<NftRule> nft;
   std::vector<policy::Rule> rules;
@@ -78,7 +90,7 @@ Policy PolicyOf(int n) {
 }
 
 absl::Status SetUp(PodPair& pods, Variant variant, const Policy& policy) {
-  if (variant == kPlain) return absl::OkStatus();
+  if (variant == kSockets || variant == kPlain) return absl::OkStatus();
   if (variant == kRipstop) return pods.Attach();
   const NftForm form = variant == kNftMap ? NftForm::kMap : NftForm::kRules;
   return LoadNft(pods.node(),
@@ -88,7 +100,7 @@ absl::Status SetUp(PodPair& pods, Variant variant, const Policy& policy) {
 }
 
 absl::Status TearDown(PodPair& pods, Variant variant) {
-  if (variant == kPlain) return absl::OkStatus();
+  if (variant == kSockets || variant == kPlain) return absl::OkStatus();
   return variant == kRipstop ? pods.Detach() : FlushNft(pods.node());
 }
 
@@ -112,7 +124,8 @@ absl::StatusOr<Rates> Measure(PodPair& pods, int n, std::string& note) {
         leave_out(variant, ready);
         continue;
       }
-      const absl::StatusOr<double> rate = pods.ConnectRate(seconds);
+      const absl::StatusOr<double> rate =
+          pods.ConnectRate(seconds, variant == kSockets ? kOwnAddress : kServerAddress);
       RETURN_IF_ERROR(TearDown(pods, static_cast<Variant>(variant)));
       if (!rate.ok()) {
         return absl::Status(rate.status().code(),
@@ -126,20 +139,28 @@ absl::StatusOr<Rates> Measure(PodPair& pods, int n, std::string& note) {
 }
 
 void Report(int n, const Rates& rates, const std::string& note) {
-  double median[kVariants];
-  for (size_t i = 0; i < kVariants; ++i) median[i] = Median(rates[i]);
+  double median[kVariants], path_us[kVariants];
+  for (int i = 0; i < kVariants; ++i) {
+    median[i] = Median(rates[static_cast<size_t>(i)]);
+    path_us[i] = PathUs(rates, static_cast<Variant>(i));
+  }
   const double over_rules = MedianRatio(rates, kNftRules), over_map = MedianRatio(rates, kNftMap),
                over_plain = MedianRatio(rates, kPlain);
   if (json) {
-    std::printf("{\"table\":\"connect\",\"rules\":%d,\"plain\":%.0f,\"nft_rules\":%.0f,"
-                "\"nft_map\":%.0f,\"ripstop\":%.0f,\"over_plain\":%.3f,\"over_nft_rules\":%.3f,"
-                "\"over_nft_map\":%.3f,\"rounds\":%zu,\"note\":%s}\n",
-                n, median[kPlain], median[kNftRules], median[kNftMap], median[kRipstop],
-                over_plain, over_rules, over_map, rates[kPlain].size(), Quoted(note).c_str());
+    std::printf("{\"table\":\"connect\",\"rules\":%d,\"sockets\":%.0f,\"plain\":%.0f,"
+                "\"nft_rules\":%.0f,\"nft_map\":%.0f,\"ripstop\":%.0f,\"over_plain\":%.3f,"
+                "\"over_nft_rules\":%.3f,\"over_nft_map\":%.3f,\"plain_us\":%.2f,"
+                "\"nft_rules_us\":%.2f,\"nft_map_us\":%.2f,\"ripstop_us\":%.2f,"
+                "\"rounds\":%zu,\"note\":%s}\n",
+                n, median[kSockets], median[kPlain], median[kNftRules], median[kNftMap],
+                median[kRipstop], over_plain, over_rules, over_map, path_us[kPlain],
+                path_us[kNftRules], path_us[kNftMap], path_us[kRipstop], rates[kPlain].size(),
+                Quoted(note).c_str());
   } else {
-    std::printf("%8d %8.0f %10.0f %8.0f %8.0f %12.2f %12.2f %12.2f  %s\n", n, median[kPlain],
-                median[kNftRules], median[kNftMap], median[kRipstop], over_plain, over_rules,
-                over_map, note.c_str());
+    std::printf("%8d %8.0f %8.0f %10.0f %8.0f %8.0f %8.2f %12.2f %10.2f %8.2f %8.2f %8.2f  %s\n",
+                n, median[kSockets], median[kPlain], median[kNftRules], median[kNftMap],
+                median[kRipstop], over_plain, over_rules, over_map, path_us[kPlain],
+                path_us[kNftMap], path_us[kRipstop], note.c_str());
   }
   std::fflush(stdout);
 }
@@ -148,8 +169,9 @@ absl::Status Run() {
   ASSIGN_OR_RETURN(const auto pods, PodPair::Make());
   if (!json) {
     std::printf("connections per second, medians of up to %d rounds of %.2f s\n"
-                "%8s %8s %10s %8s %8s %12s %12s %12s\n", rounds, seconds, "rules", "plain",
-                "nft rules", "nft map", "ripstop", "/ plain", "/ nft rules", "/ nft map");
+                "%8s %8s %8s %10s %8s %8s %8s %12s %10s %8s %8s %8s\n", rounds, seconds, "rules",
+                "sockets", "plain", "nft rules", "nft map", "ripstop", "/ plain", "/ nft rules",
+                "/ nft map", "plain us", "map us", "own us");
   }
   std::vector<Series> lines;
   for (const char* name : kNames) lines.push_back({name, {}, std::strcmp(name, "ripstop") != 0});

@@ -41,21 +41,24 @@ absl::StatusOr<std::unique_ptr<PodPair>> PodPair::Make() {
       pair->MakePod(*pair->client_, kHostSides[0], kClientAddress, "02:00:00:00:00:01"));
   RETURN_IF_ERROR(
       pair->MakePod(*pair->server_, kHostSides[1], kServerAddress, "02:00:00:00:00:02"));
-  RETURN_IF_ERROR(pair->Listen());
+  RETURN_IF_ERROR(pair->Listen(*pair->server_, kServerAddress, pair->server_listener_));
+  RETURN_IF_ERROR(pair->Listen(*pair->client_, kOwnAddress, pair->own_listener_));
   return pair;
 }
 
 PodPair::~PodPair() {
   stop_ = true;
-  shutdown(listener_.get(), SHUT_RDWR);
-  if (acceptor_.joinable()) acceptor_.join();
+  for (Listener* listener : {&server_listener_, &own_listener_}) {
+    shutdown(listener->fd.get(), SHUT_RDWR);
+    if (listener->acceptor.joinable()) listener->acceptor.join();
+  }
 }
 
-absl::StatusOr<double> PodPair::ConnectRate(double seconds) const {
+absl::StatusOr<double> PodPair::ConnectRate(double seconds, const char* address) const {
   double rate = 0;
   const absl::Status status = client_->Run([&]() -> absl::Status {
     socklen_t length = 0;
-    const sockaddr_storage to = agent::ProbeAddress(kServerAddress, kServerPort, &length);
+    const sockaddr_storage to = agent::ProbeAddress(address, kServerPort, &length);
     const linger reset = {1, 0};  // no TIME_WAIT, ports are reused at once
     const auto start = std::chrono::steady_clock::now();
     std::chrono::duration<double> took{};
@@ -124,23 +127,23 @@ absl::Status PodPair::MakePod(const TestNetns& pod, const char* host_side, const
       "permanent && sysctl -w net.ipv4.ip_local_port_range=\"1024 65000\""));
 }
 
-absl::Status PodPair::Listen() {
+absl::Status PodPair::Listen(const TestNetns& pod, const char* address, Listener& listener) {
   // A busy machine may keep the acceptor waiting for thousands of connections.
-  RETURN_IF_ERROR(Shell(*server_, "sysctl -w net.core.somaxconn=65535 "
-                                  "net.ipv4.tcp_max_syn_backlog=65535"));
-  RETURN_IF_ERROR(server_->Run([&]() -> absl::Status {
+  RETURN_IF_ERROR(Shell(pod, "sysctl -w net.core.somaxconn=65535 "
+                             "net.ipv4.tcp_max_syn_backlog=65535"));
+  RETURN_IF_ERROR(pod.Run([&]() -> absl::Status {
     socklen_t length = 0;
-    const sockaddr_storage at = agent::ProbeAddress(kServerAddress, kServerPort, &length);
-    listener_.reset(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (bind(listener_.get(), reinterpret_cast<const sockaddr*>(&at), length) != 0 ||
-        listen(listener_.get(), 65535) != 0) {
-      return absl::ErrnoToStatus(errno, "listen");
+    const sockaddr_storage at = agent::ProbeAddress(address, kServerPort, &length);
+    listener.fd.reset(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (bind(listener.fd.get(), reinterpret_cast<const sockaddr*>(&at), length) != 0 ||
+        listen(listener.fd.get(), 65535) != 0) {
+      return absl::ErrnoToStatus(errno, absl::StrCat("listen on ", address));
     }
     return absl::OkStatus();
   }));
-  acceptor_ = std::thread([this] {
+  listener.acceptor = std::thread([this, &listener] {
     while (!stop_) {
-      const UniqueFd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      const UniqueFd fd(accept4(listener.fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
     }
   });
   return absl::OkStatus();

@@ -23,6 +23,7 @@ namespace ripstop::bench {
 
 inline constexpr char kClientAddress[] = "10.1.0.10";
 inline constexpr char kServerAddress[] = "10.1.0.20";
+inline constexpr char kOwnAddress[] = "127.0.0.1";
 inline constexpr uint16_t kServerPort = 8080;
 
 class PodPair {
@@ -32,8 +33,10 @@ class PodPair {
 
   const agent::TestNetns& node() const { return *node_; }
 
-  // New connections per second from client to server for `seconds`, each reset at once.
-  absl::StatusOr<double> ConnectRate(double seconds) const;
+  // New connections per second from the client for `seconds`, each reset at once: to the
+  // server, or to a listener of the client's own through its loopback device, which is
+  // what sockets cost without any node between them.
+  absl::StatusOr<double> ConnectRate(double seconds, const char* address = kServerAddress) const;
 
   // Compiles `rules` as the server's ingress policy into tables that nothing uses yet. Both
   // pods are endpoints; the client's policy allows all.
@@ -46,15 +49,18 @@ class PodPair {
   PodPair() = default;
   absl::Status MakePod(const agent::TestNetns& pod, const char* host_side, const char* address,
                        const char* mac);
-  absl::Status Listen();
+  struct Listener {
+    agent::UniqueFd fd;
+    std::thread acceptor;
+  };
+  absl::Status Listen(const agent::TestNetns& pod, const char* address, Listener& listener);
   policy::World World(const std::vector<policy::Rule>& rules) const;
 
   std::unique_ptr<agent::TestNetns> node_, client_, server_;
   std::unique_ptr<agent::testing::TestBpffs> bpffs_;
   std::string pins_;
   std::unique_ptr<agent::Dataplane> dataplane_;
-  agent::UniqueFd listener_;
-  std::thread acceptor_;
+  Listener server_listener_, own_listener_;
   std::atomic<bool> stop_ = false;
 };
 

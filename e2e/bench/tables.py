@@ -78,11 +78,16 @@ def alternatives(records):
 
 
 def connect(records):
-    rows = [[number(r["rules"]), number(r["plain"]), number(r["nft_rules"]),
+    rows = [[number(r["rules"]), number(r["sockets"]), number(r["plain"]), number(r["nft_rules"]),
              number(r["nft_map"]), number(r["ripstop"]), ratio(r["over_plain"]),
              ratio(r["over_nft_rules"]), ratio(r["over_nft_map"])] for r in records]
-    return grid(["rules", "plain", "nft rules", "nft map", "ripstop", "/ plain", "/ nft rules",
-                 "/ nft map"], rows) + notes(records, lambda r: f"{r['rules']:,} rules")
+    paths = [[number(r["rules"]), number(r["plain_us"], 1), number(r["nft_rules_us"], 1),
+              number(r["nft_map_us"], 1), number(r["ripstop_us"], 1)] for r in records]
+    return (grid(["rules", "sockets", "plain", "nft rules", "nft map", "ripstop", "/ plain",
+                  "/ nft rules", "/ nft map"], rows)
+            + "\nmicroseconds of a connection beyond those of sockets alone\n"
+            + grid(["rules", "plain", "nft rules", "nft map", "ripstop"], paths)
+            + notes(records, lambda r: f"{r['rules']:,} rules"))
 
 
 def events(records):
