@@ -24,6 +24,9 @@ namespace {
 
 constexpr int kRuns = 41;
 constexpr int kRepeat = 2000;
+constexpr double kSlowNs = 5000;
+constexpr int kSlowRuns = 9;
+constexpr double kSlowRunNs = 5e6;
 constexpr uint32_t kEmpty = BENCH_EMPTY, kSubject = BENCH_SUBJECT;
 
 absl::StatusOr<double> RunOnce(int program_fd, const agent::Frame& frame, int repeat) {
@@ -91,9 +94,11 @@ BenchKernel::~BenchKernel() { bench__destroy(skeleton_); }
 
 absl::StatusOr<Timing> BenchKernel::Time(int program_fd, const agent::Frame& frame) {
   // A slow program needs fewer repetitions to be timed well.
-  ASSIGN_OR_RETURN(const double first, RunOnce(program_fd, frame, 20));
-  const int runs_wanted = first > 5000 ? 9 : kRuns;
-  const int repeat = first > 5000 ? 100 : kRepeat;
+  RETURN_IF_ERROR(RunOnce(program_fd, frame, 3).status());  // cold
+  ASSIGN_OR_RETURN(const double first, RunOnce(program_fd, frame, 3));
+  const int runs_wanted = first > kSlowNs ? kSlowRuns : kRuns;
+  const int repeat =
+      first > kSlowNs ? static_cast<int>(std::clamp(kSlowRunNs / first, 2.0, 100.0)) : kRepeat;
   std::vector<double> runs;
   for (int i = 0; i < runs_wanted; ++i) {
     ASSIGN_OR_RETURN(const double ns, RunOnce(program_fd, frame, repeat));
