@@ -11,9 +11,10 @@ namespace ripstop::bench {
 namespace {
 
 constexpr double kWidth = 760, kHeight = 440, kLeft = 70, kRight = 220, kTop = 44, kBottom = 56;
-// Told apart by readers who do not see red and green alike (Okabe and Ito).
-constexpr const char* kColours[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
-                                    "#E69F00", "#56B4E9", "#000000"};
+// The first seven are told apart by readers who do not see red and green alike (Okabe and
+// Ito); three more for plots of many lines.
+constexpr const char* kColours[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00",
+                                    "#56B4E9", "#000000", "#8B4513", "#7F7F7F", "#6A3D9A"};
 
 std::string Tick(double decade) {
   if (decade >= 1e6) return absl::StrCat(decade / 1e6, "M");

@@ -5,7 +5,8 @@
 
 
 def number(value, digits=0):
-    if not value:
+    # What rounds to nothing is less than can be measured.
+    if not value or value < 0.5 * 10 ** -digits:
         return "-"
     return f"{value:,.{digits}f}"
 
