@@ -301,6 +301,7 @@ std::vector<PolicySetStats> Engine::Stats() const {
     st.columns = set.column_count();
     st.cells = set.cell_count();
     st.bytes = set.lines() * ARENA_LINE_BYTES;
+    st.largest_policies = state_->LargestPolicies(set.rules());
   }
   for (const EndpointRecord* e : state_->local_endpoints) {
     for (const Address& a : e->addresses) {

@@ -28,6 +28,13 @@ struct EngineOptions {
   uint32_t capacity_min = 64;
 };
 
+// How much of a policy set is one policy's, or one profile's.
+struct PolicyShare {
+  RuleIdentity first;  // its first rule in the set that allows or denies
+  uint32_t rules = 0;  // how many such rules it has there, as flattened
+};
+inline constexpr size_t kPolicySharesMax = 3;
+
 // What `ripstopctl policy tables` shows of one policy set.
 struct PolicySetStats {
   uint32_t handle = 0;
@@ -39,6 +46,8 @@ struct PolicySetStats {
   uint64_t cells = 0;  // verdict words: one for each row and column, or for each rule
   uint64_t bytes = 0;
   std::string representation;  // "dense" or "bit vectors"
+  // The most rules first, kPolicySharesMax at most. Log and Pass rules are not counted.
+  std::vector<PolicyShare> largest_policies;
 };
 
 struct EngineTotals {

@@ -6,6 +6,7 @@
 //   engine_fold.cc   dirty inputs → policy sets wanted, predicates and kinds
 //   engine_flush.cc  the order of a Flush
 //   engine_moves.cc  addresses and CIDRs from one class or set to another
+//   engine_stats.cc  which policies make a set large
 #ifndef RIPSTOP_POLICY_ENGINE_STATE_H_
 #define RIPSTOP_POLICY_ENGINE_STATE_H_
 
@@ -176,6 +177,9 @@ struct Engine::State {
   address_value ValueOf(const AddressRecord& record, uint32_t address_class) const;
   bool Switches(const AddressRecord& record) const;
   SetRecord* PublishedAt(uint32_t handle) const;
+
+  // engine_stats.cc
+  std::vector<PolicyShare> LargestPolicies(const FlatRules& rules) const;
 
   static uint32_t HandleOf(const SetRecord* s) { return s && s->set ? s->set->handle() : 0; }
 

@@ -112,6 +112,40 @@ TEST_F(EngineTest, LocalPodWithAKnownSetCostsOneWrite) {
   EXPECT_EQ(image_.Find(A("192.0.2.2"))->ingress_set, image_.Find(A("192.0.2.1"))->ingress_set);
 }
 
+TEST_F(EngineTest, StatsNameThePoliciesWithTheMostRulesOfASet) {
+  const auto with_rules = [](const std::string& name, int rules) {
+    Policy p = Ingress(name, "app == 'db'", {});
+    for (int i = 0; i < rules; ++i) {
+      p.ingress_rules.push_back(AllowFrom("app == 'cart'", static_cast<uint16_t>(6000 + i)));
+    }
+    Rule log;
+    log.action = Action::kLog;
+    p.ingress_rules.push_back(log);
+    return p;
+  };
+  engine_.PutPolicy(with_rules("few", 2));
+  engine_.PutPolicy(with_rules("many", 7));
+  engine_.PutPolicy(with_rules("also-few", 2));
+  Policy other = with_rules("of-others", 9);
+  other.selector = "app == 'web'";
+  engine_.PutPolicy(other);
+  Flush();
+  const std::vector<PolicySetStats> stats = engine_.Stats();
+  const auto ingress = std::find_if(stats.begin(), stats.end(), [](const PolicySetStats& s) {
+    return s.direction == Direction::kIngress && s.endpoints == std::vector<std::string>{"shop/db"};
+  });
+  ASSERT_NE(ingress, stats.end());
+  std::vector<std::pair<std::string, uint32_t>> shares;
+  for (const PolicyShare& share : ingress->largest_policies) {
+    EXPECT_EQ(share.first.tier, "default");
+    EXPECT_EQ(share.first.rule_index, 0);
+    shares.emplace_back(share.first.policy.name, share.rules);
+  }
+  EXPECT_EQ(shares, (std::vector<std::pair<std::string, uint32_t>>{
+                        {"many", 7}, {"also-few", 2}, {"few", 2}}))
+      << "not 'db' with one rule, nor Log rules, nor policies of other endpoints";
+}
+
 TEST_F(EngineTest, SelectorThatAgreesOnEveryClassMovesNoAddress) {
   engine_.PutPolicy(Ingress("more", "app == 'db'", {AllowFrom("app in {'cart'}", 6379)}));
   const TableWrites writes = Flush();

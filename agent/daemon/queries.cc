@@ -185,6 +185,13 @@ absl::StatusOr<v1::PolicyTablesReply> Queries::PolicyTables() const {
     set->set_cells(stats.cells);
     set->set_bytes(stats.bytes);
     set->set_representation(stats.representation);
+    for (const policy::PolicyShare& share : stats.largest_policies) {
+      v1::PolicyTablesReply::PolicyShare* largest = set->add_largest_policies();
+      largest->set_kind(PolicyKindName(share.first));
+      largest->set_policy(PolicyName(share.first));
+      largest->set_tier(share.first.tier);
+      largest->set_rules(share.rules);
+    }
   }
   const policy::EngineTotals totals = policy_->engine().Totals();
   reply.set_address_classes(totals.address_classes);

@@ -96,9 +96,19 @@ void PrintDrops(const agent::v1::DropsReply& reply, bool all, std::ostream& out)
   }
 }
 
+// "NetworkPolicy shop/db (default) 120, profile kns.shop 1"
+std::string LargestPolicies(const agent::v1::PolicyTablesReply::Set& set) {
+  return absl::StrJoin(set.largest_policies(), ", ", [](std::string* text, const auto& share) {
+    if (!share.tier().empty()) absl::StrAppend(text, share.kind(), " ");  // a profile says that it is one
+    absl::StrAppend(text, share.policy());
+    if (!share.tier().empty()) absl::StrAppend(text, " (", share.tier(), ")");
+    absl::StrAppend(text, " ", share.rules());
+  });
+}
+
 void PrintTables(const agent::v1::PolicyTablesReply& reply, std::ostream& out) {
   Table table({"DIRECTION", "RULES", "ROWS", "COLUMNS", "CELLS", "BYTES", "REPRESENTATION",
-               "ENDPOINTS", "LARGEST POLICIES"});
+               "ENDPOINTS", "MOST RULES"});
   constexpr int kNamesMax = 3;  // a set may serve hundreds of endpoints; -o json has all
   for (const auto& set : reply.sets()) {
     const int named = std::min(set.endpoints_size(), kNamesMax);
@@ -109,7 +119,7 @@ void PrintTables(const agent::v1::PolicyTablesReply& reply, std::ostream& out) {
     table.Add({set.direction(), absl::StrCat(set.rules()), absl::StrCat(set.rows()),
                absl::StrCat(set.columns()), absl::StrCat(set.cells()), absl::StrCat(set.bytes()),
                set.representation(), OrDash(endpoints),
-               OrDash(absl::StrJoin(set.largest_policies(), ","))});
+               OrDash(LargestPolicies(set))});
   }
   table.Print(out);
   out << "\n" << reply.sets_size() << " policy sets, " << reply.address_classes()

@@ -191,10 +191,30 @@ TEST_F(AgentCommandsTest, PolicyTablesShortensLongEndpointLists) {
   set->set_direction("ingress");
   for (const char* id : {"a/1", "a/2", "a/3", "a/4", "a/5"}) set->add_endpoints(id);
   set->set_representation("dense");
-  set->add_largest_policies("shop/cart");
   EXPECT_EQ(Ctl({"policy", "tables"}), kExitOk);
-  EXPECT_THAT(out_, HasSubstr("a/1,a/2,a/3,+2   shop/cart"));
+  EXPECT_THAT(out_, HasSubstr("a/1,a/2,a/3,+2   -"));
   EXPECT_THAT(out_, HasSubstr("1 policy sets"));
+}
+
+TEST_F(AgentCommandsTest, PolicyTablesSaysWhichPoliciesMakeASetLarge) {
+  PolicyTablesReply::Set* set = agent_.tables.add_sets();
+  set->set_rules(131);
+  PolicyTablesReply::PolicyShare* most = set->add_largest_policies();
+  most->set_kind("NetworkPolicy");
+  most->set_policy("shop/db");
+  most->set_tier("default");
+  most->set_rules(120);
+  PolicyTablesReply::PolicyShare* profile = set->add_largest_policies();
+  profile->set_kind("Profile");
+  profile->set_policy("profile kns.shop");
+  profile->set_rules(10);
+  EXPECT_EQ(Ctl({"policy", "tables"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("NetworkPolicy shop/db (default) 120, profile kns.shop 10\n"));
+  EXPECT_EQ(Ctl({"policy", "tables", "-o", "yaml"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("largestPolicies:"));
+  EXPECT_THAT(out_, HasSubstr("policy: shop/db"));
+  EXPECT_EQ(Ctl({"policy", "tables", "-o", "json"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("\"rules\": 120"));
 }
 
 TEST_F(AgentCommandsTest, PolicyHitsCanShowOnlyTheNeverHit) {
