@@ -9,61 +9,17 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "agent/dataplane/inner_maps.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::agent {
 namespace {
 
 constexpr uint32_t kBatch = 4096;
-constexpr uint32_t kHalf = ARENA_CHUNKS_MAX / 2;
 constexpr uint32_t kChunkWords = ARENA_CHUNK_LINES * ARENA_LINE_WORDS;
 constexpr int kKernelNotSupported = 524;  // ENOTSUPP, which <errno.h> lacks
 
-absl::StatusOr<BpfFd> MakeMap(bpf_map_type type, const char* name, uint32_t key_bytes,
-                              uint32_t value_bytes, uint32_t capacity, uint32_t flags) {
-  LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = flags);
-  const int fd = bpf_map_create(type, name, key_bytes, value_bytes, capacity, &options);
-  if (fd < 0) {
-    return absl::ErrnoToStatus(errno, absl::StrCat("create ", name, " with ", capacity, " entries"));
-  }
-  return BpfFd(fd);
-}
-
-absl::Status Install(int outer, uint32_t index, const BpfFd& inner, const char* name) {
-  const int fd = inner.get();
-  if (bpf_map_update_elem(outer, &index, &fd, BPF_ANY) != 0) {
-    return absl::ErrnoToStatus(errno, absl::StrCat("put a map at ", index, " of ", name));
-  }
-  return absl::OkStatus();
-}
-
-// Empties an element of a map of maps; that it is empty already is fine. The read is
-// cheap, the delete waits for a grace period.
-absl::Status Uninstall(int outer, uint32_t index, const char* name) {
-  uint32_t id = 0;
-  if (bpf_map_lookup_elem(outer, &index, &id) != 0) return absl::OkStatus();
-  if (bpf_map_delete_elem(outer, &index) != 0 && errno != ENOENT) {
-    return absl::ErrnoToStatus(errno, absl::StrCat("empty ", index, " of ", name));
-  }
-  return absl::OkStatus();
-}
-
 bool IsFull(int error) { return error == E2BIG || error == ENOSPC; }
-
-// Copies every entry; the writer is this thread alone, so none changes meanwhile.
-absl::Status CopyEntries(int from, int to, size_t key_bytes, size_t value_bytes, const char* name) {
-  std::vector<uint8_t> key(key_bytes), next(key_bytes), value(value_bytes);
-  const void* previous = nullptr;
-  while (bpf_map_get_next_key(from, previous, next.data()) == 0) {
-    if (bpf_map_lookup_elem(from, next.data(), value.data()) != 0 ||
-        bpf_map_update_elem(to, next.data(), value.data(), BPF_ANY) != 0) {
-      return absl::ErrnoToStatus(errno, absl::StrCat("copy ", name));
-    }
-    key = next;
-    previous = key.data();
-  }
-  return absl::OkStatus();
-}
 
 }  // namespace
 
@@ -75,8 +31,8 @@ ip_address ToKey(const policy::Address& address) {
 }
 
 absl::StatusOr<TableStore::Inner> TableStore::MakeAddresses(uint32_t capacity) const {
-  ASSIGN_OR_RETURN(BpfFd fd, MakeMap(BPF_MAP_TYPE_HASH, "rs_addresses", sizeof(ip_address),
-                                     sizeof(address_value), capacity, BPF_F_NO_PREALLOC));
+  ASSIGN_OR_RETURN(BpfFd fd, MakeInnerMap(BPF_MAP_TYPE_HASH, "rs_addresses", sizeof(ip_address),
+                                          sizeof(address_value), capacity, BPF_F_NO_PREALLOC));
   return Inner{std::move(fd), capacity};
 }
 
@@ -90,7 +46,7 @@ absl::StatusOr<policy::EngineOptions> TableStore::Begin() {
       active.l4_table != 0 && ARENA_HANDLE_CHUNK(active.l4_table) < kHalf ? kHalf : 0;
   RETURN_IF_ERROR(FreeSlot(slot_, first_chunk_));
   ASSIGN_OR_RETURN(addresses_, MakeAddresses(address_capacity_));
-  RETURN_IF_ERROR(Install(object_->addresses(), slot_, addresses_.fd, "rs_addresses_v1"));
+  RETURN_IF_ERROR(InstallInnerMap(object_->addresses(), slot_, addresses_.fd, "rs_addresses_v1"));
   hit_chunks_ = 0;
   RETURN_IF_ERROR(EnsureRules(1));
   begun_ = true;
@@ -101,16 +57,16 @@ absl::StatusOr<policy::EngineOptions> TableStore::Begin() {
 }
 
 absl::Status TableStore::FreeSlot(uint32_t slot, uint32_t first_chunk) {
-  RETURN_IF_ERROR(Uninstall(object_->addresses(), slot, "rs_addresses_v1"));
+  RETURN_IF_ERROR(UninstallInnerMap(object_->addresses(), slot, "rs_addresses_v1"));
   for (uint32_t i = 0; i < kHalf; ++i) {
-    RETURN_IF_ERROR(Uninstall(object_->arena(), first_chunk + i, "rs_arena_v2"));
+    RETURN_IF_ERROR(UninstallInnerMap(object_->arena(), first_chunk + i, "rs_arena_v2"));
   }
   for (uint32_t i = 0; i < HITS_CHUNKS_PER_SLOT; ++i) {
     const uint32_t index = slot * HITS_CHUNKS_PER_SLOT + i;
     uint32_t id = 0;
     // Hit chunks are installed in order, so the first hole is the end.
     if (bpf_map_lookup_elem(object_->hits(), &index, &id) != 0) break;
-    RETURN_IF_ERROR(Uninstall(object_->hits(), index, "rs_hits_v1"));
+    RETURN_IF_ERROR(UninstallInnerMap(object_->hits(), index, "rs_hits_v1"));
   }
   return absl::OkStatus();
 }
@@ -132,7 +88,7 @@ absl::Status TableStore::GrowAddresses() {
   ASSIGN_OR_RETURN(Inner larger, MakeAddresses(addresses_.capacity * 2));
   RETURN_IF_ERROR(CopyEntries(addresses_.fd.get(), larger.fd.get(), sizeof(ip_address),
                               sizeof(address_value), "rs_addresses_v1"));
-  RETURN_IF_ERROR(Install(object_->addresses(), slot_, larger.fd, "rs_addresses_v1"));
+  RETURN_IF_ERROR(InstallInnerMap(object_->addresses(), slot_, larger.fd, "rs_addresses_v1"));
   addresses_ = std::move(larger);
   address_capacity_ = addresses_.capacity;
   return absl::OkStatus();
@@ -170,22 +126,46 @@ absl::Status TableStore::SetAddresses(const std::vector<ip_address>& keys,
   return absl::OkStatus();
 }
 
+// A new chunk holds zeros, and no program has its number yet.
+absl::Status TableStore::AddChunks(const std::set<uint32_t>& chunks) {
+  constexpr size_t kBytes = ARENA_CHUNK_LINES * sizeof(arena_line);
+  std::map<uint32_t, Chunk> added;
+  std::vector<uint32_t> indexes;
+  std::vector<int> fds;
+  for (const uint32_t chunk : chunks) {
+    ASSIGN_OR_RETURN(BpfFd fd, MakeInnerMap(BPF_MAP_TYPE_ARRAY, "rs_arena_chunk", sizeof(uint32_t),
+                                            sizeof(arena_line), ARENA_CHUNK_LINES, BPF_F_MMAPABLE));
+    void* base = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+    if (base == MAP_FAILED) return absl::ErrnoToStatus(errno, absl::StrCat("map chunk ", chunk));
+    indexes.push_back(chunk);
+    fds.push_back(fd.get());
+    added.emplace(chunk, Chunk{std::move(fd), MappedPages(base, kBytes)});
+  }
+  RETURN_IF_ERROR(InstallInnerMaps(object_->arena(), indexes, fds, "rs_arena_v2"));
+  chunks_.merge(added);
+  return absl::OkStatus();
+}
+
+// All chunks that `writes` need and that are not there yet, before the first write: to put
+// a map into the arena waits for a grace period, so it is done once.
+absl::Status TableStore::AddChunksFor(const policy::TableWrites& writes) {
+  std::set<uint32_t> missing;
+  for (const policy::TableWrite& write : writes) {
+    const auto* words = std::get_if<policy::WriteWords>(&write);
+    if (words == nullptr) continue;
+    const uint32_t chunk = ARENA_HANDLE_CHUNK(words->handle);
+    if (Owns(chunk) && !chunks_.contains(chunk)) missing.insert(chunk);
+  }
+  return missing.empty() ? absl::OkStatus() : AddChunks(missing);
+}
+
 absl::StatusOr<uint32_t*> TableStore::ChunkWords(uint32_t chunk) {
-  if (chunk < first_chunk_ || chunk >= first_chunk_ + kHalf) {
+  if (!Owns(chunk)) {
     return absl::OutOfRangeError(absl::StrCat("arena chunk ", chunk, " is not of this generation"));
   }
-  auto found = chunks_.find(chunk);
-  if (found == chunks_.end()) {
-    ASSIGN_OR_RETURN(BpfFd fd, MakeMap(BPF_MAP_TYPE_ARRAY, "rs_arena_chunk", sizeof(uint32_t),
-                                       sizeof(arena_line), ARENA_CHUNK_LINES, BPF_F_MMAPABLE));
-    const size_t bytes = ARENA_CHUNK_LINES * sizeof(arena_line);
-    void* base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
-    if (base == MAP_FAILED) return absl::ErrnoToStatus(errno, absl::StrCat("map chunk ", chunk));
-    MappedPages pages(base, bytes);
-    RETURN_IF_ERROR(Install(object_->arena(), chunk, fd, "rs_arena_v2"));
-    found = chunks_.emplace(chunk, Chunk{std::move(fd), std::move(pages)}).first;
-  }
-  return static_cast<uint32_t*>(found->second.pages.base());
+  // Not there: it was given back by a write before this one.
+  if (!chunks_.contains(chunk)) RETURN_IF_ERROR(AddChunks({chunk}));
+  return static_cast<uint32_t*>(chunks_.find(chunk)->second.pages.base());
 }
 
 absl::Status TableStore::WriteWords(const policy::WriteWords& write) {
@@ -204,7 +184,7 @@ absl::Status TableStore::WriteWords(const policy::WriteWords& write) {
 
 absl::Status TableStore::ReleaseChunk(uint32_t chunk) {
   if (chunks_.erase(chunk) == 0) return absl::OkStatus();
-  return Uninstall(object_->arena(), chunk, "rs_arena_v2");
+  return UninstallInnerMap(object_->arena(), chunk, "rs_arena_v2");
 }
 
 absl::Status TableStore::EnsureRules(uint32_t count) {
@@ -212,12 +192,19 @@ absl::Status TableStore::EnsureRules(uint32_t count) {
     return absl::OutOfRangeError(absl::StrCat(count, " rules; a verdict word has room for ",
                                               VERDICT_RULE_MASK));
   }
-  for (; hit_chunks_ * HITS_CHUNK_RULES < count; ++hit_chunks_) {
-    ASSIGN_OR_RETURN(BpfFd fd, MakeMap(BPF_MAP_TYPE_PERCPU_ARRAY, "rs_hits_chunk", sizeof(uint32_t),
-                                       sizeof(rule_hits), HITS_CHUNK_RULES, 0));
-    RETURN_IF_ERROR(Install(object_->hits(), slot_ * HITS_CHUNKS_PER_SLOT + hit_chunks_, fd,
-                            "rs_hits_v1"));
+  std::vector<BpfFd> added;
+  std::vector<uint32_t> indexes;
+  std::vector<int> fds;
+  uint32_t chunks = hit_chunks_;
+  for (; chunks * HITS_CHUNK_RULES < count; ++chunks) {
+    ASSIGN_OR_RETURN(BpfFd fd, MakeInnerMap(BPF_MAP_TYPE_PERCPU_ARRAY, "rs_hits_chunk", sizeof(uint32_t),
+                                            sizeof(rule_hits), HITS_CHUNK_RULES, 0));
+    indexes.push_back(slot_ * HITS_CHUNKS_PER_SLOT + chunks);
+    fds.push_back(fd.get());
+    added.push_back(std::move(fd));
   }
+  RETURN_IF_ERROR(InstallInnerMaps(object_->hits(), indexes, fds, "rs_hits_v1"));
+  hit_chunks_ = chunks;
   return absl::OkStatus();
 }
 
@@ -266,6 +253,7 @@ absl::Status TableStore::ApplyOne(const policy::TableWrite& write) {
 
 absl::Status TableStore::Apply(const policy::TableWrites& writes) {
   if (!begun_) return absl::FailedPreconditionError("table writes: no generation was begun");
+  RETURN_IF_ERROR(AddChunksFor(writes));
   std::vector<ip_address> keys;
   std::vector<address_value> values;
   for (size_t i = 0; i < writes.size(); ++i) {

@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -47,6 +48,7 @@ class TableStore {
   uint64_t writes() const { return writes_; }  // table writes applied so far
 
  private:
+  static constexpr uint32_t kHalf = ARENA_CHUNKS_MAX / 2;
   struct Chunk {
     BpfFd fd;
     MappedPages pages;
@@ -62,6 +64,9 @@ class TableStore {
                             const std::vector<address_value>& values);
   absl::Status ApplyOne(const policy::TableWrite& write);
   absl::Status WriteWords(const policy::WriteWords& write);
+  bool Owns(uint32_t chunk) const { return chunk >= first_chunk_ && chunk < first_chunk_ + kHalf; }
+  absl::Status AddChunks(const std::set<uint32_t>& chunks);
+  absl::Status AddChunksFor(const policy::TableWrites& writes);
   absl::StatusOr<uint32_t*> ChunkWords(uint32_t chunk);
   absl::Status ReleaseChunk(uint32_t chunk);
   absl::Status EnsureRules(uint32_t count);

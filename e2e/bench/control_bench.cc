@@ -3,7 +3,7 @@
 // What the control plane costs from model to the kernel's maps: cold start, single events,
 // and a long policy on one endpoint. Engine and table store are the agent's; store and API
 // are left out.
-//   control_bench [--json] [--quick] [--endpoints N] [--policies N] [--local N]
+//   control_bench [--json] [--quick] [--long-only] [--endpoints N] [--policies N] [--local N]
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -27,7 +27,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr double kMib = 1 << 20;
 
-bool json = false;
+bool json = false, long_only = false;
 policy::ClusterShape shape;
 int long_rules = 12500, repeats = 7;
 
@@ -257,8 +257,10 @@ void RunLongPolicies() {
 }
 
 absl::Status Run() {
-  RETURN_IF_ERROR(RunColdStart());
-  RETURN_IF_ERROR(RunEvents());
+  if (!long_only) {
+    RETURN_IF_ERROR(RunColdStart());
+    RETURN_IF_ERROR(RunEvents());
+  }
   RunLongPolicies();
   return absl::OkStatus();
 }
@@ -276,6 +278,8 @@ int main(int argc, char** argv) {
       shape = {.endpoints = 1000, .policies = 100, .local = 40};
       long_rules = 20;
       repeats = 1;
+    } else if (option == "--long-only") {
+      long_only = true;
     } else if (option == "--endpoints" && i + 1 < argc) {
       shape.endpoints = std::atoi(argv[++i]);
     } else if (option == "--policies" && i + 1 < argc) {
@@ -284,7 +288,8 @@ int main(int argc, char** argv) {
       shape.local = std::atoi(argv[++i]);
     } else {
       std::fprintf(stderr,
-                   "control_bench [--json] [--quick] [--endpoints N] [--policies N] [--local N]\n");
+                   "control_bench [--json] [--quick] [--long-only] [--endpoints N] [--policies N] "
+                   "[--local N]\n");
       return 2;
     }
   }

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/dataplane/inner_maps.h"
+
+#include <bpf/libbpf.h>
+
+#include <cerrno>
+
+#include "absl/strings/str_cat.h"
+#include "policy/status_macros.h"
+
+namespace ripstop::agent {
+namespace {
+
+absl::Status Install(int outer, uint32_t index, int inner, const char* name) {
+  if (bpf_map_update_elem(outer, &index, &inner, BPF_ANY) != 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("put a map at ", index, " of ", name));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<BpfFd> MakeInnerMap(bpf_map_type type, const char* name, uint32_t key_bytes,
+                                   uint32_t value_bytes, uint32_t capacity, uint32_t flags) {
+  LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = flags);
+  const int fd = bpf_map_create(type, name, key_bytes, value_bytes, capacity, &options);
+  if (fd < 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("create ", name, " with ", capacity, " entries"));
+  }
+  return BpfFd(fd);
+}
+
+absl::Status InstallInnerMap(int outer, uint32_t index, const BpfFd& inner, const char* name) {
+  return Install(outer, index, inner.get(), name);
+}
+
+absl::Status InstallInnerMaps(int outer, const std::vector<uint32_t>& indexes,
+                              const std::vector<int>& fds, const char* name) {
+  auto count = static_cast<uint32_t>(indexes.size());
+  if (count > 1 && bpf_map_update_batch(outer, indexes.data(), fds.data(), &count, nullptr) == 0) {
+    return absl::OkStatus();
+  }
+  // What a failed batch has put in is put in again. An error here names the element.
+  for (size_t i = 0; i < indexes.size(); ++i) {
+    RETURN_IF_ERROR(Install(outer, indexes[i], fds[i], name));
+  }
+  return absl::OkStatus();
+}
+
+// The read is cheap, the delete waits for a grace period.
+absl::Status UninstallInnerMap(int outer, uint32_t index, const char* name) {
+  uint32_t id = 0;
+  if (bpf_map_lookup_elem(outer, &index, &id) != 0) return absl::OkStatus();
+  if (bpf_map_delete_elem(outer, &index) != 0 && errno != ENOENT) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("empty ", index, " of ", name));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CopyEntries(int from, int to, size_t key_bytes, size_t value_bytes, const char* name) {
+  std::vector<uint8_t> key(key_bytes), next(key_bytes), value(value_bytes);
+  const void* previous = nullptr;
+  while (bpf_map_get_next_key(from, previous, next.data()) == 0) {
+    if (bpf_map_lookup_elem(from, next.data(), value.data()) != 0 ||
+        bpf_map_update_elem(to, next.data(), value.data(), BPF_ANY) != 0) {
+      return absl::ErrnoToStatus(errno, absl::StrCat("copy ", name));
+    }
+    key = next;
+    previous = key.data();
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace ripstop::agent

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Maps within maps: made, put into their outer map, taken out. The kernel waits for a grace
+// period in each call that changes an outer map.
+#ifndef RIPSTOP_AGENT_DATAPLANE_INNER_MAPS_H_
+#define RIPSTOP_AGENT_DATAPLANE_INNER_MAPS_H_
+
+#include <bpf/bpf.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "agent/dataplane/bpf_fd.h"
+
+namespace ripstop::agent {
+
+// Errors name the map; `capacity` in entries.
+absl::StatusOr<BpfFd> MakeInnerMap(bpf_map_type type, const char* name, uint32_t key_bytes,
+                                   uint32_t value_bytes, uint32_t capacity, uint32_t flags);
+
+absl::Status InstallInnerMap(int outer, uint32_t index, const BpfFd& inner, const char* name);
+
+// Several into one array of maps, `fds[i]` at `indexes[i]`, in one call: since Linux 6.8 it
+// waits once, before that once for each.
+absl::Status InstallInnerMaps(int outer, const std::vector<uint32_t>& indexes,
+                              const std::vector<int>& fds, const char* name);
+
+// Empties an element; that it is empty already is fine, and free.
+absl::Status UninstallInnerMap(int outer, uint32_t index, const char* name);
+
+// Copies every entry; nobody else may write to either meanwhile.
+absl::Status CopyEntries(int from, int to, size_t key_bytes, size_t value_bytes, const char* name);
+
+}  // namespace ripstop::agent
+
+#endif  // RIPSTOP_AGENT_DATAPLANE_INNER_MAPS_H_
