@@ -6,12 +6,6 @@
 #include "bpf/lib/flow.h"
 #include "bpf/lib/parse.h"
 
-/* Working room of is_related, too large for the stack. */
-struct quote {
-	struct packet p;
-	struct flow_key key;
-};
-
 /* Reads the quoted packet of the ICMP error @p into @ret. IPv6 extension headers in
  * it are not followed: such an error counts as unrelated.
  */
@@ -64,24 +58,25 @@ parse_quote(struct __sk_buff *skb, const struct packet *p, struct packet *ret)
 
 /* Whether the ICMP error @p is about a flow that policy admits now. It must go to
  * whoever sent the quoted packet; from a pod (@from_endpoint), which is no router,
- * it must also come from whom that packet was for.
+ * it must also come from whom that packet was for. @quoted is working room.
  */
 __noinline int
-is_related(struct __sk_buff *skb, const struct packet *p, struct quote *quote,
+is_related(struct __sk_buff *skb, const struct packet *p, struct packet *quoted,
 	   const struct datapath_state *state, int from_endpoint)
 {
 	struct flow_value *flow;
+	struct flow_key key;
 
-	if (!p || !quote || !state || parse_quote(skb, p, &quote->p))
+	if (!p || !quoted || !state || parse_quote(skb, p, quoted))
 		return 0;
-	if (!address_equal(&quote->p.source, &p->destination))
+	if (!address_equal(&quoted->source, &p->destination))
 		return 0;
-	if (from_endpoint && !address_equal(&quote->p.destination, &p->source))
+	if (from_endpoint && !address_equal(&quoted->destination, &p->source))
 		return 0;
-	flow_key_of(&quote->p, &quote->key);
-	flow = bpf_map_lookup_elem(&rs_flows_v1, &quote->key);
+	flow_key_of(quoted, &key);
+	flow = bpf_map_lookup_elem(&rs_flows_v1, &key);
 	if (!flow)
-		flow = bpf_map_lookup_elem(&rs_embryo_v1, &quote->key);
+		flow = bpf_map_lookup_elem(&rs_embryo_v1, &key);
 	return flow && flow_is_current(flow, state);
 }
 

@@ -45,7 +45,7 @@ struct walk {
 	__u8 reserved;
 	struct judgement judgement;
 	struct flow_value value;
-	struct quote quote;
+	struct packet quoted; /* by an ICMP error */
 };
 
 struct {
@@ -53,7 +53,15 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct walk);
-} rs_walk_v1 SEC(".maps");
+} rs_walk_v2 SEC(".maps");
+
+static __always_inline struct walk *
+walk_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&rs_walk_v2, &zero);
+}
 
 /* A packet that asks for something new is judged in its own direction, whatever
  * flow is known: a SYN, or an echo request from the end that used to answer.
@@ -296,11 +304,15 @@ walk_write_flow(struct walk *w, const struct flow_value *flow, __u32 initiator, 
 	return DROP_NONE;
 }
 
-/* What a judgement means for this packet, and for the flow. */
+/* What a judgement means for this packet, and for the flow. It asks for the walk again
+ * instead of being given it: what a global function is given is plain memory to the
+ * verifier, of which 6.1 takes no map keys and values.
+ */
 __noinline int
-walk_decide(struct __sk_buff *skb, struct walk *w, const struct datapath_state *state,
-	    struct flow_value *flow, enum hook hook)
+walk_decide(struct __sk_buff *skb, const struct datapath_state *state, struct flow_value *flow,
+	    enum hook hook)
 {
+	struct walk *w = walk_get();
 	__u8 icmp_type, icmp_code, flags = 0;
 	struct judgement *judgement;
 	int opening, known, bypass;
@@ -329,7 +341,7 @@ walk_decide(struct __sk_buff *skb, struct walk *w, const struct datapath_state *
 	if (state->flags & STATE_HOST_OBEYS_POLICY)
 		bypass = 0;
 	if (is_icmp_error(&w->p)) {
-		if (bypass || is_related(skb, &w->p, &w->quote, state, hook == FROM_WORKLOAD))
+		if (bypass || is_related(skb, &w->p, &w->quoted, state, hook == FROM_WORKLOAD))
 			return DROP_NONE;
 	}
 	if (bypass) {
@@ -382,7 +394,7 @@ walk_slow(struct __sk_buff *skb, struct walk *w, const struct datapath_state *st
 		return TC_ACT_OK;
 	reason = walk_admit(skb, w, state, hook);
 	if (!reason)
-		reason = walk_decide(skb, w, state, flow, hook);
+		reason = walk_decide(skb, state, flow, hook);
 	if (reason)
 		return drop(skb, reason);
 	return walk_deliver(skb, w, state, hook, w->destination.ifindex, w->destination.mac,
@@ -408,8 +420,7 @@ walk_packet(struct __sk_buff *skb, struct walk *w, const struct datapath_state *
 static __always_inline struct walk *
 walk_begin(struct __sk_buff *skb)
 {
-	__u32 zero = 0;
-	struct walk *w = bpf_map_lookup_elem(&rs_walk_v1, &zero);
+	struct walk *w = walk_get();
 
 	skb->cb[RUN_EGRESS_VERDICT] = 0;
 	skb->cb[RUN_INGRESS_VERDICT] = 0;
