@@ -35,31 +35,31 @@ uint32_t BitVectors::lines_max() const {
   return block_count_ > 1 ? block_count_ * LinesOf(kWordsPerBlock) : LinesOf(words);
 }
 
-std::vector<uint32_t> BitVectors::Block(const RuleBits& bits, uint32_t block, uint32_t next, uint32_t always) {
+const std::vector<uint32_t>& BitVectors::Block(const RuleBits& bits, uint32_t block, uint32_t next,
+                                               uint32_t always) {
   constexpr uint32_t kWordsPerSummary = BITMAP_SUMMARY_RULES / BITMAP_WORD_RULES;
-  const uint32_t first = block * kWordsPerBlock;
+  const uint64_t first = uint64_t{block} * kWordsPerBlock;
   const auto& all = bits.words();
-  const auto before = [](const RuleBits::Word& w, uint32_t at) { return w.at < at; };
+  const auto before = [](const RuleBits::Word& w, uint64_t at) { return w.at < at; };
   const auto begin = std::lower_bound(all.begin(), all.end(), first, before);
   const auto end = std::lower_bound(begin, all.end(), first + kWordsPerBlock, before);
   bitmap_block head = {};
   head.next = next;
   head.always = always;
-  std::vector<uint64_t> longs(BITMAP_FIRST_LONG);
-  for (auto w = begin; w != end; ++w) {
-    const uint32_t at = w->at - first;
+  const uint32_t lines = LinesOf(static_cast<uint32_t>(end - begin));
+  block_.assign(size_t{lines} * ARENA_LINE_WORDS, 0);
+  uint32_t* to = block_.data() + BITMAP_FIRST_LONG * 2;
+  for (auto w = begin; w != end; ++w, to += 2) {
+    const uint64_t at = w->at - first;
     head.summary[at / kWordsPerSummary] |= uint64_t{1} << (at % kWordsPerSummary);
-    for (uint32_t s = at / kWordsPerSummary + 1; s < 4; ++s) ++head.rank[s];
-    longs.push_back(w->bits);
+    for (uint64_t s = at / kWordsPerSummary + 1; s < 4; ++s) ++head.rank[s];
+    std::memcpy(to, &w->bits, sizeof(w->bits));
   }
-  std::memcpy(longs.data(), &head, BITMAP_FIRST_LONG * sizeof(uint64_t));
-  longs.resize(size_t{LinesOf(static_cast<uint32_t>(end - begin))} * ARENA_LINE_LONGS);
-  std::vector<uint32_t> words(longs.size() * 2);
-  std::memcpy(words.data(), longs.data(), longs.size() * sizeof(uint64_t));
-  return words;
+  std::memcpy(block_.data(), &head, BITMAP_FIRST_LONG * sizeof(uint64_t));
+  return block_;
 }
 
-std::optional<BitVectors::Spot> BitVectors::Store(std::vector<uint32_t> block) {
+std::optional<BitVectors::Spot> BitVectors::Store(const std::vector<uint32_t>& block) {
   const size_t hash = absl::HashOf(block);
   if (const auto it = spot_of_hash_.find(hash); it != spot_of_hash_.end()) {
     const std::vector<uint32_t>& words = extents_[it->second.extent].words;
@@ -74,6 +74,8 @@ std::optional<BitVectors::Spot> BitVectors::Store(std::vector<uint32_t> block) {
   if (!sealed_ && (extents_.empty() || used(extents_.back()) + lines > kExtentLines)) {
     if (!extents_.empty()) extents_.back().lines = static_cast<uint32_t>(used(extents_.back()));
     extents_.emplace_back().lines = kExtentLines;
+    // The first may stay small; the others are likely to be filled.
+    if (extents_.size() > 1) extents_.back().words.reserve(size_t{kExtentLines} * ARENA_LINE_WORDS);
   }
   Extent& extent = extents_.back();
   if (used(extent) + lines > extent.lines) return std::nullopt;
@@ -86,21 +88,17 @@ std::optional<BitVectors::Spot> BitVectors::Store(std::vector<uint32_t> block) {
   return spot;
 }
 
-std::optional<uint32_t> BitVectors::Add(Side side, const RuleBits& bits) {
-  RuleBits own, without_row;
-  if (side == Side::kRow) own = bits.Without(always_);
-  if (side == Side::kColumn) without_row = bits.And(always_);
-  const RuleBits& stored = side == Side::kRow ? own : bits;
+std::optional<uint32_t> BitVectors::Add(const RuleBits& bits, const RuleBits& without_row) {
   std::optional<Spot> spot;
   // From the last block to the first: a block names the one after it.
   for (uint32_t block = block_count_; block-- > 0;) {
     uint32_t always = 0;
-    if (std::vector<uint32_t> words = Block(without_row, block, 0, 0); Any(words)) {
-      const auto at = Store(std::move(words));
+    if (const std::vector<uint32_t>& words = Block(without_row, block, 0, 0); Any(words)) {
+      const auto at = Store(words);
       if (!at) return std::nullopt;
       always = NumberOf(*at);
     }
-    spot = Store(Block(stored, block, spot ? NumberOf(*spot) : 0, always));
+    spot = Store(Block(bits, block, spot ? NumberOf(*spot) : 0, always));
     if (!spot) return std::nullopt;
   }
   bitmaps_.push_back(*spot);

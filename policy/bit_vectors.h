@@ -22,12 +22,13 @@ namespace ripstop::policy {
 class BitVectors {
  public:
   // `rule_count`: at most BITMAP_RULES_MAX. `always`: the rules for any far address, if
-  // they are to be kept out of rows. Room is unlimited until Seal.
+  // the bitmaps of rows are without them. Room is unlimited until Seal.
   BitVectors(uint32_t rule_count, RuleBits always);
 
-  enum class Side { kRow, kColumn, kOther };  // other: near rows, source columns
   // Number of a bitmap of `bits`. nullopt: no room.
-  std::optional<uint32_t> Add(Side side, const RuleBits& bits);
+  std::optional<uint32_t> Add(const RuleBits& bits) { return Add(bits, RuleBits()); }
+  // Of a column, which says which of its rules need no row.
+  std::optional<uint32_t> AddColumn(const RuleBits& bits) { return Add(bits, bits.And(always_)); }
   // No more extents from here on; the last one has room for a quarter more, `slack` lines
   // at least.
   void Seal(uint32_t slack);
@@ -61,9 +62,10 @@ class BitVectors {
   };
   static uint32_t NumberOf(Spot spot) { return spot.extent << 16 | (spot.line + 1); }
   uint32_t HandleOf(Spot spot) const { return extents_[spot.extent].handle + spot.line; }
-  // `next`, `always`: numbers of spots, or 0.
-  static std::vector<uint32_t> Block(const RuleBits& bits, uint32_t block, uint32_t next, uint32_t always);
-  std::optional<Spot> Store(std::vector<uint32_t> block);
+  std::optional<uint32_t> Add(const RuleBits& bits, const RuleBits& without_row);
+  // `next`, `always`: numbers of spots, or 0. The result is good until the next call.
+  const std::vector<uint32_t>& Block(const RuleBits& bits, uint32_t block, uint32_t next, uint32_t always);
+  std::optional<Spot> Store(const std::vector<uint32_t>& block);
 
   uint32_t rule_count_;
   uint32_t block_count_;  // of each bitmap
@@ -72,6 +74,7 @@ class BitVectors {
   std::vector<Extent> extents_;
   std::vector<Spot> bitmaps_;  // by number: the first block
   absl::flat_hash_map<size_t, Spot> spot_of_hash_;  // of a block's words
+  std::vector<uint32_t> block_;
 };
 
 }  // namespace ripstop::policy

@@ -13,8 +13,6 @@
 namespace ripstop::policy {
 namespace {
 
-using Side = BitVectors::Side;
-
 RuleBits Bits(const std::set<uint32_t>& rules) {
   return RuleBits(std::vector<uint32_t>(rules.begin(), rules.end()));
 }
@@ -76,7 +74,7 @@ TEST_F(BitVectorsTest, ABitmapHoldsItsRulesWhereverTheyFall) {
           return every_third;
         }()};
     std::vector<uint32_t> numbers;
-    for (const auto& rules : all) numbers.push_back(*vectors.Add(Side::kRow, Bits(rules)));
+    for (const auto& rules : all) numbers.push_back(*vectors.Add(Bits(rules)));
     vectors.Seal(0);
     Place(vectors);
     size_t i = 0;
@@ -86,9 +84,9 @@ TEST_F(BitVectorsTest, ABitmapHoldsItsRulesWhereverTheyFall) {
 
 TEST_F(BitVectorsTest, EqualBlocksAreOneEvenWhenTheBitmapsDiffer) {
   BitVectors vectors(40000, {});
-  const uint32_t a = *vectors.Add(Side::kRow, Bits({5, 39999}));
-  const uint32_t b = *vectors.Add(Side::kColumn, Bits({6, 39999}));
-  const uint32_t c = *vectors.Add(Side::kRow, Bits({5, 39999}));
+  const uint32_t a = *vectors.Add(Bits({5, 39999}));
+  const uint32_t b = *vectors.AddColumn(Bits({6, 39999}));
+  const uint32_t c = *vectors.Add(Bits({5, 39999}));
   vectors.Seal(0);
   Place(vectors);
   EXPECT_EQ(vectors.HandleOf(a), vectors.HandleOf(c));
@@ -98,9 +96,9 @@ TEST_F(BitVectorsTest, EqualBlocksAreOneEvenWhenTheBitmapsDiffer) {
 
 TEST_F(BitVectorsTest, RulesForAnyAddressStandInColumnsAndNotInRows) {
   BitVectors vectors(20000, Bits({1, 70, 17000, 19999}));
-  const uint32_t row = *vectors.Add(Side::kRow, Bits({1, 2, 70, 17000, 19999}));
-  const uint32_t column = *vectors.Add(Side::kColumn, Bits({1, 2, 17000}));
-  const uint32_t source = *vectors.Add(Side::kOther, Bits({1, 2}));
+  const uint32_t row = *vectors.Add(Bits({2}));
+  const uint32_t column = *vectors.AddColumn(Bits({1, 2, 17000}));
+  const uint32_t source = *vectors.Add(Bits({1, 2}));
   vectors.Seal(0);
   Place(vectors);
   EXPECT_EQ(Decode(vectors.HandleOf(row)), std::set<uint32_t>({2}));
@@ -114,11 +112,11 @@ TEST_F(BitVectorsTest, RulesForAnyAddressStandInColumnsAndNotInRows) {
 
 TEST_F(BitVectorsTest, AfterSealBitmapsGoIntoTheSlackUntilItIsUsedUp) {
   BitVectors vectors(300, {});
-  ASSERT_TRUE(vectors.Add(Side::kRow, Bits({299})));
+  ASSERT_TRUE(vectors.Add(Bits({299})));
   vectors.Seal(3);
   Place(vectors);
   for (uint32_t i = 0; i < 3; ++i) {
-    const auto number = vectors.Add(Side::kRow, Bits({i}));
+    const auto number = vectors.Add(Bits({i}));
     ASSERT_TRUE(number);
     TableWrites writes;
     vectors.TakeChanges(writes);
@@ -127,8 +125,8 @@ TEST_F(BitVectorsTest, AfterSealBitmapsGoIntoTheSlackUntilItIsUsedUp) {
     Apply(writes);
     EXPECT_EQ(Decode(vectors.HandleOf(*number)), std::set<uint32_t>({i}));
   }
-  EXPECT_FALSE(vectors.Add(Side::kRow, Bits({3})));
-  EXPECT_TRUE(vectors.Add(Side::kRow, Bits({2}))) << "known ones need no room";
+  EXPECT_FALSE(vectors.Add(Bits({3})));
+  EXPECT_TRUE(vectors.Add(Bits({2}))) << "known ones need no room";
 }
 
 TEST_F(BitVectorsTest, ManyBitmapsTakeMoreExtentsThanOne) {
@@ -137,7 +135,7 @@ TEST_F(BitVectorsTest, ManyBitmapsTakeMoreExtentsThanOne) {
   for (uint32_t i = 0; i < 9999; ++i) {
     std::set<uint32_t> rules;
     for (uint32_t r = i; r < 10000; r += 640) rules.insert(r);  // a line and a half each
-    numbers.push_back(*vectors.Add(Side::kRow, Bits(rules)));
+    numbers.push_back(*vectors.Add(Bits(rules)));
   }
   vectors.Seal(1);
   EXPECT_GT(vectors.extents().size(), 1u);

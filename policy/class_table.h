@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -27,26 +28,33 @@ class ClassTable {
   }
   void Set(uint32_t of_class, uint32_t number) { numbers_[of_class] = number; }
 
+  // Rules that hold for every class. They are kept once and are not in what the functions
+  // below take and give, but in AllRules: thousands of them would be in thousands of numbers.
+  void SetAlways(RuleBits always) { always_ = std::move(always); }
+  const RuleBits& always() const { return always_; }
+
   std::optional<uint32_t> Find(const RuleBits& rules) const {
-    const auto it = known_.find(rules);
+    const auto it = known_.find(Question{&rules, absl::HashOf(rules)});
     return it == known_.end() ? std::nullopt : std::optional(it->second);
   }
   // A number of its own for `rules`, which have none yet.
-  uint32_t Add(const RuleBits& rules) {
-    auto shared = std::make_shared<const RuleBits>(rules);
-    known_.emplace(shared, count());
-    rules_.push_back(std::move(shared));
-    return count() - 1;
+  uint32_t Add(RuleBits rules) {
+    const size_t hash = absl::HashOf(rules);
+    return AddKnown({std::make_shared<const RuleBits>(std::move(rules)), hash});
   }
-  uint32_t FindOrAdd(const RuleBits& rules) {
-    const auto number = Find(rules);
-    return number ? *number : Add(rules);
+  uint32_t FindOrAdd(RuleBits rules) {
+    const size_t hash = absl::HashOf(rules);
+    const auto it = known_.find(Question{&rules, hash});
+    return it != known_.end() ? it->second
+                              : AddKnown({std::make_shared<const RuleBits>(std::move(rules)), hash});
   }
   // `rules` give the verdicts that `number` gives.
-  void Alias(const RuleBits& rules, uint32_t number) {
-    known_.emplace(std::make_shared<const RuleBits>(rules), number);
+  void Alias(RuleBits rules, uint32_t number) {
+    const size_t hash = absl::HashOf(rules);
+    known_.emplace(Key{std::make_shared<const RuleBits>(std::move(rules)), hash}, number);
   }
   const RuleBits& Rules(uint32_t number) const { return *rules_[number]; }
+  RuleBits AllRules(uint32_t number) const { return always_.Or(Rules(number)); }
 
   // Numbers `to[n]` instead of n. Of several that become one, the first gives its rules.
   void Renumber(const std::vector<uint32_t>& to);
@@ -54,25 +62,39 @@ class ClassTable {
   void Compact();
 
  private:
-  std::vector<uint32_t> numbers_;  // by class
   // Shared between the two below, and with copies of the set.
   using Shared = std::shared_ptr<const RuleBits>;
+  // With their hash: they are long, and a table that grows would compute it again.
+  struct Key {
+    Shared bits;
+    size_t hash = 0;
+  };
+  struct Question {
+    const RuleBits* bits;
+    size_t hash = 0;
+  };
   struct Hash {
     using is_transparent = void;
-    size_t operator()(const RuleBits& b) const { return absl::HashOf(b); }
-    size_t operator()(const Shared& b) const { return absl::HashOf(*b); }
+    template <typename K>
+    size_t operator()(const K& k) const { return k.hash; }
   };
   struct Equal {
     using is_transparent = void;
-    static const RuleBits& Of(const RuleBits& b) { return b; }
-    static const RuleBits& Of(const Shared& b) { return *b; }
     template <typename A, typename B>
     bool operator()(const A& a, const B& b) const {
-      return Of(a) == Of(b);
+      return a.hash == b.hash && *a.bits == *b.bits;
     }
   };
-  std::vector<Shared> rules_;  // by number
-  absl::flat_hash_map<Shared, uint32_t, Hash, Equal> known_;
+  uint32_t AddKnown(Key key) {
+    rules_.push_back(key.bits);
+    known_.emplace(std::move(key), count() - 1);
+    return count() - 1;
+  }
+
+  RuleBits always_;
+  std::vector<uint32_t> numbers_;  // by class
+  std::vector<Shared> rules_;      // by number
+  absl::flat_hash_map<Key, uint32_t, Hash, Equal> known_;
 };
 
 }  // namespace ripstop::policy

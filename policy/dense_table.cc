@@ -40,8 +40,9 @@ void DenseTable::FillStrip(const FlatRules& rules, const PolicySides& sides, con
 std::vector<uint32_t> DenseTable::Row(const FlatRules& rules, const PolicySides& sides,
                                       const RuleBits& far) const {
   std::vector<uint32_t> cells(row_words());
+  const RuleBits all_far = sides.far.always().Or(far);
   for (uint32_t n = 0; n < sides.near.count(); ++n) {
-    FillStrip(rules, sides, far, sides.near.Rules(n), cells.data() + size_t{n} * strip_words_);
+    FillStrip(rules, sides, all_far, sides.near.AllRules(n), cells.data() + size_t{n} * strip_words_);
   }
   return cells;
 }
@@ -97,9 +98,10 @@ std::optional<uint32_t> DenseTable::AddNear(const FlatRules& rules, PolicySides&
                                             std::vector<Strip>& changed) {
   if (sides.near.count() >= near_slots_) return std::nullopt;
   const uint32_t near = sides.near.Add(bits);
+  const RuleBits all_near = sides.near.AllRules(near);
   for (uint32_t row = 0; row < sides.far.count(); ++row) {
     const uint32_t first = row * row_words() + near * strip_words_;
-    FillStrip(rules, sides, sides.far.Rules(row), bits, cells_.data() + first);
+    FillStrip(rules, sides, sides.far.AllRules(row), all_near, cells_.data() + first);
     changed.push_back({first, {cells_.begin() + first, cells_.begin() + first + strip_words_}});
   }
   return near;

@@ -52,6 +52,7 @@ PolicySet::PolicySet(FlatRules rules, const Interned<L4Set>& l4_sets, uint32_t c
 void PolicySet::FillRows(const AddressConditions& conditions, const AddressClasses& addresses,
                          ClassTable& rows) {
   rows.Reserve(Capacity(addresses.bound()));
+  rows.SetAlways(conditions.unconditional());
   rows.Add(conditions.RulesOf({}));
   absl::flat_hash_map<uint32_t, std::vector<uint32_t>> answers;
   for (const uint32_t p : conditions.predicates()) {
@@ -71,7 +72,7 @@ void PolicySet::FillSides(const AddressClasses& addresses, const L4Classes& l4) 
   const auto columns = [&](bool source, ClassTable& side) {
     side.Reserve(Capacity(l4.count()));
     ForL4Classes(rules_, *l4_sets_, l4, source,
-                 [&](uint32_t c, const RuleBits& rules) { side.Set(c, side.FindOrAdd(rules)); });
+                 [&](uint32_t c, RuleBits rules) { side.Set(c, side.FindOrAdd(std::move(rules))); });
   };
   columns(false, sides_.column);
   if (sides_.has_source) {
@@ -111,24 +112,34 @@ absl::Status PolicySet::MakeVectors(const PolicySetLimits& limits) {
   }
   dense_ = {};
   bitmaps_ = {};
-  const RuleBits& always = far_conditions_->unconditional();
   vectors_.emplace(static_cast<uint32_t>(rules_.size()),
-                   always.words().size() > kWordsInRows ? always : RuleBits());
+                   AlwaysInColumns() ? sides_.far.always() : RuleBits());
   AddBitmaps();
   vectors_->Seal(2 * vectors_->lines_max() + row_slack());  // a class may want two rows
   return Fits();
 }
 
+bool PolicySet::AlwaysInColumns() const { return sides_.far.always().words().size() > kWordsInRows; }
+
+std::optional<uint32_t> PolicySet::AddRow(bool far, const RuleBits& rules) {
+  if (far && AlwaysInColumns()) return vectors_->Add(rules);
+  return vectors_->Add((far ? sides_.far : sides_.near).always().Or(rules));
+}
+
 // Room is unlimited until Seal.
 void PolicySet::AddBitmaps() {
-  using Side = BitVectors::Side;
-  const auto add = [&](Side kind, const ClassTable& side, std::vector<uint32_t>& bitmaps) {
-    for (uint32_t n = 0; n < side.count(); ++n) bitmaps.push_back(*vectors_->Add(kind, side.Rules(n)));
+  const auto for_numbers = [&](const ClassTable& side, std::vector<uint32_t>& bitmaps, const auto& add) {
+    bitmaps.reserve(side.count());
+    for (uint32_t n = 0; n < side.count(); ++n) bitmaps.push_back(*add(side.Rules(n)));
   };
-  add(Side::kRow, sides_.far, bitmaps_.far);
-  add(Side::kColumn, sides_.column, bitmaps_.column);
-  if (sides_.has_near) add(Side::kOther, sides_.near, bitmaps_.near);
-  if (sides_.has_source) add(Side::kOther, sides_.source, bitmaps_.source);
+  for_numbers(sides_.far, bitmaps_.far, [&](const RuleBits& rules) { return AddRow(true, rules); });
+  for_numbers(sides_.column, bitmaps_.column, [&](const RuleBits& rules) { return vectors_->AddColumn(rules); });
+  if (sides_.has_near) {
+    for_numbers(sides_.near, bitmaps_.near, [&](const RuleBits& rules) { return AddRow(false, rules); });
+  }
+  if (sides_.has_source) {
+    for_numbers(sides_.source, bitmaps_.source, [&](const RuleBits& rules) { return vectors_->Add(rules); });
+  }
 }
 
 absl::StatusOr<std::unique_ptr<PolicySet>> PolicySet::Grown(uint32_t classes, uint32_t l4_classes,
@@ -157,7 +168,7 @@ absl::StatusOr<uint32_t> PolicySet::RowFor(bool far, const RuleBits& bits, Table
   if (const auto number = side.Find(bits)) return *number;
   if (!is_dense()) {
     std::vector<uint32_t>& bitmaps = far ? bitmaps_.far : bitmaps_.near;
-    const auto bitmap = vectors_->Add(far ? BitVectors::Side::kRow : BitVectors::Side::kOther, bits);
+    const auto bitmap = AddRow(far, bits);
     if (!bitmap) return absl::OutOfRangeError("no room for a bitmap");
     vectors_->TakeChanges(out);
     bitmaps.push_back(*bitmap);
@@ -197,10 +208,11 @@ bool PolicySet::VectorsRevoke(const RuleBits& from, const RuleBits& to, const Cl
   const uint32_t others = other != nullptr ? other->count() : 1;
   if (uint64_t{others} * sides_.source.count() * sides_.column.count() > kRevocationsTried) return true;
   for (uint32_t o = 0; o < others; ++o) {
+    const RuleBits others_rules = other != nullptr ? other->AllRules(o) : RuleBits();
     for (uint32_t s = 0; s < sides_.source.count(); ++s) {
       for (uint32_t c = 0; c < sides_.column.count(); ++c) {
         std::vector<const RuleBits*> all = {&from, &sides_.column.Rules(c)};
-        if (other != nullptr) all.push_back(&other->Rules(o));
+        if (other != nullptr) all.push_back(&others_rules);
         if (sides_.has_source) all.push_back(&sides_.source.Rules(s));
         const uint32_t before = FirstVerdict(rules_, all);
         all[0] = &to;
@@ -215,10 +227,10 @@ bool PolicySet::RevokesBetween(Rows from, Rows to) const {
   if (is_dense()) {
     return dense_.RevokesFar(from.far, to.far) || dense_.RevokesNear(sides_, from.near, to.near);
   }
-  return (from.far != to.far && VectorsRevoke(sides_.far.Rules(from.far), sides_.far.Rules(to.far),
+  return (from.far != to.far && VectorsRevoke(sides_.far.AllRules(from.far), sides_.far.AllRules(to.far),
                                               sides_.has_near ? &sides_.near : nullptr)) ||
          (from.near != to.near &&
-          VectorsRevoke(sides_.near.Rules(from.near), sides_.near.Rules(to.near), &sides_.far));
+          VectorsRevoke(sides_.near.AllRules(from.near), sides_.near.AllRules(to.near), &sides_.far));
 }
 
 uint32_t PolicySet::column_count() const {

@@ -99,8 +99,12 @@ class PolicySet {
   void FillRows(const AddressConditions& conditions, const AddressClasses& addresses, ClassTable& rows);
   absl::Status MakeTables(const PolicySetLimits& limits);
   absl::Status MakeVectors(const PolicySetLimits& limits);
+  // Bit vectors: the unconditional rules of the far side stand in columns, not in rows.
+  bool AlwaysInColumns() const;
+  // The bitmap of a row; nullopt: no room.
+  std::optional<uint32_t> AddRow(bool far, const RuleBits& rules);
   void AddBitmaps();
-  // The number of a row; on the near side when not `far`.
+  // The number of a row; on the near side when not `far`. `bits`: besides the unconditional.
   absl::StatusOr<uint32_t> RowFor(bool far, const RuleBits& bits, TableWrites& out);
   // `other`: the side of the other address, if the set looks at it.
   bool VectorsRevoke(const RuleBits& from, const RuleBits& to, const ClassTable* other) const;

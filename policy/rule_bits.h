@@ -3,7 +3,9 @@
 #define RIPSTOP_POLICY_RULE_BITS_H_
 
 #include <cstdint>
+#include <cstring>
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -15,30 +17,31 @@ namespace ripstop::policy {
 // not zero, because a set of thousands of rules has thousands of these.
 class RuleBits {
  public:
+  // Without padding, so that whole sets are hashed and compared as bytes.
   struct Word {
-    uint32_t at = 0;  // of rules 64 * at and on
+    uint64_t at = 0;  // of rules 64 * at and on
     uint64_t bits = 0;
-    bool operator==(const Word&) const = default;
-    template <typename H>
-    friend H AbslHashValue(H h, const Word& w) {
-      return H::combine(std::move(h), w.at, w.bits);
-    }
   };
+  static_assert(std::has_unique_object_representations_v<Word>);
 
   RuleBits() = default;
   // `rules`: ascending.
   explicit RuleBits(std::span<const uint32_t> rules);
   static RuleBits FromDense(std::span<const uint64_t> words);
 
-  void Add(const RuleBits& other);
+  RuleBits Or(const RuleBits& other) const;
   RuleBits And(const RuleBits& other) const { return Masked(other, false); }
   RuleBits Without(const RuleBits& other) const { return Masked(other, true); }
   const std::vector<Word>& words() const { return words_; }
 
-  bool operator==(const RuleBits&) const = default;
+  bool operator==(const RuleBits& other) const {
+    if (words_.size() != other.words_.size()) return false;
+    return words_.empty() || std::memcmp(words_.data(), other.words_.data(), words_.size() * sizeof(Word)) == 0;
+  }
   template <typename H>
   friend H AbslHashValue(H h, const RuleBits& b) {
-    return H::combine(std::move(h), b.words_);
+    return H::combine_contiguous(std::move(h), reinterpret_cast<const unsigned char*>(b.words_.data()),
+                                 b.words_.size() * sizeof(Word));
   }
 
  private:

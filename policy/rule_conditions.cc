@@ -38,13 +38,14 @@ AddressConditions::AddressConditions(const FlatRules& rules, Side side) {
       uses_[p].excludes.push_back(i);
     }
   }
-  without_clauses_ = RuleBits(free);
+  const RuleBits without_clauses(free);
   std::vector<uint32_t> excluding;
   for (const auto& [p, uses] : uses_) {
     excluding.insert(excluding.end(), uses.excludes.begin(), uses.excludes.end());
   }
   SortUnique(excluding);
-  unconditional_ = without_clauses_.Without(RuleBits(excluding));
+  unconditional_ = without_clauses.Without(RuleBits(excluding));
+  unless_excluded_ = without_clauses.Without(unconditional_);
   predicates_.reserve(uses_.size());
   for (const auto& [p, uses] : uses_) predicates_.push_back(p);
   SortUnique(predicates_);
@@ -66,15 +67,14 @@ RuleBits AddressConditions::RulesOf(const std::vector<uint32_t>& yes) const {
     for (; i < clauses.size() && rule_of_clause_[clauses[i]] == rule; ++i) ++true_clauses;
     if (true_clauses == clause_count_[rule]) rules.push_back(rule);
   }
-  RuleBits result = without_clauses_;
-  result.Add(RuleBits(rules));
+  RuleBits result = unless_excluded_.Or(RuleBits(rules));
   if (excluded.empty()) return result;
   SortUnique(excluded);
   return result.Without(RuleBits(excluded));
 }
 
 void ForL4Classes(const FlatRules& rules, const Interned<L4Set>& sets, const L4Classes& classes,
-                  bool source, const std::function<void(uint32_t, const RuleBits&)>& found) {
+                  bool source, const std::function<void(uint32_t, RuleBits)>& found) {
   std::vector<uint64_t> now((rules.size() + 63) / 64);
   std::map<uint32_t, std::vector<uint32_t>> rules_of;
   for (uint32_t i = 0; i < rules.size(); ++i) {

@@ -23,7 +23,8 @@ class AddressConditions {
   enum class Side { kFar, kNear };
   AddressConditions(const FlatRules& rules, Side side);
 
-  // The rules that hold for addresses that answer yes to `yes` and no to all else.
+  // The rules that hold for addresses that answer yes to `yes` and no to all else, besides
+  // the unconditional ones.
   RuleBits RulesOf(const std::vector<uint32_t>& yes) const;
 
   // The rules that ask nothing, so that they hold for every address.
@@ -40,14 +41,15 @@ class AddressConditions {
   absl::flat_hash_map<uint32_t, Uses> uses_;
   std::vector<uint32_t> rule_of_clause_;  // clauses of a rule are neighbours
   std::vector<uint32_t> clause_count_;    // by rule
-  RuleBits without_clauses_, unconditional_;
+  RuleBits unless_excluded_;  // they only ask for a no
+  RuleBits unconditional_;
   std::vector<uint32_t> predicates_;
 };
 
 // Calls `found(L4 class, rules)` for each class in use, with the rules whose condition on
 // the destination, or on the source port, holds for it. One sweep over the index space.
 void ForL4Classes(const FlatRules& rules, const Interned<L4Set>& sets, const L4Classes& classes,
-                  bool source, const std::function<void(uint32_t, const RuleBits&)>& found);
+                  bool source, const std::function<void(uint32_t, RuleBits)>& found);
 
 }  // namespace ripstop::policy
 
