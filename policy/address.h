@@ -2,9 +2,12 @@
 #ifndef RIPSTOP_POLICY_ADDRESS_H_
 #define RIPSTOP_POLICY_ADDRESS_H_
 
+#include <endian.h>
+
 #include <array>
 #include <compare>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -18,7 +21,17 @@ struct Address {
   std::array<uint8_t, 16> bytes{};
 
   bool is_v4() const;
-  auto operator<=>(const Address&) const = default;
+  bool operator==(const Address&) const = default;
+  // As two numbers: trees of addresses and CIDRs compare very often.
+  std::strong_ordering operator<=>(const Address& other) const {
+    const auto half = [](const Address& a, size_t first) {
+      uint64_t number = 0;
+      std::memcpy(&number, a.bytes.data() + first, sizeof(number));
+      return be64toh(number);
+    };
+    const std::strong_ordering order = half(*this, 0) <=> half(other, 0);
+    return order != 0 ? order : half(*this, 8) <=> half(other, 8);
+  }
 
   // Accepts dotted quad and RFC 4291 text. An IPv4-mapped text form reads as IPv4.
   static absl::StatusOr<Address> Parse(std::string_view text);

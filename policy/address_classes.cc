@@ -2,7 +2,6 @@
 #include "policy/address_classes.h"
 
 #include <algorithm>
-#include <map>
 
 namespace ripstop::policy {
 
@@ -127,58 +126,77 @@ void AddressClasses::SetSignature(uint32_t id, std::vector<uint32_t> signature) 
   ClassData& c = classes_[id];
   const auto it = by_signature_.find(c.signature);
   if (it != by_signature_.end() && it->second == id) by_signature_.erase(it);
-  for (const uint32_t p : c.signature) classes_with_[p].erase(id);
+  const auto for_new = [](const std::vector<uint32_t>& now, const std::vector<uint32_t>& before, auto f) {
+    auto b = before.begin();
+    for (const uint32_t p : now) {
+      while (b != before.end() && *b < p) ++b;
+      if (b == before.end() || *b != p) f(p);
+    }
+  };
+  for_new(c.signature, signature, [&](uint32_t p) { classes_with_[p].erase(id); });
+  for_new(signature, c.signature, [&](uint32_t p) { classes_with_[p].insert(id); });
   c.signature = std::move(signature);
-  for (const uint32_t p : c.signature) classes_with_[p].insert(id);
   by_signature_.try_emplace(c.signature, id);
 }
 
 bool AddressClasses::Activate(uint32_t predicate, const std::vector<uint32_t>& atoms) {
   classes_with_[predicate];
-  absl::flat_hash_set<uint32_t> kinds;
+  std::vector<std::pair<uint32_t, uint32_t>> found;  // class, kind
   for (const uint32_t atom : atoms) {
-    if (const auto it = kinds_with_.find(atom); it != kinds_with_.end()) {
-      kinds.insert(it->second.begin(), it->second.end());
-    }
+    const auto it = kinds_with_.find(atom);
+    if (it == kinds_with_.end()) continue;
+    for (const uint32_t kind : it->second) found.emplace_back(kinds_data_[kind].address_class, kind);
   }
-  std::map<uint32_t, std::vector<uint32_t>> by_class;
-  for (const uint32_t kind : kinds) by_class[kinds_data_[kind].address_class].push_back(kind);
+  std::sort(found.begin(), found.end());
+  found.erase(std::unique(found.begin(), found.end()), found.end());
 
   bool split = false;
-  for (auto& [id, yes] : by_class) {
-    std::vector<uint32_t> with = classes_[id].signature;
-    with.insert(std::lower_bound(with.begin(), with.end(), predicate), predicate);
-    if (yes.size() == classes_[id].kinds.size()) {
-      SetSignature(id, std::move(with));
-      continue;
-    }
-    split = true;
-    // Kind 0 answers no to all and class 0 is its, so there the yes part must move; and
-    // class 0 may have very many kinds, so they are not even looked at.
-    const absl::flat_hash_set<uint32_t> inside(yes.begin(), yes.end());
-    std::vector<uint32_t> no;
-    uint64_t yes_addresses = 0, no_addresses = 0;
-    if (id != 0) {
-      for (const uint32_t kind : classes_[id].kinds) {
-        if (inside.contains(kind)) {
-          yes_addresses += kinds_.references(kind);
-        } else {
-          no.push_back(kind);
-          no_addresses += kinds_.references(kind);
-        }
-      }
-    }
-    const bool move_yes = id == 0 || yes_addresses <= no_addresses;
-    std::vector<uint32_t> without = classes_[id].signature;
-    if (!move_yes) SetSignature(id, with);
-    const uint32_t to = NewClass(move_yes ? std::move(with) : std::move(without));
-    for (const uint32_t kind : move_yes ? yes : no) {
-      classes_[id].kinds.erase(kind);
-      classes_[to].kinds.insert(kind);
-      kinds_data_[kind].address_class = to;
-    }
+  for (auto yes = found.begin(); yes != found.end();) {
+    const uint32_t id = yes->first;
+    const auto yes_end = std::find_if(yes, found.end(), [&](const auto& f) { return f.first != id; });
+    split |= Divide(predicate, id, {yes, yes_end});
+    yes = yes_end;
   }
   return split;
+}
+
+bool AddressClasses::Divide(uint32_t predicate, uint32_t id,
+                            std::span<const std::pair<uint32_t, uint32_t>> yes) {
+  std::vector<uint32_t> with = classes_[id].signature;
+  with.insert(std::lower_bound(with.begin(), with.end(), predicate), predicate);
+  if (yes.size() == classes_[id].kinds.size()) {
+    SetSignature(id, std::move(with));
+    return false;
+  }
+  // Kind 0 answers no to all and class 0 is its, so there the yes part must move; and
+  // class 0 may have very many kinds, so they are not even looked at.
+  std::vector<uint32_t> no;
+  uint64_t yes_addresses = 0, no_addresses = 0;
+  if (id != 0) {
+    for (const uint32_t kind : classes_[id].kinds) {
+      if (std::binary_search(yes.begin(), yes.end(), std::pair(id, kind))) {
+        yes_addresses += kinds_.references(kind);
+      } else {
+        no.push_back(kind);
+        no_addresses += kinds_.references(kind);
+      }
+    }
+  }
+  const bool move_yes = id == 0 || yes_addresses <= no_addresses;
+  std::vector<uint32_t> without = classes_[id].signature;
+  if (!move_yes) SetSignature(id, with);
+  const uint32_t to = NewClass(move_yes ? std::move(with) : std::move(without));
+  const auto move = [&](uint32_t kind) {
+    classes_[id].kinds.erase(kind);
+    classes_[to].kinds.insert(kind);
+    kinds_data_[kind].address_class = to;
+  };
+  if (move_yes) {
+    for (const auto& [from, kind] : yes) move(kind);
+  } else {
+    for (const uint32_t kind : no) move(kind);
+  }
+  return true;
 }
 
 void AddressClasses::Deactivate(uint32_t predicate) {

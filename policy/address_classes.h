@@ -3,6 +3,8 @@
 #define RIPSTOP_POLICY_ADDRESS_CLASSES_H_
 
 #include <cstdint>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -68,6 +70,8 @@ class AddressClasses {
     std::vector<uint32_t> signature;
     absl::flat_hash_set<uint32_t> kinds;
   };
+  // Of class `id`, the kinds in `yes` (class, kind; sorted) answer yes; true when not all do.
+  bool Divide(uint32_t predicate, uint32_t id, std::span<const std::pair<uint32_t, uint32_t>> yes);
   uint32_t NewClass(std::vector<uint32_t> signature);
   void Join(uint32_t kind, uint32_t address_class);
   void Leave(uint32_t kind);

@@ -24,6 +24,7 @@
 #include "absl/container/node_hash_map.h"
 #include "policy/address_classes.h"
 #include "policy/arena.h"
+#include "policy/cidr_map.h"
 #include "policy/cidr_table.h"
 #include "policy/engine.h"
 #include "policy/facts.h"
@@ -206,7 +207,7 @@ struct Engine::State {
   std::map<std::pair<ServiceName, std::string>, SliceRecord> slices;
   std::map<std::string, Host> hosts;
   absl::btree_map<Address, std::unique_ptr<AddressRecord>> addresses;
-  std::map<Cidr, CidrRecord> cidrs;
+  CidrMap<CidrRecord> cidrs;
   std::map<int, uint32_t> cidr_lengths;  // bits -> how many of `cidrs`
   uint64_t sequence = 0;
 

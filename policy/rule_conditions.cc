@@ -8,6 +8,7 @@ namespace ripstop::policy {
 namespace {
 
 void SortUnique(std::vector<uint32_t>& v) {
+  if (std::adjacent_find(v.begin(), v.end(), std::greater_equal<>()) == v.end()) return;  // often
   std::sort(v.begin(), v.end());
   v.erase(std::unique(v.begin(), v.end()), v.end());
 }
