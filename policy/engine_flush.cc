@@ -209,10 +209,6 @@ TableWrites Engine::State::Flush() {
   to_refine.clear();
   new_classes = classes.TakeNewClasses();
 
-  if (rule_ids.bound() > rules_ensured) {
-    rules_ensured = rule_ids.bound();
-    out.push_back(EnsureRules{rules_ensured});
-  }
   UpdatePublished(splits);
   for (L4Classes::Words& w : l4.TakeChanges()) {
     out.push_back(WriteWords{l4_handle, w.first, std::move(w.words)});

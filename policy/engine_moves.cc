@@ -274,6 +274,12 @@ void Engine::State::EmitMoves(std::vector<Move>& moves) {
     if (m.remove ? transitions && m.from != m.to : !m.at_once) set(m, m.via != 0 ? m.via : m.to);
   }
   if (!transitions) remove_all();
+  // No verdict that a packet can meet before step 2 names a new rule. Room for what it
+  // counts costs a grace period, which the next line need not wait for again.
+  if (rule_ids.bound() > rules_ensured) {
+    rules_ensured = rule_ids.bound();
+    out.push_back(EnsureRules{rules_ensured});
+  }
 
   const bool any_switch = std::any_of(moves.begin(), moves.end(), [](const Move& m) { return m.switches; });
   // A program that read a class before step 1 must not meet a set of step 2.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Maps within maps: made, put into their outer map, taken out. The kernel waits for a grace
-// period in each call that changes an outer map.
+// Maps within maps: made, put into their outer map, taken out. A call that changes an outer
+// map returns when all programs have ended that ran when it was made (Linux 4.20, commit
+// 1ae80cf31938): it is a grace period too, and takes as long.
 #ifndef RIPSTOP_AGENT_DATAPLANE_INNER_MAPS_H_
 #define RIPSTOP_AGENT_DATAPLANE_INNER_MAPS_H_
 

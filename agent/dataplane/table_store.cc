@@ -203,8 +203,10 @@ absl::Status TableStore::EnsureRules(uint32_t count) {
     fds.push_back(fd.get());
     added.push_back(std::move(fd));
   }
+  if (added.empty()) return absl::OkStatus();
   RETURN_IF_ERROR(InstallInnerMaps(object_->hits(), indexes, fds, "rs_hits_v1"));
   hit_chunks_ = chunks;
+  waited_ = true;
   return absl::OkStatus();
 }
 
@@ -234,7 +236,7 @@ absl::Status TableStore::ApplyOne(const policy::TableWrite& write) {
     }
     absl::Status operator()(const policy::WriteWords& w) { return store->WriteWords(w); }
     absl::Status operator()(const policy::ReleaseChunk& w) { return store->ReleaseChunk(w.chunk); }
-    absl::Status operator()(const policy::Grace&) { return RcuGrace(); }
+    absl::Status operator()(const policy::Grace&) { return store->waited_ ? absl::OkStatus() : RcuGrace(); }
     absl::Status operator()(const policy::BumpEpoch& w) {
       if (w.set_index >= EPOCHS_MAX) {
         return absl::OutOfRangeError(absl::StrCat("epoch of policy set ", w.set_index));
@@ -261,11 +263,14 @@ absl::Status TableStore::Apply(const policy::TableWrites& writes) {
       keys.push_back(ToKey(set->address));
       values.push_back(set->value);
       values.back().reserved = 0;  // the programs' mark for "not in the hash"
+      waited_ = false;
       continue;
     }
     RETURN_IF_ERROR(SetAddresses(keys, values));
     keys.clear();
     values.clear();
+    // A grace period asked for right after one has passed.
+    if (!std::holds_alternative<policy::Grace>(writes[i])) waited_ = false;
     RETURN_IF_ERROR(ApplyOne(writes[i]));
     ++writes_;
   }

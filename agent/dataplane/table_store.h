@@ -81,6 +81,7 @@ class TableStore {
   Inner addresses_;
   std::map<uint32_t, Chunk> chunks_;
   uint32_t hit_chunks_ = 0;
+  bool waited_ = false;  // the last write waited for a grace period
   uint64_t writes_ = 0;
 };
 
