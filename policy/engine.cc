@@ -112,7 +112,7 @@ void Engine::PutEndpoint(const Endpoint& e) {
     s.Attach(record, false);
     s.ReleaseSource(record.source);
   }
-  record = {e.id, source, std::move(addresses), e.local, e.active, ++s.sequence, true};
+  record = {e.id, source, std::move(addresses), e.local, e.active, ++s.sequence, true, false};
   s.Attach(record, true);
 }
 
@@ -218,6 +218,19 @@ void Engine::State::MarkSelected(const Policy& policy) {
   for (EndpointRecord* e : local_endpoints) {
     if (!e->fold && policies.Selects(policy, facts.atom(source_atom[e->source]).labels)) e->fold = true;
   }
+  for (auto& [id, h] : host_endpoints) {
+    h.owner->fold |= policies.Selects(policy, facts.atom(source_atom[h.owner->source]).labels);
+  }
+}
+
+// Local endpoints with that profile must be folded again.
+void Engine::State::MarkUsers(const std::string& profile) {
+  const auto mark = [&](EndpointRecord& e) {
+    const auto& names = sources[e.source].profiles;
+    e.fold |= std::find(names.begin(), names.end(), profile) != names.end();
+  };
+  for (EndpointRecord* e : local_endpoints) mark(*e);
+  for (auto& [id, h] : host_endpoints) mark(*h.owner);
 }
 
 void Engine::PutPolicy(const Policy& policy) {
@@ -239,11 +252,13 @@ void Engine::RemovePolicy(const PolicyKey& key) {
 void Engine::PutTier(const Tier& tier) {
   if (!state_->policies.PutTier(tier)) return;
   for (EndpointRecord* e : state_->local_endpoints) e->fold = true;
+  for (auto& [id, h] : state_->host_endpoints) h.owner->fold = true;
 }
 
 void Engine::RemoveTier(std::string_view name) {
   if (!state_->policies.RemoveTier(name)) return;
   for (EndpointRecord* e : state_->local_endpoints) e->fold = true;
+  for (auto& [id, h] : state_->host_endpoints) h.owner->fold = true;
 }
 
 void Engine::PutProfile(const Profile& profile) {
@@ -254,10 +269,7 @@ void Engine::PutProfile(const Profile& profile) {
     s.changed_label_profiles.insert(profile.name);
   }
   s.profiles[profile.name] = profile;
-  for (EndpointRecord* e : s.local_endpoints) {
-    const auto& names = s.sources[e->source].profiles;
-    e->fold |= std::find(names.begin(), names.end(), profile.name) != names.end();
-  }
+  s.MarkUsers(profile.name);
 }
 
 void Engine::RemoveProfile(std::string_view name_view) {
@@ -265,10 +277,7 @@ void Engine::RemoveProfile(std::string_view name_view) {
   const std::string name(name_view);
   if (s.profiles.erase(name) == 0) return;
   s.changed_label_profiles.insert(name);
-  for (EndpointRecord* e : s.local_endpoints) {
-    const auto& names = s.sources[e->source].profiles;
-    e->fold |= std::find(names.begin(), names.end(), name) != names.end();
-  }
+  s.MarkUsers(name);
 }
 
 TableWrites Engine::Flush() { return state_->Flush(); }
@@ -311,6 +320,15 @@ std::vector<PolicySetStats> Engine::Stats() const {
         if (wanted == nullptr) continue;
         auto& names = by_set[wanted].endpoints;
         if (names.empty() || names.back() != e->id) names.push_back(e->id);
+      }
+    }
+  }
+  for (const auto& [id, h] : state_->host_endpoints) {
+    for (int g = 0; g < kHostGroups; ++g) {
+      for (const SetRecord* wanted : h.wanted[g]) {
+        if (wanted == nullptr) continue;
+        by_set[wanted].endpoints.push_back(
+            absl::StrCat("host endpoint ", id, " (", ToString(static_cast<HostGroup>(g)), ")"));
       }
     }
   }

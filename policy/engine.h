@@ -86,6 +86,10 @@ class Engine {
   void RemoveNetworkSet(std::string_view id);
   void PutServiceBackends(const ServiceBackends& backends);
   void RemoveServiceBackends(const ServiceName& service, std::string_view slice);
+  void PutHostEndpoint(const HostEndpoint& endpoint);
+  void RemoveHostEndpoint(std::string_view id);
+  // Replaces the list that is in force from the start, DefaultFailsafePorts().
+  void SetFailsafePorts(const FailsafePorts& ports);
   void PutHost(const Host& host);
   void RemoveHost(std::string_view name);
 

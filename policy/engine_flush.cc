@@ -87,6 +87,14 @@ void Engine::State::Grow(SetRecord& record) {
     }
     if (changed) out.push_back(SetAddress{address, *r->written});
   }
+  for (auto& [interface, sets] : host_written) {
+    bool changed = false;
+    for (auto* handles : {&sets.ingress, &sets.egress}) {
+      changed |= std::find(std::begin(*handles), std::end(*handles), old_handle) != std::end(*handles);
+      std::replace(std::begin(*handles), std::end(*handles), old_handle, handle);
+    }
+    if (changed) out.push_back(SetHostSets{interface, sets});
+  }
 }
 
 // Rows and columns of new classes in every set that a packet may meet.

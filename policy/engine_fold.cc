@@ -80,6 +80,7 @@ void Engine::State::FoldAll() {
     const auto it = addresses.find(a);
     if (it != addresses.end()) Fold(a, *it->second);
   }
+  FoldHosts(names, services);
   // What was numbered for rules that turned out to be known already.
   for (const uint32_t p : facts.predicates().TakeFresh()) {
     if (facts.predicates().references(p) > 0) continue;
@@ -116,11 +117,7 @@ void Engine::State::Fold(const Address& address, AddressRecord& record) {
   record.names.clear();
   record.services_folded.clear();
   if (attached == nullptr || !attached->active) {
-    for (SetRecord*& wanted : record.wanted) {
-      switches_possible |= wanted != nullptr;
-      if (wanted != nullptr) --wanted->users;
-      wanted = nullptr;
-    }
+    for (SetRecord*& wanted : record.wanted) Unwant(wanted);
     return;
   }
 
@@ -139,28 +136,39 @@ void Engine::State::Fold(const Address& address, AddressRecord& record) {
     const Atom& service = facts.atom(atom);
     near.services[service.service].insert(service.service_ports.begin(), service.service_ports.end());
   }
-  std::vector<const Profile*> own_profiles;
-  for (const std::string& name : sources[attached->source].profiles) {
-    const auto it = profiles.find(name);
-    own_profiles.push_back(it == profiles.end() ? nullptr : &it->second);
-  }
+  const std::vector<const Profile*> own_profiles = ProfilesOf(*attached);
   const Labels& labels = facts.atom(source_atom[attached->source]).labels;
   for (const Direction direction : {Direction::kIngress, Direction::kEgress}) {
     auto folded = folder.Fold(policies.Applicable(labels, direction), own_profiles, near, direction);
     record.names.merge(folded.names);
     record.services_folded.merge(folded.services);
-    Want(record, direction, std::move(folded.rules));
+    Want(record.wanted[static_cast<int>(direction)], direction, std::move(folded.rules));
   }
 }
 
-void Engine::State::Want(AddressRecord& record, Direction direction, FlatRules rules) {
-  SetRecord*& wanted = record.wanted[static_cast<int>(direction)];
+// nullptr for a profile that is missing.
+std::vector<const Profile*> Engine::State::ProfilesOf(const EndpointRecord& endpoint) const {
+  std::vector<const Profile*> result;
+  for (const std::string& name : sources[endpoint.source].profiles) {
+    const auto it = profiles.find(name);
+    result.push_back(it == profiles.end() ? nullptr : &it->second);
+  }
+  return result;
+}
+
+void Engine::State::Want(SetRecord*& wanted, Direction direction, FlatRules rules) {
   const auto it = set_by_rules.find(rules);
   SetRecord* set = it != set_by_rules.end() ? it->second : NewSet(std::move(rules), direction);
   switches_possible |= set != wanted;
   ++set->users;
   if (wanted != nullptr) --wanted->users;
   wanted = set;
+}
+
+void Engine::State::Unwant(SetRecord*& wanted) {
+  switches_possible |= wanted != nullptr;
+  if (wanted != nullptr) --wanted->users;
+  wanted = nullptr;
 }
 
 SetRecord* Engine::State::NewSet(FlatRules rules, Direction direction) {

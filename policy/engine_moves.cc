@@ -35,7 +35,8 @@ address_value Engine::State::ValueOf(const AddressRecord& record, uint32_t addre
     std::copy(record.attached->local->mac.begin(), record.attached->local->mac.end(), v.mac);
     v.ingress_set = HandleOf(record.wanted[static_cast<int>(Direction::kIngress)]);
     v.egress_set = HandleOf(record.wanted[static_cast<int>(Direction::kEgress)]);
-  } else if (!record.endpoints.empty()) {
+  } else if (std::any_of(record.endpoints.begin(), record.endpoints.end(),
+                         [](const EndpointRecord* e) { return !e->host; })) {
     v.flags |= ADDRESS_REMOTE_ENDPOINT;
   }
   if (record.this_host > 0) v.flags |= ADDRESS_THIS_HOST;
@@ -108,8 +109,8 @@ std::vector<Engine::State::Move> Engine::State::CollectMoves() {
 // Which addresses wait with their class for the switch of their sets. Nobody else who
 // changes sets may look at the class (or they would have to meet it before), and until
 // then the entry that answers for the address must stay as it is.
-void Engine::State::MarkAtOnce(std::vector<Move>& moves) {
-  int leaving_or_coming[2] = {};
+void Engine::State::MarkAtOnce(std::vector<Move>& moves) const {
+  int leaving_or_coming[2] = {hosts_switch, hosts_switch};
   bool cidrs_move = false;
   for (const Move& m : moves) {
     cidrs_move |= m.record == nullptr;
@@ -121,10 +122,29 @@ void Engine::State::MarkAtOnce(std::vector<Move>& moves) {
   }
 }
 
+// Sets that look at both addresses of a packet, when addresses move that they tell apart
+// on the one side and on the other: a packet between two that move would meet one old and
+// one new class. Their interfaces switch to a copy instead.
+std::set<SetRecord*> Engine::State::Renewed(const std::set<std::pair<uint32_t, uint32_t>>& pairs) const {
+  std::set<SetRecord*> result;
+  for (const auto& [pointer, record] : sets) {
+    if (!record->published || !record->set->has_near()) continue;
+    const PolicySet& set = *record->set;
+    bool far = false, near = false;
+    for (const auto& [from, to] : pairs) {
+      far |= set.RowOf(from).far != set.RowOf(to).far;
+      near |= set.RowOf(from).near != set.RowOf(to).near;
+    }
+    if (far && near) result.insert(pointer);
+  }
+  return result;
+}
+
 void Engine::State::PlanTransitions(std::vector<Move>& moves) {
-  MarkAtOnce(moves);
-  std::map<SetRecord*, std::vector<Address>> leavers;
+  Leavers leavers;
   std::set<SetRecord*> targets;
+  hosts_switch = PlanHosts(leavers, targets);
+  MarkAtOnce(moves);
   std::set<std::pair<uint32_t, uint32_t>> pairs;
   for (const Move& m : moves) {
     if (m.from != m.to) pairs.emplace(m.from, m.to);
@@ -134,13 +154,16 @@ void Engine::State::PlanTransitions(std::vector<Move>& moves) {
     for (const auto& [now, then] : {std::pair(before.ingress_set, next.ingress_set),
                                     std::pair(before.egress_set, next.egress_set)}) {
       if (now == then) continue;
-      if (SetRecord* left = PublishedAt(now)) {
-        leavers[left].push_back(m.address);
-        bumps.insert(left->set->set_index());
-      }
+      if (SetRecord* left = PublishedAt(now)) leavers[left].push_back(&m);
       if (SetRecord* target = PublishedAt(then)) targets.insert(target);
     }
   }
+  const std::set<SetRecord*> renewed = Renewed(pairs);
+  for (SetRecord* set : renewed) {
+    leavers[set].push_back(nullptr);
+    targets.insert(set);
+  }
+  for (const auto& [set, who] : leavers) bumps.insert(set->set->set_index());
   for (const auto& [pointer, record] : sets) {
     if (!record->published) continue;
     const auto revokes = [&](const auto& pair) {
@@ -159,7 +182,7 @@ void Engine::State::PlanTransitions(std::vector<Move>& moves) {
       const bool one_write = m.at_once || (m.remove && removed_in_one_write);
       for (const auto& [set, who] : leavers) {
         if (set->set->RowOf(m.from) == set->set->RowOf(m.to)) continue;
-        if (m.record != nullptr && one_write && who.size() == 1 && who[0] == m.address) continue;
+        if (m.record != nullptr && one_write && who.size() == 1 && who[0] == &m) continue;
         uint32_t& transition = via[{m.from, m.to}];
         if (transition == 0) transition = classes.TemporaryClass();
         m.via = transition;
@@ -195,6 +218,7 @@ void Engine::State::PlanTransitions(std::vector<Move>& moves) {
     for (const EndpointRecord* e : local_endpoints) {
       for (const Address& a : e->addresses) redirect(At(a));
     }
+    RedirectHosts(set, copy, renewed.contains(set));
   }
   for (auto& [pointer, record] : sets) {
     if (record->published && classes.bound() > record->set->row_capacity()) Grow(*record);
@@ -281,7 +305,9 @@ void Engine::State::EmitMoves(std::vector<Move>& moves) {
     out.push_back(EnsureRules{rules_ensured});
   }
 
-  const bool any_switch = std::any_of(moves.begin(), moves.end(), [](const Move& m) { return m.switches; });
+  const bool any_switch =
+      hosts_switch || std::any_of(moves.begin(), moves.end(), [](const Move& m) { return m.switches; });
+  hosts_switch = false;
   // A program that read a class before step 1 must not meet a set of step 2.
   if (any_switch && moved_before_switch) out.push_back(Grace{});
   moved_before_switch = false;
@@ -290,6 +316,7 @@ void Engine::State::EmitMoves(std::vector<Move>& moves) {
     const bool goes = m.remove && transitions && m.record != nullptr;
     if (m.switches || goes) WriteAddress(m, m.via != 0 ? m.via : m.to, true);
   }
+  WriteHosts();
 
   if (!transitions) return;
   out.push_back(Grace{});  // likewise between the steps 2 and 3

@@ -42,11 +42,30 @@ EngineOptions Options(RandomWorld& random, uint64_t seed) {
   return options;
 }
 
+// A packet of a local endpoint, or one that an interface of the host sees.
 struct Probe {
   Endpoint local;
   Direction direction;
   Packet packet;
+  std::optional<std::pair<uint32_t, HostGroup>> at = {};
 };
+
+std::optional<Verdict> Want(Reference& reference, const World& world, const Probe& probe) {
+  if (!probe.at) return reference.Evaluate(world, probe.local, probe.direction, probe.packet);
+  const HostEndpoint* host = world.HostEndpointAt(probe.at->first);
+  if (host == nullptr) return std::nullopt;
+  return reference.EvaluateHost(world, *host, probe.at->second, probe.direction, probe.packet);
+}
+
+std::optional<TableImage::Result> Got(const TableImage& image, const Probe& probe) {
+  if (!probe.at) return image.Verdict(probe.direction, probe.packet);
+  return image.HostVerdict(probe.at->first, probe.at->second, probe.direction, probe.packet);
+}
+
+// The word, where nothing is asked (no host endpoint) another than where all is denied.
+uint32_t WordOf(const Probe& probe, const std::optional<TableImage::Result>& got) {
+  return got ? got->word : probe.at ? ~0u : 0u;
+}
 
 std::vector<Probe> Probes(RandomWorld& random, const World& world, int count) {
   std::vector<const Endpoint*> locals;
@@ -54,7 +73,15 @@ std::vector<Probe> Probes(RandomWorld& random, const World& world, int count) {
     if (e.local && !e.addresses.empty()) locals.push_back(&e);
   }
   std::vector<Probe> probes;
-  for (int i = 0; i < count && !locals.empty(); ++i) {
+  for (int i = 0; i < count; ++i) {
+    if (!world.host_endpoints.empty() && random.Chance(30)) {
+      const HostGroup group = static_cast<HostGroup>(random.Below(kHostGroups));
+      const bool ingress = group == HostGroup::kPreDnat || random.Chance(50);
+      probes.push_back({{}, ingress ? Direction::kIngress : Direction::kEgress, random.RandomForwarded(world),
+                        std::pair(random.Below(RandomWorld::kInterfaces), group)});
+      continue;
+    }
+    if (locals.empty()) continue;
     const Endpoint& e = *locals[random.Below(static_cast<uint32_t>(locals.size()))];
     const Direction d = random.Chance(50) ? Direction::kIngress : Direction::kEgress;
     probes.push_back({e, d, random.RandomPacket(world, e, d)});
@@ -65,12 +92,16 @@ std::vector<Probe> Probes(RandomWorld& random, const World& world, int count) {
 // Empty: the tables say what the reference says.
 std::string Disagreement(const World& world, const Engine& engine, const TableImage& image,
                          Reference& reference, const Probe& probe) {
-  const auto want = reference.Evaluate(world, probe.local, probe.direction, probe.packet);
-  const auto got = image.Verdict(probe.direction, probe.packet);
+  const auto want = Want(reference, world, probe);
+  const auto got = Got(image, probe);
+  if (!want && probe.at) return got ? "tables know a host endpoint that is not there" : "";
   if (!want) return got && got->allow() ? "inactive endpoint is allowed" : "";
-  if (!got) return "tables know no local endpoint";
+  if (!got) return "tables know no such endpoint";
   const auto rule = engine.Rule(got->rule_id());
-  if (got->allow() == want->allow && got->log() == want->log && rule && *rule == want->by) return "";
+  if (got->allow() == want->allow && got->log() == want->log && got->next() == want->next && rule &&
+      *rule == want->by) {
+    return "";
+  }
   return absl::StrCat("reference: ", want->allow ? "allow" : "deny", want->log ? " log" : "", " by ",
                       want->by.ToString(), "\ntables:    ", got->allow() ? "allow" : "deny",
                       got->log() ? " log" : "", " by ", rule ? rule->ToString() : "nobody",
@@ -79,7 +110,7 @@ std::string Disagreement(const World& world, const Engine& engine, const TableIm
 }
 
 std::string DisagreementWhenFresh(const World& world, const Probe& probe) {
-  if (!world.endpoints.contains(probe.local.id)) return "";
+  if (!probe.at && !world.endpoints.contains(probe.local.id)) return "";
   Engine engine;
   TableImage image;
   Reference reference;
@@ -95,7 +126,9 @@ std::string Report(const World& world, const Probe& probe, const std::string& wh
   const bool fresh = fails(world);
   const World small = fresh ? testing::Shrink(world, fails) : world;
   return absl::StrCat(fresh ? DisagreementWhenFresh(small, probe) : what + " (only after these changes)", "\n",
-                      probe.direction == Direction::kIngress ? "ingress of " : "egress of ", probe.local.id,
+                      probe.direction == Direction::kIngress ? "ingress of " : "egress of ",
+                      probe.at ? absl::StrCat("interface ", probe.at->first, " ", ToString(probe.at->second))
+                               : probe.local.id,
                       " ", Describe(probe.packet), "\n", Describe(small));
 }
 
@@ -156,7 +189,8 @@ TEST(EngineProperty, EveryPrefixOfEveryChangeGivesTheOldOrTheNewVerdict) {
       for (Probe& p : Probes(random, before, probes_each / 2)) probes.push_back(std::move(p));
       std::vector<TableImage::Result> old;
       for (const Probe& p : probes) {
-        old.push_back(image.Verdict(p.direction, p.packet).value_or(TableImage::Result{}));
+        old.push_back(Got(image, p).value_or(TableImage::Result{}));
+        old.back().word = WordOf(p, Got(image, p));
       }
       for (const auto& call : Difference(before, world)) call(engine);
       const TableWrites writes = engine.Flush();
@@ -164,28 +198,31 @@ TEST(EngineProperty, EveryPrefixOfEveryChangeGivesTheOldOrTheNewVerdict) {
       for (const TableWrite& write : writes) {
         image.Apply(write);
         for (size_t i = 0; i < probes.size(); ++i) {
-          const uint32_t word = image.Verdict(probes[i].direction, probes[i].packet).value_or(TableImage::Result{}).word;
+          const uint32_t word = WordOf(probes[i], Got(image, probes[i]));
           if (seen[i].empty() || seen[i].back() != word) seen[i].push_back(word);
         }
       }
       for (size_t i = 0; i < probes.size(); ++i) {
-        const auto now = image.Verdict(probes[i].direction, probes[i].packet).value_or(TableImage::Result{});
+        const uint32_t now = WordOf(probes[i], Got(image, probes[i]));
         for (const uint32_t word : seen[i]) {
-          ASSERT_TRUE(word == old[i].word || word == now.word)
+          ASSERT_TRUE(word == old[i].word || word == now)
               << "seed " << seed << " step " << step << ": between the writes " << std::hex << old[i].word
-              << " -> " << word << " -> " << now.word << "\n" << Describe(probes[i].packet)
+              << " -> " << word << " -> " << now << "\n" << Describe(probes[i].packet)
               << "\nbefore:\n" << Describe(before) << "\nafter:\n" << Describe(world);
         }
         // A flow that was allowed under a set must be judged again when that has changed.
-        if (old[i].allow() && old[i].word != now.word) {
+        if (old[i].set_index != 0 && old[i].allow() && old[i].word != now) {
           ASSERT_NE(image.epoch(old[i].set_index), old[i].epoch) << "seed " << seed << " step " << step;
         }
-        const auto current = world.endpoints.find(probes[i].local.id);
-        if (current == world.endpoints.end()) continue;
-        const Probe probe{current->second, probes[i].direction, probes[i].packet};
-        const Address& near = probe.direction == Direction::kIngress ? probe.packet.destination : probe.packet.source;
-        const auto& own = probe.local.addresses;
-        if (std::find(own.begin(), own.end(), near) == own.end()) continue;
+        Probe probe = probes[i];
+        if (!probe.at) {
+          const auto current = world.endpoints.find(probe.local.id);
+          if (current == world.endpoints.end()) continue;
+          probe.local = current->second;
+          const Address& near = probe.direction == Direction::kIngress ? probe.packet.destination : probe.packet.source;
+          const auto& own = probe.local.addresses;
+          if (std::find(own.begin(), own.end(), near) == own.end()) continue;
+        }
         const std::string what = Disagreement(world, engine, image, reference, probe);
         ASSERT_EQ(what, "") << "seed " << seed << " step " << step << "\n" << Report(world, probe, what);
       }

@@ -7,6 +7,7 @@
 //   engine_flush.cc  the order of a Flush
 //   engine_moves.cc  addresses and CIDRs from one class or set to another
 //   engine_stats.cc  which policies make a set large
+//   engine_hosts.cc  host endpoints: their policy sets, and interfaces from one to another
 #ifndef RIPSTOP_POLICY_ENGINE_STATE_H_
 #define RIPSTOP_POLICY_ENGINE_STATE_H_
 
@@ -58,6 +59,16 @@ struct EndpointRecord {
   bool active = true;
   uint64_t sequence = 0;  // of the last Put that changed something
   bool fold = false;      // its policy may have changed
+  bool host = false;      // the owner of a host endpoint's expected addresses
+};
+
+// A host endpoint: its interfaces' policy; its expected addresses belong to `owner`.
+struct HostEndpointRecord {
+  HostEndpoint input;
+  EndpointRecord* owner = nullptr;
+  struct SetRecord* wanted[kHostGroups][2] = {};  // by Direction
+  std::set<std::string> names;                    // folded into the sets wanted
+  std::set<ServiceName> services_folded;
 };
 
 struct NetworkSetRecord {
@@ -119,13 +130,16 @@ struct Engine::State {
   AddressRecord& At(const Address& address);
   CidrRecord& CidrAt(const Cidr& cidr);
   void MarkSelected(const Policy& policy);
+  void MarkUsers(const std::string& profile);
 
   // engine_fold.cc
   void RefreshSources();
   void MarkChangedCidrs();
   void FoldAll();
   void Fold(const Address& address, AddressRecord& record);
-  void Want(AddressRecord& record, Direction direction, FlatRules rules);
+  void Want(SetRecord*& wanted, Direction direction, FlatRules rules);
+  void Unwant(SetRecord*& wanted);
+  std::vector<const Profile*> ProfilesOf(const EndpointRecord& endpoint) const;
   SetRecord* NewSet(FlatRules rules, Direction direction);
   void ActivatePredicates();
   void Rekind();
@@ -135,6 +149,33 @@ struct Engine::State {
   template <typename F>
   void ForRegions(const Cidr& cidr, F f);
   void SetKind(uint32_t& kind, uint32_t to);
+
+  // An address or CIDR that changes.
+  struct Move {
+    Address address;
+    int bits = 128;
+    AddressRecord* record = nullptr;  // null: a CIDR of the trie
+    CidrRecord* cidr = nullptr;
+    uint32_t from = 0;
+    uint32_t to = 0;
+    uint32_t via = 0;  // a transition class
+    bool remove = false;
+    bool switches = false;  // sets change
+    bool at_once = false;   // class and sets in one write, in step 2
+  };
+  // Who leaves a set; null: an interface.
+  using Leavers = std::map<SetRecord*, std::vector<const Move*>>;
+
+  // engine_hosts.cc
+  void FoldHosts(const std::set<std::string>& names, const std::set<ServiceName>& services);
+  void FoldHost(HostEndpointRecord& record);
+  void UnwantAll(HostEndpointRecord& record);
+  std::map<uint32_t, HostEndpointRecord*> HostInterfaces();
+  host_sets HostSetsOf(const HostEndpointRecord& record) const;
+  // Whether interfaces change sets; adds the sets they leave and come to.
+  bool PlanHosts(Leavers& leavers, std::set<SetRecord*>& targets);
+  void RedirectHosts(SetRecord* set, SetRecord* copy, bool renewed);
+  void WriteHosts();
 
   // engine_flush.cc
   struct Space {
@@ -157,20 +198,9 @@ struct Engine::State {
   void CleanUp();
 
   // engine_moves.cc
-  struct Move {
-    Address address;
-    int bits = 128;
-    AddressRecord* record = nullptr;  // null: a CIDR of the trie
-    CidrRecord* cidr = nullptr;
-    uint32_t from = 0;
-    uint32_t to = 0;
-    uint32_t via = 0;  // a transition class
-    bool remove = false;
-    bool switches = false;  // sets change
-    bool at_once = false;   // class and sets in one write, in step 2
-  };
   std::vector<Move> CollectMoves();
-  static void MarkAtOnce(std::vector<Move>& moves);
+  void MarkAtOnce(std::vector<Move>& moves) const;
+  std::set<SetRecord*> Renewed(const std::set<std::pair<uint32_t, uint32_t>>& pairs) const;
   void PlanTransitions(std::vector<Move>& moves);
   void EmitMoves(std::vector<Move>& moves);
   void WriteAddress(const Move& move, uint32_t address_class, bool with_sets);
@@ -206,6 +236,9 @@ struct Engine::State {
   std::map<std::string, NetworkSetRecord> network_sets;
   std::map<std::pair<ServiceName, std::string>, SliceRecord> slices;
   std::map<std::string, Host> hosts;
+  std::map<std::string, HostEndpointRecord> host_endpoints;
+  FailsafePorts failsafe = DefaultFailsafePorts();
+  std::map<uint32_t, host_sets> host_written;  // by interface
   absl::btree_map<Address, std::unique_ptr<AddressRecord>> addresses;
   CidrMap<CidrRecord> cidrs;
   std::map<int, uint32_t> cidr_lengths;  // bits -> how many of `cidrs`
@@ -241,6 +274,7 @@ struct Engine::State {
   std::vector<uint32_t> retired_rules;
   std::vector<uint32_t> retired_predicates;
   bool moved_before_switch = false;
+  bool hosts_switch = false;  // interfaces change sets
 };
 
 template <typename F>

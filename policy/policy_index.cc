@@ -87,7 +87,7 @@ void PolicyIndex::Index(const Policy& policy, bool add) {
 }
 
 bool PolicyIndex::Selects(const Policy& p, const Labels& labels) const {
-  if (p.staged || p.pre_dnat || p.do_not_track) return false;
+  if (p.staged) return false;
   const std::optional<Selector>& selector = selectors_->Get(p.selector);
   return selector && selector->Matches(labels);
 }
@@ -99,13 +99,13 @@ Tier PolicyIndex::TierNamed(const std::string& name) const {
   return {name, std::nullopt, Action::kDeny};
 }
 
-std::vector<PolicyIndex::TierPolicies> PolicyIndex::Applicable(const Labels& labels,
-                                                               Direction direction) const {
+std::vector<PolicyIndex::TierPolicies> PolicyIndex::Applicable(const Labels& labels, Direction direction,
+                                                               HostGroup group) const {
   std::map<std::string, std::vector<const Policy*>> by_tier;
   const auto consider = [&](const Keys& keys) {
     for (const Policy* p : keys) {
       const bool enforced = direction == Direction::kIngress ? p->ingress : p->egress;
-      if (enforced && Selects(*p, labels)) by_tier[p->tier].push_back(p);
+      if (enforced && InGroup(*p, group) && Selects(*p, labels)) by_tier[p->tier].push_back(p);
     }
   };
   consider(unkeyed_);

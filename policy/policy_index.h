@@ -40,7 +40,7 @@ class PolicyIndex {
   bool RemoveTier(std::string_view name);
   size_t size() const { return policies_.size(); }
 
-  // Whether a workload endpoint with `labels` has `policy` enforced in some direction.
+  // Whether an endpoint with `labels` has `policy` enforced, if it has a group for it.
   bool Selects(const Policy& policy, const Labels& labels) const;
 
   struct TierPolicies {
@@ -48,7 +48,8 @@ class PolicyIndex {
     std::vector<const Policy*> policies;  // at least one; in order
   };
   // What applies to such an endpoint, in order. Pointers live until the next Put or Remove.
-  std::vector<TierPolicies> Applicable(const Labels& labels, Direction direction) const;
+  std::vector<TierPolicies> Applicable(const Labels& labels, Direction direction,
+                                       HostGroup group = HostGroup::kNormal) const;
 
  private:
   using Keys = absl::flat_hash_set<const Policy*>;

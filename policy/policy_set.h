@@ -89,6 +89,7 @@ class PolicySet {
   const std::vector<uint32_t>& predicates() const { return predicates_; }  // sorted
   const std::vector<uint32_t>& l4_sets() const { return l4_ids_; }         // sorted
   uint32_t row_capacity() const { return sides_.far.capacity(); }
+  bool has_near() const { return sides_.has_near; }  // asks about the near address too
   bool is_dense() const { return !vectors_.has_value(); }
   uint32_t row_count() const { return sides_.far.count(); }
   uint32_t column_count() const;  // near rows × source columns × columns

@@ -116,6 +116,7 @@ const std::vector<NamedState>& AllStates() {
     AddPortStates(*all);
     AddOrderStates(*all);
     AddEndpointStates(*all);
+    AddHostStates(*all);
     return all;
   }();
   return states;

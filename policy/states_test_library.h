@@ -6,6 +6,7 @@
 #ifndef RIPSTOP_POLICY_STATES_TEST_LIBRARY_H_
 #define RIPSTOP_POLICY_STATES_TEST_LIBRARY_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,11 +18,16 @@ enum class Outcome { kAllow, kDeny, kNoEndpoint };  // kNoEndpoint: nobody local
 
 struct Expectation {
   Direction direction = Direction::kIngress;
-  std::string local;  // endpoint id
+  std::string local;  // endpoint id; of a host endpoint its id, with `group`
   Packet packet;
   Outcome outcome = Outcome::kDeny;
   std::string by;  // RuleIdentity::ToString(); empty: not asked
   bool log = false;
+  // Asked of a host endpoint's group at an interface, instead of a workload. kNoEndpoint:
+  // the interface has no host endpoint.
+  std::optional<HostGroup> group = {};
+  uint32_t interface = 0;
+  bool next = false;  // no rule of the group decides
 };
 
 struct NamedState {
@@ -37,6 +43,7 @@ void AddPeerStates(std::vector<NamedState>& states);    // who the far side is
 void AddPortStates(std::vector<NamedState>& states);    // protocols, ports, names, services
 void AddOrderStates(std::vector<NamedState>& states);   // tiers, order, actions, profiles
 void AddEndpointStates(std::vector<NamedState>& states);  // endpoints come, change and go
+void AddHostStates(std::vector<NamedState>& states);      // host endpoints and their groups
 
 // The cast. Local: shop/db 192.0.2.1 and 2001:db8::1, shop/web .2 and ::2 with port http
 // TCP 80. Remote: shop/cart .100 and ::64 with http TCP 8080, other/probe .101 and ::65

@@ -43,6 +43,8 @@ void TableImage::Apply(const TableWrite& write) {
           [&](const BumpEpoch& w) { ++epochs_[w.set_index]; },
           [&](const EnsureRules& w) { rule_count_ = std::max(rule_count_, w.count); },
           [](const ForgetRules&) {},
+          [&](const SetHostSets& w) { host_sets_[w.interface] = w.sets; },
+          [&](const RemoveHostSets& w) { host_sets_.erase(w.interface); },
       },
       write);
 }
@@ -92,8 +94,22 @@ std::optional<TableImage::Result> TableImage::Verdict(Direction direction, const
   const bool ingress = direction == Direction::kIngress;
   const auto near = addresses_.find(ingress ? packet.destination : packet.source);
   if (near == addresses_.end() || (near->second.flags & ADDRESS_LOCAL_ENDPOINT) == 0) return std::nullopt;
+  return Read(ingress ? near->second.ingress_set : near->second.egress_set, direction, packet);
+}
+
+std::optional<TableImage::Result> TableImage::HostVerdict(uint32_t interface, HostGroup group,
+                                                          Direction direction, const Packet& packet) const {
+  auto it = host_sets_.find(interface);
+  if (it == host_sets_.end()) it = host_sets_.find(kAnyInterface);
+  if (it == host_sets_.end()) return std::nullopt;
+  const auto& handles = direction == Direction::kIngress ? it->second.ingress : it->second.egress;
+  return Read(handles[static_cast<int>(group)], direction, packet);
+}
+
+TableImage::Result TableImage::Read(uint32_t handle, Direction direction, const Packet& packet) const {
+  const bool ingress = direction == Direction::kIngress;
   Result result;
-  const uint32_t handle = ingress ? near->second.ingress_set : near->second.egress_set;
+  result.handle = handle;
   if (l4_table_ == 0 || handle == 0) return result;
   result.address_class = ClassOf(ingress ? packet.source : packet.destination);
 

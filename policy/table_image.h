@@ -26,6 +26,7 @@ class TableImage {
 
   struct Result {
     uint32_t word = 0;  // VERDICT_*; 0: no set, or no verdict in it: denied
+    uint32_t handle = 0;  // of the set that was asked
     uint32_t set_index = 0;
     uint32_t epoch = 0;
     uint32_t address_class = 0;
@@ -34,13 +35,19 @@ class TableImage {
     uint32_t column = 0;
     bool allow() const { return (word & VERDICT_ALLOW) != 0; }
     bool log() const { return (word & VERDICT_LOG) != 0; }
+    bool next() const { return (word & VERDICT_NEXT_GROUP) != 0; }
     uint32_t rule_id() const { return word & VERDICT_RULE_MASK; }
   };
   // The verdict of the local endpoint that holds packet.source (kEgress) or
   // packet.destination (kIngress); nullopt: no local endpoint holds it.
   std::optional<Result> Verdict(Direction direction, const Packet& packet) const;
+  // The verdict of one group of the host endpoint at an interface; nullopt: there is none.
+  std::optional<Result> HostVerdict(uint32_t interface, HostGroup group, Direction direction,
+                                    const Packet& packet) const;
 
   std::optional<address_value> Find(const Address& address) const;
+  // The class of any address: its own, else by CIDR.
+  uint32_t ClassOf(const Address& address) const;
   uint32_t epoch(uint32_t set_index) const;
   size_t address_count() const { return addresses_.size(); }
   uint32_t rule_count() const { return rule_count_; }
@@ -51,12 +58,13 @@ class TableImage {
   };
   using Chunk = std::unique_ptr<uint32_t[], FreeChunk>;  // calloc: untouched pages cost nothing
 
-  uint32_t ClassOf(const Address& address) const;
+  Result Read(uint32_t handle, Direction direction, const Packet& packet) const;
   const uint32_t* Line(uint32_t chunk, uint32_t line) const;
   std::optional<arena_line> LineAt(uint32_t handle) const;
   std::optional<uint32_t> Half(uint32_t chunk, uint32_t line, uint32_t half) const;
 
   absl::flat_hash_map<Address, address_value> addresses_;
+  std::map<uint32_t, host_sets> host_sets_;  // by interface
   std::map<uint32_t, Chunk> chunks_;
   absl::flat_hash_map<uint32_t, uint32_t> epochs_;
   uint32_t l4_table_ = 0;

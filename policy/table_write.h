@@ -13,6 +13,7 @@
 #include <variant>
 #include <vector>
 
+#include "bpf/abi/host_endpoints.h"
 #include "bpf/abi/tables.h"
 #include "policy/address.h"
 #include "policy/model.h"
@@ -55,8 +56,17 @@ struct ForgetRules {
   std::vector<uint32_t> rule_ids;
 };
 
+// The policy sets of a host endpoint; interface 0 is any that has none of its own.
+struct SetHostSets {
+  uint32_t interface;
+  host_sets sets;
+};
+struct RemoveHostSets {
+  uint32_t interface;
+};
+
 using TableWrite = std::variant<SetAddress, RemoveAddress, WriteWords, ReleaseChunk, Grace,
-                                BumpEpoch, EnsureRules, ForgetRules>;
+                                BumpEpoch, EnsureRules, ForgetRules, SetHostSets, RemoveHostSets>;
 using TableWrites = std::vector<TableWrite>;
 
 }  // namespace ripstop::policy

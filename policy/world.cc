@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "policy/world.h"
 
+#include <algorithm>
 #include <limits>
 #include <tuple>
 
@@ -12,6 +13,15 @@ double OrderOf(const std::optional<double>& order) {
 }
 
 }  // namespace
+
+const HostEndpoint* World::HostEndpointAt(uint32_t interface) const {
+  for (const uint32_t wanted : {interface, kAnyInterface}) {
+    for (const auto& [id, e] : host_endpoints) {
+      if (std::find(e.interfaces.begin(), e.interfaces.end(), wanted) != e.interfaces.end()) return &e;
+    }
+  }
+  return nullptr;
+}
 
 const std::map<std::string, Tier>& BuiltInTiers() {
   static const auto& tiers = *new std::map<std::string, Tier>{

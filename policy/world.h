@@ -24,6 +24,10 @@ struct World {
   std::map<std::string, HostEndpoint> host_endpoints;  // by id
   FailsafePorts failsafe = DefaultFailsafePorts();
 
+  // The host endpoint that has `interface`: by its index, else as any; of several the first
+  // by id. Null: nobody has it.
+  const HostEndpoint* HostEndpointAt(uint32_t interface) const;
+
   void Put(Tier t) { tiers[t.name] = std::move(t); }
   void Put(Policy p) { policies[p.key] = std::move(p); }
   void Put(Profile p) { profiles[p.name] = std::move(p); }

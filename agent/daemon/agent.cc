@@ -149,6 +149,11 @@ void Agent::OnPut(const api::StoredResource& stored) {
   }
   network_changed_ |= NoteNetwork(*resource);
   policy_->feed().Put(*resource);
+  if (const auto* host = resource->As<api::v1::HostEndpoint>(); host != nullptr && host->spec().node() == options_.node) {
+    spdlog::warn("HostEndpoint {}: policies know its addresses, but none is enforced at {}: this version "
+                 "attaches to workloads only", resource->name(),
+                 host->spec().interface_name() == "*" ? "interfaces of the host" : host->spec().interface_name());
+  }
 }
 
 // Whether the resource bears on routes, BGP or IPAM; keeps it in the view if so.

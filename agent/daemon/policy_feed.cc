@@ -22,6 +22,7 @@ std::string NameOf(const api::ModelObject& object) {
       return absl::StrCat("service ", o.service.ns, "/", o.service.name, " ", o.slice);
     }
     std::string operator()(const policy::Host& o) { return "host " + o.name; }
+    std::string operator()(const policy::HostEndpoint& o) { return "host endpoint " + o.id; }
   };
   return std::visit(Namer{}, object);
 }
@@ -105,6 +106,7 @@ void PolicyFeed::Put(const api::Resource& resource) {
       implied_.erase(profile->name);
     }
     if (const auto* set = std::get_if<policy::NetworkSet>(&object)) Imply(set->profiles);
+    if (const auto* host = std::get_if<policy::HostEndpoint>(&object)) Imply(host->profiles);
     PutModel(object);
   }
 }

@@ -133,6 +133,22 @@ TEST_F(PolicyPlaneTest, AnAttachedEndpointOutlivesItsResources) {
   EXPECT_EQ(plane_.feed().FindEndpoint(std::string("shop/server")), nullptr);
 }
 
+TEST_F(PolicyPlaneTest, AHostEndpointsAddressIsAPeerAsLongAsItIsThere) {
+  Put(Policy("{selector: app == 'server', ingress: [{action: Allow, source: {selector: role == 'node', "
+             "namespaceSelector: global()}}]}"));
+  const api::Resource host =
+      FromYaml(absl::StrCat("{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: h, labels: "
+                            "{role: node}}, spec: {node: node2, interfaceName: eth0, expectedIPs: [", kClient, "]}}"));
+  ASSERT_TRUE(plane_.Flush().ok());
+  EXPECT_FALSE(Allowed());
+  plane_.feed().Put(host);
+  ASSERT_TRUE(plane_.Flush().ok());
+  EXPECT_TRUE(Allowed());
+  plane_.feed().Delete(host.key());
+  ASSERT_TRUE(plane_.Flush().ok());
+  EXPECT_FALSE(Allowed());
+}
+
 TEST_F(PolicyPlaneTest, ADeletedNamespaceIsNotImpliedAgain) {
   const api::Resource ns =
       FromYaml("{apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {team: web}}}");

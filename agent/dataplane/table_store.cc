@@ -245,6 +245,9 @@ absl::Status TableStore::ApplyOne(const policy::TableWrite& write) {
       return absl::OkStatus();
     }
     absl::Status operator()(const policy::EnsureRules& w) { return store->EnsureRules(w.count); }
+    // No program asks for them yet: attaching at the host's interfaces is to come.
+    absl::Status operator()(const policy::SetHostSets&) { return absl::OkStatus(); }
+    absl::Status operator()(const policy::RemoveHostSets&) { return absl::OkStatus(); }
     absl::Status operator()(const policy::ForgetRules& w) {
       for (const uint32_t id : w.rule_ids) RETURN_IF_ERROR(store->ForgetRule(id));
       return absl::OkStatus();

@@ -29,7 +29,8 @@
 namespace ripstop::api {
 
 using ModelObject = std::variant<policy::Tier, policy::Policy, policy::Profile, policy::Endpoint,
-                                 policy::NetworkSet, policy::ServiceBackends, policy::Host>;
+                                 policy::NetworkSet, policy::ServiceBackends, policy::Host,
+                                 policy::HostEndpoint>;
 
 struct ConvertOptions {
   std::string this_host;  // the Node of this name becomes Host::this_host
@@ -67,6 +68,7 @@ void PutObject(Engine& engine, const ModelObject& object) {
     void operator()(const policy::NetworkSet& o) { engine.PutNetworkSet(o); }
     void operator()(const policy::ServiceBackends& o) { engine.PutServiceBackends(o); }
     void operator()(const policy::Host& o) { engine.PutHost(o); }
+    void operator()(const policy::HostEndpoint& o) { engine.PutHostEndpoint(o); }
   };
   std::visit(Putter{engine}, object);
 }
@@ -83,6 +85,7 @@ void RemoveObject(Engine& engine, const ModelObject& object) {
       engine.RemoveServiceBackends(o.service, o.slice);
     }
     void operator()(const policy::Host& o) { engine.RemoveHost(o.name); }
+    void operator()(const policy::HostEndpoint& o) { engine.RemoveHostEndpoint(o.id); }
   };
   std::visit(Remover{engine}, object);
 }

@@ -33,7 +33,8 @@ absl::StatusOr<policy::Policy> ConvertClusterPolicy(const v1::ClusterNetworkPoli
 // endpoints.cc
 absl::StatusOr<policy::Endpoint> ConvertPod(const v1::Pod& pod);
 absl::StatusOr<policy::Endpoint> ConvertWorkload(const v1::WorkloadEndpoint& endpoint);
-absl::StatusOr<policy::Endpoint> ConvertHostEndpoint(const v1::HostEndpoint& endpoint);
+// Without interfaces: a document names one, indexes are known on its node only.
+absl::StatusOr<policy::HostEndpoint> ConvertHostEndpoint(const v1::HostEndpoint& endpoint);
 absl::StatusOr<policy::NetworkSet> ConvertNetworkSet(const v1::ObjectMeta& metadata,
                                                      const v1::NetworkSetSpec& spec,
                                                      bool namespaced);

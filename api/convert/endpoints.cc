@@ -130,13 +130,13 @@ absl::StatusOr<policy::Endpoint> ConvertWorkload(const v1::WorkloadEndpoint& fro
   return endpoint;
 }
 
-absl::StatusOr<policy::Endpoint> ConvertHostEndpoint(const v1::HostEndpoint& from) {
+absl::StatusOr<policy::HostEndpoint> ConvertHostEndpoint(const v1::HostEndpoint& from) {
   const v1::HostEndpointSpec& spec = from.spec();
-  policy::Endpoint endpoint;
-  endpoint.id = absl::StrCat("hostendpoint:", from.metadata().name());
+  policy::HostEndpoint endpoint;
+  endpoint.id = from.metadata().name();
   endpoint.labels = OwnLabels(from.metadata());
   endpoint.profiles.assign(spec.profiles().begin(), spec.profiles().end());
-  RETURN_IF_ERROR(AddAddresses(spec.expected_ips(), "spec.expectedIPs", &endpoint.addresses));
+  RETURN_IF_ERROR(AddAddresses(spec.expected_ips(), "spec.expectedIPs", &endpoint.expected_addresses));
   for (int i = 0; i < spec.ports_size(); ++i) {
     const v1::EndpointPort& port = spec.ports(i);
     RETURN_IF_ERROR(AddPort(port.name(), port.has_protocol() ? ToString(port.protocol()) : "",

@@ -56,6 +56,8 @@ void PutWorld(const policy::World& world, Engine& engine) {
   for (const auto& [key, object] : world.hosts) engine.PutHost(object);
   for (const auto& [key, object] : world.policies) engine.PutPolicy(object);
   for (const auto& [key, object] : world.endpoints) engine.PutEndpoint(object);
+  for (const auto& [key, object] : world.host_endpoints) engine.PutHostEndpoint(object);
+  engine.SetFailsafePorts(world.failsafe);
 }
 
 }  // namespace ripstop::ctl

@@ -99,6 +99,7 @@ std::string Text(const Policy& p) {
   return absl::StrCat(
       Head(kCalico, "GlobalNetworkPolicy", p.key.ToString(), ""), "# ", ToString(p.key.kind),
       p.staged ? ", staged" : "", p.pre_dnat ? ", preDNAT" : "", p.do_not_track ? ", doNotTrack" : "",
+      p.apply_on_forward ? ", applyOnForward" : "",
       "\nspec:\n  tier: ", p.tier, "\n", p.order ? absl::StrCat("  order: ", *p.order, "\n") : "",
       "  selector: ", Quoted(p.selector)) +
          absl::StrCat("\n  types: [", absl::StrJoin(types, ", "), "]\n",
@@ -153,6 +154,13 @@ std::string Describe(const World& w) {
     for (const ServicePort& p : b.ports) {
       absl::StrAppend(&s, "- {port: ", p.port, "}  # protocol ", p.protocol, "\n");
     }
+  }
+  for (const auto& [n, e] : w.host_endpoints) {
+    std::vector<std::string> addresses;
+    for (const Address& a : e.expected_addresses) addresses.push_back(Quoted(a.ToString()));
+    absl::StrAppend(&s, Head(kCalico, "HostEndpoint", n, "", e.labels), "# interfaces ",
+                    absl::StrJoin(e.interfaces, ", "), "\nspec:\n  profiles: [", absl::StrJoin(e.profiles, ", "),
+                    "]\n  expectedIPs: [", absl::StrJoin(addresses, ", "), "]\n");
   }
   for (const auto& [n, h] : w.hosts) {
     absl::StrAppend(&s, "---\n# host ", n, ": ", Listed(h.addresses), "\n");

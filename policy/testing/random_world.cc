@@ -15,6 +15,7 @@ constexpr int kNetworkSets = 4;
 constexpr int kProfiles = 4;
 constexpr int kSlices = 4;
 constexpr int kHosts = 2;
+constexpr int kHostEndpoints = 3;
 const char* const kKeys[] = {"app", "tier", "env"};
 const char* const kValues[] = {"a", "b", "ab", "c"};
 const char* const kTiers[] = {"default", "kube-admin", "kube-baseline", "t1", "t2"};
@@ -155,8 +156,9 @@ Policy RandomWorld::RandomPolicy(int i) {
   for (uint32_t n = Below(5); n > 0; --n) p.ingress_rules.push_back(RandomRule());
   for (uint32_t n = Below(5); n > 0; --n) p.egress_rules.push_back(RandomRule());
   p.staged = Chance(8);
-  p.pre_dnat = Chance(3);
-  p.do_not_track = Chance(3);
+  p.pre_dnat = Chance(8);
+  p.do_not_track = Chance(8);
+  p.apply_on_forward = p.pre_dnat || p.do_not_track || Chance(30);
   return p;
 }
 
@@ -217,6 +219,31 @@ Host RandomWorld::RandomHost(int i) {
   return {absl::StrCat("node", i), i == 0, {RandomAddress(true), RandomAddress(false)}};
 }
 
+HostEndpoint RandomWorld::RandomHostEndpoint(int i) {
+  HostEndpoint e;
+  e.id = absl::StrCat("host", i);
+  e.labels = RandomLabels();
+  if (Chance(50)) e.profiles.push_back(absl::StrCat("profile", Below(kProfiles)));
+  for (const char* name : kPortNames) {
+    if (Chance(20)) e.ports.push_back({name, Pick(*this, kProtocols), Pick(*this, kPorts)});
+  }
+  for (uint32_t n = Below(3); n > 0; --n) e.expected_addresses.push_back(RandomAddress(Chance(50)));
+  for (uint32_t n = Below(3); n > 0; --n) e.interfaces.push_back(Below(kInterfaces));
+  return e;
+}
+
+FailsafePorts RandomWorld::RandomFailsafePorts() {
+  FailsafePorts ports;
+  for (auto* list : {&ports.inbound, &ports.outbound}) {
+    for (uint32_t n = Below(3); n > 0; --n) {
+      FailsafePort port{Chance(50) ? kProtocolTcp : kProtocolUdp, Pick(*this, kPorts), {}};
+      if (Chance(30)) port.net = RandomCidr();
+      list->push_back(port);
+    }
+  }
+  return ports;
+}
+
 World RandomWorld::Generate() {
   World w;
   for (int i = 0; i < 5; ++i) {
@@ -240,6 +267,10 @@ World RandomWorld::Generate() {
   for (int i = 0; i < kHosts; ++i) {
     if (Chance(50)) w.Put(RandomHost(i));
   }
+  for (int i = 0; i < kHostEndpoints; ++i) {
+    if (Chance(30)) w.Put(RandomHostEndpoint(i));
+  }
+  if (!w.host_endpoints.empty()) w.failsafe = RandomFailsafePorts();
   return w;
 }
 
@@ -247,7 +278,7 @@ void RandomWorld::Change(World& w) {
   const auto any = [&](auto& map) {
     if (!map.empty()) map.erase(std::next(map.begin(), Below(static_cast<uint32_t>(map.size()))));
   };
-  switch (Below(22)) {
+  switch (Below(25)) {
     case 0: return w.Put(RandomTier(static_cast<int>(Below(5))));
     case 1: return any(w.tiers);
     case 2: case 3: case 4: case 5: return w.Put(RandomPolicy(static_cast<int>(Below(kPolicies))));
@@ -262,6 +293,10 @@ void RandomWorld::Change(World& w) {
     case 18: return w.Put(RandomBackends(static_cast<int>(Below(kSlices))));
     case 19: return any(w.services);
     case 20: return w.Put(RandomHost(static_cast<int>(Below(kHosts))));
+    case 21: case 22: return w.Put(RandomHostEndpoint(static_cast<int>(Below(kHostEndpoints))));
+    case 23:
+      if (Chance(20)) w.failsafe = RandomFailsafePorts();
+      return any(w.host_endpoints);
     default: {  // an edit of one rule, the commonest change of all
       if (w.policies.empty()) return;
       Policy& p = std::next(w.policies.begin(), Below(static_cast<uint32_t>(w.policies.size())))->second;
@@ -279,10 +314,28 @@ Packet RandomWorld::RandomPacket(const World& world, const Endpoint& local, Dire
   Packet p;
   if (local.addresses.empty()) return p;
   const Address near = local.addresses[Below(static_cast<uint32_t>(local.addresses.size()))];
-  Address far = RandomAddress(near.is_v4());
-  if (Chance(10)) far = near.is_v4() ? Address::FromV4(0xcb007100 + Below(256)) : *Address::Parse("2001:db9::1");
+  const Address far = RandomFar(near.is_v4());
   p.source = direction == Direction::kIngress ? far : near;
   p.destination = direction == Direction::kIngress ? near : far;
+  RandomTransport(world, p);
+  return p;
+}
+
+Packet RandomWorld::RandomForwarded(const World& world) {
+  Packet p;
+  const bool v4 = Chance(50);
+  p.source = RandomFar(v4);
+  p.destination = RandomFar(v4);
+  RandomTransport(world, p);
+  return p;
+}
+
+Address RandomWorld::RandomFar(bool v4) {
+  if (Chance(10)) return v4 ? Address::FromV4(0xcb007100 + Below(256)) : *Address::Parse("2001:db9::1");
+  return RandomAddress(v4);
+}
+
+void RandomWorld::RandomTransport(const World& world, Packet& p) {
   p.protocol = Pick(*this, kProtocols);
   if (Chance(50)) p.protocol = Chance(70) ? 6 : 17;
   if (HasPorts(p.protocol)) {
@@ -299,7 +352,6 @@ Packet RandomWorld::RandomPacket(const World& world, const Endpoint& local, Dire
     p.icmp_type = static_cast<uint8_t>(Below(5));
     p.icmp_code = static_cast<uint8_t>(Below(4));
   }
-  return p;
 }
 
 std::vector<std::function<void(Engine&)>> Difference(const World& from, const World& to) {
@@ -322,6 +374,12 @@ std::vector<std::function<void(Engine&)>> Difference(const World& from, const Wo
                });
   DifferenceOf(from.hosts, to.hosts, calls, [](Engine& e, const Host& h) { e.PutHost(h); },
                [](Engine& e, const std::string& n) { e.RemoveHost(n); });
+  DifferenceOf(from.host_endpoints, to.host_endpoints, calls,
+               [](Engine& e, const HostEndpoint& h) { e.PutHostEndpoint(h); },
+               [](Engine& e, const std::string& n) { e.RemoveHostEndpoint(n); });
+  if (!(from.failsafe == to.failsafe)) {
+    calls.push_back([ports = to.failsafe](Engine& e) { e.SetFailsafePorts(ports); });
+  }
   return calls;
 }
 
@@ -347,6 +405,7 @@ World Shrink(World world, const std::function<bool(const World&)>& fails) {
     without_each(&World::profiles);
     without_each(&World::tiers);
     without_each(&World::hosts);
+    without_each(&World::host_endpoints);
     std::vector<PolicyKey> keys;
     for (const auto& [key, p] : world.policies) keys.push_back(key);
     for (const PolicyKey& key : keys) {

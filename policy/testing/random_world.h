@@ -19,6 +19,9 @@ namespace ripstop::policy::testing {
 
 class RandomWorld {
  public:
+  // Host endpoints have interfaces of these indexes; 0 is kAnyInterface.
+  static constexpr uint32_t kInterfaces = 4;
+
   explicit RandomWorld(uint64_t seed) : random_(seed) {}
 
   World Generate();
@@ -26,6 +29,8 @@ class RandomWorld {
   void Change(World& world);
   // A packet of `local` in that direction, biased to what the world's rules ask for.
   Packet RandomPacket(const World& world, const Endpoint& local, Direction direction);
+  // A packet that an interface of the host may see: any two addresses of one family.
+  Packet RandomForwarded(const World& world);
   // Uniform in [0, n).
   uint32_t Below(uint32_t n) { return static_cast<uint32_t>(random_() % n); }
   bool Chance(uint32_t percent) { return Below(100) < percent; }
@@ -33,6 +38,8 @@ class RandomWorld {
 
  private:
   Address RandomAddress(bool v4);
+  Address RandomFar(bool v4);
+  void RandomTransport(const World& world, Packet& packet);
   Cidr RandomCidr();
   Labels RandomLabels();
   std::string RandomSelector(int depth = 2);
@@ -46,6 +53,8 @@ class RandomWorld {
   ServiceBackends RandomBackends(int i);
   Tier RandomTier(int i);
   Host RandomHost(int i);
+  HostEndpoint RandomHostEndpoint(int i);
+  FailsafePorts RandomFailsafePorts();
   std::mt19937_64 random_;
 };
 
