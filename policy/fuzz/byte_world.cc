@@ -90,6 +90,9 @@ Policy ByteWorld::SomePolicy() {
   p.ingress = types & 1;
   p.egress = types & 2;
   p.staged = (types & 28) == 28;
+  p.apply_on_forward = what & 64;
+  p.do_not_track = (what & 192) == 128;
+  p.pre_dnat = (what & 192) == 192 && !p.egress;
   for (uint8_t n = types >> 5 & 3; n > 0; --n) {
     Rule rule = SomeRule();
     if (p.ingress) p.ingress_rules.push_back(rule);
@@ -117,6 +120,16 @@ Endpoint ByteWorld::SomeEndpoint() {
   } else {
     e.addresses = {LowAddress(what & 128, Below(20))};
   }
+  return e;
+}
+
+HostEndpoint ByteWorld::SomeHostEndpoint(uint8_t what) {
+  HostEndpoint e;
+  e.id = what & 4 ? "host1" : "host2";
+  e.labels = SomeLabels();
+  if (what & 16) e.profiles.push_back("one");
+  e.expected_addresses = {LowAddress(what & 128, 12 + (what >> 6 & 1))};
+  e.interfaces = {what & 32 ? kAnyInterface : 1u + (what >> 6 & 1)};
   return e;
 }
 
@@ -168,9 +181,18 @@ ByteWorld::Step ByteWorld::Next(World& w, Engine& engine) {
       put(p, &Engine::PutProfile);
       break;
     }
-    case 17:
-      remove(w.profiles, std::string(Byte() & 1 ? "one" : "two"), [&](const std::string& n) { engine.RemoveProfile(n); });
+    case 17: {
+      const uint8_t what = Byte();
+      if ((what & 2) == 0) {
+        remove(w.profiles, std::string(what & 1 ? "one" : "two"), [&](const std::string& n) { engine.RemoveProfile(n); });
+      } else if (what & 8) {
+        remove(w.host_endpoints, std::string(what & 4 ? "host1" : "host2"),
+               [&](const std::string& id) { engine.RemoveHostEndpoint(id); });
+      } else {
+        put(SomeHostEndpoint(what), &Engine::PutHostEndpoint);
+      }
       break;
+    }
     case 18: {
       ServiceBackends b{{"n", "svc"}, absl::StrCat("slice", Below(2)), {}, {}};
       const uint8_t what = Byte();
@@ -225,6 +247,18 @@ const std::vector<ByteWorld::Probe>& ByteWorld::Probes() {
           all->push_back({direction, local, p});
         }
       }
+    }
+    for (int n = 0; n < 96; ++n) {
+      const HostGroup group = static_cast<HostGroup>(n % kHostGroups);
+      const bool ingress = group == HostGroup::kPreDnat || n / kHostGroups % 2 == 0, v4 = n % 3 != 0;
+      Packet p;
+      p.source = LowAddress(v4, static_cast<uint8_t>(n * 7 % 20));
+      p.destination = LowAddress(v4, static_cast<uint8_t>(n * 11 % 19));
+      p.protocol = n % 5 == 0 ? kProtocolUdp : kProtocolTcp;
+      p.source_port = kPorts[n % std::size(kPorts)];
+      p.destination_port = n % 6 == 0 ? 22 : kPorts[n * 3 % std::size(kPorts)];
+      all->push_back({ingress ? Direction::kIngress : Direction::kEgress, 0, p,
+                      std::pair(1u + n / 8 % 2, group)});
     }
     return all;
   }();

@@ -8,6 +8,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "policy/engine.h"
@@ -29,6 +31,8 @@ class ByteWorld {
     Direction direction;
     int local;
     Packet packet;
+    // Asked of a host endpoint instead: interface, group.
+    std::optional<std::pair<uint32_t, HostGroup>> at = {};
   };
   static const std::vector<Probe>& Probes();
 
@@ -41,6 +45,7 @@ class ByteWorld {
   Rule SomeRule();
   Policy SomePolicy();
   Endpoint SomeEndpoint();
+  HostEndpoint SomeHostEndpoint(uint8_t what);
 
   const uint8_t* at_;
   const uint8_t* end_;

@@ -57,7 +57,9 @@ class Run {
   }
 
   uint32_t Word(const ByteWorld::Probe& probe) const {
-    return image_->Verdict(probe.direction, probe.packet).value_or(TableImage::Result{}).word;
+    if (!probe.at) return image_->Verdict(probe.direction, probe.packet).value_or(TableImage::Result{}).word;
+    const auto got = image_->HostVerdict(probe.at->first, probe.at->second, probe.direction, probe.packet);
+    return got ? got->word : ~0u;  // nobody is asked, which is not "denied"
   }
 
   // Every eighth packet, others each time: reading after each write is what costs here.
@@ -88,6 +90,10 @@ class Run {
 
   void Compare() {
     for (const ByteWorld::Probe& probe : ByteWorld::Probes()) {
+      if (probe.at) {
+        CompareHost(probe);
+        continue;
+      }
       const auto e = world_.endpoints.find(absl::StrCat("pod", probe.local));
       if (e == world_.endpoints.end()) continue;
       const Address& near = probe.direction == Direction::kIngress ? probe.packet.destination : probe.packet.source;
@@ -106,6 +112,24 @@ class Run {
                           want->allow ? "allows by " : "denies by ", want->by.ToString(), ", tables ",
                           got && got->allow() ? "allow by " : "deny by ", rule ? rule->ToString() : "nobody"));
       }
+    }
+  }
+
+  void CompareHost(const ByteWorld::Probe& probe) {
+    const auto& [interface, group] = *probe.at;
+    const HostEndpoint* host = world_.HostEndpointAt(interface);
+    const auto got = image_->HostVerdict(interface, group, probe.direction, probe.packet);
+    if (host == nullptr || !got) {
+      if (host != nullptr || got) Fail(world_, probe.packet, "reference and tables differ about an interface");
+      return;
+    }
+    const Verdict want = reference_.EvaluateHost(world_, *host, group, probe.direction, probe.packet);
+    const auto rule = engine_->Rule(got->rule_id());
+    if (!rule || got->allow() != want.allow || got->log() != want.log || got->next() != want.next ||
+        *rule != want.by) {
+      Fail(world_, probe.packet,
+           absl::StrCat(ToString(probe.direction), " ", ToString(group), " of ", host->id, ": reference ",
+                        want.by.ToString(), ", tables ", rule ? rule->ToString() : "nobody"));
     }
   }
 
