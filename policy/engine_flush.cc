@@ -86,6 +86,7 @@ void Engine::State::Grow(SetRecord& record) {
       changed = true;
     }
     if (changed) out.push_back(SetAddress{address, *r->written});
+    grown_switch |= changed;
   }
   for (auto& [interface, sets] : host_written) {
     bool changed = false;
@@ -94,7 +95,14 @@ void Engine::State::Grow(SetRecord& record) {
       std::replace(std::begin(*handles), std::end(*handles), old_handle, handle);
     }
     if (changed) out.push_back(SetHostSets{interface, sets});
+    grown_switch |= changed;
   }
+}
+
+// A program that read which set it asks before it grew must not meet a class that only
+// the larger one knows.
+void Engine::State::WaitForGrown() {
+  if (std::exchange(grown_switch, false)) out.push_back(Grace{});
 }
 
 // Rows and columns of new classes in every set that a packet may meet.
@@ -218,6 +226,7 @@ TableWrites Engine::State::Flush() {
   new_classes = classes.TakeNewClasses();
 
   UpdatePublished(splits);
+  WaitForGrown();
   for (L4Classes::Words& w : l4.TakeChanges()) {
     out.push_back(WriteWords{l4_handle, w.first, std::move(w.words)});
     moved_before_switch = true;

@@ -294,6 +294,7 @@ void Engine::State::EmitMoves(std::vector<Move>& moves) {
     }
   };
 
+  WaitForGrown();
   for (const Move& m : moves) {
     if (m.remove ? transitions && m.from != m.to : !m.at_once) set(m, m.via != 0 ? m.via : m.to);
   }

@@ -62,6 +62,48 @@ std::optional<TableImage::Result> Got(const TableImage& image, const Probe& prob
   return image.HostVerdict(probe.at->first, probe.at->second, probe.direction, probe.packet);
 }
 
+std::optional<TableImage::Question> Classify(const TableImage& image, const Probe& probe) {
+  if (!probe.at) return image.Classify(probe.direction, probe.packet);
+  return image.ClassifyHost(probe.at->first, probe.at->second, probe.direction, probe.packet);
+}
+
+// A program does not read the tables at one moment: what it knows of either address and of
+// the ports may be older than the set it then asks, by as much as a grace period allows.
+// Holds, for one probe, what each of these reads gave since the last grace period.
+class RacingReads {
+ public:
+  void Grace() { near_.clear(), far_.clear(), l4_.clear(); }
+  // Notes what is read now; nullopt: nobody would be asked.
+  // A packet from an address to itself is a martian, of which no set is asked.
+  void Note(const Packet& packet, const std::optional<TableImage::Question>& now) {
+    if (!now || !now->readable || packet.source == packet.destination) return;
+    Keep(near_, {now->set, now->classes.near});
+    Keep(far_, now->classes.far);
+    Keep(l4_, now->classes.l4);
+    source_l4_ = now->classes.source_l4;  // read last of all
+  }
+  // The words that a program may come to now: every combination of older and newer reads.
+  std::vector<uint32_t> Words(const TableImage& image) const {
+    std::vector<uint32_t> words;
+    if (near_.size() * far_.size() * l4_.size() <= 1) return words;
+    for (const auto& [set, near] : near_) {
+      for (const uint32_t far : far_) {
+        for (const uint32_t l4 : l4_) words.push_back(image.Answer({set, {far, near, l4, source_l4_}, true}).word);
+      }
+    }
+    return words;
+  }
+
+ private:
+  template <typename T>
+  static void Keep(std::vector<T>& seen, const T& value) {
+    if (std::find(seen.begin(), seen.end(), value) == seen.end()) seen.push_back(value);
+  }
+  std::vector<std::pair<uint32_t, uint32_t>> near_;  // one read: a set, and the near class
+  std::vector<uint32_t> far_, l4_;
+  uint32_t source_l4_ = 0;
+};
+
 // The word, where nothing is asked (no host endpoint) another than where all is denied.
 uint32_t WordOf(const Probe& probe, const std::optional<TableImage::Result>& got) {
   return got ? got->word : probe.at ? ~0u : 0u;
@@ -194,12 +236,20 @@ TEST(EngineProperty, EveryPrefixOfEveryChangeGivesTheOldOrTheNewVerdict) {
       }
       for (const auto& call : Difference(before, world)) call(engine);
       const TableWrites writes = engine.Flush();
-      std::vector<std::vector<uint32_t>> seen(probes.size());
+      std::vector<std::vector<uint32_t>> seen(probes.size()), raced(probes.size());
+      std::vector<RacingReads> reads(probes.size());
+      for (size_t i = 0; i < probes.size(); ++i) reads[i].Note(probes[i].packet, Classify(image, probes[i]));
       for (const TableWrite& write : writes) {
         image.Apply(write);
+        const bool grace = std::holds_alternative<Grace>(write);
         for (size_t i = 0; i < probes.size(); ++i) {
           const uint32_t word = WordOf(probes[i], Got(image, probes[i]));
           if (seen[i].empty() || seen[i].back() != word) seen[i].push_back(word);
+          if (grace) reads[i].Grace();
+          reads[i].Note(probes[i].packet, Classify(image, probes[i]));
+          for (const uint32_t w : reads[i].Words(image)) {
+            if (raced[i].empty() || raced[i].back() != w) raced[i].push_back(w);
+          }
         }
       }
       for (size_t i = 0; i < probes.size(); ++i) {
@@ -209,6 +259,13 @@ TEST(EngineProperty, EveryPrefixOfEveryChangeGivesTheOldOrTheNewVerdict) {
               << "seed " << seed << " step " << step << ": between the writes " << std::hex << old[i].word
               << " -> " << word << " -> " << now << "\n" << Describe(probes[i].packet)
               << "\nbefore:\n" << Describe(before) << "\nafter:\n" << Describe(world);
+        }
+        for (const uint32_t word : raced[i]) {
+          ASSERT_TRUE(word == old[i].word || word == now)
+              << "seed " << seed << " step " << step << ": a program that reads while the tables change "
+              << std::hex << old[i].word << " -> " << word << " -> " << now << "\n"
+              << Describe(probes[i].packet) << "\nbefore:\n" << Describe(before) << "\nafter:\n"
+              << Describe(world);
         }
         // A flow that was allowed under a set must be judged again when that has changed.
         if (old[i].set_index != 0 && old[i].allow() && old[i].word != now) {

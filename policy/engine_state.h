@@ -191,6 +191,7 @@ struct Engine::State {
   void RetireSpace(const PolicySet& set);
   void Fail(SetRecord& record, const absl::Status& why);
   void Grow(SetRecord& record);
+  void WaitForGrown();
   void UpdatePublished(const std::vector<L4Classes::Split>& splits);
   void CompileNew();
   void Publish(SetRecord& record);
@@ -275,6 +276,7 @@ struct Engine::State {
   std::vector<uint32_t> retired_predicates;
   bool moved_before_switch = false;
   bool hosts_switch = false;  // interfaces change sets
+  bool grown_switch = false;  // users have gone to a larger copy, and no grace period yet
 };
 
 template <typename F>

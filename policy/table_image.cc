@@ -6,7 +6,6 @@
 
 #include "policy/cidr_lookup.h"
 #include "policy/l4_set.h"
-#include "policy/verdict_lookup.h"
 
 namespace ripstop::policy {
 namespace {
@@ -91,40 +90,59 @@ std::optional<uint32_t> TableImage::Half(uint32_t chunk, uint32_t line, uint32_t
 }
 
 std::optional<TableImage::Result> TableImage::Verdict(Direction direction, const Packet& packet) const {
-  const bool ingress = direction == Direction::kIngress;
-  const auto near = addresses_.find(ingress ? packet.destination : packet.source);
-  if (near == addresses_.end() || (near->second.flags & ADDRESS_LOCAL_ENDPOINT) == 0) return std::nullopt;
-  return Read(ingress ? near->second.ingress_set : near->second.egress_set, direction, packet);
+  const auto question = Classify(direction, packet);
+  return question ? std::optional(Answer(*question)) : std::nullopt;
 }
 
 std::optional<TableImage::Result> TableImage::HostVerdict(uint32_t interface, HostGroup group,
                                                           Direction direction, const Packet& packet) const {
+  const auto question = ClassifyHost(interface, group, direction, packet);
+  return question ? std::optional(Answer(*question)) : std::nullopt;
+}
+
+std::optional<TableImage::Question> TableImage::Classify(Direction direction, const Packet& packet) const {
+  const bool ingress = direction == Direction::kIngress;
+  const auto near = addresses_.find(ingress ? packet.destination : packet.source);
+  if (near == addresses_.end() || (near->second.flags & ADDRESS_LOCAL_ENDPOINT) == 0) return std::nullopt;
+  return Classes(ingress ? near->second.ingress_set : near->second.egress_set, direction, packet);
+}
+
+std::optional<TableImage::Question> TableImage::ClassifyHost(uint32_t interface, HostGroup group,
+                                                             Direction direction, const Packet& packet) const {
   auto it = host_sets_.find(interface);
   if (it == host_sets_.end()) it = host_sets_.find(kAnyInterface);
   if (it == host_sets_.end()) return std::nullopt;
   const auto& handles = direction == Direction::kIngress ? it->second.ingress : it->second.egress;
-  return Read(handles[static_cast<int>(group)], direction, packet);
+  return Classes(handles[static_cast<int>(group)], direction, packet);
 }
 
-TableImage::Result TableImage::Read(uint32_t handle, Direction direction, const Packet& packet) const {
+TableImage::Question TableImage::Classes(uint32_t handle, Direction direction, const Packet& packet) const {
+  Question question;
+  question.set = handle;
+  if (l4_table_ == 0 || handle == 0) return question;
   const bool ingress = direction == Direction::kIngress;
-  Result result;
-  result.handle = handle;
-  if (l4_table_ == 0 || handle == 0) return result;
-  result.address_class = ClassOf(ingress ? packet.source : packet.destination);
+  question.classes.far = ClassOf(ingress ? packet.source : packet.destination);
+  question.classes.near = ClassOf(ingress ? packet.destination : packet.source);
+  const uint32_t chunk = ARENA_HANDLE_CHUNK(l4_table_), line = ARENA_HANDLE_LINE(l4_table_);
+  const auto l4 = Half(chunk, line, L4Index(packet.protocol, packet.destination_port, packet.icmp_type,
+                                            packet.icmp_code));
+  const auto source_l4 = HasPorts(packet.protocol)
+                             ? Half(chunk, line, L4Index(packet.protocol, packet.source_port, 0, 0))
+                             : std::optional<uint32_t>(0);
+  question.readable = l4.has_value() && source_l4.has_value();
+  question.classes.l4 = l4.value_or(0);
+  question.classes.source_l4 = source_l4.value_or(0);
+  return question;
+}
 
-  const uint32_t l4_chunk = ARENA_HANDLE_CHUNK(l4_table_), l4_line = ARENA_HANDLE_LINE(l4_table_);
-  const auto l4_class = Half(l4_chunk, l4_line, L4Index(packet.protocol, packet.destination_port,
-                                                        packet.icmp_type, packet.icmp_code));
-  const auto source_class = HasPorts(packet.protocol)
-                                ? Half(l4_chunk, l4_line, L4Index(packet.protocol, packet.source_port, 0, 0))
-                                : std::optional<uint32_t>(0);
-  if (!l4_class || !source_class) return result;
-  result.l4_class = *l4_class;
-  const Address& near_address = ingress ? packet.destination : packet.source;
+TableImage::Result TableImage::Answer(const Question& question) const {
+  Result result;
+  result.handle = question.set;
+  result.address_class = question.classes.far;
+  result.l4_class = question.classes.l4;
+  if (!question.readable) return result;
   const VerdictLookup found =
-      LookUpVerdict([this](uint32_t h) { return LineAt(h); }, handle,
-                    {result.address_class, ClassOf(near_address), *l4_class, *source_class});
+      LookUpVerdict([this](uint32_t h) { return LineAt(h); }, question.set, question.classes);
   result.set_index = found.set_index;
   result.epoch = epoch(found.set_index);
   result.row = found.row;

@@ -11,6 +11,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "policy/table_write.h"
+#include "policy/verdict_lookup.h"
 
 namespace ripstop::policy {
 
@@ -38,6 +39,19 @@ class TableImage {
     bool next() const { return (word & VERDICT_NEXT_GROUP) != 0; }
     uint32_t rule_id() const { return word & VERDICT_RULE_MASK; }
   };
+  // What a program reads of a packet before it asks a set: the set that hangs on the near
+  // address or interface, and the classes. Another write may come before it asks.
+  struct Question {
+    uint32_t set = 0;  // handle; 0: none
+    PacketClasses classes;
+    bool readable = false;  // false: the tables are damaged
+  };
+  // nullopt: nobody is asked, as with Verdict and HostVerdict.
+  std::optional<Question> Classify(Direction direction, const Packet& packet) const;
+  std::optional<Question> ClassifyHost(uint32_t interface, HostGroup group, Direction direction,
+                                       const Packet& packet) const;
+  Result Answer(const Question& question) const;
+
   // The verdict of the local endpoint that holds packet.source (kEgress) or
   // packet.destination (kIngress); nullopt: no local endpoint holds it.
   std::optional<Result> Verdict(Direction direction, const Packet& packet) const;
@@ -58,7 +72,7 @@ class TableImage {
   };
   using Chunk = std::unique_ptr<uint32_t[], FreeChunk>;  // calloc: untouched pages cost nothing
 
-  Result Read(uint32_t handle, Direction direction, const Packet& packet) const;
+  Question Classes(uint32_t handle, Direction direction, const Packet& packet) const;
   const uint32_t* Line(uint32_t chunk, uint32_t line) const;
   std::optional<arena_line> LineAt(uint32_t handle) const;
   std::optional<uint32_t> Half(uint32_t chunk, uint32_t line, uint32_t half) const;
