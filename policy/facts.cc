@@ -111,14 +111,26 @@ void Facts::Answer(uint32_t id) {
   std::sort(true_[id].begin(), true_[id].end());
 }
 
+uint32_t Facts::InternSelector(const Selector& selector) {
+  const uint32_t id = predicates_.Intern({Predicate::Kind::kSelector, selector.Canonical(), {}, {}, {}});
+  if (!atoms_of_.contains(id)) parsed_.insert_or_assign(id, selector);
+  return id;
+}
+
 std::vector<uint32_t> Facts::Activate(uint32_t id) {
   const Predicate& p = predicates_[id];
   Ids candidates;
   const Selector* selector = nullptr;
   switch (p.kind) {
     case Predicate::Kind::kSelector: {
+      absl::StatusOr<Selector> parsed = absl::NotFoundError("");
+      // The number may have been another's when it was parsed.
+      if (const auto it = parsed_.find(id); it != parsed_.end() && it->second.Canonical() == p.text) {
+        parsed = it->second;
+      }
+      parsed_.erase(id);
       // Canonical text always parses; all() would be the wrong way to fail.
-      auto parsed = Selector::Parse(p.text);
+      if (!parsed.ok()) parsed = Selector::Parse(p.text);
       if (!parsed.ok()) parsed = Selector::Parse("!all()");
       selector = &selectors_.insert_or_assign(id, *std::move(parsed)).first->second;
       const auto key = IndexKey(*selector);

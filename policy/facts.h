@@ -63,6 +63,8 @@ class Facts {
   const Atom& atom(uint32_t id) const { return atoms_[id]; }
   const std::vector<uint32_t>& TruePredicates(uint32_t atom) const { return true_[atom]; }  // sorted
 
+  // The predicate of a selector, kept parsed until Activate wants it.
+  uint32_t InternSelector(const Selector& selector);
   // Predicates. The caller activates one when the first policy set in use asks it.
   Interned<Predicate>& predicates() { return predicates_; }
   const Interned<Predicate>& predicates() const { return predicates_; }
@@ -91,6 +93,7 @@ class Facts {
   std::vector<std::vector<uint32_t>> true_;               // by atom
   absl::flat_hash_map<uint32_t, Ids> atoms_of_;           // active predicate -> atoms
   absl::flat_hash_map<uint32_t, Selector> selectors_;     // active selector predicates
+  absl::flat_hash_map<uint32_t, Selector> parsed_;        // of others, perhaps active soon
 
   // Owner atoms by label key, "" for all; and active selectors by a key they need.
   absl::flat_hash_map<std::string, absl::flat_hash_map<std::string, Ids>> owners_by_label_;

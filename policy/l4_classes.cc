@@ -2,6 +2,7 @@
 #include "policy/l4_classes.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/container/flat_hash_map.h"
 
@@ -33,38 +34,41 @@ uint32_t L4Classes::representative(uint32_t l4_class) const {
 }
 
 std::vector<L4Classes::Split> L4Classes::Refine(const L4Set& set) {
-  absl::btree_map<uint32_t, uint32_t> inside;  // class -> points of it in the set
+  inside_.resize(count());
+  renamed_.resize(count());
+  std::vector<uint32_t> found;  // classes with points in the set
   for (const L4Set::Interval& i : set.intervals()) {
     CutAt(i.first);
     if (i.last + 1 < L4_TABLE_ENTRIES) CutAt(i.last + 1);
-    for (auto it = start_.find(i.first); it->first <= i.last; ++it) {
-      inside[it->second] += std::next(it)->first - it->first;
+    for (auto it = start_.find(i.first); it->first <= i.last;) {
+      const auto [first, of] = *it;
+      if (inside_[of] == 0) found.push_back(of);
+      inside_[of] += (++it)->first - first;
     }
   }
+  std::sort(found.begin(), found.end());
+  const auto parted = [&](uint32_t c) { return inside_[c] != points_[c]; };
+  const bool fits = static_cast<size_t>(std::count_if(found.begin(), found.end(), parted)) + count() <= kClassesMax;
+  full_ |= !fits;
   std::vector<Split> splits;
-  const auto split = [&](const auto& part) { return part.second != points_[part.first]; };
-  if (static_cast<size_t>(std::count_if(inside.begin(), inside.end(), split)) + count() > kClassesMax) {
-    full_ = true;
-    return splits;
-  }
-  absl::flat_hash_map<uint32_t, uint32_t> renamed;
-  for (const auto& [from, points] : inside) {
-    if (points == points_[from]) continue;
-    const uint32_t to = count();
-    splits.push_back({from, to});
-    renamed[from] = to;
-    points_[from] -= points;
-    points_.push_back(points);
+  for (const uint32_t from : found) {
+    if (fits && parted(from)) {
+      splits.push_back({from, count()});
+      renamed_[from] = count();
+      points_[from] -= inside_[from];
+      points_.push_back(inside_[from]);
+    }
+    inside_[from] = 0;
   }
   if (splits.empty()) return splits;
   for (const L4Set::Interval& i : set.intervals()) {
     for (auto it = start_.find(i.first); it->first <= i.last; ++it) {
-      const auto new_class = renamed.find(it->second);
-      if (new_class == renamed.end()) continue;
-      it->second = new_class->second;
-      changed_ = changed_.Or(L4Set::Of(it->first, std::next(it)->first - 1));
+      if (renamed_[it->second] == 0) continue;
+      it->second = renamed_[it->second];
+      changed_.push_back({it->first, std::next(it)->first - 1});
     }
   }
+  for (const Split& split : splits) renamed_[split.from] = 0;
   return splits;
 }
 
@@ -82,7 +86,8 @@ bool L4Classes::Knows(const L4Set& set) const {
 
 std::vector<L4Classes::Words> L4Classes::TakeChanges() {
   std::vector<Words> result;
-  for (const L4Set::Interval& i : changed_.intervals()) {
+  const L4Set changed = L4Set::OfIntervals(std::exchange(changed_, {}));
+  for (const L4Set::Interval& i : changed.intervals()) {
     // Two indexes share a word, so neighbouring changes may too.
     uint32_t first = i.first / 2;
     const uint32_t last = i.last / 2;
@@ -103,7 +108,6 @@ std::vector<L4Classes::Words> L4Classes::TakeChanges() {
       words[base + index / 2 - first] |= interval->second << (index % 2 == 0 ? 0 : 16);
     }
   }
-  changed_ = L4Set::None();
   return result;
 }
 

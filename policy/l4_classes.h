@@ -49,7 +49,10 @@ class L4Classes {
   mutable std::vector<uint32_t> representative_;  // of classes; too short after a split
   std::vector<uint32_t> points_;  // indexes in each class
   bool full_ = false;  // some set was not refined with
-  L4Set changed_ = L4Set::All();
+  // Since TakeChanges, in any order: made one set there, not for each split.
+  std::vector<L4Set::Interval> changed_ = L4Set::All().intervals();
+  // Of Refine alone, by class; all 0 between calls.
+  std::vector<uint32_t> inside_, renamed_;
 };
 
 }  // namespace ripstop::policy

@@ -34,6 +34,7 @@ class L4Set {
   static L4Set All() { return L4Set({{0, L4_TABLE_ENTRIES - 1}}); }
   static L4Set None() { return L4Set(); }
   static L4Set Of(uint32_t first, uint32_t last) { return L4Set({{first, last}}); }
+  static L4Set OfIntervals(std::vector<Interval> intervals) { return Normal(std::move(intervals)); }
   static L4Set OfProtocol(uint8_t protocol);
   static L4Set OfPort(uint8_t protocol, uint16_t port);
   // `ranges` of every protocol that has ports.

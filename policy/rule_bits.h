@@ -27,7 +27,8 @@ class RuleBits {
   RuleBits() = default;
   // `rules`: ascending.
   explicit RuleBits(std::span<const uint32_t> rules);
-  static RuleBits FromDense(std::span<const uint64_t> words);
+  // `first`: which word of 64 rules the first of `words` is.
+  static RuleBits FromDense(std::span<const uint64_t> words, uint64_t first = 0);
 
   RuleBits Or(const RuleBits& other) const;
   RuleBits And(const RuleBits& other) const { return Masked(other, false); }

@@ -25,12 +25,17 @@ struct Edge {
 AddressConditions::AddressConditions(const FlatRules& rules, Side side) {
   std::vector<uint32_t> free;
   clause_count_.reserve(rules.size());
+  dense_.resize((rules.size() + 63) / 64);
   for (uint32_t i = 0; i < rules.size(); ++i) {
     const bool far = side == Side::kFar;
     const auto& any_of = far ? rules[i].any_of : rules[i].near_any_of;
     clause_count_.push_back(static_cast<uint32_t>(any_of.size()));
     if (any_of.empty()) free.push_back(i);
     for (const std::vector<uint32_t>& clause : any_of) {
+      if (any_of.size() == 1) {
+        for (const uint32_t p : clause) uses_[p].rules.push_back(i);
+        continue;
+      }
       const auto number = static_cast<uint32_t>(rule_of_clause_.size());
       rule_of_clause_.push_back(i);
       for (const uint32_t p : clause) uses_[p].clauses.push_back(number);
@@ -54,21 +59,34 @@ AddressConditions::AddressConditions(const FlatRules& rules, Side side) {
 
 RuleBits AddressConditions::RulesOf(const std::vector<uint32_t>& yes) const {
   std::vector<uint32_t> clauses, excluded;
+  size_t first = dense_.size(), end = 0;  // words of `dense_` in use
+  const auto set = [&](uint32_t rule) {
+    const size_t at = rule / 64;
+    dense_[at] |= uint64_t{1} << (rule % 64);
+    first = std::min(first, at);
+    end = std::max(end, at + 1);
+  };
   for (const uint32_t p : yes) {
     const auto it = uses_.find(p);
     if (it == uses_.end()) continue;
+    std::for_each(it->second.rules.begin(), it->second.rules.end(), set);
     clauses.insert(clauses.end(), it->second.clauses.begin(), it->second.clauses.end());
     excluded.insert(excluded.end(), it->second.excludes.begin(), it->second.excludes.end());
   }
   SortUnique(clauses);
-  std::vector<uint32_t> rules;
   for (size_t i = 0; i < clauses.size();) {
     const uint32_t rule = rule_of_clause_[clauses[i]];
     uint32_t true_clauses = 0;
     for (; i < clauses.size() && rule_of_clause_[clauses[i]] == rule; ++i) ++true_clauses;
-    if (true_clauses == clause_count_[rule]) rules.push_back(rule);
+    if (true_clauses == clause_count_[rule]) set(rule);
   }
-  RuleBits result = unless_excluded_.Or(RuleBits(rules));
+  RuleBits result;
+  if (first < end) {
+    const std::span<uint64_t> used = std::span(dense_).subspan(first, end - first);
+    result = RuleBits::FromDense(used, first);
+    std::fill(used.begin(), used.end(), 0);
+  }
+  if (!unless_excluded_.words().empty()) result = unless_excluded_.Or(result);
   if (excluded.empty()) return result;
   SortUnique(excluded);
   return result.Without(RuleBits(excluded));

@@ -35,11 +35,13 @@ class AddressConditions {
 
  private:
   struct Uses {
-    std::vector<uint32_t> clauses;   // in which the predicate stands
+    std::vector<uint32_t> rules;     // of which it is enough: they have one clause, with it
+    std::vector<uint32_t> clauses;   // of other rules, in which the predicate stands
     std::vector<uint32_t> excludes;  // rules that do not hold where it is true
   };
   absl::flat_hash_map<uint32_t, Uses> uses_;
   std::vector<uint32_t> rule_of_clause_;  // clauses of a rule are neighbours
+  mutable std::vector<uint64_t> dense_;   // of RulesOf alone; all 0 between calls
   std::vector<uint32_t> clause_count_;    // by rule
   RuleBits unless_excluded_;  // they only ask for a no
   RuleBits unconditional_;

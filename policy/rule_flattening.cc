@@ -170,8 +170,7 @@ bool RuleFlattener::AddressTerms(const EntityMatch& m, bool source, Action actio
       if (action == Action::kAllow || action == Action::kLog) return false;
       continue;
     }
-    const uint32_t predicate = facts_->predicates().Intern(
-        {Predicate::Kind::kSelector, selector->Canonical(), {}, {}, {}});
+    const uint32_t predicate = facts_->InternSelector(*selector);
     if (negated) {
       out.none_of.push_back(predicate);
     } else {
