@@ -1,116 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What each kind of event costs in writes, and what happens when something does not fit.
-#include "policy/engine.h"
-
-#include <gtest/gtest.h>
-
+// What happens when something does not fit, goes, or shares an address; what is told of it.
 #include "absl/strings/str_cat.h"
-#include "policy/table_image.h"
+#include "policy/engine_testing.h"
 
 namespace ripstop::policy {
 namespace {
-
-Address A(std::string_view text) { return *Address::Parse(text); }
-Cidr C(std::string_view text) { return *Cidr::Parse(text); }
-
-Endpoint Pod(const std::string& id, const std::string& address, Labels labels, uint32_t ifindex = 0) {
-  Endpoint e;
-  e.id = id;
-  e.labels = std::move(labels);
-  e.addresses = {A(address)};
-  if (ifindex != 0) e.local = Attachment{ifindex, {2, 0, 0, 0, 0, 1}};
-  return e;
-}
-
-Rule AllowFrom(const std::string& selector, uint16_t port = 0) {
-  Rule r;
-  r.action = Action::kAllow;
-  r.source.selector = selector;
-  if (port != 0) {
-    r.protocol = kProtocolTcp;
-    r.destination.ports = PortMatch{{{port, port}}, {}};
-  }
-  return r;
-}
-
-Policy Ingress(const std::string& name, const std::string& selector, std::vector<Rule> rules) {
-  Policy p;
-  p.key = {PolicyKind::kNetworkPolicy, "shop", name};
-  p.selector = selector;
-  p.ingress = true;
-  p.ingress_rules = std::move(rules);
-  return p;
-}
-
-template <typename T>
-size_t Count(const TableWrites& writes) {
-  return static_cast<size_t>(std::count_if(writes.begin(), writes.end(), [](const TableWrite& w) {
-    return std::holds_alternative<T>(w);
-  }));
-}
-
-class EngineTest : public ::testing::Test {
- protected:
-  explicit EngineTest(const EngineOptions& options = {}) : engine_(options) {}
-  void SetUp() override {
-    engine_.PutEndpoint(Pod("shop/db", "192.0.2.1", {{"app", "db"}}, 10));
-    engine_.PutPolicy(Ingress("db", "app == 'db'", {AllowFrom("app == 'cart'", 5432)}));
-    engine_.PutEndpoint(Pod("shop/cart-0", "192.0.2.100", {{"app", "cart"}}));
-    engine_.PutEndpoint(Pod("shop/web-0", "192.0.2.101", {{"app", "web"}}));
-    Flush();
-  }
-  TableWrites Flush() {
-    TableWrites writes = engine_.Flush();
-    image_.Apply(writes);
-    image_.set_l4_table(engine_.l4_table());
-    return writes;
-  }
-  bool Allowed(const std::string& from, const std::string& to, uint16_t port) {
-    const auto got = image_.Verdict(Direction::kIngress, {A(from), A(to), kProtocolTcp, 40000, port});
-    return got && got->allow();
-  }
-  Engine engine_;
-  TableImage image_;
-};
-
-TEST_F(EngineTest, PodWithAKnownCombinationCostsOneWrite) {
-  engine_.PutEndpoint(Pod("shop/cart-1", "192.0.2.102", {{"app", "cart"}}));
-  const TableWrites writes = Flush();
-  ASSERT_EQ(writes.size(), 1u);
-  EXPECT_TRUE(std::holds_alternative<SetAddress>(writes[0]));
-  EXPECT_TRUE(Allowed("192.0.2.102", "192.0.2.1", 5432));
-}
-
-TEST_F(EngineTest, PodWithANewCombinationThatNoRuleTellsApartCostsOneWrite) {
-  engine_.PutEndpoint(Pod("shop/cart-v2", "192.0.2.102", {{"app", "cart"}, {"version", "2"}}));
-  EXPECT_EQ(Flush().size(), 1u);
-  EXPECT_TRUE(Allowed("192.0.2.102", "192.0.2.1", 5432));
-}
-
-TEST_F(EngineTest, AnUnchangedInputCostsNothing) {
-  engine_.PutEndpoint(Pod("shop/cart-0", "192.0.2.100", {{"app", "cart"}}));
-  engine_.PutPolicy(Ingress("db", "app == 'db'", {AllowFrom("app == 'cart'", 5432)}));
-  EXPECT_TRUE(Flush().empty());
-}
-
-TEST_F(EngineTest, LabelChangeThatRevokesMovesOneAddressAndTheEpoch) {
-  engine_.PutEndpoint(Pod("shop/cart-0", "192.0.2.100", {{"app", "web"}}));
-  const TableWrites writes = Flush();
-  EXPECT_EQ(Count<SetAddress>(writes), 1u);
-  EXPECT_EQ(Count<BumpEpoch>(writes), 1u);
-  EXPECT_EQ(Count<Grace>(writes), 1u);
-  EXPECT_EQ(writes.size(), 3u);
-  EXPECT_FALSE(Allowed("192.0.2.100", "192.0.2.1", 5432));
-}
-
-TEST_F(EngineTest, LocalPodWithAKnownSetCostsOneWrite) {
-  engine_.PutEndpoint(Pod("shop/db-1", "192.0.2.2", {{"app", "db"}}, 11));
-  const TableWrites writes = Flush();
-  ASSERT_EQ(writes.size(), 1u);
-  EXPECT_TRUE(Allowed("192.0.2.100", "192.0.2.2", 5432));
-  EXPECT_EQ(image_.Find(A("192.0.2.2"))->ingress_set, image_.Find(A("192.0.2.1"))->ingress_set);
-}
 
 TEST_F(EngineTest, StatsNameThePoliciesWithTheMostRulesOfASet) {
   const auto with_rules = [](const std::string& name, int rules) {
@@ -144,26 +39,6 @@ TEST_F(EngineTest, StatsNameThePoliciesWithTheMostRulesOfASet) {
   EXPECT_EQ(shares, (std::vector<std::pair<std::string, uint32_t>>{
                         {"many", 7}, {"also-few", 2}, {"few", 2}}))
       << "not 'db' with one rule, nor Log rules, nor policies of other endpoints";
-}
-
-TEST_F(EngineTest, SelectorThatAgreesOnEveryClassMovesNoAddress) {
-  engine_.PutPolicy(Ingress("more", "app == 'db'", {AllowFrom("app in {'cart'}", 6379)}));
-  const TableWrites writes = Flush();
-  EXPECT_EQ(Count<SetAddress>(writes), 1u) << "only the database itself switches sets";
-  EXPECT_TRUE(Allowed("192.0.2.100", "192.0.2.1", 6379));
-}
-
-TEST_F(EngineTest, SelectorThatSplitsAClassMovesTheSmallerPart) {
-  for (int i = 0; i < 9; ++i) {
-    engine_.PutEndpoint(Pod(absl::StrCat("shop/cart-x", i), absl::StrCat("192.0.2.", 110 + i),
-                            {{"app", "cart"}, {"zone", i == 0 ? "west" : "east"}}));
-  }
-  Flush();
-  engine_.PutPolicy(Ingress("zone", "app == 'db'", {AllowFrom("zone == 'east'", 6379)}));
-  // Two of the ten carts are not in the east; the web pods of class 0 stay.
-  EXPECT_EQ(Count<SetAddress>(Flush()), 3u);
-  EXPECT_TRUE(Allowed("192.0.2.112", "192.0.2.1", 6379));
-  EXPECT_FALSE(Allowed("192.0.2.110", "192.0.2.1", 6379));
 }
 
 TEST_F(EngineTest, RemovalLeavesTheAddressToItsCidr) {
