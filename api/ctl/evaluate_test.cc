@@ -185,6 +185,64 @@ spec:
   EXPECT_TRUE(answers[2]["staged"]["ingress"].is_null());
 }
 
+TEST_P(EvaluateTest, AHostEndpointIsAskedGroupByGroup) {
+  file_ = File("hosts.yaml", std::string(kWorld) + R"(---
+apiVersion: projectcalico.org/v3
+kind: HostEndpoint
+metadata: {name: node-a, labels: {role: node}}
+spec: {node: node-a, interfaceName: eth0, expectedIPs: [192.0.2.200]}
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: door}
+spec:
+  selector: role == 'node'
+  preDNAT: true
+  applyOnForward: true
+  types: [Ingress]
+  ingress: [{action: Deny, protocol: TCP, destination: {ports: [8080]}}]
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: web}
+spec:
+  selector: role == 'node'
+  ingress: [{action: Allow, protocol: TCP, source: {selector: app == 'web'}, destination: {ports: [80]}}]
+)");
+  const auto query = [](const std::string& more) {
+    return R"({"hostEndpoint": "node-a", )" + more + "}\n";
+  };
+  const std::string in = R"("direction": "ingress", "to": "192.0.2.200", )";
+  const std::vector<json> answers =
+      Ask(query(in + R"("from": "198.51.100.7", "port": 8080)") + query(in + R"("from": "shop/web", "port": 80)") +
+              query(in + R"("from": "198.51.100.7", "port": 80)") +
+              query(in + R"("from": "198.51.100.7", "port": 22)") +
+              query(R"("direction": "egress", "from": "data/db", "to": "198.51.100.7", "port": 80, "forwarded": true)") +
+              query(in + R"("from": "198.51.100.7", "port": 80, "forwarded": 1)") +
+              R"({"hostEndpoint": "node-b", "direction": "ingress", "from": "192.0.2.1", "to": "192.0.2.2", "port": 1})"
+              "\n" R"({"direction": "ingress", "from": "192.0.2.1", "to": "192.0.2.2", "port": 1})" "\n",
+          kExitError);
+  ASSERT_EQ(answers.size(), 8u);
+  EXPECT_THAT(answers[5]["error"], HasSubstr("forwarded: 1: write true or false"));
+  EXPECT_THAT(answers[6]["error"], HasSubstr("hostEndpoint: \"node-b\": no HostEndpoint"));
+  EXPECT_THAT(answers[7]["error"], HasSubstr("direction: \"ingress\": goes with \"hostEndpoint\""));
+  if (GetParam() == "kernel") {
+    EXPECT_THAT(answers[0]["error"], HasSubstr("--engine tables or reference"));
+    return;
+  }
+  const auto who = [&](size_t i) {
+    const json& host = answers[i]["hostEndpoint"];
+    EXPECT_EQ(answers[i]["verdict"], host["verdict"]);
+    const auto text = [](const json& j) { return j.is_null() ? "" : j.get<std::string>(); };
+    return text(host["verdict"]) + " " + text(host["group"]) + " " + text(host["policy"]) + " " + text(host["rule"]);
+  };
+  EXPECT_EQ(who(0), "Deny pre-DNAT door ingress rule 0");
+  EXPECT_EQ(who(1), "Allow normal web ingress rule 0");
+  EXPECT_EQ(who(2), "Deny normal web end of tier");
+  EXPECT_EQ(who(3), "Allow untracked  failsafe tcp 22");
+  EXPECT_EQ(who(4), "Allow forward  no policy for forwarded traffic");
+}
+
 TEST_P(EvaluateTest, HundredThousandQueriesAreAnswered) {
   std::string queries;
   for (int i = 0; i < 100'000; ++i)

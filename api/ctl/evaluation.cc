@@ -73,7 +73,8 @@ absl::StatusOr<int> ReadNumber(const json& query, const char* field, int max, in
 
 absl::Status CheckFields(const json& query) {
   static const char* const known[] = {"from",     "to",       "protocol", "port",
-                                      "sourcePort", "icmpType", "icmpCode", "ipVersion"};
+                                      "sourcePort", "icmpType", "icmpCode", "ipVersion",
+                                      "hostEndpoint", "direction", "forwarded"};
   for (const auto& [key, value] : query.items()) {
     if (std::find(std::begin(known), std::end(known), key) != std::end(known)) continue;
     const std::string nearest = api::Nearest(key, {std::begin(known), std::end(known)});
@@ -91,6 +92,30 @@ absl::StatusOr<std::string> ReadText(const json& query, const char* field) {
   return it->get<std::string>();
 }
 
+// A question to a host endpoint: which, which way, and whether the host only forwards.
+absl::Status ReadHost(const json& query, const policy::World& world, Flow& flow) {
+  const auto host = query.find("hostEndpoint");
+  if (host == query.end()) {
+    for (const char* field : {"direction", "forwarded"})
+      if (query.contains(field)) return Bad(field, query[field].dump(), "goes with \"hostEndpoint\"");
+    return absl::OkStatus();
+  }
+  const auto known = world.host_endpoints.find(host->is_string() ? host->get<std::string>() : "");
+  if (known == world.host_endpoints.end())
+    return Bad("hostEndpoint", host->dump(), "no HostEndpoint of the documents has this name");
+  flow.host = &known->second;
+  const auto direction = query.find("direction");
+  if (direction == query.end() || (*direction != "ingress" && *direction != "egress"))
+    return Bad("direction", direction == query.end() ? "is missing" : direction->dump(),
+               "write \"ingress\" or \"egress\", as the host sees it");
+  if (*direction == "egress") flow.direction = policy::Direction::kEgress;
+  if (const auto forwarded = query.find("forwarded"); forwarded != query.end()) {
+    if (!forwarded->is_boolean()) return Bad("forwarded", forwarded->dump(), "write true or false");
+    flow.forwarded = forwarded->get<bool>();
+  }
+  return absl::OkStatus();
+}
+
 ordered_json Describe(const std::optional<policy::Verdict>& verdict) {
   if (!verdict) return nullptr;
   using Kind = policy::RuleIdentity::Kind;
@@ -102,10 +127,9 @@ ordered_json Describe(const std::optional<policy::Verdict>& verdict) {
   if (!by.rule_name.empty()) absl::StrAppend(&rule, " (", by.rule_name, ")");
   if (by.kind == Kind::kProfile) policy = absl::StrCat("profile ", by.profile);
   if (by.kind == Kind::kTierDefault) rule = "end of tier";
-  if (by.kind == Kind::kNoProfile) {
-    policy.clear();
-    rule = "no profile matched";
-  }
+  if (by.kind == Kind::kNoProfile) rule = "no profile matched";
+  if (by.kind == Kind::kFailsafe) rule = absl::StrCat("failsafe ", by.rule_name);
+  if (by.kind == Kind::kNoForwardPolicy) rule = "no policy for forwarded traffic";
   ordered_json object;
   object["verdict"] = verdict->allow ? "Allow" : "Deny";
   object["tier"] = by.tier.empty() ? ordered_json() : ordered_json(by.tier);
@@ -118,6 +142,12 @@ ordered_json Describe(const Judgement& judgement) {
   const bool allow = (!judgement.egress || judgement.egress->allow) &&
                      (!judgement.ingress || judgement.ingress->allow);
   ordered_json object;
+  if (judgement.host) {
+    object["verdict"] = judgement.host->verdict.allow ? "Allow" : "Deny";
+    object["hostEndpoint"] = Describe(judgement.host->verdict);
+    object["hostEndpoint"]["group"] = policy::ToString(judgement.host->group);
+    return object;
+  }
   object["verdict"] = allow ? "Allow" : "Deny";
   object["egress"] = Describe(judgement.egress);
   object["ingress"] = Describe(judgement.ingress);
@@ -127,8 +157,11 @@ ordered_json Describe(const Judgement& judgement) {
 // As above; where a staged policy decides, its kind says so.
 ordered_json DescribeStaged(const Judgement& judgement, const policy::World& world) {
   ordered_json object = Describe(judgement);
+  const std::optional<policy::Verdict> host =
+      judgement.host ? std::optional(judgement.host->verdict) : std::nullopt;
   for (const auto& [name, verdict] :
-       {std::pair("egress", &judgement.egress), std::pair("ingress", &judgement.ingress)}) {
+       {std::pair("egress", &judgement.egress), std::pair("ingress", &judgement.ingress),
+        std::pair("hostEndpoint", &host)}) {
     if (!verdict->has_value()) continue;
     const policy::PolicyKey key = api::StagedKey((*verdict)->by.policy);
     const auto staged = world.policies.find(key);
@@ -153,6 +186,8 @@ absl::StatusOr<policy::World> MakeWorld(const std::vector<api::Resource>& resour
       if (auto* endpoint = std::get_if<Endpoint>(&object))
         if (IsWorkload(resource) && endpoint->active)
           endpoint->local = policy::Attachment{++ifindex, {}};
+      // Each has an interface of its own, whatever the documents call it.
+      if (auto* host = std::get_if<policy::HostEndpoint>(&object)) host->interfaces = {++ifindex};
       std::visit([&world](auto& value) { world.Put(std::move(value)); }, object);
     }
   }
@@ -160,6 +195,8 @@ absl::StatusOr<policy::World> MakeWorld(const std::vector<api::Resource>& resour
     for (const std::string& name : endpoint.profiles) AddImpliedProfile(world, name);
   for (const auto& [id, set] : world.network_sets)
     for (const std::string& name : set.profiles) AddImpliedProfile(world, name);
+  for (const auto& [id, host] : world.host_endpoints)
+    for (const std::string& name : host.profiles) AddImpliedProfile(world, name);
   return world;
 }
 
@@ -219,6 +256,7 @@ absl::StatusOr<Flow> QueryReader::Read(const std::string& text) const {
                      version == 0 ? "IP version" : absl::StrCat("version, IPv", version)));
   if (from.endpoint != nullptr && from.endpoint->local) flow.from = from.endpoint;
   if (to.endpoint != nullptr && to.endpoint->local) flow.to = to.endpoint;
+  RETURN_IF_ERROR(ReadHost(query, world_, flow));
 
   packet.protocol = policy::kProtocolTcp;
   if (const auto it = query.find("protocol"); it != query.end() && !it->is_null()) {

@@ -36,6 +36,8 @@ class QueryReader {
   // pod); `protocol` a name or number, TCP when absent; `port`, needed where the protocol
   // has ports; `sourcePort`, an ephemeral one when absent; `icmpType` and `icmpCode`, an
   // echo request when absent; `ipVersion` 4 or 6 where both ends have both, 4 when absent.
+  // With `hostEndpoint`, its name, and `direction`, "ingress" or "egress", the question is
+  // what policy says at its interface; `forwarded` true where the host is neither end.
   //   kInvalidArgument  names the field and what would be right
   absl::StatusOr<Flow> Read(const std::string& json) const;
 

@@ -14,6 +14,10 @@ class ReferenceEvaluator : public Evaluator {
 
   absl::StatusOr<Judgement> Evaluate(const Flow& flow) override {
     using policy::Direction;
+    if (flow.host != nullptr)
+      return JudgeHost(flow, [&](policy::HostGroup group) -> absl::StatusOr<policy::Verdict> {
+        return reference_.EvaluateHost(world_, *flow.host, group, flow.direction, flow.packet);
+      });
     Judgement judgement;
     if (flow.from != nullptr)
       judgement.egress =

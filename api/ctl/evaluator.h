@@ -21,12 +21,40 @@ struct Flow {
   policy::Packet packet;
   const policy::Endpoint* from = nullptr;
   const policy::Endpoint* to = nullptr;
+  // Where it is set, the question is what policy says at that host endpoint's interface,
+  // and the ends are not asked.
+  const policy::HostEndpoint* host = nullptr;
+  policy::Direction direction = policy::Direction::kIngress;
+  bool forwarded = false;  // neither end is the host
+};
+
+struct HostJudgement {
+  policy::HostGroup group = policy::HostGroup::kNormal;  // which decided
+  policy::Verdict verdict;
 };
 
 struct Judgement {
   std::optional<policy::Verdict> egress;   // absent: no endpoint sends it
   std::optional<policy::Verdict> ingress;  // absent: no endpoint receives it
+  std::optional<HostJudgement> host;       // of a question to a host endpoint, instead
 };
+
+// Asks the groups of a host endpoint in their order until one decides. `ask` gives a
+// group's verdict, as absl::StatusOr<policy::Verdict>.
+template <typename Ask>
+absl::StatusOr<Judgement> JudgeHost(const Flow& flow, Ask ask) {
+  using policy::HostGroup;
+  Judgement judgement;
+  for (const HostGroup group : {HostGroup::kUntracked, HostGroup::kPreDnat,
+                                flow.forwarded ? HostGroup::kForward : HostGroup::kNormal}) {
+    if (group == HostGroup::kPreDnat && flow.direction == policy::Direction::kEgress) continue;
+    absl::StatusOr<policy::Verdict> verdict = ask(group);
+    if (!verdict.ok()) return verdict.status();
+    judgement.host = HostJudgement{group, *std::move(verdict)};
+    if (!judgement.host->verdict.next) break;
+  }
+  return judgement;
+}
 
 // One thread at a time. `world` outlives the evaluator, and so do the flows' endpoints,
 // which are the world's.

@@ -19,6 +19,11 @@ class TablesEvaluator : public Evaluator {
   }
 
   absl::StatusOr<Judgement> Evaluate(const Flow& flow) override {
+    if (flow.host != nullptr)
+      return JudgeHost(flow, [&](policy::HostGroup group) {
+        return Verdict(image_.HostVerdict(flow.host->interfaces.at(0), group, flow.direction, flow.packet),
+                       flow.host->id);
+      });
     Judgement judgement;
     if (flow.from != nullptr) {
       ASSIGN_OR_RETURN(judgement.egress, Side(*flow.from, Direction::kEgress, flow.packet));
@@ -30,16 +35,19 @@ class TablesEvaluator : public Evaluator {
   }
 
  private:
-  absl::StatusOr<std::optional<policy::Verdict>> Side(const policy::Endpoint& endpoint,
-                                                      Direction direction,
-                                                      const policy::Packet& packet) const {
-    const auto result = image_.Verdict(direction, packet);
+  absl::StatusOr<policy::Verdict> Side(const policy::Endpoint& endpoint, Direction direction,
+                                       const policy::Packet& packet) const {
+    return Verdict(image_.Verdict(direction, packet), endpoint.id);
+  }
+
+  absl::StatusOr<policy::Verdict> Verdict(const std::optional<policy::TableImage::Result>& result,
+                                          const std::string& whose) const {
     const auto rule = result ? engine_.Rule(result->rule_id()) : std::nullopt;
     if (!rule)
       return absl::InternalError(
-          absl::StrCat("the tables have no verdict for ", endpoint.id,
+          absl::StrCat("the tables have no verdict for ", whose,
                        "; its policy did not fit, or this is a fault to report"));
-    return policy::Verdict{result->allow(), result->log(), *rule};
+    return policy::Verdict{result->allow(), result->log(), *rule, result->next()};
   }
 
   policy::Engine engine_;
