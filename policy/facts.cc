@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "policy/policy_index.h"
+#include "policy/selector_cache.h"
 
 namespace ripstop::policy {
 namespace {

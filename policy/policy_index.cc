@@ -7,33 +7,6 @@
 
 namespace ripstop::policy {
 
-// Prefers few values, and not the namespace, which most selectors share.
-std::optional<std::pair<std::string, Selector::Restriction>> IndexKey(const Selector& selector) {
-  std::optional<std::pair<std::string, Selector::Restriction>> best;
-  size_t best_cost = 0;
-  for (const auto& [key, r] : selector.Restricts().keys) {
-    const size_t cost =
-        (r.any_value ? 1'000'000 : r.values.size()) + (key == kNamespaceLabel ? 1'000 : 0);
-    if (!best || cost < best_cost) {
-      best = {key, r};
-      best_cost = cost;
-    }
-  }
-  return best;
-}
-
-const std::optional<Selector>& SelectorCache::Get(const std::string& text) {
-  const auto [it, fresh] = parsed_.try_emplace(text);
-  if (fresh) {
-    if (auto selector = Selector::Parse(text); selector.ok()) it->second = *std::move(selector);
-  }
-  return it->second;
-}
-
-void SelectorCache::Trim() {
-  if (parsed_.size() > 100'000) parsed_.clear();
-}
-
 bool PolicyIndex::Put(const Policy& policy) {
   const auto it = policies_.find(policy.key);
   if (it != policies_.end()) {

@@ -11,20 +11,9 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/container/node_hash_map.h"
 #include "policy/model.h"
-#include "policy/selector.h"
+#include "policy/selector_cache.h"
 
 namespace ripstop::policy {
-
-// Selectors by text, parsed once. nullopt: invalid.
-class SelectorCache {
- public:
-  const std::optional<Selector>& Get(const std::string& text);
-  // Forgets all when there are many; no reference outlives a Flush.
-  void Trim();
-
- private:
-  absl::node_hash_map<std::string, std::optional<Selector>> parsed_;
-};
 
 // Policies and tiers, found by the labels of the endpoint they select: of 10,000
 // policies only those that could match are asked.
@@ -64,9 +53,6 @@ class PolicyIndex {
   absl::flat_hash_map<std::string, Keys> by_key_;
   Keys unkeyed_;
 };
-
-// The label key by which to find a selector, and the values it may have; nullopt: none.
-std::optional<std::pair<std::string, Selector::Restriction>> IndexKey(const Selector& selector);
 
 }  // namespace ripstop::policy
 
