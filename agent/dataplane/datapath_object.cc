@@ -159,6 +159,7 @@ int DatapathObject::from_workload() const {
 int DatapathObject::to_workload() const { return bpf_program__fd(skeleton_->progs.to_workload); }
 int DatapathObject::from_host() const { return bpf_program__fd(skeleton_->progs.from_host); }
 int DatapathObject::flow_sweep() const { return bpf_program__fd(skeleton_->progs.flow_sweep); }
+int DatapathObject::arena_used() const { return bpf_program__fd(skeleton_->progs.arena_used); }
 int DatapathObject::addresses() const { return bpf_map__fd(skeleton_->maps.rs_addresses_v1); }
 int DatapathObject::arena() const { return bpf_map__fd(skeleton_->maps.rs_arena_v2); }
 int DatapathObject::hits() const { return bpf_map__fd(skeleton_->maps.rs_hits_v1); }

@@ -53,6 +53,7 @@ class DatapathObject {
   int to_workload() const;
   int from_host() const;
   int flow_sweep() const;
+  int arena_used() const;
 
   int addresses() const;
   int arena() const;

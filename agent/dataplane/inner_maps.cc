@@ -47,7 +47,7 @@ absl::Status InstallInnerMaps(int outer, const std::vector<uint32_t>& indexes,
   return absl::OkStatus();
 }
 
-// The read is cheap, the delete waits for a grace period.
+// The read is cheap (since Linux 6.8), the delete waits for a grace period.
 absl::Status UninstallInnerMap(int outer, uint32_t index, const char* name) {
   uint32_t id = 0;
   if (bpf_map_lookup_elem(outer, &index, &id) != 0) return absl::OkStatus();

@@ -56,9 +56,19 @@ absl::StatusOr<policy::EngineOptions> TableStore::Begin() {
   return options;
 }
 
+absl::StatusOr<uint32_t> TableStore::UsedChunks(uint32_t first_chunk) const {
+  arena_range range = {.first = first_chunk, .count = kHalf};
+  LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &range, .ctx_size_in = sizeof(range));
+  if (bpf_prog_test_run_opts(object_->arena_used(), &options) != 0) {
+    return absl::ErrnoToStatus(errno, "run arena_used");
+  }
+  return range.used;
+}
+
 absl::Status TableStore::FreeSlot(uint32_t slot, uint32_t first_chunk) {
   RETURN_IF_ERROR(UninstallInnerMap(object_->addresses(), slot, "rs_addresses_v1"));
-  for (uint32_t i = 0; i < kHalf; ++i) {
+  ASSIGN_OR_RETURN(const uint32_t used, UsedChunks(first_chunk));
+  for (uint32_t i = 0; i < used; ++i) {
     RETURN_IF_ERROR(UninstallInnerMap(object_->arena(), first_chunk + i, "rs_arena_v2"));
   }
   for (uint32_t i = 0; i < HITS_CHUNKS_PER_SLOT; ++i) {

@@ -71,6 +71,8 @@ class TableStore {
   absl::Status ReleaseChunk(uint32_t chunk);
   absl::Status EnsureRules(uint32_t count);
   absl::Status ForgetRule(uint32_t rule_id);
+  // How many of the chunks of the half from `first_chunk` on may be there.
+  absl::StatusOr<uint32_t> UsedChunks(uint32_t first_chunk) const;
   absl::Status FreeSlot(uint32_t slot, uint32_t first_chunk);
 
   DatapathObject* const object_;

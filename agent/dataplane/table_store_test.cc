@@ -69,6 +69,32 @@ TEST_F(TableStoreTest, AChunkGivenBackAndTakenAgainInOneChangeIsEmptyBetween) {
   EXPECT_EQ(Word(1), std::nullopt);
 }
 
+TEST_F(TableStoreTest, AGenerationThatWasNotFinishedLeavesNothingToTheNext) {
+  constexpr uint32_t kLast = ARENA_CHUNKS_MAX / 2 - 1;
+  ASSERT_TRUE(store_->Apply({Write(0, 10), Write(7, 17), Write(kLast, 19)}).ok());
+  TableStore next(object_.get(), DatapathSizes{});
+  const auto options = next.Begin();
+  ASSERT_TRUE(options.ok()) << options.status();
+  ASSERT_EQ(options->first_chunk, first_);
+  for (const uint32_t chunk : {0u, 7u, kLast}) EXPECT_EQ(Word(chunk), std::nullopt) << chunk;
+}
+
+TEST_F(TableStoreTest, AGenerationInForceTakesTheChunksOfTheOneBeforeAndNoOthers) {
+  ASSERT_TRUE(store_->Apply({Write(0, 10), Write(7, 17)}).ok());
+  ASSERT_TRUE(store_->Commit(ARENA_HANDLE(first_, 1)).ok());
+  EXPECT_EQ(Word(7), 17u);
+  TableStore next(object_.get(), DatapathSizes{});
+  const auto options = next.Begin();
+  ASSERT_TRUE(options.ok()) << options.status();
+  const uint32_t other = options->first_chunk - first_;
+  ASSERT_NE(other, 0u);
+  ASSERT_TRUE(next.Apply({Write(other, 20)}).ok());
+  EXPECT_EQ(Word(7), 17u) << "in force until the next is";
+  ASSERT_TRUE(next.Commit(ARENA_HANDLE(options->first_chunk, 1)).ok());
+  for (const uint32_t chunk : {0u, 7u}) EXPECT_EQ(Word(chunk), std::nullopt) << chunk;
+  EXPECT_EQ(Word(other), 20u);
+}
+
 TEST_F(TableStoreTest, AChunkOfAnotherGenerationIsRefusedAfterWhatStoodBefore) {
   EXPECT_TRUE(absl::IsOutOfRange(
       store_->Apply({Write(1, 11), Write(ARENA_CHUNKS_MAX / 2, 1), Write(1, 12)})));

@@ -47,6 +47,14 @@ struct arena_line {
 };
 ABI_ASSERT(sizeof(struct arena_line) == ARENA_LINE_BYTES);
 
+/* Context of the arena_used program (SEC("syscall")). */
+struct arena_range {
+	__u32 first; /* chunk */
+	__u32 count;
+	__u32 used; /* out: from the first chunk to the last one that is there */
+};
+ABI_ASSERT(sizeof(struct arena_range) == 12);
+
 /* The word in force: one aligned 64-bit store switches generations. */
 struct active_generation {
 	__u32 slot;     /* 0 or 1: which inner maps of addresses and rule hits */
