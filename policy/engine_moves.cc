@@ -162,6 +162,7 @@ void Engine::State::PlanTransitions(std::vector<Move>& moves) {
   for (SetRecord* set : renewed) {
     leavers[set].push_back(nullptr);
     targets.insert(set);
+    hosts_switch = true;
   }
   for (const auto& [set, who] : leavers) bumps.insert(set->set->set_index());
   for (const auto& [pointer, record] : sets) {

@@ -72,12 +72,13 @@ std::optional<TableImage::Question> Classify(const TableImage& image, const Prob
 // Holds, for one probe, what each of these reads gave since the last grace period.
 class RacingReads {
  public:
-  void Grace() { near_.clear(), far_.clear(), l4_.clear(); }
+  void Grace() { sets_.clear(), near_.clear(), far_.clear(), l4_.clear(); }
   // Notes what is read now; nullopt: nobody would be asked.
   // A packet from an address to itself is a martian, of which no set is asked.
   void Note(const Packet& packet, const std::optional<TableImage::Question>& now) {
     if (!now || !now->readable || packet.source == packet.destination) return;
-    Keep(near_, {now->set, now->classes.near});
+    Keep(sets_, now->set);
+    Keep(near_, now->classes.near);
     Keep(far_, now->classes.far);
     Keep(l4_, now->classes.l4);
     source_l4_ = now->classes.source_l4;  // read last of all
@@ -85,10 +86,12 @@ class RacingReads {
   // The words that a program may come to now: every combination of older and newer reads.
   std::vector<uint32_t> Words(const TableImage& image) const {
     std::vector<uint32_t> words;
-    if (near_.size() * far_.size() * l4_.size() <= 1) return words;
-    for (const auto& [set, near] : near_) {
-      for (const uint32_t far : far_) {
-        for (const uint32_t l4 : l4_) words.push_back(image.Answer({set, {far, near, l4, source_l4_}, true}).word);
+    if (sets_.size() * near_.size() * far_.size() * l4_.size() <= 1) return words;
+    for (const uint32_t set : sets_) {
+      for (const uint32_t near : near_) {
+        for (const uint32_t far : far_) {
+          for (const uint32_t l4 : l4_) words.push_back(image.Answer({set, {far, near, l4, source_l4_}, true}).word);
+        }
       }
     }
     return words;
@@ -99,8 +102,7 @@ class RacingReads {
   static void Keep(std::vector<T>& seen, const T& value) {
     if (std::find(seen.begin(), seen.end(), value) == seen.end()) seen.push_back(value);
   }
-  std::vector<std::pair<uint32_t, uint32_t>> near_;  // one read: a set, and the near class
-  std::vector<uint32_t> far_, l4_;
+  std::vector<uint32_t> sets_, near_, far_, l4_;
   uint32_t source_l4_ = 0;
 };
 
