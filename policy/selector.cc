@@ -107,8 +107,8 @@ Selector::Selector() : Selector(AllNode()) {}
 Selector::Selector(std::shared_ptr<const SelectorNode> root)
     : root_(std::move(root)), canonical_(SelectorText(*root_)) {}
 
-absl::StatusOr<Selector> Selector::Parse(std::string_view text) {
-  ASSIGN_OR_RETURN(SelectorNodePtr root, ParseSelector(text));
+absl::StatusOr<Selector> Selector::Parse(std::string_view text, const SelectorLimits& limits) {
+  ASSIGN_OR_RETURN(SelectorNodePtr root, ParseSelector(text, limits));
   return Selector(std::move(root));
 }
 

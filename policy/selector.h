@@ -8,6 +8,7 @@
 //              | label "==" value | label "!=" value
 //              | label "in" set | label "not in" set
 //              | label "contains" value | label "starts with" value | label "ends with" value
+//              (and "notin", "startswith", "endswith", as Calico's parser has it)
 //   set        = "{" [ value { "," value } ] "}"
 //   label      = one or more of A-Z a-z 0-9 _ . / -
 //   value      = '...' or "...", without escapes; no newline anywhere
@@ -33,8 +34,15 @@ namespace ripstop::policy {
 
 inline constexpr char kNamespaceLabel[] = "projectcalico.org/namespace";
 inline constexpr char kServiceAccountLabel[] = "projectcalico.org/serviceaccount";
-inline constexpr size_t kSelectorLengthMax = 64 * 1024;  // bytes
-inline constexpr int kSelectorDepthMax = 128;            // nested parentheses and `!`
+struct SelectorLimits {
+  size_t length;  // bytes
+  int depth;      // nested parentheses
+};
+// One text that a user writes.
+inline constexpr SelectorLimits kWrittenSelector = {64 << 10, 128};
+// What the engine takes: several of those, each in parentheses, beside a namespace; or a label
+// selector of Kubernetes, whose lists of values have no limit but the size of an object.
+inline constexpr SelectorLimits kJoinedSelector = {4 << 20, 136};
 
 struct SelectorNode;
 
@@ -44,7 +52,8 @@ class Selector {
   Selector();  // all()
 
   // kInvalidArgument names the position (from 1), what stands there and what would be right.
-  static absl::StatusOr<Selector> Parse(std::string_view text);
+  static absl::StatusOr<Selector> Parse(std::string_view text,
+                                        const SelectorLimits& limits = kJoinedSelector);
 
   bool Matches(const Labels& labels) const;
 

@@ -61,12 +61,12 @@ SelectorNodePtr Combine(Op op, std::vector<SelectorNodePtr> parts) {
 
 class Parser {
  public:
-  explicit Parser(std::string_view text) : text_(text) {}
+  Parser(std::string_view text, const SelectorLimits& limits) : text_(text), limits_(limits) {}
 
   absl::StatusOr<SelectorNodePtr> Run() {
-    if (text_.size() > kSelectorLengthMax) {
+    if (text_.size() > limits_.length) {
       return absl::InvalidArgumentError(absl::StrCat("selector has ", text_.size(),
-                                                     " bytes; at most ", kSelectorLengthMax));
+                                                     " bytes; at most ", limits_.length));
     }
     // Checked first, so that no later message is about half a line.
     if (const size_t at = text_.find_first_of("\r\n"); at != std::string_view::npos) {
@@ -106,8 +106,8 @@ class Parser {
 
   absl::StatusOr<SelectorNodePtr> Term() {
     if (Take("(")) {
-      if (++depth_ > kSelectorDepthMax) {
-        return Error("a parenthesis", absl::StrCat("at most ", kSelectorDepthMax, " may be nested"));
+      if (++depth_ > limits_.depth) {
+        return Error("a parenthesis", absl::StrCat("at most ", limits_.depth, " may be nested"));
       }
       ASSIGN_OR_RETURN(SelectorNodePtr node, Or());
       if (!Take(")")) return Error(Here(), "expected &&, || or )");
@@ -143,6 +143,10 @@ class Parser {
     const std::string word = Word();
     if (word == "in") return WithSet(Op::kIn, key);
     if (word == "contains") return WithValue(Op::kContains, key);
+    // Calico's own parser takes the two words as one, too.
+    if (word == "notin") return WithSet(Op::kNotIn, key);
+    if (word == "startswith") return WithValue(Op::kStartsWith, key);
+    if (word == "endswith") return WithValue(Op::kEndsWith, key);
     const size_t second = pos_;
     const std::string next = Word();
     if (word == "not" && next == "in") return WithSet(Op::kNotIn, key);
@@ -221,6 +225,7 @@ class Parser {
   }
 
   const std::string_view text_;
+  const SelectorLimits limits_;
   size_t pos_ = 0;
   int depth_ = 0;
 };
@@ -240,7 +245,10 @@ std::string Operand(const SelectorNode& node, Op parent) {
 
 }  // namespace
 
-absl::StatusOr<SelectorNodePtr> ParseSelector(std::string_view text) { return Parser(text).Run(); }
+absl::StatusOr<SelectorNodePtr> ParseSelector(std::string_view text,
+                                              const SelectorLimits& limits) {
+  return Parser(text, limits).Run();
+}
 
 std::string SelectorText(const SelectorNode& node) {
   switch (node.op) {

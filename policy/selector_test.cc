@@ -32,6 +32,22 @@ TEST(Selector, AnswersAsTheLanguageSays) {
       {"app in {}", false, false},
       {"app not in {'web'}", true, false},
       {"app not in {}", true, true},
+      {"app notin {'web'}", true, false},
+      {"app in {'', 'web'}", false, true},
+      {"app == ''", false, false},
+      {"app != ''", true, true},
+      {"app contains 'web'", false, true},
+      {"app contains 'ebw'", false, false},
+      {"!app contains 'web'", true, false},
+      {"tier startswith \"front\"", false, true},
+      {"tier endswith 'end'", false, true},
+      {"!(tier starts with 'front')", true, false},
+      {"!(app == 'web' && has(tier))", true, false},
+      {"!(has(app) || all())", false, false},
+      {"global() && has(app)", false, true},
+      {"((app=='web'))&&((tier!='back'))", false, true},
+      {"app == 'web' || has(x) && has(y)", false, true},
+      {"\thas(app)\t&&\ttier\t==\t'front-end'\t", false, true},
       {"tier contains 'nt-e'", false, true},
       {"tier starts with 'front'", false, true},
       {"tier starts with 'end'", false, false},
@@ -96,13 +112,41 @@ TEST(Selector, ErrorsSayWhereAndWhatWouldBeRight) {
   }
 }
 
+TEST(Selector, LabelsHaveAllTheirCharactersAndValuesEverythingButTheirQuote) {
+  const Labels labels = {{"a.b/c-d_E9", "x"}, {"9", "it's"}, {"-", "say \"hi\" {a, b} && !c"}, {"é", "z"}};
+  for (const char* text : {"a.b/c-d_E9 == 'x'", "9 == \"it's\"", "- == 'say \"hi\" {a, b} && !c'",
+                           "9 in {\"it's\", 'x'} && has(-)"}) {
+    const auto selector = Selector::Parse(text);
+    ASSERT_TRUE(selector.ok()) << text << ": " << selector.status();
+    EXPECT_TRUE(selector->Matches(labels)) << text;
+  }
+  for (const char* text : {"é == 'z'", "a b == 'x'", "a:b == 'x'", "9 == 'it's'", "has(a b)", "has()", "a == 'x\\''"}) {
+    EXPECT_FALSE(Selector::Parse(text).ok()) << text;
+  }
+}
+
+TEST(Selector, WhatAUserWritesMayBe64KiBAnd128Deep) {
+  const auto nested = [](int depth) {
+    return std::string(depth, '(') + "has(a)" + std::string(depth, ')');
+  };
+  const auto long_one = [](size_t bytes) { return "a == '" + std::string(bytes - 7, 'x') + "'"; };
+  EXPECT_TRUE(Selector::Parse(nested(128), kWrittenSelector).ok());
+  EXPECT_FALSE(Selector::Parse(nested(129), kWrittenSelector).ok());
+  EXPECT_TRUE(Selector::Parse(long_one(65536), kWrittenSelector)->Matches({{"a", std::string(65529, 'x')}}));
+  EXPECT_THAT(std::string(Selector::Parse(long_one(65537), kWrittenSelector).status().message()),
+              HasSubstr("selector has 65537 bytes; at most 65536"));
+  // The engine's own, since conversion adds parentheses and joins several.
+  EXPECT_TRUE(Selector::Parse("((" + nested(128) + ") && has(b))").ok());
+  EXPECT_TRUE(Selector::Parse(long_one(65536) + " || " + long_one(65536)).ok());
+}
+
 TEST(Selector, DeepAndLongTextsAreRefusedNotFollowed) {
   const std::string deep(10000, '(');
   EXPECT_THAT(std::string(Selector::Parse(deep).status().message()), HasSubstr("nested"));
   const std::string ok = std::string(100, '(') + "has(a)" + std::string(100, ')');
   EXPECT_TRUE(Selector::Parse(ok).ok());
   EXPECT_TRUE(Selector::Parse(std::string(10000, '!') + "has(a)")->Matches({{"a", ""}}));
-  EXPECT_FALSE(Selector::Parse(std::string(kSelectorLengthMax + 1, ' ')).ok());
+  EXPECT_FALSE(Selector::Parse(std::string(kJoinedSelector.length + 1, ' ')).ok());
 }
 
 TEST(Selector, RestrictionsAreNecessaryConditions) {
