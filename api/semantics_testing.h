@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// For semantics_*test.cc, which hold what the Kubernetes API says of its policies, one test
-// per sentence: documents in, verdicts out, by the reference and by the tables, for IPv4
-// and IPv6 alike.
+// For semantics_*test.cc, which hold what the Kubernetes and Calico APIs say of their
+// policies, one test per sentence: documents in, verdicts out, by the reference and by the
+// tables, for IPv4 and IPv6 alike.
 //
 //   YAML ─DecodeText─▶ ToModel ─┬─▶ World ─▶ Reference ─┐
 //                               └─▶ Engine ─▶ TableImage ┴─▶ the same verdict, and this one
@@ -82,9 +82,30 @@ class SemanticsTest : public ::testing::Test {
     Put(absl::Substitute("{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy,"
                          " metadata: {name: $0, namespace: shop}, spec: $1}", name, spec));
   }
-  void ClusterPolicy(const std::string& spec) {
+  void ClusterPolicy(const std::string& spec, const std::string& name = "p") {
     Put(absl::StrCat("{apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy,"
-                     " metadata: {name: p}, spec: ", spec, "}"));
+                     " metadata: {name: ", name, "}, spec: ", spec, "}"));
+  }
+  // Of projectcalico.org/v3; `labels` for sets. Global kinds ignore the namespace.
+  void Calico(const std::string& kind, const std::string& name, const std::string& spec,
+              const std::string& ns = "shop", const std::string& labels = "{}") {
+    Put(absl::Substitute("{apiVersion: projectcalico.org/v3, kind: $0, metadata: {name: $1, namespace: $2,"
+                         " labels: $3}, spec: $4}", kind, name, ns, labels, spec));
+  }
+  // Takes away what the document of this text means.
+  void Remove(const std::string& text) {
+    for (const Resource& resource : DecodeText(text, "f.yaml").resources) {
+      const auto objects = ToModel(resource);
+      ASSERT_TRUE(objects.ok()) << objects.status();
+      for (const ModelObject& object : *objects) {
+        RemoveObject(engine_, object);
+        if (const auto* p = std::get_if<policy::Policy>(&object)) world_.policies.erase(p->key);
+        if (const auto* p = std::get_if<policy::Profile>(&object)) world_.profiles.erase(p->name);
+        if (const auto* b = std::get_if<policy::ServiceBackends>(&object)) {
+          world_.services.erase({b->service, b->slice});
+        }
+      }
+    }
   }
 
   // What both say about one packet; a failure when they differ.
@@ -102,12 +123,17 @@ class SemanticsTest : public ::testing::Test {
     // The family's own ICMP; both begin with type 8 or 128, an echo request.
     p.protocol = protocol;
     if (protocol == kProtocolIcmp && !far.is_v4()) p.protocol = kProtocolIcmpV6;
-    if (policy::HasPorts(p.protocol)) p.source_port = 40000, p.destination_port = port;
-    if (protocol == kProtocolIcmp) p.icmp_type = far.is_v4() ? 8 : 128;
+    if (policy::HasPorts(p.protocol)) p.source_port = source_port_, p.destination_port = port;
+    if (p.protocol == kProtocolIcmp) p.icmp_type = icmp_type_.value_or(8);
+    if (p.protocol == kProtocolIcmpV6) p.icmp_type = icmp_type_.value_or(128);
+    if (icmp_type_ && !policy::HasPorts(p.protocol)) p.icmp_code = icmp_code_;
     const auto want = reference_.Evaluate(world_, world_.endpoints.at(local), direction, p);
     const auto got = image_.Verdict(direction, p);
     EXPECT_TRUE(got.has_value()) << local;
     EXPECT_EQ(want && want->allow, got && got->allow()) << "reference and tables differ";
+    EXPECT_EQ(want && want->log, got && got->log()) << "reference and tables differ in what they log";
+    logged_ = got && got->log();
+    decided_by_ = want ? want->by.ToString() : "";
     if (want && got) {
       const auto rule = engine_.Rule(got->rule_id());
       EXPECT_TRUE(rule && *rule == want->by) << (rule ? rule->ToString() : "") << " is not " << want->by.ToString();
@@ -133,6 +159,14 @@ class SemanticsTest : public ::testing::Test {
            uint16_t port = 80) {
     Expect(allowed, Direction::kEgress, local, far, protocol, port);
   }
+
+  // Of the packets that are asked about.
+  uint16_t source_port_ = 40000;
+  std::optional<uint8_t> icmp_type_;  // absent: an echo request
+  uint8_t icmp_code_ = 0;
+  // Of the last answer.
+  bool logged_ = false;
+  std::string decided_by_;
 
   std::map<std::string, uint32_t> local_ = {{"shop/web", 10}, {"shop/db", 11}};
   std::map<std::string, int> low_;

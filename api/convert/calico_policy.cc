@@ -3,12 +3,14 @@
 // projectcalico.org/v3 policies. Source of the semantics: the API's reference pages; how
 // namespaces fold into selectors is written out at EntitySelector.
 #include <algorithm>
+#include <cmath>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "api/convert/converters.h"
 #include "api/convert/selector_text.h"
+#include "api/convert/unknown_fields.h"
 #include "api/convert/values.h"
 #include "policy/selector.h"
 #include "policy/status_macros.h"
@@ -17,7 +19,7 @@ namespace ripstop::api {
 namespace {
 
 absl::Status CheckSelector(const std::string& text, const std::string& path) {
-  return At(path, policy::Selector::Parse(text).status());
+  return At(path, policy::Selector::Parse(text, policy::kWrittenSelector).status());
 }
 
 absl::StatusOr<policy::Action> ParseAction(const std::string& text, const std::string& path) {
@@ -170,7 +172,8 @@ absl::StatusOr<policy::Rule> ConvertRule(const v1::Rule& from, const std::string
   ASSIGN_OR_RETURN(rule.source, ConvertEntity(from.source(), ns, absl::StrCat(path, ".source")));
   ASSIGN_OR_RETURN(rule.destination,
                    ConvertEntity(from.destination(), ns, absl::StrCat(path, ".destination")));
-  if (from.has_http()) FailClosed(rule);  // nothing here reads HTTP
+  // Nothing here reads HTTP, nor knows what a later version asks for.
+  if (from.has_http() || HasUnknownFieldsInside(from)) FailClosed(rule);
   return rule;
 }
 
@@ -218,7 +221,12 @@ absl::StatusOr<policy::Policy> ConvertCalicoPolicy(policy::PolicyKind kind,
   policy.staged =
       kind == PolicyKind::kStagedNetworkPolicy || kind == PolicyKind::kStagedGlobalNetworkPolicy;
   policy.tier = spec.tier().empty() ? "default" : spec.tier();
-  if (spec.has_order()) policy.order = spec.order();
+  if (spec.has_order()) {
+    if (!std::isfinite(spec.order())) {
+      return BadValue("spec.order", absl::StrCat(spec.order()), "is not a number");
+    }
+    policy.order = spec.order();
+  }
   ASSIGN_OR_RETURN(policy.selector, SubjectSelector(spec, ns));
   for (const std::string& type : spec.types()) {
     if (type != "Ingress" && type != "Egress") {
@@ -234,6 +242,7 @@ absl::StatusOr<policy::Policy> ConvertCalicoPolicy(policy::PolicyKind kind,
   ASSIGN_OR_RETURN(policy.egress_rules, ConvertCalicoRules(spec.egress(), ns, "spec.egress"));
   if (!policy.ingress) policy.ingress_rules.clear();
   if (!policy.egress) policy.egress_rules.clear();
+  if (HasUnknownFields(spec)) FailClosed(policy);
   policy.do_not_track = spec.do_not_track();
   policy.pre_dnat = spec.pre_dnat();
   policy.apply_on_forward = spec.apply_on_forward();

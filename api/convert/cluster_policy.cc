@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "api/convert/converters.h"
 #include "api/convert/selector_text.h"
+#include "api/convert/unknown_fields.h"
 #include "api/convert/values.h"
 #include "policy/selector.h"
 #include "policy/status_macros.h"
@@ -37,7 +38,9 @@ absl::Status ConvertPeer(const v1::ClusterPolicyPeer& peer, bool ingress,
                          policy::EntityMatch* match) {
   const int fields = peer.has_namespaces() + peer.has_pods() + peer.has_networks() +
                      peer.has_nodes() + peer.has_domain_names();
-  if (fields != 1) return absl::InvalidArgumentError("not exactly one field that is known here");
+  if (fields != 1 || HasUnknownFieldsInside(peer)) {
+    return absl::InvalidArgumentError("not exactly one field, one that is known here");
+  }
   if (peer.has_namespaces()) {
     ASSIGN_OR_RETURN(match->selector, Namespaces(peer.namespaces()));
   } else if (peer.has_pods()) {
@@ -74,7 +77,7 @@ std::vector<ProtocolPorts> ConvertProtocols(const v1::ClusterPolicyProtocols& pr
   for (const v1::ClusterPolicyProtocol& item : protocols.items()) {
     const int fields =
         item.has_tcp() + item.has_udp() + item.has_sctp() + !item.destination_named_port().empty();
-    if (fields != 1) {
+    if (fields != 1 || HasUnknownFieldsInside(item)) {
       out.push_back({});
     } else if (!item.destination_named_port().empty()) {
       // The name says the protocol, on each pod its own.
@@ -99,6 +102,7 @@ template <typename Rule>
 absl::Status AddRules(const Rule& from, const v1::ClusterPolicyPeers& peers,
                       const std::string& path, const char* peers_name, bool ingress,
                       std::vector<policy::Rule>* rules) {
+  const size_t begin = rules->size();
   policy::Rule base;
   ASSIGN_OR_RETURN(base.action, ParseAction(from.action(), absl::StrCat("spec.", path, ".action")));
   base.name = from.name().empty() ? path : from.name();
@@ -132,6 +136,9 @@ absl::Status AddRules(const Rule& from, const v1::ClusterPolicyPeers& peers,
       rules->push_back(std::move(rule));
     }
   }
+  if (HasUnknownFields(from)) {
+    for (size_t i = begin; i < rules->size(); ++i) FailClosed((*rules)[i]);
+  }
   return absl::OkStatus();
 }
 
@@ -153,6 +160,9 @@ absl::StatusOr<policy::Policy> ConvertClusterPolicy(const v1::ClusterNetworkPoli
   if (subject.has_namespaces() == subject.has_pods()) {
     return BadValue("spec.subject", "", "has not exactly one of namespaces and pods");
   }
+  if (HasUnknownFieldsInside(subject)) {
+    return absl::InvalidArgumentError("spec.subject: has a field that is not known here");
+  }
   auto selector = subject.has_pods() ? Pods(subject.pods()) : Namespaces(subject.namespaces());
   if (!selector.ok()) return At("spec.subject", selector.status());
   policy.selector = *selector;
@@ -167,6 +177,7 @@ absl::StatusOr<policy::Policy> ConvertClusterPolicy(const v1::ClusterNetworkPoli
     RETURN_IF_ERROR(AddRules(spec.egress(i), spec.egress(i).to(), absl::StrCat("egress[", i, "]"),
                              "to", false, &policy.egress_rules));
   }
+  if (HasUnknownFields(spec)) FailClosed(policy);
   return policy;
 }
 

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/convert/convert.h"
 
+#include <cmath>
+
 #include "absl/strings/str_cat.h"
 #include "api/convert/converters.h"
 #include "api/convert/selector_text.h"
 #include "policy/status_macros.h"
+#include "policy/world.h"
 
 namespace ripstop::api {
 namespace {
@@ -43,14 +46,28 @@ absl::StatusOr<policy::Profile> ConvertProfile(const v1::Profile& from) {
 }
 
 absl::StatusOr<policy::Tier> ConvertTier(const v1::Tier& from) {
-  policy::Tier tier;
-  tier.name = from.metadata().name();
-  if (from.spec().has_order()) tier.order = from.spec().order();
+  policy::Tier tier{.name = from.metadata().name()};
   const std::string& action = from.spec().default_action();
   if (!action.empty() && action != "Deny" && action != "Pass") {
     return BadValue("spec.defaultAction", action, "is not Deny or Pass");
   }
-  tier.default_action = action == "Pass" ? policy::Action::kPass : policy::Action::kDeny;
+  const auto built_in = policy::BuiltInTiers().find(tier.name);
+  const bool fixed = built_in != policy::BuiltInTiers().end();
+  // What the document of a built-in tier leaves out is as it is built in.
+  if (fixed) tier = built_in->second;
+  if (!action.empty()) {
+    tier.default_action = action == "Pass" ? policy::Action::kPass : policy::Action::kDeny;
+  }
+  if (from.spec().has_order()) tier.order = from.spec().order();
+  if (tier.order && !std::isfinite(*tier.order)) {
+    return BadValue("spec.order", absl::StrCat(*tier.order), "is not a number");
+  }
+  if (fixed && tier.order != built_in->second.order) {
+    return BadValue("spec.order", absl::StrCat(*tier.order), "cannot change for a built-in tier");
+  }
+  if (fixed && tier.default_action != built_in->second.default_action) {
+    return BadValue("spec.defaultAction", action, "cannot change for a built-in tier");
+  }
   return tier;
 }
 
@@ -77,6 +94,8 @@ v1::KubernetesNetworkPolicySpec KubernetesSpec(const v1::StagedKubernetesNetwork
   *spec.mutable_ingress() = from.ingress();
   *spec.mutable_egress() = from.egress();
   *spec.mutable_policy_types() = from.policy_types();
+  spec.GetReflection()->MutableUnknownFields(&spec)->MergeFrom(
+      from.GetReflection()->GetUnknownFields(from));
   return spec;
 }
 
@@ -183,6 +202,11 @@ void FailClosed(policy::Rule& rule) {
   if (rule.action == policy::Action::kAllow || rule.action == policy::Action::kLog) {
     rule.source.nets = std::vector<policy::Cidr>{};
   }
+}
+
+void FailClosed(policy::Policy& policy) {
+  for (policy::Rule& rule : policy.ingress_rules) FailClosed(rule);
+  for (policy::Rule& rule : policy.egress_rules) FailClosed(rule);
 }
 
 absl::StatusOr<std::vector<policy::Cidr>> ParseCidrs(

@@ -13,6 +13,7 @@
 //                                     set, which is how a Kubernetes peer, which means
 //                                     pods only, keeps network sets out
 //   projectcalico.org/serviceaccount  workloads with a service account
+//   pcns.*, pcsa.*                    inherited from the namespace and the service account
 #ifndef RIPSTOP_API_CONVERT_CONVERT_H_
 #define RIPSTOP_API_CONVERT_CONVERT_H_
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "api/codec/reader.h"
 #include "api/convert/selector_text.h"
+#include "api/validate/validate.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
@@ -474,7 +475,7 @@ std::filesystem::path FindCyclonus() {
   return folder.parent_path() / "shared/testdata/cyclonus/cases.json";
 }
 
-TEST(CyclonusTest, EveryPolicyDecodesAndConverts) {
+TEST(CyclonusTest, EveryPolicyDecodesIsValidAndConverts) {
   const std::filesystem::path path = FindCyclonus();
   if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " not found";
   std::ifstream stream(path);
@@ -489,6 +490,8 @@ TEST(CyclonusTest, EveryPolicyDecodesAndConverts) {
         const Decoded decoded = DecodeText(document.dump(), one["description"]);
         ASSERT_THAT(decoded.problems, IsEmpty()) << ToString(decoded.problems);
         ASSERT_THAT(decoded.resources, SizeIs(1)) << document.dump();
+        const std::vector<Problem> problems = Validate(decoded.resources[0]);
+        EXPECT_THAT(problems, IsEmpty()) << ToString(problems) << document.dump();
         const auto objects = ToModel(decoded.resources[0]);
         ASSERT_TRUE(objects.ok()) << objects.status() << document.dump();
         ASSERT_THAT(*objects, SizeIs(1));

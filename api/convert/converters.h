@@ -48,6 +48,8 @@ absl::StatusOr<std::vector<policy::ServiceBackends>> ConvertSlice(const v1::Endp
 // might not mean. Allow and Log match nothing; Deny matches all that the rest matches;
 // Pass becomes Deny, since what it would skip may be a Deny.
 void FailClosed(policy::Rule& rule);
+// Likewise all rules, where a part of the policy itself is not understood.
+void FailClosed(policy::Policy& policy);
 
 absl::StatusOr<std::vector<policy::Cidr>> ParseCidrs(
     const google::protobuf::RepeatedPtrField<std::string>& texts, const std::string& path);

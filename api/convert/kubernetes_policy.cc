@@ -3,10 +3,13 @@
 // networking.k8s.io/v1 NetworkPolicy. A Kubernetes rule is (any of the peers) and (any of
 // the ports); the model's rules have one peer and one protocol, so each rule becomes the
 // product, named by its place in the document: `ingress[0].from[1]`.
+#include <algorithm>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "api/convert/converters.h"
 #include "api/convert/selector_text.h"
+#include "api/convert/unknown_fields.h"
 #include "api/convert/values.h"
 #include "policy/selector.h"
 #include "policy/status_macros.h"
@@ -23,6 +26,9 @@ constexpr double kOrder = 1000;
 // peer arrives as, is an error and fails closed.
 absl::Status ConvertPeer(const v1::KubernetesPeer& peer, const std::string& ns,
                          policy::EntityMatch* match) {
+  if (HasUnknownFieldsInside(peer)) {
+    return absl::InvalidArgumentError("a field that is not known here");
+  }
   if (peer.has_ip_block()) {
     if (peer.has_pod_selector() || peer.has_namespace_selector()) {
       return absl::InvalidArgumentError("an ipBlock beside a selector");
@@ -61,7 +67,7 @@ std::vector<ProtocolPorts> ConvertPorts(const Ports& ports) {
   for (const v1::KubernetesPort& port : ports) {
     const std::optional<uint8_t> protocol =
         ProtocolNumber(port.protocol().empty() ? "TCP" : port.protocol());
-    if (!protocol || !policy::HasPorts(*protocol)) {
+    if (!protocol || !policy::HasPorts(*protocol) || HasUnknownFieldsInside(port)) {
       out.push_back({.protocol = 0, .degraded = true});
       continue;
     }
@@ -85,9 +91,11 @@ std::vector<ProtocolPorts> ConvertPorts(const Ports& ports) {
   return out;
 }
 
-void AddRules(const Peers& peers, const char* peers_name, const Ports& ports,
+template <typename KubernetesRule>
+void AddRules(const KubernetesRule& from, const Peers& peers, const char* peers_name,
               const std::string& name, bool ingress, const std::string& ns,
               std::vector<policy::Rule>* rules) {
+  const size_t begin = rules->size();
   std::vector<policy::Rule> by_peer;
   const auto far = [&](policy::Rule& rule) -> policy::EntityMatch& {
     return ingress ? rule.source : rule.destination;
@@ -102,7 +110,7 @@ void AddRules(const Peers& peers, const char* peers_name, const Ports& ports,
     }
     by_peer.push_back(std::move(rule));
   }
-  const std::vector<ProtocolPorts> protocols = ConvertPorts(ports);
+  const std::vector<ProtocolPorts> protocols = ConvertPorts(from.ports());
   for (const policy::Rule& base : by_peer) {
     if (protocols.empty()) rules->push_back(base);
     for (const ProtocolPorts& protocol : protocols) {
@@ -117,6 +125,9 @@ void AddRules(const Peers& peers, const char* peers_name, const Ports& ports,
       rules->push_back(std::move(rule));
     }
   }
+  if (HasUnknownFields(from)) {
+    for (size_t i = begin; i < rules->size(); ++i) FailClosed((*rules)[i]);
+  }
 }
 
 }  // namespace
@@ -130,6 +141,10 @@ absl::StatusOr<policy::Policy> ConvertKubernetesPolicy(
   policy.staged = kind == policy::PolicyKind::kStagedKubernetesNetworkPolicy;
   policy.tier = "default";
   policy.order = kOrder;
+  // Which pods it would isolate is not known then: nothing safe to do is left.
+  if (HasUnknownFieldsInside(spec.pod_selector())) {
+    return absl::InvalidArgumentError("spec.podSelector: has a field that is not known here");
+  }
   auto pods = LabelSelectorText(spec.pod_selector(), "");
   if (!pods.ok()) return At("spec.podSelector", pods.status());
   policy.selector = AllOf({InNamespace(ns), *pods});
@@ -143,13 +158,14 @@ absl::StatusOr<policy::Policy> ConvertKubernetesPolicy(
     policy.egress = spec.egress_size() > 0;
   }
   for (int i = 0; policy.ingress && i < spec.ingress_size(); ++i) {
-    AddRules(spec.ingress(i).from(), "from", spec.ingress(i).ports(),
-             absl::StrCat("ingress[", i, "]"), true, ns, &policy.ingress_rules);
+    AddRules(spec.ingress(i), spec.ingress(i).from(), "from", absl::StrCat("ingress[", i, "]"), true,
+             ns, &policy.ingress_rules);
   }
   for (int i = 0; policy.egress && i < spec.egress_size(); ++i) {
-    AddRules(spec.egress(i).to(), "to", spec.egress(i).ports(), absl::StrCat("egress[", i, "]"),
-             false, ns, &policy.egress_rules);
+    AddRules(spec.egress(i), spec.egress(i).to(), "to", absl::StrCat("egress[", i, "]"), false, ns,
+             &policy.egress_rules);
   }
+  if (HasUnknownFields(spec)) FailClosed(policy);
   return policy;
 }
 

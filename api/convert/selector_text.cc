@@ -61,7 +61,7 @@ std::string WithPrefix(const std::string& selector, const std::string& prefix,
 
 absl::StatusOr<std::string> Rewritten(const std::string& selector, const std::string& prefix,
                                       const char* all_label) {
-  RETURN_IF_ERROR(policy::Selector::Parse(selector).status());
+  RETURN_IF_ERROR(policy::Selector::Parse(selector, policy::kWrittenSelector).status());
   const std::string all = absl::StrCat("has(", all_label, ")");
   if (absl::StripAsciiWhitespace(selector).empty()) return all;
   return WithPrefix(selector, prefix, all);
@@ -78,6 +78,12 @@ absl::Status CheckKey(const std::string& key) {
 }
 
 }  // namespace
+
+bool IsReservedLabel(const std::string& key) {
+  return key == policy::kNamespaceLabel || key == policy::kServiceAccountLabel ||
+         key == kOrchestratorLabel || key.starts_with(kNamespacePrefix) ||
+         key.starts_with(kServiceAccountPrefix);
+}
 
 absl::StatusOr<std::string> NamespaceSelectorText(const std::string& selector) {
   return Rewritten(selector, kNamespacePrefix, policy::kNamespaceLabel);
@@ -135,7 +141,14 @@ absl::StatusOr<std::string> LabelSelectorText(const v1::LabelSelector& selector,
                        requirement.values_size(), " values is not known"));
     }
   }
-  return absl::StrJoin(parts, " && ");
+  std::string text = absl::StrJoin(parts, " && ");
+  // Kubernetes sets no limit, so this one is far beyond what its own objects can hold.
+  constexpr size_t kBytesMax = policy::kJoinedSelector.length / 2;
+  if (text.size() > kBytesMax) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a label selector of ", text.size(), " bytes; at most ", kBytesMax));
+  }
+  return text;
 }
 
 std::string AllOf(const std::vector<std::string>& parts) {

@@ -20,6 +20,9 @@ inline constexpr char kOrchestratorLabel[] = "projectcalico.org/orchestrator";
 // Every workload, and nothing else: what Kubernetes calls pods.
 inline constexpr char kPodsOnly[] = "has(projectcalico.org/orchestrator)";
 
+// Whether only converters put this label on endpoints and network sets.
+bool IsReservedLabel(const std::string& key);
+
 // A selector over the labels of namespaces, as one over those of endpoints: each label gets
 // `pcns.`; all() is anything with a namespace, global() anything without.
 // kInvalidArgument as Selector::Parse.

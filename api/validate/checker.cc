@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
+#include "api/codec/writer.h"
 #include "policy/selector.h"
 
 namespace ripstop::api {
@@ -65,6 +66,7 @@ bool Checker::Wrong(const std::string& path, const std::string& what, const std:
        .resource = absl::StrCat(resource_.kind().kind, " ", resource_.ns(),
                                 resource_.ns().empty() ? "" : "/", resource_.name()),
        .path = path,
+       .value = ShownValue(FieldText(resource_.message(), path), false),
        .what = what,
        .remedy = remedy});
   return false;
@@ -142,7 +144,7 @@ bool Checker::LabelValue(const std::string& path, const std::string& value) {
 }
 
 bool Checker::Selector(const std::string& path, const std::string& text) {
-  const auto parsed = policy::Selector::Parse(text);
+  const auto parsed = policy::Selector::Parse(text, policy::kWrittenSelector);
   return parsed.ok() ||
          Bad(path, text, "is not a selector", std::string(parsed.status().message()));
 }
