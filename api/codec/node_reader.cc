@@ -95,7 +95,8 @@ void NodeReader::ReadMessage(const YAML::Node& node, const std::string& path, Me
     return Report(node, path, "is not a map", "write fields below it, each as `name: value`");
   }
   if (depth_ >= kDocumentDepthMax) {
-    return Report(node, path, absl::StrCat("is nested deeper than ", kDocumentDepthMax), "");
+    return Report(node, path, absl::StrCat("is nested deeper than ", kDocumentDepthMax),
+                  "no field is that deep; remove it");
   }
   ++depth_;
   std::set<std::string> seen;
@@ -115,14 +116,15 @@ void NodeReader::ReadMessage(const YAML::Node& node, const std::string& path, Me
       ReadField(entry.second, field_path, field, message);
     } else if (!(top && name == "status") && !descriptor->options().GetExtension(v1::lenient) &&
                !(descriptor == v1::ObjectMeta::descriptor() && IsServerMetadata(name))) {
-      UnknownField(entry.first, field_path, name, *message);
+      UnknownField(entry.first, entry.second, field_path, name, *message);
     }
   }
   --depth_;
 }
 
-void NodeReader::UnknownField(const YAML::Node& key, const std::string& path,
-                              const std::string& name, const Message& message) {
+void NodeReader::UnknownField(const YAML::Node& key, const YAML::Node& value,
+                              const std::string& path, const std::string& name,
+                              const Message& message) {
   std::vector<std::string> known;
   for (int i = 0; i < message.GetDescriptor()->field_count(); ++i) {
     known.push_back(message.GetDescriptor()->field(i)->json_name());
@@ -141,7 +143,8 @@ void NodeReader::UnknownField(const YAML::Node& key, const std::string& path,
                         .line = key.Mark().line + 1,
                         .resource = resource_,
                         .path = path,
-                        .what = "unknown field",
+                        .value = Shown(value),
+                        .what = "is an unknown field",
                         .remedy = remedy});
 }
 

@@ -44,8 +44,8 @@ class NodeReader {
                  Message* message);
   bool ReadString(const YAML::Node& node, const std::string& path, std::string* text);
   void ReadIntOrString(const YAML::Node& node, const std::string& path, v1::IntOrString* value);
-  void UnknownField(const YAML::Node& key, const std::string& path, const std::string& name,
-                    const Message& message);
+  void UnknownField(const YAML::Node& key, const YAML::Node& value, const std::string& path,
+                    const std::string& name, const Message& message);
 
   const std::string file_;
   const size_t nodes_max_;

@@ -93,7 +93,10 @@ class Decoder {
     if (!items.IsSequence()) {
       return reader_.Report(items, "items", "is not a list", "start each item with `- `");
     }
-    if (depth > 3) return reader_.Report(items, "items", "is a list within too many lists", "");
+    if (depth > 3) {
+      return reader_.Report(items, "items", "is a list within too many lists",
+                            "write the items as documents of their own");
+    }
     // A server's NetworkPolicyList leaves the kind out of its items.
     const bool typed = kind != "List";
     for (const YAML::Node& item : items) {

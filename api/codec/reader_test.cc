@@ -130,7 +130,7 @@ spec:
       R"(f.yaml:6: GlobalNetworkPolicy web: metadata.labels[tier]: 2 is a number where a string is expected; quote it: "2"
 f.yaml:7: GlobalNetworkPolicy web: metadata.labels key: on is a boolean where a string is expected; quote it: "on"
 f.yaml:9: GlobalNetworkPolicy web: spec.order: high is not a number; write a number such as 100 or 0.5
-f.yaml:10: GlobalNetworkPolicy web: spec.selektor: unknown field; did you mean `selector`?
+f.yaml:10: GlobalNetworkPolicy web: spec.selektor: all() is an unknown field; did you mean `selector`?
 f.yaml:11: GlobalNetworkPolicy web: spec.types: Ingress is not a list; write [Ingress]
 f.yaml:12: GlobalNetworkPolicy web: spec.doNotTrack: "true" is not a boolean; write true or false, without quotes
 f.yaml:15: GlobalNetworkPolicy web: spec.ingress[0].source: a list is not a map; write fields below it, each as `name: value`
@@ -202,7 +202,7 @@ TEST(ReaderTest, PodsAsServersReturnThemAreReadAndTheRestIgnored) {
   EXPECT_EQ(pod.As<v1::Pod>()->spec().containers(0).ports(0).container_port(), 8080);
   EXPECT_EQ(pod.As<v1::Pod>()->status().pod_ips(0).ip(), "192.0.2.1");
   EXPECT_THAT(Problems("apiVersion: v1\nkind: Pod\nmetadata: {name: a, lables: {}}\n"),
-              HasSubstr("metadata.lables: unknown field; did you mean `labels`?"));
+              HasSubstr("metadata.lables: a map is an unknown field; did you mean `labels`?"));
 }
 
 TEST(ReaderTest, StatusOfAPolicyIsIgnoredAndOtherStrangersAreNot) {
@@ -211,7 +211,7 @@ TEST(ReaderTest, StatusOfAPolicyIsIgnoredAndOtherStrangersAreNot) {
               IsEmpty());
   EXPECT_THAT(Problems("apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"
                        "metadata: {name: p}\nspec: {podSelector: {}, status: {}}\n"),
-              HasSubstr("spec.status: unknown field"));
+              HasSubstr("spec.status: a map is an unknown field"));
 }
 
 TEST(ReaderTest, AnchorBombsDepthAndBrokenTextAreProblems) {

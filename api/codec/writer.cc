@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/codec/writer.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "api/codec/scalar.h"
 
@@ -162,7 +164,57 @@ std::string Dump(const Json& value) {
   return absl::StrCat(value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace), "\n");
 }
 
+const FieldDescriptor* FieldNamed(const Message& message, const std::string& name) {
+  const Descriptor* descriptor = message.GetDescriptor();
+  for (int i = 0; i < descriptor->field_count(); ++i) {
+    if (descriptor->field(i)->json_name() == name) return descriptor->field(i);
+  }
+  return nullptr;
+}
+
 }  // namespace
+
+std::string FieldText(const Message& root, const std::string& path) {
+  const auto text = [](const Json& value) {
+    return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  };
+  const Message* message = &root;
+  for (size_t at = 0;;) {
+    // A list that is a message of its own has the index for its name.
+    const bool as_list = message->GetDescriptor()->options().GetExtension(v1::as_list);
+    const size_t end = as_list ? at : std::min(path.find_first_of(".[", at), path.size());
+    const FieldDescriptor* field = as_list ? message->GetDescriptor()->field(0)
+                                           : FieldNamed(*message, path.substr(at, end - at));
+    if (field == nullptr) return "";
+    const Reflection* r = message->GetReflection();
+    const bool there = field->is_repeated() ? r->FieldSize(*message, field) > 0
+                                            : r->HasField(*message, field);
+    if (!there) return "";
+    int index = -1;
+    at = end;
+    if (field->is_map()) {
+      const Json map = MapToJson(*message, field);
+      if (at == path.size()) return text(map);
+      const std::string key = path.substr(at + 1, path.size() - at - 2);
+      return map.contains(key) ? text(map[key]) : "";
+    }
+    if (field->is_repeated()) {
+      if (at == path.size()) return text(ListToJson(*message, field));
+      const size_t close = path.find(']', at);
+      if (path[at] != '[' || close == std::string::npos ||
+          !absl::SimpleAtoi(path.substr(at + 1, close - at - 1), &index) || index < 0 ||
+          index >= r->FieldSize(*message, field)) {
+        return "";
+      }
+      at = close + 1;
+    }
+    if (at >= path.size()) return text(ValueToJson(*message, field, index));
+    if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) return "";
+    message = index >= 0 ? &r->GetRepeatedMessage(*message, field, index)
+                         : &r->GetMessage(*message, field);
+    if (path[at] == '.') ++at;
+  }
+}
 
 Json ToJsonValue(const Resource& resource) {
   Json object = Json::object();

@@ -15,6 +15,10 @@ namespace ripstop::api {
 
 nlohmann::ordered_json ToJsonValue(const Resource& resource);
 
+// The field at `path`, such as "spec.ingress[0].source.nets", as compact JSON; empty when it
+// is not there. Costs as much as the path and that field, not as the message.
+std::string FieldText(const google::protobuf::Message& message, const std::string& path);
+
 // Indented, with a newline at the end.
 std::string ToJson(const Resource& resource);
 std::string ToYaml(const Resource& resource);

@@ -108,6 +108,15 @@ void CheckBgpConfiguration(const v1::BGPConfiguration& configuration, Checker& c
                     {"Debug", "Info", "Warning", "Error", "Fatal"});
   CheckAsNumber("spec.asNumber", spec.has_as_number(), spec.as_number(), check);
   if (spec.has_listen_port()) check.Range("spec.listenPort", spec.listen_port(), 1, 65535);
+  for (const auto& [path, text, v4] :
+       {std::tuple("spec.localWorkloadPeeringIPV4", &spec.local_workload_peering_ipv4(), true),
+        std::tuple("spec.localWorkloadPeeringIPV6", &spec.local_workload_peering_ipv6(), false)}) {
+    if (text->empty()) continue;
+    const auto address = check.Address(path, *text);
+    if (address && address->is_v4() != v4) {
+      check.Bad(path, *text, v4 ? "is not IPv4" : "is not IPv6", "write it in the other field");
+    }
+  }
   check.EnumOrEmpty("spec.bindMode", spec.bind_mode(), {"None", "NodeIP"});
   check.EnumOrEmpty("spec.serviceLoadBalancerAggregation", spec.service_load_balancer_aggregation(),
                     {"Enabled", "Disabled"});
@@ -160,6 +169,7 @@ void CheckBgpPeer(const v1::BGPPeerSpec& spec, Checker& check) {
   if (!spec.node().empty() && !spec.node_selector().empty()) {
     check.Bad("spec.node", spec.node(), "cannot stand beside nodeSelector", "keep one of the two");
   }
+  if (!spec.node().empty()) check.Subdomain("spec.node", spec.node());
   check.Selector("spec.nodeSelector", spec.node_selector());
   check.Selector("spec.peerSelector", spec.peer_selector());
   check.Selector("spec.localWorkloadSelector", spec.local_workload_selector());
@@ -189,6 +199,12 @@ void CheckBgpPeer(const v1::BGPPeerSpec& spec, Checker& check) {
   if (spec.has_ttl_security()) check.Range("spec.ttlSecurity", spec.ttl_security(), 1, 255);
   if (spec.has_num_allowed_local_as_numbers()) {
     check.Range("spec.numAllowedLocalASNumbers", spec.num_allowed_local_as_numbers(), 0, INT32_MAX);
+  }
+  // Routes that a filter would hold back must not go out because nobody reads it.
+  if (spec.filters_size() > 0) {
+    check.Wrong("spec.filters", "is not enforced here",
+                "remove it; which prefixes are announced is said by IPPool disableBGPExport and by "
+                "prefixAdvertisements");
   }
   CheckReachableBy(spec, check);
   if (spec.has_password()) CheckPassword(spec.password(), "spec.password", check);

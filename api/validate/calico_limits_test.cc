@@ -95,23 +95,24 @@ TEST(CalicoLimitsTest, SetsHaveEachItemOnce) {
 
 TEST(CalicoLimitsTest, ServicesStandForThePeersAndNothingElse) {
   EXPECT_EQ(Ingress("{action: Allow, destination: {services: {name: a}}}"),
-            "spec.ingress[0].destination.services: cannot be the destination of an ingress rule; "
+            "spec.ingress[0].destination.services: {\"name\":\"a\"} cannot be the destination of an ingress rule; "
             "write it as source, or select the pods behind it");
   EXPECT_EQ(Egress("{action: Allow, source: {services: {name: a}}}"),
-            "spec.egress[0].source.services: cannot be the source of an egress rule; write it as "
+            "spec.egress[0].source.services: {\"name\":\"a\"} cannot be the source of an egress rule; write it as "
             "destination, or select the pods behind it");
   const auto beside = [](const std::string& field) {
     return Egress(absl::StrCat("{action: Allow, protocol: TCP, destination: {services: {name: a}, ",
                                field, "}}"));
   };
-  for (const auto& [field, name] :
-       {std::pair("ports: [80]", "ports"), std::pair("notPorts: [80]", "notPorts"),
-        std::pair("nets: [192.0.2.0/24]", "nets"), std::pair("notNets: [192.0.2.0/24]", "notNets"),
-        std::pair("selector: has(a)", "selector"), std::pair("notSelector: has(a)", "notSelector"),
-        std::pair("namespaceSelector: has(a)", "namespaceSelector"),
-        std::pair("serviceAccounts: {names: [a]}", "serviceAccounts")}) {
-    EXPECT_EQ(beside(field),
-              absl::StrCat("spec.egress[0].destination.", name, ": cannot stand beside services; "
+  for (const auto& [name, value] :
+       {std::pair("ports", "[80]"), std::pair("notPorts", "[80]"),
+        std::pair("nets", "[\"192.0.2.0/24\"]"), std::pair("notNets", "[\"192.0.2.0/24\"]"),
+        std::pair("selector", "\"has(a)\""), std::pair("notSelector", "\"has(a)\""),
+        std::pair("namespaceSelector", "\"has(a)\""),
+        std::pair("serviceAccounts", "{\"names\":[\"a\"]}")}) {
+    EXPECT_EQ(beside(absl::StrCat(name, ": ", value)),
+              absl::StrCat("spec.egress[0].destination.", name, ": ", value,
+                           " cannot stand beside services; "
                            "remove it: the service says which addresses and ports"));
   }
   // As sources, services say addresses only, so ports may be asked for beside them.
@@ -126,9 +127,9 @@ TEST(CalicoLimitsTest, IcmpIsOfItsVersionAndHasTypesTo254) {
            {"{action: Allow, protocol: ICMP, icmp: {type: 255}}",
             "spec.ingress[0].icmp.type: \"255\" is out of range; write 0 to 254"},
            {"{action: Allow, protocol: ICMP, icmp: {code: 0}}",
-            "spec.ingress[0].icmp.code: needs a type; write type beside it"},
+            "spec.ingress[0].icmp.code: 0 needs a type; write type beside it"},
            {"{action: Allow, protocol: TCP, icmp: {type: 8}}",
-            "spec.ingress[0].icmp: needs protocol ICMP or ICMPv6; write protocol: ICMP or ICMPv6"},
+            "spec.ingress[0].icmp: {\"type\":8} needs protocol ICMP or ICMPv6; write protocol: ICMP or ICMPv6"},
            {"{action: Allow, protocol: ICMP, ipVersion: 4}", ""},
            {"{action: Allow, protocol: ICMP, ipVersion: 6}",
             "spec.ingress[0].ipVersion: \"6\" is not that of ICMP; write 4, or remove it"},
@@ -143,7 +144,7 @@ TEST(CalicoLimitsTest, IcmpIsOfItsVersionAndHasTypesTo254) {
 TEST(CalicoLimitsTest, ARuleThatNoPacketCanMatchIsRefused) {
   EXPECT_EQ(Ingress("{action: Deny, source: {nets: [192.0.2.0/24]}, destination: {nets: "
                     "['2001:db8::/32']}}"),
-            "spec.ingress[0].destination.nets: is IPv6 and source.nets is IPv4; write a rule for "
+            "spec.ingress[0].destination.nets: [\"2001:db8::/32\"] is IPv6 and source.nets is IPv4; write a rule for "
             "each version");
   EXPECT_EQ(Ingress("{action: Deny, source: {nets: [192.0.2.0/24, '2001:db8::/32']}, destination: "
                     "{nets: ['2001:db8::/32']}}"),
@@ -168,17 +169,17 @@ TEST(CalicoLimitsTest, PreDnatAndDoNotTrackExcludeEachOtherAndNeedApplyOnForward
              {"{preDNAT: true, applyOnForward: true}", ""},
              {"{doNotTrack: true, applyOnForward: true, egress: [{action: Allow}]}", ""},
              {"{preDNAT: false, doNotTrack: true, applyOnForward: true}", ""},
-             {"{preDNAT: true}", "spec.applyOnForward: must be true with doNotTrack or preDNAT; "
+             {"{preDNAT: true}", "spec.applyOnForward: is missing beside doNotTrack or preDNAT; "
                                  "write applyOnForward: true"},
              {"{doNotTrack: true, applyOnForward: false}",
-              "spec.applyOnForward: must be true with doNotTrack or preDNAT; write "
+              "spec.applyOnForward: false is not for doNotTrack or preDNAT; write "
               "applyOnForward: true"},
              {"{preDNAT: true, doNotTrack: true, applyOnForward: true}",
-              "spec.preDNAT: cannot stand beside doNotTrack; keep one of the two"},
+              "spec.preDNAT: true cannot stand beside doNotTrack; keep one of the two"},
              {"{preDNAT: true, applyOnForward: true, egress: [{action: Allow}]}",
-              "spec.preDNAT: is for ingress only; remove the egress rules and type"},
+              "spec.preDNAT: true is for ingress only; remove the egress rules and type"},
              {"{preDNAT: true, applyOnForward: true, types: [Ingress, Egress]}",
-              "spec.preDNAT: is for ingress only; remove the egress rules and type"}}) {
+              "spec.preDNAT: true is for ingress only; remove the egress rules and type"}}) {
       EXPECT_EQ(Problems(Doc(kCalico, kind, c.spec)), c.problem) << kind << " " << c.spec;
     }
   }
@@ -189,9 +190,10 @@ TEST(CalicoLimitsTest, AStagedDeletionNamesThePolicyAndItsTierOnly) {
     EXPECT_EQ(Problems(Doc(kCalico, kind, "{stagedAction: Delete, tier: net}")), "");
     for (const char* more : {"order: 1", "selector: all()", "ingress: [{action: Allow}]",
                              "types: [Egress]"}) {
-      EXPECT_EQ(Problems(Doc(kCalico, kind, absl::StrCat("{stagedAction: Delete, ", more, "}"))),
-                "spec: says more than tier, and stagedAction is Delete; remove the rest, or write "
-                "stagedAction: Set")
+      EXPECT_THAT(Problems(Doc(kCalico, kind, absl::StrCat("{stagedAction: Delete, ", more, "}"))),
+                  testing::AllOf(testing::StartsWith("spec: {\"stagedAction\":\"Delete\","),
+                                 HasSubstr("} says more than tier, and stagedAction is Delete; "
+                                           "remove the rest, or write stagedAction: Set")))
           << more;
     }
   }
@@ -238,8 +240,11 @@ TEST(CalicoLimitsTest, AnnotationsAndReservedLabels) {
             "metadata.annotations: \"262145 bytes\" is larger than 262144; keep what is large in a "
             "ConfigMap");
   EXPECT_EQ(set("labels: {projectcalico.org/namespace: other}"),
-            "metadata.labels[projectcalico.org/namespace]: is reserved; remove it; "
+            "metadata.labels[projectcalico.org/namespace]: \"other\" is reserved; remove it; "
             "metadata.namespace says where the set is");
+  EXPECT_EQ(set("labels: {pcns.team: other}"),
+            "metadata.labels[pcns.team]: \"other\" is reserved; remove it; such labels come from the "
+            "namespace and the service account");
   EXPECT_THAT(Ingress("{action: Allow, metadata: {annotations: {'a b': c}}}"),
               HasSubstr("spec.ingress[0].metadata.annotations[a b]"));
 }
@@ -283,7 +288,7 @@ TEST(CalicoLimitsTest, PoolsAndBgp) {
     return Problems(Doc(kCalico, "BGPConfiguration", spec, "default"));
   };
   EXPECT_THAT(config("{nodeToNodeMeshEnabled: false, nodeMeshMaxRestartTime: 120s}"),
-              HasSubstr("spec.nodeMeshMaxRestartTime: is for the mesh"));
+              HasSubstr("spec.nodeMeshMaxRestartTime: \"120s\" is for the mesh"));
   EXPECT_EQ(config("{programClusterRoutes: Sometimes}"),
             "spec.programClusterRoutes: \"Sometimes\" is not a value known here; write one of "
             "Disabled, EnabledIPIPOnly, EnabledNoEncapOnly, Enabled");

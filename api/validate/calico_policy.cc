@@ -56,7 +56,9 @@ void CheckCalicoPolicy(const v1::PolicySpec& spec, PolicyScope scope, Checker& c
     check.Wrong("spec.preDNAT", "cannot stand beside doNotTrack", "keep one of the two");
   }
   if ((spec.do_not_track() || spec.pre_dnat()) && !spec.apply_on_forward()) {
-    check.Wrong("spec.applyOnForward", "must be true with doNotTrack or preDNAT",
+    check.Wrong("spec.applyOnForward",
+                spec.has_apply_on_forward() ? "is not for doNotTrack or preDNAT"
+                                            : "is missing beside doNotTrack or preDNAT",
                 "write applyOnForward: true");
   }
   if (spec.pre_dnat() && egress) {

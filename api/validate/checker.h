@@ -24,7 +24,7 @@ class Checker {
   // `value` as text; empty: shown as "".
   bool Bad(const std::string& path, const std::string& value, const std::string& what,
            const std::string& remedy);
-  // A problem of the field's presence: no value to show.
+  // A problem of what the field is beside, or of its absence; shows what is there, if anything.
   bool Wrong(const std::string& path, const std::string& what, const std::string& remedy);
 
   bool Enum(const std::string& path, const std::string& value,

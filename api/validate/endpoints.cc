@@ -13,7 +13,15 @@ template <typename Ports>
 void CheckPorts(const Ports& ports, const std::string& path, Checker& check) {
   for (int i = 0; i < ports.size(); ++i) {
     const std::string at = Index(path, i);
-    if (ports[i].name().empty()) check.Wrong(Field(at, "name"), "is missing", "write a name");
+    v1::IntOrString name;
+    name.set_text(ports[i].name());
+    const auto named = CalicoPort(name);
+    if (ports[i].name().empty()) {
+      check.Wrong(Field(at, "name"), "is missing", "write a name");
+    } else if (!named || !std::holds_alternative<std::string>(*named)) {
+      check.Bad(Field(at, "name"), ports[i].name(), "is not a name that a rule's ports could ask for",
+                "write at most 128 of A-Z, a-z, 0-9, -, _ and ., not digits alone");
+    }
     const v1::IntOrString& protocol = ports[i].protocol();
     const auto number = ProtocolNumber(protocol);
     if (!ports[i].has_protocol()) {
@@ -24,6 +32,11 @@ void CheckPorts(const Ports& ports, const std::string& path, Checker& check) {
     }
     check.Range(Field(at, "port"), ports[i].port(), 1, 65535);
   }
+}
+
+// 0: none.
+void CheckHostPort(const std::string& path, int64_t port, Checker& check) {
+  if (port != 0) check.Range(path, port, 1, 65535);
 }
 
 // One address: bare, or with the length that covers it alone.
@@ -123,7 +136,18 @@ void CheckWorkloadEndpoint(const v1::WorkloadEndpointSpec& spec, Checker& check)
     check.Cidr(Index("spec.allowSpoofedSourcePrefixes", i), spec.allow_spoofed_source_prefixes(i),
                true);
   }
+  if (!spec.service_account_name().empty()) {
+    check.Subdomain("spec.serviceAccountName", spec.service_account_name());
+  }
+  for (int i = 0; i < spec.profiles_size(); ++i) {
+    check.Subdomain(Index("spec.profiles", i), spec.profiles(i));
+  }
   CheckPorts(spec.ports(), "spec.ports", check);
+  for (int i = 0; i < spec.ports_size(); ++i) {
+    const std::string& host_ip = spec.ports(i).host_ip();
+    if (!host_ip.empty()) check.Address(Field(Index("spec.ports", i), "hostIP"), host_ip);
+    CheckHostPort(Field(Index("spec.ports", i), "hostPort"), spec.ports(i).host_port(), check);
+  }
 }
 
 void CheckHostEndpoint(const v1::HostEndpointSpec& spec, Checker& check) {
@@ -153,10 +177,23 @@ void CheckPod(const v1::Pod& pod, Checker& check) {
         const v1::ContainerPort& port = list[i].ports(j);
         const std::string at = Index(Field(Index(path, i), "ports"), j);
         check.Range(Field(at, "containerPort"), port.container_port(), 1, 65535);
+        CheckHostPort(Field(at, "hostPort"), port.host_port(), check);
         check.EnumOrEmpty(Field(at, "protocol"), port.protocol(), {"TCP", "UDP", "SCTP"});
+        if (!port.name().empty() && !IsPortName(port.name())) {
+          check.Bad(Field(at, "name"), port.name(), "is not the name of a port",
+                    "write at most 15 of a-z, 0-9 and -, at least one of them a letter");
+        }
       }
     }
   };
+  if (!pod.spec().node_name().empty()) check.Subdomain("spec.nodeName", pod.spec().node_name());
+  if (!pod.spec().service_account_name().empty()) {
+    check.Subdomain("spec.serviceAccountName", pod.spec().service_account_name());
+  }
+  // A finished pod is no peer, so a phase that nobody knows would keep it one.
+  check.EnumOrEmpty("status.phase", pod.status().phase(),
+                    {"Pending", "Running", "Succeeded", "Failed", "Unknown"});
+  if (!pod.status().host_ip().empty()) check.Address("status.hostIP", pod.status().host_ip());
   containers(pod.spec().containers(), "spec.containers");
   containers(pod.spec().init_containers(), "spec.initContainers");
   if (!pod.status().pod_ip().empty()) check.Address("status.podIP", pod.status().pod_ip());
@@ -185,6 +222,44 @@ void CheckSlice(const v1::EndpointSlice& slice, Checker& check) {
     }
     check.EnumOrEmpty(Field(Index("ports", i), "protocol"), slice.ports(i).protocol(),
                       {"TCP", "UDP", "SCTP"});
+  }
+}
+
+void CheckService(const v1::Service& service, Checker& check) {
+  const v1::ServiceSpec& spec = service.spec();
+  check.EnumOrEmpty("spec.type", spec.type(),
+                    {"ClusterIP", "NodePort", "LoadBalancer", "ExternalName"});
+  check.EnumOrEmpty("spec.externalTrafficPolicy", spec.external_traffic_policy(),
+                    {"Cluster", "Local"});
+  const auto address = [&](const std::string& path, const std::string& text) {
+    if (!text.empty() && text != "None") check.Address(path, text);
+  };
+  address("spec.clusterIP", spec.cluster_ip());
+  for (int i = 0; i < spec.cluster_ips_size(); ++i) {
+    address(Index("spec.clusterIPs", i), spec.cluster_ips(i));
+  }
+  for (int i = 0; i < spec.external_ips_size(); ++i) {
+    check.Address(Index("spec.externalIPs", i), spec.external_ips(i));
+  }
+  if (!spec.load_balancer_ip().empty()) {
+    check.Address("spec.loadBalancerIP", spec.load_balancer_ip());
+  }
+  for (int i = 0; i < spec.ports_size(); ++i) {
+    const v1::ServicePort& port = spec.ports(i);
+    const std::string at = Index("spec.ports", i);
+    check.Range(Field(at, "port"), port.port(), 1, 65535);
+    check.EnumOrEmpty(Field(at, "protocol"), port.protocol(), {"TCP", "UDP", "SCTP"});
+    if (port.node_port() != 0) check.Range(Field(at, "nodePort"), port.node_port(), 1, 65535);
+    if (port.target_port().has_number()) {
+      check.Range(Field(at, "targetPort"), port.target_port().number(), 1, 65535);
+    } else if (port.has_target_port() && !IsPortName(port.target_port().text())) {
+      check.Bad(Field(at, "targetPort"), port.target_port().text(), "is not the name of a port",
+                "write at most 15 of a-z, 0-9 and -, at least one of them a letter");
+    }
+  }
+  for (int i = 0; i < service.status().load_balancer().ingress_size(); ++i) {
+    const std::string& ip = service.status().load_balancer().ingress(i).ip();
+    if (!ip.empty()) check.Address(Field(Index("status.loadBalancer.ingress", i), "ip"), ip);
   }
 }
 

@@ -109,6 +109,10 @@ void CheckNode(const v1::NodeSpec& spec, Checker& check) {
   }
   CheckNodeAddress("spec.ipv4VXLANTunnelAddr", spec.ipv4_vxlan_tunnel_addr(), true, check);
   CheckNodeAddress("spec.ipv6VXLANTunnelAddr", spec.ipv6_vxlan_tunnel_addr(), false, check);
+  CheckNodeAddress("spec.wireguard.interfaceIPv4Address", spec.wireguard().interface_ipv4_address(),
+                   true, check);
+  CheckNodeAddress("spec.wireguard.interfaceIPv6Address", spec.wireguard().interface_ipv6_address(),
+                   false, check);
   for (const auto& [path, mac] :
        {std::pair("spec.vxlanTunnelMACAddr", &spec.vxlan_tunnel_mac_addr()),
         std::pair("spec.vxlanTunnelMACAddrV6", &spec.vxlan_tunnel_mac_addr_v6())}) {

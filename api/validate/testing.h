@@ -24,6 +24,17 @@ inline std::string Doc(const char* api, const char* kind, const std::string& spe
                       info->namespaced ? ", namespace: shop" : "", "}\nspec: ", spec, "\n");
 }
 
+// A refusal says where, what stands there, and what would be right. Only what is missing has
+// no value to show.
+inline void ExpectWhole(const Problem& problem) {
+  EXPECT_NE(problem.path, "") << problem.ToString();
+  EXPECT_NE(problem.what, "") << problem.ToString();
+  EXPECT_NE(problem.remedy, "") << problem.ToString();
+  if (problem.what.find("is missing") == std::string::npos) {
+    EXPECT_NE(problem.value, "") << problem.ToString();
+  }
+}
+
 // Each problem as "path: value what; remedy", one a line.
 inline std::string Problems(const std::string& text) {
   const Decoded decoded = DecodeText(text, "");
@@ -31,6 +42,7 @@ inline std::string Problems(const std::string& text) {
   std::string out;
   for (const Resource& resource : decoded.resources) {
     for (Problem problem : Validate(resource)) {
+      ExpectWhole(problem);
       problem.resource.clear();
       absl::StrAppend(&out, out.empty() ? "" : "\n", problem.ToString());
     }

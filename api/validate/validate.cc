@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/validate/validate.h"
 
+#include <map>
+
 #include "absl/strings/str_cat.h"
 #include "api/convert/convert.h"
+#include "api/convert/selector_text.h"
 #include "api/validate/validators.h"
 #include "policy/selector.h"
 
@@ -42,9 +45,13 @@ v1::KubernetesNetworkPolicySpec KubernetesPart(const v1::StagedKubernetesNetwork
 void CheckNetworkSet(const v1::ObjectMeta& metadata, const v1::NetworkSetSpec& spec,
                      Checker& check) {
   // Put there by conversion; a document's would make it a set of another namespace.
-  if (metadata.labels().contains(policy::kNamespaceLabel)) {
-    const std::string at = absl::StrCat("metadata.labels[", policy::kNamespaceLabel, "]");
-    check.Wrong(at, "is reserved", "remove it; metadata.namespace says where the set is");
+  for (const auto& [key, value] :
+       std::map<std::string, std::string>(metadata.labels().begin(), metadata.labels().end())) {
+    if (!IsReservedLabel(key)) continue;
+    check.Wrong(absl::StrCat("metadata.labels[", key, "]"), "is reserved",
+                key == policy::kNamespaceLabel
+                    ? "remove it; metadata.namespace says where the set is"
+                    : "remove it; such labels come from the namespace and the service account");
   }
   for (int i = 0; i < spec.nets_size(); ++i) check.Cidr(Index("spec.nets", i), spec.nets(i), true);
 }
@@ -89,6 +96,8 @@ void CheckKind(const Resource& resource, Checker& check) {
     CheckPod(*r, check);
   } else if (const auto* r = resource.As<v1::EndpointSlice>()) {
     CheckSlice(*r, check);
+  } else if (const auto* r = resource.As<v1::Service>()) {
+    CheckService(*r, check);
   } else if (const auto* r = resource.As<v1::IPPool>()) {
     CheckPool(r->spec(), check);
   } else if (const auto* r = resource.As<v1::Node>()) {
@@ -110,7 +119,8 @@ std::vector<Problem> Validate(const Resource& resource) {
   // What conversion would refuse must not be applied, even if no check above knows why.
   if (problems.empty()) {
     if (const auto objects = ToModel(resource); !objects.ok()) {
-      check.Wrong("", std::string(objects.status().message()), "");
+      check.Wrong("spec", std::string(objects.status().message()),
+                  "write what the message names in another way");
     }
   }
   return problems;

@@ -140,10 +140,10 @@ TEST(ValidateTest, CalicoRulesAreRefusedWithARemedy) {
             "spec.ingress[0].protocol: \"0\" is not a protocol; write TCP, UDP, ICMP, ICMPv6, "
             "SCTP, UDPLite or 1 to 255"},
            {"{action: Allow, destination: {ports: [80]}}",
-            "spec.ingress[0].destination.ports: needs a protocol; write protocol: TCP, UDP, SCTP "
+            "spec.ingress[0].destination.ports: [80] needs a protocol; write protocol: TCP, UDP, SCTP "
             "or UDPLite in the rule"},
            {"{action: Allow, protocol: ICMP, destination: {ports: [80]}}",
-            "spec.ingress[0].destination.ports: makes no sense with protocol ICMP; write protocol: "
+            "spec.ingress[0].destination.ports: [80] makes no sense with protocol ICMP; write protocol: "
             "TCP, UDP, SCTP or UDPLite in the rule, or remove the ports"},
            {"{action: Allow, protocol: TCP, destination: {ports: ['90:80']}}",
             "spec.ingress[0].destination.ports[0]: \"90:80\" is not a port; write 0 to 65535, a "
@@ -152,26 +152,26 @@ TEST(ValidateTest, CalicoRulesAreRefusedWithARemedy) {
             "spec.ingress[0].source.notPorts[0]: \"65536\" is not a port; write 0 to 65535, a "
             "range such as \"8000:8010\" with the lower first, or a name"},
            {"{action: Allow, protocol: TCP, source: {ports: []}}",
-            "spec.ingress[0].source.ports: is an empty list; list ports, or remove it to match "
+            "spec.ingress[0].source.ports: [] is an empty list; list ports, or remove it to match "
             "every port"},
            {"{action: Allow, source: {nets: []}}",
-            "spec.ingress[0].source.nets: is an empty list; list CIDRs, or remove it to match "
+            "spec.ingress[0].source.nets: [] is an empty list; list CIDRs, or remove it to match "
             "every address"},
            {"{action: Allow, ipVersion: 6, source: {nets: [192.0.2.0/24]}}",
             "spec.ingress[0].source.nets[0]: \"192.0.2.0/24\" is not IPv6, which the rule's "
             "ipVersion says; remove ipVersion, or write a CIDR of that family"},
            {"{action: Allow, icmp: {type: 8}}",
-            "spec.ingress[0].icmp: needs protocol ICMP or ICMPv6; write protocol: ICMP or ICMPv6"},
+            "spec.ingress[0].icmp: {\"type\":8} needs protocol ICMP or ICMPv6; write protocol: ICMP or ICMPv6"},
            {"{action: Allow, protocol: ICMP, notICMP: {code: 256}}",
             "spec.ingress[0].notICMP.code: \"256\" is out of range; write 0 to 255\n"
-            "spec.ingress[0].notICMP.code: needs a type; write type beside it"},
+            "spec.ingress[0].notICMP.code: 256 needs a type; write type beside it"},
            {"{action: Allow, http: {methods: [GET]}}",
-            "spec.ingress[0].http: is not enforced here; remove it and match by ports; the "
+            "spec.ingress[0].http: {\"methods\":[\"GET\"]} is not enforced here; remove it and match by ports; the "
             "datapath does not read HTTP"},
            {"{action: Allow, source: {services: {name: cart}, nets: [192.0.2.0/24]}}",
             "spec.ingress[0].source.services.namespace: is missing; a global policy must name the "
             "namespace\n"
-            "spec.ingress[0].source.nets: cannot stand beside services; remove it: the service "
+            "spec.ingress[0].source.nets: [\"192.0.2.0/24\"] cannot stand beside services; remove it: the service "
             "says which addresses and ports"}}) {
     EXPECT_EQ(Rule(c.rule), c.problem) << c.rule;
   }
@@ -183,12 +183,12 @@ TEST(ValidateTest, CalicoRulesAreRefusedWithARemedy) {
 
 TEST(ValidateTest, FieldsOfAnotherKindOfPolicyAreRefused) {
   EXPECT_EQ(Np("{doNotTrack: true, applyOnForward: true}"),
-            "spec.doNotTrack: belongs to GlobalNetworkPolicy; remove it, or write a "
+            "spec.doNotTrack: true belongs to GlobalNetworkPolicy; remove it, or write a "
             "GlobalNetworkPolicy\n"
-            "spec.applyOnForward: belongs to GlobalNetworkPolicy; remove it, or write a "
+            "spec.applyOnForward: true belongs to GlobalNetworkPolicy; remove it, or write a "
             "GlobalNetworkPolicy");
   EXPECT_THAT(Np("{namespaceSelector: all()}"), HasSubstr("belongs to GlobalNetworkPolicy"));
-  EXPECT_EQ(Np("{stagedAction: Set}"), "spec.stagedAction: belongs to the staged kinds; remove it");
+  EXPECT_EQ(Np("{stagedAction: Set}"), "spec.stagedAction: \"Set\" belongs to the staged kinds; remove it");
   EXPECT_THAT(Gnp("{doNotTrack: true}"), HasSubstr("write applyOnForward: true"));
   EXPECT_THAT(Gnp("{doNotTrack: true, preDNAT: true, applyOnForward: true}"),
               HasSubstr("cannot stand beside doNotTrack"));
@@ -228,7 +228,7 @@ TEST(ValidateTest, KubernetesPolicies) {
             "spec.ingress[0].ports[0].endPort: \"79\" is below port; write 80 or more");
   EXPECT_THAT(port("{port: http, endPort: 79}"), HasSubstr("needs a port that is a number"));
   EXPECT_THAT(port("{endPort: 79}"), HasSubstr("needs a port that is a number"));
-  EXPECT_THAT(peer("{}"), HasSubstr("spec.egress[0].to[0]: is a peer that says nothing"));
+  EXPECT_THAT(peer("{}"), HasSubstr("spec.egress[0].to[0]: {} is a peer that says nothing"));
   EXPECT_THAT(peer("{ipBlock: {cidr: 192.0.2.0/24}, podSelector: {}}"),
               HasSubstr("cannot stand beside a selector"));
   EXPECT_EQ(peer("{ipBlock: {cidr: 192.0.2.1}}"),
@@ -242,7 +242,7 @@ TEST(ValidateTest, KubernetesPolicies) {
   EXPECT_THAT(peer("{podSelector: {matchExpressions: [{key: a, operator: In}]}}"),
               HasSubstr("values: is missing or empty, and In needs values"));
   EXPECT_THAT(peer("{podSelector: {matchExpressions: [{key: a, operator: Exists, values: [b]}]}}"),
-              HasSubstr("values: is given, and Exists takes none"));
+              HasSubstr("values: [\"b\"] is given, and Exists takes none"));
   EXPECT_THAT(peer("{podSelector: {matchExpressions: [{key: a, operator: Is}]}}"),
               HasSubstr("operator: \"Is\" is not a value known here"));
   EXPECT_THAT(K8s("{policyTypes: [Both]}"), HasSubstr("write one of Ingress, Egress"));
@@ -252,7 +252,7 @@ TEST(ValidateTest, ClusterNetworkPolicies) {
   EXPECT_EQ(Cnp("{}"),
             "spec.tier: is missing; write one of Admin, Baseline\n"
             "spec.priority: is missing; write 0 to 1000; lower goes first\n"
-            "spec.subject: has not exactly one field; write namespaces or pods");
+            "spec.subject: is missing; write namespaces or pods");
   const auto egress = [](const std::string& rule) {
     return Cnp(
         absl::StrCat("{tier: Admin, priority: 1, subject: {pods: {}}, egress: [", rule, "]}"));
@@ -262,7 +262,7 @@ TEST(ValidateTest, ClusterNetworkPolicies) {
   EXPECT_THAT(egress("{action: Accept, to: [{}]}"), HasSubstr("has 0 fields"));
   EXPECT_THAT(egress("{action: Accept, to: [{nodes: {}}]}"), HasSubstr("not enforced here"));
   EXPECT_THAT(egress("{action: Accept, to: [{pods: {}}], protocols: []}"),
-              HasSubstr("spec.egress[0].protocols: is missing or empty"));
+              HasSubstr("spec.egress[0].protocols: [] is missing or empty"));
   EXPECT_THAT(egress("{action: Accept, to: [{pods: {}}], protocols: [{tcp: {}, udp: {}}]}"),
               HasSubstr("has not exactly one field"));
   EXPECT_THAT(egress("{action: Accept, to: [{pods: {}}], protocols: [{tcp: {destinationPort: "
@@ -304,7 +304,7 @@ TEST(ValidateTest, PoolsThatOverlapAreNamed) {
 
 TEST(ValidateTest, BgpPeersAndConfigurations) {
   EXPECT_EQ(Peer("{}"),
-            "spec: has not exactly one of peerIP and peerSelector; write the address of a router, "
+            "spec: {} has not exactly one of peerIP and peerSelector; write the address of a router, "
             "or a selector of nodes");
   EXPECT_EQ(Peer("{peerIP: 192.0.2.1}"), "spec.asNumber: is missing; write the peer's AS number");
   EXPECT_THAT(Peer("{peerIP: '192.0.2.1:0', asNumber: 64496}"), HasSubstr("nor one with a port"));

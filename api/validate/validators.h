@@ -32,6 +32,7 @@ void CheckWorkloadEndpoint(const v1::WorkloadEndpointSpec& spec, Checker& check)
 void CheckHostEndpoint(const v1::HostEndpointSpec& spec, Checker& check);
 void CheckPod(const v1::Pod& pod, Checker& check);
 void CheckSlice(const v1::EndpointSlice& slice, Checker& check);
+void CheckService(const v1::Service& service, Checker& check);
 
 // network.cc
 void CheckPool(const v1::IPPoolSpec& spec, Checker& check);
