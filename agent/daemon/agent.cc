@@ -141,14 +141,9 @@ void Agent::OnPut(const api::StoredResource& stored) {
     NoteBlock(stored);
     return;
   }
-  auto resource = api::Deserialize(stored);
-  if (!resource.ok()) {
-    spdlog::warn("set aside: {}", std::string(resource.status().message()));
-    policy_->feed().SetAside(stored.key, resource.status());
-    return;
-  }
+  const auto resource = policy_->feed().PutStored(stored);
+  if (!resource.ok()) return;
   network_changed_ |= NoteNetwork(*resource);
-  policy_->feed().Put(*resource);
   if (const auto* host = resource->As<api::v1::HostEndpoint>(); host != nullptr && host->spec().node() == options_.node) {
     spdlog::warn("HostEndpoint {}: policies know its addresses, but none is enforced at {}: this version "
                  "attaches to workloads only", resource->name(),

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "spdlog/spdlog.h"
 
 namespace ripstop::agent {
 namespace {
@@ -29,6 +30,35 @@ std::string NameOf(const api::ModelObject& object) {
 
 bool IsPolicy(const api::ModelObject& object) {
   return std::holds_alternative<policy::Policy>(object);
+}
+
+// A line for each rule that fails closed. Rules of one name are parts of one that was written.
+void AddDegraded(const std::string& object, const std::vector<policy::Rule>& rules,
+                 const char* direction, std::vector<std::string>* lines) {
+  for (size_t i = 0; i < rules.size(); ++i) {
+    if (!rules[i].degraded || (i > 0 && rules[i - 1].degraded && !rules[i].name.empty() &&
+                               rules[i - 1].name == rules[i].name)) {
+      continue;
+    }
+    lines->push_back(absl::StrCat(
+        object, ": ", direction, " rule ", i, rules[i].name.empty() ? "" : " (", rules[i].name,
+        rules[i].name.empty() ? "" : ")", " has a field or peer that this version does not know; it ",
+        rules[i].action == policy::Action::kDeny ? "denies whatever the rest of it matches"
+                                                 : "matches nothing"));
+  }
+}
+
+void AddDegraded(const std::string& object, const std::vector<api::ModelObject>& objects,
+                 std::vector<std::string>* lines) {
+  for (const api::ModelObject& one : objects) {
+    if (const auto* p = std::get_if<policy::Policy>(&one)) {
+      AddDegraded(object, p->ingress_rules, "ingress", lines);
+      AddDegraded(object, p->egress_rules, "egress", lines);
+    } else if (const auto* q = std::get_if<policy::Profile>(&one)) {
+      AddDegraded(object, q->ingress_rules, "ingress", lines);
+      AddDegraded(object, q->egress_rules, "egress", lines);
+    }
+  }
 }
 
 }  // namespace
@@ -72,6 +102,20 @@ void PolicyFeed::Imply(const std::vector<std::string>& profiles) {
   }
 }
 
+absl::StatusOr<api::Resource> PolicyFeed::PutStored(const api::StoredResource& stored) {
+  auto resource = api::Deserialize(stored);
+  if (resource.ok() && resource->key() != stored.key) {
+    resource = absl::DataLossError(absl::StrCat("the stored document is that of ",
+                                                resource->key().ToString()));
+  }
+  if (!resource.ok()) {
+    SetAside(stored.key, resource.status());
+    return resource.status();
+  }
+  Put(*resource);
+  return resource;
+}
+
 void PolicyFeed::Put(const api::Resource& resource) {
   const api::ResourceKey key = resource.key();
   auto converted = api::ToModel(resource, {.this_host = node_});
@@ -83,6 +127,7 @@ void PolicyFeed::Put(const api::Resource& resource) {
   // In place at once: the staged world asks for what is enforced now.
   std::vector<api::ModelObject>& current = objects_[key];
   const std::vector<api::ModelObject> before = std::exchange(current, *std::move(converted));
+  NoteDegraded(key, current);
   for (const api::ModelObject& old : before) {
     const bool kept = std::any_of(current.begin(), current.end(), [&](const auto& object) {
       return NameOf(object) == NameOf(old);
@@ -113,6 +158,7 @@ void PolicyFeed::Put(const api::Resource& resource) {
 
 void PolicyFeed::Delete(const api::ResourceKey& key) {
   set_aside_.erase(key);
+  degraded_.erase(key);
   const auto it = objects_.find(key);
   if (it == objects_.end()) return;
   const std::vector<api::ModelObject> before = std::move(it->second);
@@ -128,7 +174,26 @@ void PolicyFeed::Delete(const api::ResourceKey& key) {
 }
 
 void PolicyFeed::SetAside(const api::ResourceKey& key, const absl::Status& why) {
-  set_aside_[key] = std::string(why.message());
+  std::string text(why.message());
+  // What converts names the object by its kind's own word; the line does it by the store's.
+  const std::string object = absl::StrCat(key.ns, key.ns.empty() ? "" : "/", key.name, ": ");
+  const size_t at = text.find(object);
+  if (at != std::string::npos && text.find(' ') + 1 == at) text.erase(0, at + object.size());
+  std::string& known = set_aside_[key];
+  if (known == text) return;
+  known = std::move(text);
+  spdlog::warn("set aside: {}: {}", key.ToString(), known);
+}
+
+void PolicyFeed::NoteDegraded(const api::ResourceKey& key,
+                              const std::vector<api::ModelObject>& objects) {
+  std::vector<std::string> lines;
+  AddDegraded(key.ToString(), objects, &lines);
+  if (lines.empty()) {
+    degraded_.erase(key);
+  } else if (degraded_.insert(key).second) {
+    for (const std::string& line : lines) spdlog::warn("fails closed: {}", line);
+  }
 }
 
 void PolicyFeed::PutEndpointSource(const api::Resource& resource,
@@ -256,6 +321,9 @@ const policy::Endpoint* PolicyFeed::FindEndpoint(const policy::Address& address)
 std::vector<std::string> PolicyFeed::set_aside() const {
   std::vector<std::string> lines;
   for (const auto& [key, why] : set_aside_) lines.push_back(absl::StrCat(key.ToString(), ": ", why));
+  for (const api::ResourceKey& key : degraded_) {
+    AddDegraded(key.ToString(), objects_.at(key), &lines);
+  }
   return lines;
 }
 

@@ -11,6 +11,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "api/convert/convert.h"
 #include "api/resource.h"
 #include "policy/engine.h"
@@ -25,8 +26,10 @@ namespace ripstop::agent {
 // The second engine, while there is one, gets the staged world (api/convert/staged.h): the
 // same but for the policies that staged ones add, replace or delete.
 //
-// A resource that cannot be converted is set aside by name and changes nothing: what it
-// meant before stays. An endpoint has up to three sources, joined by its id: the
+// A resource that cannot be decoded or converted is set aside by name and changes nothing:
+// what it meant before stays, until it is corrected or deleted. An agent that starts does not
+// know what it meant before, so there it means nothing. A rule that is not understood whole
+// (Rule::degraded) fails closed alone and is reported with its policy. An endpoint has up to three sources, joined by its id: the
 // WorkloadEndpoint (addresses, labels), the Pod of the same name (its labels, ports and
 // phase are newer), and the attachment, which only this node knows. An attached endpoint
 // stays until it is detached, whatever happens to its resources. A namespace or service
@@ -42,9 +45,10 @@ class PolicyFeed {
   // Likewise for the staged world; nullptr: no longer.
   void FeedStagedInto(policy::Engine* engine);
 
+  // Of the store, as it holds it; the resource, unless it could not be decoded.
+  absl::StatusOr<api::Resource> PutStored(const api::StoredResource& stored);
   void Put(const api::Resource& resource);
   void Delete(const api::ResourceKey& key);
-  // For resources that could not even be decoded.
   void SetAside(const api::ResourceKey& key, const absl::Status& why);
 
   // A pod of this node is attached; `endpoint` is what is known of it until (and unless)
@@ -65,7 +69,8 @@ class PolicyFeed {
   // The enforced keys whose staged policy came, went or changed since the last call.
   std::set<policy::PolicyKey> TakeStagedChanges() { return std::exchange(staged_changes_, {}); }
 
-  // One line for each object set aside: "NetworkPolicy shop/x: why".
+  // One line for each object set aside, "NetworkPolicy shop/x: why", and for each rule that
+  // fails closed.
   std::vector<std::string> set_aside() const;
   uint32_t local_endpoints() const;
   uint32_t policies() const { return policies_; }
@@ -85,6 +90,7 @@ class PolicyFeed {
   };
 
   void PutEndpointSource(const api::Resource& resource, const policy::Endpoint& endpoint);
+  void NoteDegraded(const api::ResourceKey& key, const std::vector<api::ModelObject>& objects);
   void DropEndpointSource(const api::ResourceKey& key, const policy::Endpoint& endpoint);
   void Join(const std::string& id);
   void Imply(const std::vector<std::string>& profiles);
@@ -110,6 +116,7 @@ class PolicyFeed {
   std::set<policy::PolicyKey> staged_changes_;
   std::map<api::ResourceKey, std::vector<api::ModelObject>> objects_;
   std::map<api::ResourceKey, std::string> set_aside_;
+  std::set<api::ResourceKey> degraded_;  // with a rule that fails closed
   std::map<std::string, policy::Profile> implied_;
   std::set<std::string> seen_profiles_;  // that a resource has defined
   std::map<std::string, Sources> sources_;             // by endpoint id
