@@ -298,4 +298,12 @@ std::vector<ProcessId> ProcessesInNetns(const std::string& netns) {
   return found;
 }
 
+std::string Tail(const std::string& path, size_t bytes) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  const std::string all = text.str();
+  return all.size() <= bytes ? all : all.substr(all.size() - bytes);
+}
+
 }  // namespace ripstop::lab

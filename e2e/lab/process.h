@@ -68,6 +68,9 @@ absl::Status Stop(const ProcessId& id, int signal, absl::Duration patience);
 // Every live process whose network namespace is the one named. Empty if there is none.
 std::vector<ProcessId> ProcessesInNetns(const std::string& netns);
 
+// The end of a file, for messages; empty if it cannot be read.
+std::string Tail(const std::string& path, size_t bytes = 1500);
+
 }  // namespace ripstop::lab
 
 #endif  // RIPSTOP_E2E_LAB_PROCESS_H_

@@ -51,6 +51,7 @@ struct State {
   std::map<std::string, PodState> pods;  // by key
 
   std::string dir() const { return std::string(kRunRoot) + "/" + name; }
+  std::string NodeDir(const std::string& node) const { return dir() + "/" + node; }
   std::string store_url() const { return "sqlite://" + dir() + "/store.db"; }
 
   absl::Status Save() const;
