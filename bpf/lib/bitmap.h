@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /* The first rule in several bitmaps of rules, by the format of bpf/abi/tables.h.
  *
- * A step intersects the summaries of each bitmap, then one word of each: the first word
- * that any rule may be in. Where summaries meet but the words do not, a step has found
- * nothing. The worst case is one step for 64 rules, the usual one a few steps: as many
- * as there are rules whose far condition alone holds before the one that decides.
+ * A step intersects the summaries of each bitmap, then the first words of each that any
+ * rule may be in. Where summaries meet but the words do not, a try has found nothing. The
+ * worst case is one try for 64 rules, the usual one a few: as many as there are rules
+ * whose far condition alone holds before the one that decides.
  */
 #ifndef RIPSTOP_BPF_LIB_BITMAP_H
 #define RIPSTOP_BPF_LIB_BITMAP_H
@@ -26,99 +26,123 @@ struct bitmap_search {
 #define BITMAP_STOP 1
 #define BITMAP_GO_ON 0
 
-/* Word @bit of summary @s, which says that it is stored. */
-static __always_inline struct arena_line *
-bitmap_word(__u32 handle, const struct bitmap_block *block, __u32 s, __u32 bit, __u64 *words)
-{
-	__u64 before = block->summary[s] & ((1ull << bit) - 1);
-	__u32 at = BITMAP_FIRST_LONG + block->rank[s] + __builtin_popcountll(before);
-	struct arena_line *line = arena_at(handle + at / ARENA_LINE_LONGS);
+/* A block in the chunk that it lies in, all of it. */
+struct bitmap_side {
+	void *chunk;
+	struct bitmap_block *block; /* NULL: there is none */
+};
 
+static __always_inline struct bitmap_block *
+bitmap_open(__u32 handle, struct bitmap_side *ret)
+{
+	ret->block = NULL;
+	ret->chunk = arena_chunk(ARENA_HANDLE_CHUNK(handle));
+	if (ret->chunk)
+		ret->block = (struct bitmap_block *)arena_line(ret->chunk, ARENA_HANDLE_LINE(handle));
+	return ret->block;
+}
+
+/* The word that bit @low of summary @s says is stored. Not by the number of the bit, which
+ * takes as long to find as the count of those before it. With more than two sides there is
+ * no stack for their chunks (6.1 counts the frames of all calls).
+ */
+static __always_inline struct arena_line *
+bitmap_word(const struct bitmap_side *side, int sides, __u32 handle, __u32 s, __u64 low,
+	    __u64 *words)
+{
+	__u64 before = side->block->summary[s] & (low - 1);
+	__u32 at = BITMAP_FIRST_LONG + side->block->rank[s] + __builtin_popcountll(before);
+	struct arena_line *line;
+
+	handle += at / ARENA_LINE_LONGS;
+	line = sides > 2 ? arena_at(handle) : arena_line(side->chunk, ARENA_HANDLE_LINE(handle));
 	if (line)
 		*words &= line->longs[at % ARENA_LINE_LONGS];
 	return line;
 }
 
-/* One step of a search of the first @sides bitmaps. */
+/* One step of a search of the first @sides bitmaps: all summaries of a block, of each the
+ * first @tries words from @search->rule on in which the bitmaps meet.
+ */
 static __always_inline long
-bitmap_step(struct bitmap_search *search, int sides)
+bitmap_step(struct bitmap_search *search, int sides, int tries)
 {
-	struct bitmap_block *block[BITMAP_SIDES], *always = NULL;
-	__u32 rule = search->rule, always_handle, s, bit, word;
-	__u64 both, summary, rules = 0;
+	struct bitmap_side side[BITMAP_SIDES], always = {};
+	__u64 both, summary, low = 0, first, more, rules;
+	__u32 rule = search->rule, s, bit, word;
 	struct arena_line *line;
 
 	if (rule >= search->rule_count)
 		return BITMAP_STOP;
 #pragma unroll
 	for (int i = 0; i < sides; i++) {
-		block[i] = (struct bitmap_block *)arena_at(search->side[i]);
-		if (!block[i])
+		if (!bitmap_open(search->side[i], &side[i]))
 			return BITMAP_STOP;
 	}
 	if (rule - search->block_first >= BITMAP_BLOCK_RULES) {
 #pragma unroll
 		for (int i = 0; i < sides; i++)
-			search->side[i] = block[i]->next;
+			search->side[i] = side[i].block->next;
 		search->block_first += BITMAP_BLOCK_RULES;
 		return BITMAP_GO_ON;
 	}
 
-	always_handle = block[1]->always;
-	if (always_handle) {
-		always = (struct bitmap_block *)arena_at(always_handle);
-		if (!always)
-			return BITMAP_STOP;
-	}
-	/* The first summary from that of @rule on in which the bitmaps meet. */
+	if (side[1].block->always && !bitmap_open(side[1].block->always, &always))
+		return BITMAP_STOP;
 	bit = (rule / BITMAP_WORD_RULES) & 255;
-	summary = 0;
+	rules = 0;
 #pragma unroll
 	for (s = 0; s < 4; s++) {
 		if (bit >= 64 * (s + 1))
 			continue;
-		both = block[0]->summary[s] & block[1]->summary[s];
-		summary = always ? both | always->summary[s] : both;
+		both = side[0].block->summary[s] & side[1].block->summary[s];
+		summary = always.block ? both | always.block->summary[s] : both;
 #pragma unroll
 		for (int i = 2; i < sides; i++)
-			summary &= block[i]->summary[s];
-		if (bit > 64 * s)
-			summary &= ~0ull << (bit & 63);
-		if (summary)
-			break;
-	}
-	if (!summary) {
-		search->rule = (rule | (BITMAP_BLOCK_RULES - 1)) + 1;
-		return BITMAP_GO_ON;
-	}
-	word = __builtin_ctzll(summary);
-	if (both >> word & 1) {
-		rules = ~0ull;
-		if (!bitmap_word(search->side[0], block[0], s, word, &rules) ||
-		    !bitmap_word(search->side[1], block[1], s, word, &rules))
-			return BITMAP_STOP;
-	}
-	if (always && (always->summary[s] >> word & 1)) {
-		__u64 more = ~0ull;
-
-		if (!bitmap_word(always_handle, always, s, word, &more))
-			return BITMAP_STOP;
-		rules |= more;
-	}
+			summary &= side[i].block->summary[s];
+		first = 0;
+		if (bit >= 64 * s) {
+			first = 1ull << (bit & 63);
+			summary &= -first;
+		}
 #pragma unroll
-	for (int i = 2; i < sides; i++) {
-		if (!bitmap_word(search->side[i], block[i], s, word, &rules))
-			return BITMAP_STOP;
+		for (int i = 0; i < tries && summary; i++) {
+			low = summary & -summary;
+			if (both & low) {
+				rules = ~0ull;
+				if (!bitmap_word(&side[0], sides, search->side[0], s, low, &rules) ||
+				    !bitmap_word(&side[1], sides, search->side[1], s, low, &rules))
+					return BITMAP_STOP;
+			}
+			if (always.block && (always.block->summary[s] & low)) {
+				more = ~0ull;
+				if (!bitmap_word(&always, sides, side[1].block->always, s, low, &more))
+					return BITMAP_STOP;
+				rules |= more;
+			}
+#pragma unroll
+			for (int j = 2; j < sides; j++) {
+				if (!bitmap_word(&side[j], sides, search->side[j], s, low, &rules))
+					return BITMAP_STOP;
+			}
+			/* The word of @rule is looked at from @rule on. */
+			if (i == 0 && low == first)
+				rules &= ~0ull << (rule & 63);
+			if (rules)
+				goto found;
+			summary &= ~low;
+		}
+		if (summary) {
+			search->rule = search->block_first + s * BITMAP_SUMMARY_RULES +
+				       __builtin_ctzll(summary) * BITMAP_WORD_RULES;
+			return BITMAP_GO_ON;
+		}
 	}
-	word += 64 * s;
-	if (word == bit)
-		rules &= ~0ull << (rule & 63);
-	rule = (rule & ~(BITMAP_BLOCK_RULES - 1)) | word * BITMAP_WORD_RULES;
-	if (!rules) {
-		search->rule = rule + BITMAP_WORD_RULES;
-		return BITMAP_GO_ON;
-	}
-	rule |= __builtin_ctzll(rules);
+	search->rule = search->block_first + BITMAP_BLOCK_RULES;
+	return BITMAP_GO_ON;
+found:
+	rule = search->block_first + s * BITMAP_SUMMARY_RULES +
+	       __builtin_ctzll(low) * BITMAP_WORD_RULES + __builtin_ctzll(rules);
 	line = arena_at(search->rule_words + rule / ARENA_LINE_WORDS);
 	if (!line)
 		return BITMAP_STOP;
@@ -136,13 +160,13 @@ bitmap_step(struct bitmap_search *search, int sides)
 static long
 bitmap_step_two(__u32 step __attribute__((unused)), struct bitmap_search *search)
 {
-	return bitmap_step(search, 2);
+	return bitmap_step(search, 2, 2);
 }
 
 static long
 bitmap_step_four(__u32 step __attribute__((unused)), struct bitmap_search *search)
 {
-	return bitmap_step(search, BITMAP_SIDES);
+	return bitmap_step(search, BITMAP_SIDES, 1);
 }
 
 /* The verdict word of the first rule in all bitmaps of @search; 0: none, or something
