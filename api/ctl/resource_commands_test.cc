@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "api/ctl/testing.h"
+#include "api/store/open.h"
 
 namespace ripstop::ctl {
 namespace {
@@ -175,6 +176,38 @@ TEST_F(ResourceCommandsTest, TierMustExistBeforeItsPoliciesAndOutliveThem) {
   EXPECT_EQ(Ctl({"delete", "tier", "security"}), kExitConflict);
   EXPECT_THAT(err_, HasSubstr("still has networkpolicy shop/security.allow-cart"));
   EXPECT_EQ(Ctl({"delete", "-f", "-"}, named + "---\n" + tier), kExitOk) << err_;
+}
+
+TEST_F(ResourceCommandsTest, TierOfAStagedPolicyMustExistToo) {
+  const std::string staged =
+      "{apiVersion: projectcalico.org/v3, kind: StagedGlobalNetworkPolicy, metadata: {name: draft}, "
+      "spec: {tier: security}}\n";
+  const std::string tier =
+      "{apiVersion: projectcalico.org/v3, kind: Tier, metadata: {name: security}, spec: {order: 1}}\n";
+  EXPECT_EQ(Ctl({"apply", "-f", "-"}, staged), kExitError);
+  EXPECT_THAT(err_, HasSubstr("spec.tier: \"security\" does not exist; apply that Tier first"));
+  EXPECT_EQ(Ctl({"apply", "-f", "-"}, staged + "---\n" + tier), kExitOk) << err_;
+  EXPECT_EQ(Ctl({"delete", "tier", "security"}), kExitConflict);
+}
+
+TEST_F(ResourceCommandsTest, DamagedResourceIsNamedAndTheOthersAreShownAndItCanBeReplacedOrDeleted) {
+  Ctl({"apply", "-f", "-"}, kCart);
+  const auto damage = [&] {
+    const auto store = api::OpenStore(store_);
+    ASSERT_TRUE(store.ok()) << store.status();
+    ASSERT_TRUE((*store)
+                    ->Txn({{api::Mutation::Type::kPut, {"NetworkPolicy", "shop", "broken"}, "\xff", 0}})
+                    .ok());
+  };
+  damage();
+  EXPECT_NE(Ctl({"get", "np", "-n", "shop"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("allow-cart"));
+  EXPECT_THAT(err_, HasSubstr("NetworkPolicy shop/broken: the stored bytes are not a NetworkPolicy"));
+  EXPECT_EQ(Ctl({"apply", "-f", "-"}, With(kCart, "allow-cart", "broken")), kExitOk) << err_;
+  EXPECT_EQ(Ctl({"get", "np", "broken", "-n", "shop"}), kExitOk) << err_;
+  damage();
+  EXPECT_EQ(Ctl({"delete", "np", "broken", "-n", "shop"}), kExitOk) << err_;
+  EXPECT_EQ(Ctl({"get", "np", "-n", "shop"}), kExitOk) << err_;
 }
 
 TEST_F(ResourceCommandsTest, DeleteByNameAndFileAndWhatIsMissing) {
