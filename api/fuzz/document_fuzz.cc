@@ -3,7 +3,8 @@
 // Any text as a document of each kind. The first byte picks the kind, or none: then the
 // text is the whole input. What decodes is written as YAML and as JSON that decode to the
 // same message, and converts to the policy model or is refused with a reason; an invalid
-// selector or CIDR never gets through as a model object.
+// selector or CIDR never gets through as a model object. A refusal says where, what stands
+// there and what would be right, and what nobody refuses converts.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -13,6 +14,7 @@
 #include "api/codec/reader.h"
 #include "api/codec/writer.h"
 #include "api/convert/convert.h"
+#include "api/validate/validate.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "policy/selector.h"
 
@@ -62,6 +64,20 @@ void CheckModel(const Resource& resource) {
   }
 }
 
+void CheckRefusals(const Resource& resource) {
+  const std::vector<Problem> problems = Validate(resource);
+  for (const Problem& problem : problems) {
+    const bool missing = problem.what.find("is missing") != std::string::npos;
+    if (problem.path.empty() || problem.what.empty() || problem.remedy.empty() ||
+        (problem.value.empty() && !missing)) {
+      Fail("a refusal that is not whole: " + problem.ToString(), ToYaml(resource));
+    }
+  }
+  if (problems.empty() && !ToModel(resource).ok()) {
+    Fail("valid and not convertible: " + ToModel(resource).status().ToString(), ToYaml(resource));
+  }
+}
+
 void One(const uint8_t* data, size_t size) {
   if (size == 0) return;
   const auto& kinds = AllKinds();
@@ -76,6 +92,7 @@ void One(const uint8_t* data, size_t size) {
   for (const Resource& resource : decoded.resources) {
     CheckRoundTrip(resource);
     CheckModel(resource);
+    CheckRefusals(resource);
   }
 }
 

@@ -60,13 +60,15 @@ bool Checker::Bad(const std::string& path, const std::string& value, const std::
 }
 
 bool Checker::Wrong(const std::string& path, const std::string& what, const std::string& remedy) {
+  std::string there = FieldText(resource_.message(), path);
+  if (there.empty() && path == "spec") there = "{}";  // left out, which says as little
   problems_->push_back(
       {.file = resource_.file,
        .line = resource_.LineOf(path),
        .resource = absl::StrCat(resource_.kind().kind, " ", resource_.ns(),
                                 resource_.ns().empty() ? "" : "/", resource_.name()),
        .path = path,
-       .value = ShownValue(FieldText(resource_.message(), path), false),
+       .value = ShownValue(there, false),
        .what = what,
        .remedy = remedy});
   return false;

@@ -339,6 +339,10 @@ TEST(ValidateTest, EndpointsAndNodes) {
                              HasSubstr("ports[0].protocol: is missing"),
                              HasSubstr("ports[0].port: \"0\" is out of range")));
   const auto hep = [](const std::string& s) { return Problems(Doc(kCalico, "HostEndpoint", s)); };
+  EXPECT_EQ(Problems("{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: h}}"),
+            "spec.node: is missing; write a name\n"
+            "spec: {} says neither interfaceName nor expectedIPs; write interfaceName: with a name or "
+            "\"*\", or expectedIPs");
   EXPECT_THAT(hep("{node: n1}"), HasSubstr("neither interfaceName nor expectedIPs"));
   EXPECT_THAT(hep("{node: n1, expectedIPs: [192.0.2.0/24]}"), HasSubstr("is not an IP address"));
   const auto node = [](const std::string& s) { return Problems(Doc(kCalico, "Node", s)); };
