@@ -18,12 +18,12 @@ build: setup
 test: build
 	@./scripts/test.sh $(BUILD)
 
-# The tests of the datapath under Debian's other kernels, in an emulator: a quarter of an
+# The tests of datapath, netlink and routes under Debian's other kernels, in an emulator: a quarter of an
 # hour for each. Fetches the kernels by apt; needs qemu-system-x86, busybox-static, cpio.
 KERNELS ?= 6.1 6.12
 KERNEL_TESTS := dataplane_table_store_test dataplane_epochs_test dataplane_rule_hits_test \
   dataplane_kernel_property_test dataplane_policy_set_test dataplane_packet_test \
-  dataplane_test dataplane_live_test
+  dataplane_test dataplane_live_test agent_netlink_test agent_routes_kernel_test
 kernels: build
 	@for version in $(KERNELS); do RIPSTOP_FUZZ_CASES=2000 \
 	  ./scripts/kernel_test.sh $$version $(KERNEL_TESTS:%=$(BUILD)/tests/%) || exit 1; done
