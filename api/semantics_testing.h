@@ -20,9 +20,9 @@
 #include "absl/strings/substitute.h"
 #include "api/codec/reader.h"
 #include "api/convert/convert.h"
-#include "policy/engine.h"
+#include "policy/engine/engine.h"
 #include "policy/reference.h"
-#include "policy/table_image.h"
+#include "policy/tables/table_image.h"
 
 namespace ripstop::api {
 

@@ -14,7 +14,7 @@
 #include "agent/daemon/testing.h"
 #include "agent/dataplane/fake_dataplane.h"
 #include "gmock/gmock.h"
-#include "policy/table_image.h"
+#include "policy/tables/table_image.h"
 
 namespace ripstop::agent {
 namespace {

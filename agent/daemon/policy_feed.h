@@ -14,7 +14,7 @@
 #include "absl/status/statusor.h"
 #include "api/convert/convert.h"
 #include "api/resource.h"
-#include "policy/engine.h"
+#include "policy/engine/engine.h"
 
 namespace ripstop::agent {
 

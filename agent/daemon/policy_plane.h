@@ -10,7 +10,7 @@
 #include "agent/daemon/policy_feed.h"
 #include "agent/daemon/staged_plane.h"
 #include "agent/dataplane/dataplane_interface.h"
-#include "policy/engine.h"
+#include "policy/engine/engine.h"
 
 namespace ripstop::agent {
 

@@ -11,7 +11,7 @@
 #include "agent/dataplane/fake_dataplane.h"
 #include "api/store/sqlite_store.h"
 #include "gmock/gmock.h"
-#include "policy/table_image.h"
+#include "policy/tables/table_image.h"
 
 namespace ripstop::agent {
 namespace {

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "agent/daemon/policy_feed.h"
-#include "policy/engine.h"
-#include "policy/table_image.h"
+#include "policy/engine/engine.h"
+#include "policy/tables/table_image.h"
 
 namespace ripstop::agent {
 

@@ -21,9 +21,9 @@
 #include "bpf/abi/events.h"
 #include "bpf/abi/flows.h"
 #include "bpf/abi/tables.h"
-#include "policy/engine.h"
+#include "policy/engine/engine.h"
 #include "policy/model.h"
-#include "policy/table_write.h"
+#include "policy/tables/table_write.h"
 
 namespace ripstop::agent {
 

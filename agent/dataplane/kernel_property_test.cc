@@ -11,10 +11,10 @@
 #include <cstdlib>
 
 #include "agent/dataplane/kernel_evaluator.h"
-#include "policy/engine.h"
+#include "policy/engine/engine.h"
 #include "policy/reference.h"
 #include "policy/status_macros.h"
-#include "policy/table_image.h"
+#include "policy/tables/table_image.h"
 #include "policy/testing/random_world.h"
 
 namespace ripstop::agent {

@@ -19,8 +19,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "agent/dataplane/datapath_object.h"
-#include "policy/engine.h"
-#include "policy/table_write.h"
+#include "policy/engine/engine.h"
+#include "policy/tables/table_write.h"
 
 namespace ripstop::agent {
 

@@ -12,9 +12,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "agent/dataplane/table_store.h"
-#include "policy/cidr_lookup.h"
 #include "policy/status_macros.h"
-#include "policy/verdict_lookup.h"
+#include "policy/tables/cidr_lookup.h"
+#include "policy/tables/verdict_lookup.h"
 
 namespace ripstop::agent {
 namespace {

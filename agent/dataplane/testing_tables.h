@@ -12,9 +12,9 @@
 #include <string_view>
 #include <vector>
 
-#include "policy/cidr_table.h"
-#include "policy/engine.h"
-#include "policy/table_write.h"
+#include "policy/engine/engine.h"
+#include "policy/tables/cidr_table.h"
+#include "policy/tables/table_write.h"
 
 namespace ripstop::agent::testing {
 

@@ -5,9 +5,9 @@
 #include "absl/strings/str_cat.h"
 #include "agent/dataplane/kernel_evaluator.h"
 #include "api/ctl/evaluator.h"
-#include "policy/engine.h"
+#include "policy/engine/engine.h"
 #include "policy/status_macros.h"
-#include "policy/table_image.h"
+#include "policy/tables/table_image.h"
 
 namespace ripstop::ctl {
 namespace {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "absl/strings/str_cat.h"
 #include "api/ctl/evaluator.h"
-#include "policy/engine.h"
+#include "policy/engine/engine.h"
 #include "policy/status_macros.h"
-#include "policy/table_image.h"
+#include "policy/tables/table_image.h"
 
 namespace ripstop::ctl {
 namespace {

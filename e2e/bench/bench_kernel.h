@@ -14,7 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "agent/dataplane/kernel_evaluator.h"
-#include "policy/engine.h"
+#include "policy/engine/engine.h"
 #include "policy/world.h"
 
 struct bench;

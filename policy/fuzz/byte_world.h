@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "policy/engine.h"
+#include "policy/engine/engine.h"
 #include "policy/world.h"
 
 namespace ripstop::policy::fuzz {

@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "policy/fuzz/byte_world.h"
 #include "policy/reference.h"
-#include "policy/table_image.h"
+#include "policy/tables/table_image.h"
 #include "policy/testing/random_world.h"
 
 namespace ripstop::policy {

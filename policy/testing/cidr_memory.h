@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "policy/cidr_lookup.h"
-#include "policy/table_write.h"
+#include "policy/tables/cidr_lookup.h"
+#include "policy/tables/table_write.h"
 
 namespace ripstop::policy::testing {
 

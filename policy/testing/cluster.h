@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "policy/engine.h"
+#include "policy/engine/engine.h"
 
 namespace ripstop::policy {
 

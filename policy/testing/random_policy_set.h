@@ -6,10 +6,10 @@
 #include <random>
 #include <vector>
 
-#include "policy/address_classes.h"
-#include "policy/facts.h"
-#include "policy/l4_classes.h"
-#include "policy/policy_set.h"
+#include "policy/classes/address_classes.h"
+#include "policy/classes/facts.h"
+#include "policy/classes/l4_classes.h"
+#include "policy/sets/policy_set.h"
 
 namespace ripstop::policy::testing {
 

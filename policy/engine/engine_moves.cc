@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Addresses and CIDRs go from one class to another, local addresses from one set to
+// another, so that between any two writes each packet meets its old or its new verdict.
+//
+//   1. every region goes to its new class. Where the sets about to be left tell the two
+//      classes apart, it goes to a transition class instead: in a set that somebody
+//      leaves it has the old row, in all others the new one.
+//   2. local addresses switch sets.
+//   3. transition classes are resolved; entries not needed any more go.
+//
+// Within a step the most specific entries come first, and removals last with the least
+// specific first: then the entry that begins to answer for an address is already final.
+#include <algorithm>
+#include <cstring>
+
+#include "policy/engine/engine_state.h"
+
+namespace ripstop::policy {
+
+uint32_t Engine::State::WrittenCover(const Address& address, int bits) const {
+  uint32_t result = 0;
+  ForCover(address, bits - 1, [&](const Cidr&, const CidrRecord& c) {
+    if (c.written) result = *c.written;
+  });
+  return result;
+}
+
+address_value Engine::State::ValueOf(const AddressRecord& record, uint32_t address_class) const {
+  address_value v = {};
+  v.address_class = address_class;
+  if (record.attached != nullptr) {
+    v.flags |= ADDRESS_LOCAL_ENDPOINT;
+    v.ifindex = record.attached->local->ifindex;
+    std::copy(record.attached->local->mac.begin(), record.attached->local->mac.end(), v.mac);
+    v.ingress_set = HandleOf(record.wanted[static_cast<int>(Direction::kIngress)]);
+    v.egress_set = HandleOf(record.wanted[static_cast<int>(Direction::kEgress)]);
+  } else if (std::any_of(record.endpoints.begin(), record.endpoints.end(),
+                         [](const EndpointRecord* e) { return !e->host; })) {
+    v.flags |= ADDRESS_REMOTE_ENDPOINT;
+  }
+  if (record.this_host > 0) v.flags |= ADDRESS_THIS_HOST;
+  if (record.other_node > 0) v.flags |= ADDRESS_OTHER_NODE;
+  return v;
+}
+
+bool Engine::State::Switches(const AddressRecord& record) const {
+  const address_value now = record.written.value_or(address_value{});
+  const address_value next = ValueOf(record, 0);
+  return now.ingress_set != next.ingress_set || now.egress_set != next.egress_set;
+}
+
+SetRecord* Engine::State::PublishedAt(uint32_t handle) const {
+  for (const auto& [pointer, record] : sets) {
+    if (handle != 0 && record->published && record->set->handle() == handle) return pointer;
+  }
+  return nullptr;
+}
+
+std::vector<Engine::State::Move> Engine::State::CollectMoves() {
+  std::vector<Move> moves;
+  const auto consider = [&](const Address& a, AddressRecord& r) {
+    Move m;
+    m.address = a;
+    m.record = &r;
+    m.remove = !r.needed();
+    if (m.remove && !r.written) {
+      SetKind(r.kind, 0);
+      return;
+    }
+    m.to = classes.ClassOf(r.kind);
+    m.switches = !m.remove && Switches(r);
+    const address_value next = ValueOf(r, m.to);
+    if (!m.remove && r.written && std::memcmp(&*r.written, &next, sizeof(next)) == 0) return;
+    m.from = r.written ? r.written->address_class : WrittenCover(a, 128);
+    moves.push_back(m);
+  };
+  if (scan_addresses) {
+    for (auto& [a, r] : addresses) consider(a, *r);
+  } else {
+    if (switches_possible) {
+      for (const EndpointRecord* e : local_endpoints) {
+        dirty_addresses.insert(e->addresses.begin(), e->addresses.end());
+      }
+    }
+    for (const Address& a : dirty_addresses) consider(a, At(a));
+  }
+  if (scan_addresses || scan_cidrs) {
+    for (auto& [c, node] : cidrs) {
+      if (c.bits == 128) continue;
+      Move m{c.address, c.bits, nullptr, &node};
+      m.remove = !node.needed();
+      m.to = classes.ClassOf(node.kind);
+      if (!m.remove && node.written == m.to) continue;
+      m.from = node.written ? *node.written : WrittenCover(c.address, c.bits);
+      moves.push_back(m);
+    }
+  }
+  // Records of addresses that are nobody's and not in the kernel.
+  for (const Address& a : dirty_addresses) {
+    const auto it = addresses.find(a);
+    if (it != addresses.end() && !it->second->needed() && !it->second->written) addresses.erase(it);
+  }
+  dirty_addresses.clear();
+  scan_addresses = scan_cidrs = switches_possible = false;
+  return moves;
+}
+
+void Engine::State::WriteAddress(const Move& m, uint32_t address_class, bool with_sets) {
+  address_value v = m.remove ? *m.record->written : ValueOf(*m.record, address_class);
+  v.address_class = address_class;
+  if (with_sets && m.remove) v.ingress_set = v.egress_set = 0;
+  if (!with_sets) {
+    v.ingress_set = m.record->written ? m.record->written->ingress_set : 0;
+    v.egress_set = m.record->written ? m.record->written->egress_set : 0;
+  }
+  if (m.record->written && std::memcmp(&*m.record->written, &v, sizeof(v)) == 0) return;
+  m.record->written = v;
+  out.push_back(SetAddress{m.address, v});
+}
+
+void Engine::State::EmitMoves(std::vector<Move>& moves) {
+  std::stable_sort(moves.begin(), moves.end(), [](const Move& a, const Move& b) {
+    return std::pair(-a.bits, a.record == nullptr) < std::pair(-b.bits, b.record == nullptr);
+  });
+  const bool transitions = std::any_of(moves.begin(), moves.end(), [](const Move& m) { return m.via != 0; });
+  const auto set = [&](const Move& m, uint32_t address_class) {
+    const size_t before = out.size();
+    if (m.record != nullptr) {
+      WriteAddress(m, address_class, false);
+    } else if (m.cidr->written != address_class) {
+      m.cidr->written = address_class;
+      cidr_table.Set(Cidr::Of(m.address, m.bits), address_class, out);
+      moved_before_switch = true;  // perhaps as more words of the last write
+    }
+    moved_before_switch |= out.size() > before;
+  };
+  const auto remove_all = [&] {
+    for (auto m = moves.rbegin(); m != moves.rend(); ++m) {
+      if (!m->remove) continue;
+      if (m->record != nullptr) {
+        out.push_back(RemoveAddress{m->address});
+        SetKind(m->record->kind, 0);
+        addresses.erase(m->address);
+      } else {
+        const Cidr cidr = Cidr::Of(m->address, m->bits);
+        if (m->cidr->written) cidr_table.Remove(cidr, out);
+        SetKind(m->cidr->kind, 0);
+        cidrs.erase(cidr);
+        if (--cidr_lengths[m->bits] == 0) cidr_lengths.erase(m->bits);
+      }
+      moved_before_switch = true;
+    }
+  };
+
+  WaitForGrown();
+  for (const Move& m : moves) {
+    if (m.remove ? transitions && m.from != m.to : !m.at_once) set(m, m.via != 0 ? m.via : m.to);
+  }
+  if (!transitions) remove_all();
+  // No verdict that a packet can meet before step 2 names a new rule. Room for what it
+  // counts costs a grace period, which the next line need not wait for again.
+  if (rule_ids.bound() > rules_ensured) {
+    rules_ensured = rule_ids.bound();
+    out.push_back(EnsureRules{rules_ensured});
+  }
+
+  const bool any_switch =
+      hosts_switch || std::any_of(moves.begin(), moves.end(), [](const Move& m) { return m.switches; });
+  hosts_switch = false;
+  // A program that read a class before step 1 must not meet a set of step 2.
+  if (any_switch && moved_before_switch) out.push_back(Grace{});
+  moved_before_switch = false;
+  for (const Move& m : moves) {
+    // One that goes leaves its sets here too, before step 3 resolves what they look at.
+    const bool goes = m.remove && transitions && m.record != nullptr;
+    if (m.switches || goes) WriteAddress(m, m.via != 0 ? m.via : m.to, true);
+  }
+  WriteHosts();
+
+  if (!transitions) return;
+  out.push_back(Grace{});  // likewise between the steps 2 and 3
+  for (const Move& m : moves) {
+    if (!m.remove && m.via != 0) set(m, m.to);
+  }
+  remove_all();
+  moved_before_switch = false;
+}
+
+}  // namespace ripstop::policy
