@@ -65,7 +65,14 @@ absl::Status CheckVersion(SqliteDatabase& database, bool* empty) {
 
 absl::Status Prepare(SqliteDatabase& database) {
   bool empty = false;
-  RETURN_IF_ERROR(CheckVersion(database, &empty));
+  {
+    // One moment: another process may be writing the schema, and half of the answers
+    // from before and half from after it look like another program's file.
+    SqliteTransaction moment(database);
+    RETURN_IF_ERROR(moment.Begin("BEGIN"));
+    RETURN_IF_ERROR(CheckVersion(database, &empty));
+    RETURN_IF_ERROR(moment.Commit());
+  }
   if (empty) {
     // Out of any transaction, and once: the mode is kept in the file.
     RETURN_IF_ERROR(database.Execute("PRAGMA journal_mode = WAL"));
