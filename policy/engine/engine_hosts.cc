@@ -102,7 +102,7 @@ host_sets Engine::State::HostSetsOf(const HostEndpointRecord& record) const {
   return sets;
 }
 
-bool Engine::State::PlanHosts(Leavers& leavers, std::set<SetRecord*>& targets) {
+bool Engine::State::PlanHosts(PublishedSets& published, Leavers& leavers, std::set<SetRecord*>& targets) {
   bool change = false;
   const auto switches = [&](host_sets now, host_sets then) {
     if (Same(now, then)) return;
@@ -111,8 +111,8 @@ bool Engine::State::PlanHosts(Leavers& leavers, std::set<SetRecord*>& targets) {
       for (int d = 0; d < 2; ++d) {
         const uint32_t from = HandleIn(now, g, d), to = HandleIn(then, g, d);
         if (from == to) continue;
-        if (SetRecord* left = PublishedAt(from)) leavers[left].push_back(nullptr);
-        if (SetRecord* target = PublishedAt(to)) targets.insert(target);
+        if (SetRecord* left = published.At(from)) leavers[left].push_back(nullptr);
+        if (SetRecord* target = published.At(to)) targets.insert(target);
       }
     }
   };

@@ -50,13 +50,6 @@ bool Engine::State::Switches(const AddressRecord& record) const {
   return now.ingress_set != next.ingress_set || now.egress_set != next.egress_set;
 }
 
-SetRecord* Engine::State::PublishedAt(uint32_t handle) const {
-  for (const auto& [pointer, record] : sets) {
-    if (handle != 0 && record->published && record->set->handle() == handle) return pointer;
-  }
-  return nullptr;
-}
-
 std::vector<Engine::State::Move> Engine::State::CollectMoves() {
   std::vector<Move> moves;
   const auto consider = [&](const Address& a, AddressRecord& r) {

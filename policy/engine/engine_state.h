@@ -174,7 +174,18 @@ struct Engine::State {
   std::map<uint32_t, HostEndpointRecord*> HostInterfaces();
   host_sets HostSetsOf(const HostEndpointRecord& record) const;
   // Whether interfaces change sets; adds the sets they leave and come to.
-  bool PlanHosts(Leavers& leavers, std::set<SetRecord*>& targets);
+  // The published set that a handle names, or nullptr. Made at the first question, for most
+  // Flushes ask none.
+  class PublishedSets {
+   public:
+    explicit PublishedSets(const State* state) : state_(state) {}
+    SetRecord* At(uint32_t handle);
+
+   private:
+    const State* const state_;
+    std::optional<absl::flat_hash_map<uint32_t, SetRecord*>> by_handle_;
+  };
+  bool PlanHosts(PublishedSets& published, Leavers& leavers, std::set<SetRecord*>& targets);
   void RedirectHosts(SetRecord* set, SetRecord* copy, bool renewed);
   void WriteHosts();
 
@@ -209,7 +220,6 @@ struct Engine::State {
   uint32_t WrittenCover(const Address& address, int bits) const;
   address_value ValueOf(const AddressRecord& record, uint32_t address_class) const;
   bool Switches(const AddressRecord& record) const;
-  SetRecord* PublishedAt(uint32_t handle) const;
 
   // engine_stats.cc
   std::vector<PolicyShare> LargestPolicies(const FlatRules& rules) const;

@@ -44,10 +44,23 @@ std::set<SetRecord*> Engine::State::Renewed(const std::set<std::pair<uint32_t, u
   return result;
 }
 
+SetRecord* Engine::State::PublishedSets::At(uint32_t handle) {
+  if (handle == 0) return nullptr;
+  if (!by_handle_) {
+    by_handle_.emplace();
+    for (const auto& [pointer, record] : state_->sets) {
+      if (record->published) by_handle_->emplace(record->set->handle(), pointer);
+    }
+  }
+  const auto found = by_handle_->find(handle);
+  return found == by_handle_->end() ? nullptr : found->second;
+}
+
 void Engine::State::PlanTransitions(std::vector<Move>& moves) {
   Leavers leavers;
   std::set<SetRecord*> targets;
-  hosts_switch = PlanHosts(leavers, targets);
+  PublishedSets published(this);
+  hosts_switch = PlanHosts(published, leavers, targets);
   MarkAtOnce(moves);
   std::set<std::pair<uint32_t, uint32_t>> pairs;
   for (const Move& m : moves) {
@@ -58,8 +71,8 @@ void Engine::State::PlanTransitions(std::vector<Move>& moves) {
     for (const auto& [now, then] : {std::pair(before.ingress_set, next.ingress_set),
                                     std::pair(before.egress_set, next.egress_set)}) {
       if (now == then) continue;
-      if (SetRecord* left = PublishedAt(now)) leavers[left].push_back(&m);
-      if (SetRecord* target = PublishedAt(then)) targets.insert(target);
+      if (SetRecord* left = published.At(now)) leavers[left].push_back(&m);
+      if (SetRecord* target = published.At(then)) targets.insert(target);
     }
   }
   const std::set<SetRecord*> renewed = Renewed(pairs);
