@@ -8,7 +8,8 @@
  * traffic of the host itself of untracked, pre-DNAT and normal. An interface without an
  * entry has no host endpoint: nothing is asked.
  *
- * Writer: agent/dataplane. Reader: policy/tables/table_image.h and the programs at uplinks.
+ * Writer: policy/engine, as SetHostSets. Reader: policy/tables/table_image.h. There is no map of
+ * them yet, and no program at an uplink that would ask.
  */
 #ifndef RIPSTOP_BPF_ABI_HOST_ENDPOINTS_H
 #define RIPSTOP_BPF_ABI_HOST_ENDPOINTS_H

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* What is known of a packet on its way through a program. */
+#ifndef RIPSTOP_BPF_LIB_WALK_STATE_H
+#define RIPSTOP_BPF_LIB_WALK_STATE_H
+
+#include "bpf/lib/flow.h"
+#include "bpf/lib/parse.h"
+#include "bpf/lib/verdict.h"
+
+enum hook { FROM_WORKLOAD, TO_WORKLOAD, FROM_HOST };
+
+/* Egress and ingress verdict words of one judgement. */
+struct judgement {
+	struct verdict egress, ingress;
+	enum drop_reason reason;
+};
+
+/* Lives in a per-CPU map, being too large for the stack. No program of ours runs
+ * inside another on one CPU: all of them run with bottom halves off.
+ */
+struct walk {
+	struct packet p;
+	struct flow_key key;
+	struct address_value source, destination; /* slow path only */
+	struct active_generation active;          /* slow path only */
+	__u32 source_end;  /* enum flow_end */
+	__u8 embryo;       /* the flow is in rs_embryo_v1 */
+	__u8 unresolved;   /* a later fragment whose first is not known */
+	__u8 host_origin;  /* TO_WORKLOAD: sent by this node's own stack */
+	__u8 reserved;
+	struct judgement judgement;
+	struct flow_value value;
+	struct packet quoted; /* by an ICMP error */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct walk);
+} rs_walk_v2 SEC(".maps");
+
+static __always_inline struct walk *
+walk_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&rs_walk_v2, &zero);
+}
+
+/* A packet that asks for something new is judged in its own direction, whatever
+ * flow is known: a SYN, or an echo request from the end that used to answer.
+ */
+static __always_inline int
+is_opening(const struct packet *p, const struct flow_value *flow, __u32 source_end)
+{
+	if (p->protocol == IPPROTO_TCP)
+		return (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+	return is_icmp_echo_request(p) && flow && flow->initiator != source_end;
+}
+
+/* Only echo has flows among ICMP messages; each other one is judged by itself. */
+static __always_inline int
+has_flow(const struct packet *p)
+{
+	return !has_icmp_type(p->protocol) || p->fragment == FRAGMENT_LATER || is_icmp_echo(p);
+}
+
+/* Whether the packet may begin a flow: an echo reply may only continue one. */
+static __always_inline int
+begins_flow(const struct packet *p)
+{
+	return !has_icmp_type(p->protocol) || is_icmp_echo_request(p);
+}
+
+#endif
