@@ -74,20 +74,6 @@ std::unique_ptr<Evaluator> MakeReferenceEvaluator(const policy::World& world);
 std::unique_ptr<Evaluator> MakeTablesEvaluator(const policy::World& world);
 absl::StatusOr<std::unique_ptr<Evaluator>> MakeKernelEvaluator(const policy::World& world);
 
-// The whole world into a policy::Engine.
-template <typename Engine>
-void PutWorld(const policy::World& world, Engine& engine) {
-  for (const auto& [key, object] : world.tiers) engine.PutTier(object);
-  for (const auto& [key, object] : world.profiles) engine.PutProfile(object);
-  for (const auto& [key, object] : world.network_sets) engine.PutNetworkSet(object);
-  for (const auto& [key, object] : world.services) engine.PutServiceBackends(object);
-  for (const auto& [key, object] : world.hosts) engine.PutHost(object);
-  for (const auto& [key, object] : world.policies) engine.PutPolicy(object);
-  for (const auto& [key, object] : world.endpoints) engine.PutEndpoint(object);
-  for (const auto& [key, object] : world.host_endpoints) engine.PutHostEndpoint(object);
-  engine.SetFailsafePorts(world.failsafe);
-}
-
 }  // namespace ripstop::ctl
 
 #endif  // RIPSTOP_API_CTL_EVALUATOR_H_

@@ -5,7 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "agent/dataplane/kernel_evaluator.h"
 #include "api/ctl/evaluator.h"
-#include "policy/engine/engine.h"
+#include "policy/engine/put_world.h"
 #include "policy/status_macros.h"
 #include "policy/tables/table_image.h"
 

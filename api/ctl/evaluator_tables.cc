@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "absl/strings/str_cat.h"
 #include "api/ctl/evaluator.h"
-#include "policy/engine/engine.h"
+#include "policy/engine/put_world.h"
 #include "policy/status_macros.h"
 #include "policy/tables/table_image.h"
 

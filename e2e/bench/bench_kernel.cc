@@ -66,14 +66,6 @@ absl::Status ShareMaps(bpf_object* object, const agent::DatapathObject& datapath
 
 }  // namespace
 
-void PutWorld(const policy::World& world, policy::Engine& engine) {
-  for (const auto& [name, tier] : world.tiers) engine.PutTier(tier);
-  for (const auto& [name, profile] : world.profiles) engine.PutProfile(profile);
-  for (const auto& [key, policy] : world.policies) engine.PutPolicy(policy);
-  for (const auto& [id, set] : world.network_sets) engine.PutNetworkSet(set);
-  for (const auto& [id, endpoint] : world.endpoints) engine.PutEndpoint(endpoint);
-}
-
 absl::StatusOr<std::unique_ptr<BenchKernel>> BenchKernel::Open() {
   auto kernel = std::unique_ptr<BenchKernel>(new BenchKernel());
   ASSIGN_OR_RETURN(kernel->evaluator_, agent::KernelEvaluator::Open(agent::DatapathSizes{}));

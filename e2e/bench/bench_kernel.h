@@ -14,8 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "agent/dataplane/kernel_evaluator.h"
-#include "policy/engine/engine.h"
-#include "policy/world.h"
+#include "policy/engine/put_world.h"
 
 struct bench;
 
@@ -25,9 +24,6 @@ struct Timing {
   double best = 0;    // ns
   double median = 0;
 };
-
-// Puts everything of `world` into `engine`.
-void PutWorld(const policy::World& world, policy::Engine& engine);
 
 class BenchKernel {
  public:

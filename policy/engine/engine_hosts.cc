@@ -12,6 +12,11 @@
 namespace ripstop::policy {
 namespace {
 
+static_assert(static_cast<int>(HostGroup::kUntracked) == HOST_UNTRACKED &&
+              static_cast<int>(HostGroup::kPreDnat) == HOST_PRE_DNAT &&
+              static_cast<int>(HostGroup::kForward) == HOST_FORWARD &&
+              static_cast<int>(HostGroup::kNormal) == HOST_NORMAL && kHostGroups == HOST_GROUPS);
+
 // Apart from workloads, whose ids are namespace/name.
 std::string OwnerId(std::string_view id) { return absl::StrCat("host endpoint ", std::string(id)); }
 

@@ -8,7 +8,7 @@
 //   engine_moves.cc        addresses and CIDRs go from one class or set to another
 //   engine_transitions.cc  which of them wait, and which take two steps
 //   engine_hosts.cc        host endpoints: their policy sets, and interfaces from one to another
-//   engine_stats.cc        which policies make a set large
+//   engine_stats.cc        what it tells of itself
 #ifndef RIPSTOP_POLICY_ENGINE_ENGINE_STATE_H_
 #define RIPSTOP_POLICY_ENGINE_ENGINE_STATE_H_
 
@@ -220,9 +220,6 @@ struct Engine::State {
   uint32_t WrittenCover(const Address& address, int bits) const;
   address_value ValueOf(const AddressRecord& record, uint32_t address_class) const;
   bool Switches(const AddressRecord& record) const;
-
-  // engine_stats.cc
-  std::vector<PolicyShare> LargestPolicies(const FlatRules& rules) const;
 
   static uint32_t HandleOf(const SetRecord* s) { return s && s->set ? s->set->handle() : 0; }
 

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which policies make a set large: asked for by a person, so computed from the rules when asked.
+// What the engine tells of itself: asked for by a person, so computed when asked.
 #include <algorithm>
 #include <string_view>
 #include <tuple>
 
+#include "absl/strings/str_cat.h"
 #include "policy/engine/engine_state.h"
 
 namespace ripstop::policy {
+namespace {
 
-std::vector<PolicyShare> Engine::State::LargestPolicies(const FlatRules& rules) const {
+std::vector<PolicyShare> LargestPolicies(const FlatRules& rules, const Interned<RuleIdentity>& rule_ids) {
   using Kind = RuleIdentity::Kind;
   using Owner = std::tuple<std::string_view, const PolicyKey&, std::string_view>;  // tier, policy, profile
   std::map<Owner, PolicyShare> shares;
@@ -35,6 +37,70 @@ std::vector<PolicyShare> Engine::State::LargestPolicies(const FlatRules& rules) 
                     });
   result.resize(kept);
   return result;
+}
+
+}  // namespace
+
+std::vector<PolicySetStats> Engine::Stats() const {
+  std::map<const SetRecord*, PolicySetStats> by_set;
+  for (const auto& [pointer, record] : state_->sets) {
+    PolicySetStats& st = by_set[pointer];
+    st.direction = record->direction;
+    const PolicySet& set = *record->set;
+    st.representation = !record->alarm.empty() ? "none: does not fit, denied"
+                        : set.is_dense()       ? "dense"
+                                               : "bit vectors";
+    st.handle = set.handle();
+    st.rules = static_cast<uint32_t>(set.rules().size());
+    st.rows = set.row_count();
+    st.columns = set.column_count();
+    st.cells = set.cell_count();
+    st.bytes = set.lines() * ARENA_LINE_BYTES;
+    st.largest_policies = LargestPolicies(set.rules(), state_->rule_ids);
+  }
+  for (const EndpointRecord* e : state_->local_endpoints) {
+    for (const Address& a : e->addresses) {
+      const auto it = state_->addresses.find(a);
+      if (it == state_->addresses.end() || it->second->attached != e) continue;
+      for (const SetRecord* wanted : it->second->wanted) {
+        if (wanted == nullptr) continue;
+        auto& names = by_set[wanted].endpoints;
+        if (names.empty() || names.back() != e->id) names.push_back(e->id);
+      }
+    }
+  }
+  for (const auto& [id, h] : state_->host_endpoints) {
+    for (int g = 0; g < kHostGroups; ++g) {
+      for (const SetRecord* wanted : h.wanted[g]) {
+        if (wanted == nullptr) continue;
+        by_set[wanted].endpoints.push_back(
+            absl::StrCat("host endpoint ", id, " (", ToString(static_cast<HostGroup>(g)), ")"));
+      }
+    }
+  }
+  std::vector<PolicySetStats> result;
+  for (auto& [pointer, st] : by_set) {
+    std::sort(st.endpoints.begin(), st.endpoints.end());
+    st.endpoints.erase(std::unique(st.endpoints.begin(), st.endpoints.end()), st.endpoints.end());
+    result.push_back(std::move(st));
+  }
+  return result;
+}
+
+EngineTotals Engine::Totals() const {
+  return {state_->classes.count(), state_->l4.count(),
+          state_->arena.bytes_used() - state_->cidr_table.retired_bytes(),
+          static_cast<uint32_t>(state_->policies.size()),
+          static_cast<uint32_t>(state_->local_endpoints.size())};
+}
+
+std::vector<std::string> Engine::Alarms() const {
+  std::set<std::string> alarms;
+  for (std::string& alarm : state_->cidr_table.Alarms()) alarms.insert(std::move(alarm));
+  for (const auto& [pointer, record] : state_->sets) {
+    if (!record->alarm.empty()) alarms.insert(record->alarm);
+  }
+  return {alarms.begin(), alarms.end()};
 }
 
 }  // namespace ripstop::policy
