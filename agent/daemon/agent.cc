@@ -144,10 +144,11 @@ void Agent::OnPut(const api::StoredResource& stored) {
   const auto resource = policy_->feed().PutStored(stored);
   if (!resource.ok()) return;
   network_changed_ |= NoteNetwork(*resource);
-  if (const auto* host = resource->As<api::v1::HostEndpoint>(); host != nullptr && host->spec().node() == options_.node) {
-    spdlog::warn("HostEndpoint {}: policies know its addresses, but none is enforced at {}: this version "
-                 "attaches to workloads only", resource->name(),
-                 host->spec().interface_name() == "*" ? "interfaces of the host" : host->spec().interface_name());
+  const auto* host = resource->As<api::v1::HostEndpoint>();
+  if (host != nullptr && host->spec().node() == options_.node) {
+    spdlog::warn("HostEndpoint {}: policies know its addresses, but none is enforced at its interface "
+                 "\"{}\": this version attaches to workloads only",
+                 resource->name(), host->spec().interface_name());
   }
 }
 

@@ -29,9 +29,11 @@ namespace ripstop::agent {
 // A resource that cannot be decoded or converted is set aside by name and changes nothing:
 // what it meant before stays, until it is corrected or deleted. An agent that starts does not
 // know what it meant before, so there it means nothing. A rule that is not understood whole
-// (Rule::degraded) fails closed alone and is reported with its policy. An endpoint has up to three sources, joined by its id: the
-// WorkloadEndpoint (addresses, labels), the Pod of the same name (its labels, ports and
-// phase are newer), and the attachment, which only this node knows. An attached endpoint
+// (Rule::degraded) fails closed alone and is reported with its policy.
+//
+// An endpoint has up to three sources, joined by its id: the WorkloadEndpoint (addresses,
+// labels), the Pod of the same name (its labels, ports and phase are newer), and the
+// attachment, which only this node knows. An attached endpoint
 // stays until it is detached, whatever happens to its resources. A namespace or service
 // account without a resource is implied, as `ripstopctl evaluate` implies it; once its
 // resource was there and is deleted, it stays gone, and its pods are denied.

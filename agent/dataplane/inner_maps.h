@@ -29,8 +29,8 @@ absl::Status InstallInnerMap(int outer, uint32_t index, const BpfFd& inner, cons
 absl::Status InstallInnerMaps(int outer, const std::vector<uint32_t>& indexes,
                               const std::vector<int>& fds, const char* name);
 
-// Empties an element; that it is empty already is fine, and free
-// since Linux 6.8; before that it waits for a grace period too.
+// Empties an element. That it is empty already is fine, and costs nothing since Linux 6.8;
+// before that it waits for a grace period too.
 absl::Status UninstallInnerMap(int outer, uint32_t index, const char* name);
 
 // Copies every entry; nobody else may write to either meanwhile.

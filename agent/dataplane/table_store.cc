@@ -246,7 +246,9 @@ absl::Status TableStore::ApplyOne(const policy::TableWrite& write) {
     }
     absl::Status operator()(const policy::WriteWords& w) { return store->WriteWords(w); }
     absl::Status operator()(const policy::ReleaseChunk& w) { return store->ReleaseChunk(w.chunk); }
-    absl::Status operator()(const policy::Grace&) { return store->waited_ ? absl::OkStatus() : RcuGrace(); }
+    absl::Status operator()(const policy::Grace&) {
+      return store->waited_ ? absl::OkStatus() : RcuGrace();
+    }
     absl::Status operator()(const policy::BumpEpoch& w) {
       if (w.set_index >= EPOCHS_MAX) {
         return absl::OutOfRangeError(absl::StrCat("epoch of policy set ", w.set_index));

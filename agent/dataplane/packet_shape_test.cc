@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Packets that should not be: spoofed, martian, malformed, in pieces; and ICMP errors.
+#include "agent/dataplane/packet_testing.h"
+
+namespace ripstop::agent {
+namespace {
+
+TEST_F(PacketTest, SpoofedSourcesAreDropped) {
+  ExpectDrop(Hook::kFromWorkload, Tcp(kElsewhere, kServer), DROP_SPOOFED);
+  ExpectDrop(Hook::kFromWorkload, Tcp("203.0.113.77", kServer), DROP_SPOOFED);
+  ExpectDrop(Hook::kFromWorkload, Tcp(kHost, kServer), DROP_SPOOFED);
+  ExpectDrop(Hook::kFromHost, Tcp(kClient, kServer), DROP_SPOOFED, kAway);
+  ExpectDrop(Hook::kFromHost, Tcp(kHost, kServer), DROP_SPOOFED, kAway);
+}
+
+TEST_F(PacketTest, AFlowDoesNotLendItsAddressToAnotherInterface) {
+  // A flow of .50, which lives on interface 4242; the same packet from interface 1.
+  ExpectDelivered(Hook::kFromWorkload, Tcp(kClient, kElsewhere));
+  ExpectDrop(Hook::kFromWorkload, Flags(Tcp(kElsewhere, kClient, 40000, 80), 0x12), DROP_SPOOFED);
+}
+
+TEST_F(PacketTest, MartiansAreDropped) {
+  for (const char* to : {"127.0.0.1", "0.0.0.0", "0.1.2.3", "224.0.0.1", "240.0.0.1",
+                         "255.255.255.255", kClient}) {
+    ExpectDrop(Hook::kFromWorkload, Tcp(kClient, to), DROP_MARTIAN);
+  }
+  for (const char* to : {"::1", "::", "ff02::1", "fe80::1", kClient6}) {
+    ExpectDrop(Hook::kFromWorkload, Tcp(kClient6, to), DROP_MARTIAN);
+  }
+  ExpectDrop(Hook::kFromHost, Tcp("127.0.0.1", kServer), DROP_MARTIAN, kAway);
+}
+
+TEST_F(PacketTest, RouterAndNeighborMessagesOfPodsAreDropped) {
+  for (uint8_t type : {133, 134, 135, 136, 137}) {
+    ExpectDrop(Hook::kFromWorkload, Icmp(kClient6, "2001:db8::1", type), DROP_NEIGHBOR_DISCOVERY);
+    ExpectDrop(Hook::kFromWorkload, Icmp("fe80::5", "ff02::1", type), DROP_NEIGHBOR_DISCOVERY);
+  }
+  ExpectDrop(Hook::kFromWorkload, Icmp(kClient, kServer, 5), DROP_NEIGHBOR_DISCOVERY);
+}
+
+TEST_F(PacketTest, FramesThatAreNotIpAreDropped) {
+  Frame frame = MakeFrame(Tcp(kClient, kServer));
+  frame[12] = 0x08;
+  frame[13] = 0x06;
+  ExpectDrop(Hook::kFromWorkload, frame, DROP_ARP);
+  frame[12] = 0x88;
+  frame[13] = 0xcc;
+  ExpectDrop(Hook::kFromWorkload, frame, DROP_ETHERTYPE);
+}
+
+TEST_F(PacketTest, ForeignMacIsDropped) {
+  Frame frame = MakeFrame(Tcp(kClient, kServer));
+  frame[0] = 2;
+  ExpectDrop(Hook::kFromWorkload, frame, DROP_NOT_FOR_US);
+  frame[0] = 0xff;
+  ExpectDrop(Hook::kFromWorkload, frame, DROP_NOT_FOR_US);
+}
+
+TEST_F(PacketTest, VxlanOfPodsToNodesIsDropped) {
+  ExpectDrop(Hook::kFromWorkload, Udp(kClient, kNode, 4789), DROP_VXLAN_FROM_WORKLOAD);
+  ExpectDrop(Hook::kFromWorkload, Udp(kClient, kHost, 4789), DROP_VXLAN_FROM_WORKLOAD);
+}
+
+TEST_F(PacketTest, VxlanOfOurNetworkMustComeFromANode) {
+  FrameSpec vxlan = Udp(kStranger, kHost, 4789);
+  vxlan.payload = {8, 0, 0, 0, 0, 0x10, 0, 0};  // VNI 4096
+  ExpectDrop(Hook::kFromHost, vxlan, DROP_VXLAN_FOREIGN, kAway);
+  vxlan.packet.source = Addr(kNode);
+  ExpectPassed(Hook::kFromHost, vxlan, kAway);
+  vxlan.packet.source = Addr(kStranger);
+  vxlan.payload[5] = 0x20;  // someone else's network
+  ExpectPassed(Hook::kFromHost, vxlan, kAway);
+}
+
+TEST_F(PacketTest, BadLengthsAndHeadersAreDropped) {
+  const Frame good = MakeFrame(Tcp(kClient, kServer));
+  for (uint8_t first : {0x44, 0x35, 0x60}) {
+    Frame frame = good;
+    frame[14] = first;
+    ExpectDrop(Hook::kFromWorkload, frame, DROP_BAD_IP_HEADER);
+  }
+  Frame frame = good;
+  frame[14] = 0x4f;  // options beyond the total length
+  ExpectDrop(Hook::kFromWorkload, frame, DROP_BAD_LENGTH);
+  frame = good;
+  frame[17] = 0xff;
+  ExpectDrop(Hook::kFromWorkload, frame, DROP_BAD_LENGTH);
+  frame = good;
+  frame[14 + 20 + 12] = 0x40;
+  ExpectDrop(Hook::kFromWorkload, frame, DROP_BAD_LENGTH);
+  frame = MakeFrame(Udp(kClient, kServer, 80));
+  frame[14 + 20 + 5] = 200;
+  ExpectDrop(Hook::kFromWorkload, frame, DROP_BAD_LENGTH);
+  FrameSpec cut = Tcp(kClient, kServer);
+  cut.raw_transport = {1, 2, 3, 4, 5, 6, 7, 8};
+  cut.payload.clear();
+  ExpectDrop(Hook::kFromWorkload, cut, DROP_TRUNCATED);
+  frame = MakeFrame(Tcp(kClient6, kServer6));
+  frame[14 + 5] = 0xff;
+  ExpectDrop(Hook::kFromWorkload, frame, DROP_BAD_LENGTH);
+}
+
+TEST_F(PacketTest, Ipv4OptionsAreSkippedAndSourceRoutesDropped) {
+  FrameSpec spec = Tcp(kClient, kServer);
+  spec.ipv4_options = {1, 1, 148, 4, 0, 0, 1, 0};  // NOP, NOP, router alert
+  ExpectDelivered(Hook::kFromWorkload, spec);
+  spec.ipv4_options = {1, 131, 7, 4, 192, 0, 2, 1};
+  ExpectDrop(Hook::kFromWorkload, spec, DROP_SOURCE_ROUTE);
+  spec.ipv4_options = {148, 60, 0, 0};
+  ExpectDrop(Hook::kFromWorkload, spec, DROP_BAD_IP_HEADER);
+}
+
+TEST_F(PacketTest, Ipv6ExtensionHeadersAreFollowedUpToALimit) {
+  FrameSpec spec = Tcp(kClient6, kServer6);
+  const FrameSpec::Extension padding{60, {0, 1, 4, 0, 0, 0, 0}};
+  for (int i = 0; i < 8; ++i) spec.extensions.push_back(padding);
+  ExpectDelivered(Hook::kFromWorkload, spec);
+  spec.extensions.push_back(padding);
+  ExpectDrop(Hook::kFromWorkload, spec, DROP_EXTENSION_HEADERS);
+  spec.extensions = {{43, {0, 0, 0, 0, 0, 0, 0}}};
+  ExpectDrop(Hook::kFromWorkload, spec, DROP_SOURCE_ROUTE);
+  spec.extensions = {{60, {9, 1, 4, 0, 0, 0, 0}}};
+  ExpectDrop(Hook::kFromWorkload, spec, DROP_TRUNCATED);
+}
+
+TEST_F(PacketTest, MappedAddressesOnTheWireAreDropped) {
+  Frame frame = MakeFrame(Tcp(kClient6, kServer6));
+  for (int i = 0; i < 10; ++i) frame[14 + 8 + i] = 0;
+  frame[14 + 8 + 10] = frame[14 + 8 + 11] = 0xff;
+  ExpectDrop(Hook::kFromWorkload, frame, DROP_MAPPED_ADDRESS);
+  ExpectDrop(Hook::kFromHost, frame, DROP_MAPPED_ADDRESS, kAway);
+}
+
+TEST_F(PacketTest, LaterFragmentsNeedTheirFirst) {
+  for (const auto& [from, to] : {std::pair{kClient, kServer}, std::pair{kClient6, kServer6}}) {
+    FrameSpec first = Tcp(from, to), later = first;
+    first.fragmented = later.fragmented = true;
+    first.more_fragments = true;
+    later.fragment_offset = 40;
+    ExpectDrop(Hook::kFromWorkload, later, DROP_FRAGMENT_UNKNOWN);
+    ExpectDelivered(Hook::kFromWorkload, first);
+    ExpectDelivered(Hook::kFromWorkload, later);
+    later.fragment_id = 8;
+    ExpectDrop(Hook::kFromWorkload, later, DROP_FRAGMENT_UNKNOWN);
+  }
+}
+
+TEST_F(PacketTest, LaterFragmentsOfADeniedFirstAreDropped) {
+  FrameSpec first = Udp(kClient, kServer, 80), later = first;
+  first.fragmented = later.fragmented = true;
+  first.more_fragments = true;
+  later.fragment_offset = 24;
+  ExpectDrop(Hook::kFromWorkload, first, DROP_POLICY_INGRESS);
+  ExpectDrop(Hook::kFromWorkload, later, DROP_FRAGMENT_UNKNOWN);
+}
+
+TEST_F(PacketTest, FragmentsThatCutOrOverwriteTheHeaderAreDropped) {
+  FrameSpec tiny = Tcp(kClient, kServer);
+  tiny.fragmented = tiny.more_fragments = true;
+  tiny.raw_transport = {0x9c, 0x40, 0, 80, 0, 0, 0, 0};
+  tiny.payload.clear();
+  ExpectDrop(Hook::kFromWorkload, tiny, DROP_FRAGMENT_OVERLAP);
+  FrameSpec overlap = Tcp(kClient, kServer);
+  overlap.fragmented = true;
+  overlap.fragment_offset = 8;
+  ExpectDrop(Hook::kFromWorkload, overlap, DROP_FRAGMENT_OVERLAP);
+  overlap.fragment_offset = 65528;
+  ExpectDrop(Hook::kFromWorkload, overlap, DROP_BAD_LENGTH);
+}
+
+TEST_F(PacketTest, EchoMakesAFlowAndOnlyItsReplyComesBack) {
+  ExpectDelivered(Hook::kFromWorkload, Icmp(kClient, kServer, 8));
+  ExpectDelivered(Hook::kFromWorkload, Icmp(kServer, kClient, 0));
+  ExpectDelivered(Hook::kFromWorkload, Icmp(kClient6, kServer6, 128));
+  // Another message between the same two is judged by itself.
+  ExpectDrop(Hook::kFromWorkload, Icmp(kClient, kServer, 13), DROP_POLICY_INGRESS);
+  FrameSpec zero = Icmp(kClient, kServer, 8);
+  zero.icmp_id = 0;
+  ExpectDelivered(Hook::kFromWorkload, zero);
+  ExpectDrop(Hook::kFromWorkload, Icmp(kClient, kServer, 13), DROP_POLICY_INGRESS);
+}
+
+TEST_F(PacketTest, AnEchoFlowDoesNotLetRequestsBack) {
+  // The server may ping the client; then the client's set, not the flow, decides.
+  ExpectDelivered(Hook::kFromWorkload, Icmp(kServer, kClient, 8));
+  HandmadeTables tables(kernel_->engine_options());
+  tables.Take();
+  tables.SkipLines(200);
+  const uint32_t open = tables.AllowAll(6, 66), closed = tables.DenyAll(5, 55);
+  tables.AddPod(kServer, 2, open, closed);
+  Write(tables);
+  ExpectDelivered(Hook::kFromWorkload, Icmp(kClient, kServer, 0));
+  ExpectDrop(Hook::kFromWorkload, Icmp(kClient, kServer, 8), DROP_POLICY_INGRESS);
+}
+
+TEST_F(PacketTest, IcmpErrorsPassOnlyForKnownFlows) {
+  const FrameSpec syn = Tcp(kClient, kServer);
+  ExpectDrop(Hook::kFromWorkload, Error(kClient, kElsewhere, 3, 1, syn), DROP_ICMP_UNRELATED);
+  ExpectDelivered(Hook::kFromWorkload, syn);
+  ExpectDelivered(Hook::kFromWorkload, Error(kServer, kClient, 3, 3, syn));
+  // A router's error about it comes from anywhere outside …
+  ExpectDelivered(Hook::kFromHost, Error(kStranger, kClient, 3, 4, syn), kAway);
+  // … but not about other ports, nor to someone else, nor from a pod that is no router.
+  ExpectDrop(Hook::kFromHost, Error(kStranger, kClient, 3, 4, Tcp(kClient, kServer, 80, 40001)),
+             DROP_ICMP_UNRELATED, kAway);
+  ExpectDrop(Hook::kFromHost, Error(kStranger, kElsewhere, 3, 4, syn), DROP_ICMP_UNRELATED, kAway);
+  ExpectDelivered(Hook::kFromWorkload, Tcp(kClient6, kServer6));
+  ExpectDelivered(Hook::kFromHost, Error("2001:db8:9::1", kClient6, 2, 0, Tcp(kClient6, kServer6)),
+                  kAway);
+}
+
+}  // namespace
+}  // namespace ripstop::agent
