@@ -4,7 +4,7 @@
 # but Debian 12 and root.
 BUILD := build/dev
 
-.PHONY: all setup build test kernels bench fuzz mutants demo demo-down clean
+.PHONY: all setup build format check-format test kernels bench fuzz mutants demo demo-down clean
 
 all: build
 
@@ -15,7 +15,14 @@ build: setup
 	@[ -f $(BUILD)/build.ninja ] || cmake --preset dev
 	@cmake --build --preset dev
 
-test: build
+# Brings the tree to its form; `make test` asks whether it is.
+format: setup
+	@./scripts/format.sh
+
+check-format: setup
+	@./scripts/format.sh --check
+
+test: check-format build
 	@./scripts/test.sh $(BUILD)
 
 # The tests of datapath, netlink and routes under Debian's other kernels, in an emulator: a quarter of an

@@ -8,7 +8,7 @@ set -euo pipefail
 packages=(
   # toolchain
   build-essential cmake ninja-build ccache pkg-config git ca-certificates
-  clang-19 llvm-19 libclang-rt-19-dev clang-format clang-tidy
+  clang-19 llvm-19 libclang-rt-19-dev clang-format-19 clang-tidy
   # eBPF and netlink; linux-libc-dev comes with build-essential
   libbpf-dev bpftool libelf-dev zlib1g-dev libmnl-dev
   # resources, stores, RPC: one matched set of gRPC, protobuf and Abseil

@@ -11,6 +11,7 @@
 #include "bpf/abi/abi.h"
 
 /* X(enumerator, name in counters and logs, what it means and what to do) */
+/* clang-format off */
 #define DROP_REASONS(X) \
 	X(TRUNCATED, "truncated", \
 	  "The packet ends inside a header that it announces.") \
@@ -66,13 +67,14 @@
 	  "TCP flags that no stack sends: SYN with FIN or RST, or no flag at all.") \
 	X(FLOW_TABLE_FULL, "flow-table-full", \
 	  "A new flow could not be recorded, so its replies could not be recognised. Raise the size of the flow table.")
+/* clang-format on */
 
 enum drop_reason {
 	DROP_NONE = 0, /* not a drop */
 #define X(id, name, description) DROP_##id,
 	DROP_REASONS(X)
 #undef X
-	DROP_REASONS_MAX,
+	    DROP_REASONS_MAX,
 };
 
 /* rs_drops_v1: per CPU, by reason. */

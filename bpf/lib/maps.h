@@ -20,6 +20,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, 2);
 	__type(key, __u32);
+	/* clang-format off */
 	__array(values, struct {
 		__uint(type, BPF_MAP_TYPE_HASH);
 		__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -27,6 +28,7 @@ struct {
 		__uint(key_size, sizeof(struct ip_address));
 		__uint(value_size, sizeof(struct address_value));
 	});
+	/* clang-format on */
 } rs_addresses_v1 SEC(".maps");
 
 /* All chunks have one size and no BPF_F_INNER_MAP: then the verifier inlines the
@@ -36,6 +38,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, ARENA_CHUNKS_MAX);
 	__type(key, __u32);
+	/* clang-format off */
 	__array(values, struct {
 		__uint(type, BPF_MAP_TYPE_ARRAY);
 		__uint(map_flags, BPF_F_MMAPABLE);
@@ -43,18 +46,21 @@ struct {
 		__uint(key_size, sizeof(__u32));
 		__uint(value_size, sizeof(struct arena_line));
 	});
+	/* clang-format on */
 } rs_arena_v2 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, 2 * HITS_CHUNKS_PER_SLOT);
 	__type(key, __u32);
+	/* clang-format off */
 	__array(values, struct {
 		__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 		__uint(max_entries, HITS_CHUNK_RULES);
 		__uint(key_size, sizeof(__u32));
 		__uint(value_size, sizeof(struct rule_hits));
 	});
+	/* clang-format on */
 } rs_hits_v1 SEC(".maps");
 
 struct {
