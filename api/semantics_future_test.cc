@@ -48,25 +48,32 @@ class SemanticsFutureTest : public SemanticsTest {
     return std::string(objects.status().message());
   }
   static std::string Document(const char* api, const char* kind, const std::string& spec) {
-    return absl::Substitute("{apiVersion: $0, kind: $1, metadata: {name: p, namespace: shop}, spec: $2}", api, kind,
-                            spec);
+    return absl::Substitute(
+        "{apiVersion: $0, kind: $1, metadata: {name: p, namespace: shop}, spec: $2}", api, kind,
+        spec);
   }
   static std::string Kubernetes(const std::string& spec) {
     return Document("networking.k8s.io/v1", "NetworkPolicy", spec);
   }
   static std::string Cluster(const std::string& spec) {
-    return absl::Substitute("{apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy, metadata:"
-                            " {name: p}, spec: $0}", spec);
+    return absl::Substitute(
+        "{apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy, metadata:"
+        " {name: p}, spec: $0}",
+        spec);
   }
 };
 
 TEST_F(SemanticsFutureTest, ARuleWithAnUnknownFieldFailsClosedByItsAction) {
-  const auto with = [&](const std::string& action, const std::function<Message*(v1::Rule*)>& where) {
+  const auto with = [&](const std::string& action,
+                        const std::function<Message*(v1::Rule*)>& where) {
     PutEdited<v1::NetworkPolicy>(
-        Document("projectcalico.org/v3", "NetworkPolicy",
-                 absl::Substitute("{ingress: [{action: $0, source: {selector: \"app == 'cart'\"}, destination: {ports:"
-                                  " [80]}, protocol: TCP, icmp: {}, metadata: {annotations: {name: x}}},"
-                                  " {action: Allow}]}", action)),
+        Document(
+            "projectcalico.org/v3", "NetworkPolicy",
+            absl::Substitute("{ingress: [{action: $0, source: {selector: \"app == 'cart'\"}, "
+                             "destination: {ports:"
+                             " [80]}, protocol: TCP, icmp: {}, metadata: {annotations: {name: x}}},"
+                             " {action: Allow}]}",
+                             action)),
         [&](v1::NetworkPolicy* p) {
           v1::Rule* rule = p->mutable_spec()->mutable_ingress(0);
           rule->clear_icmp();
@@ -74,8 +81,7 @@ TEST_F(SemanticsFutureTest, ARuleWithAnUnknownFieldFailsClosedByItsAction) {
         });
   };
   const std::vector<std::function<Message*(v1::Rule*)>> places = {
-      [](v1::Rule* r) { return r; },
-      [](v1::Rule* r) { return r->mutable_source(); },
+      [](v1::Rule* r) { return r; }, [](v1::Rule* r) { return r->mutable_source(); },
       [](v1::Rule* r) { return r->mutable_destination()->mutable_ports(); },
       [](v1::Rule* r) { return r->mutable_destination()->mutable_ports()->mutable_items(0); }};
   for (const auto& place : places) {
@@ -93,21 +99,25 @@ TEST_F(SemanticsFutureTest, ARuleWithAnUnknownFieldFailsClosedByItsAction) {
   }
   with("Allow", [](v1::Rule* r) { return r->mutable_metadata(); });
   In(kAllowed, kWeb, kCart);
-  EXPECT_THAT(decided_by_, HasSubstr("rule 0")) << "what is said about a rule does not change what it matches";
+  EXPECT_THAT(decided_by_, HasSubstr("rule 0"))
+      << "what is said about a rule does not change what it matches";
 }
 
 TEST_F(SemanticsFutureTest, APolicyWithAnUnknownFieldAdmitsNothing) {
-  PutEdited<v1::NetworkPolicy>(Document("projectcalico.org/v3", "NetworkPolicy", "{ingress: [{action: Allow}]}"),
-                               [](v1::NetworkPolicy* p) { AddFutureField(p->mutable_spec()); });
+  PutEdited<v1::NetworkPolicy>(
+      Document("projectcalico.org/v3", "NetworkPolicy", "{ingress: [{action: Allow}]}"),
+      [](v1::NetworkPolicy* p) { AddFutureField(p->mutable_spec()); });
   In(kDenied, kWeb, kCart);
   Remove(Document("projectcalico.org/v3", "NetworkPolicy", "{}"));
-  PutEdited<v1::KubernetesNetworkPolicy>(Kubernetes("{podSelector: {}, ingress: [{}]}"),
-                                         [](v1::KubernetesNetworkPolicy* p) { AddFutureField(p->mutable_spec()); });
+  PutEdited<v1::KubernetesNetworkPolicy>(
+      Kubernetes("{podSelector: {}, ingress: [{}]}"),
+      [](v1::KubernetesNetworkPolicy* p) { AddFutureField(p->mutable_spec()); });
   In(kDenied, kWeb, kCart);
   Policy("p", "{podSelector: {}, ingress: [{}]}");
   In(kAllowed, kWeb, kCart);
   PutEdited<v1::ClusterNetworkPolicy>(
-      Cluster("{tier: Admin, priority: 1, subject: {pods: {}}, ingress: [{action: Pass, from: [{pods: {}}]}]}"),
+      Cluster("{tier: Admin, priority: 1, subject: {pods: {}}, ingress: [{action: Pass, from: "
+              "[{pods: {}}]}]}"),
       [](v1::ClusterNetworkPolicy* p) { AddFutureField(p->mutable_spec()); });
   In(kDenied, kWeb, kCart);
 }
@@ -116,44 +126,49 @@ TEST_F(SemanticsFutureTest, AKubernetesRuleWithAnUnknownFieldAdmitsNothingAndIts
   using Policy = v1::KubernetesNetworkPolicy;
   using Rule = v1::KubernetesIngressRule;
   const std::vector<std::function<Message*(Rule*)>> places = {
-      [](Rule* r) { return r; },
-      [](Rule* r) { return r->mutable_from(0); },
+      [](Rule* r) { return r; }, [](Rule* r) { return r->mutable_from(0); },
       [](Rule* r) { return r->mutable_from(0)->mutable_pod_selector(); },
       [](Rule* r) { return r->mutable_ports(0); }};
   for (const auto& place : places) {
-    PutEdited<Policy>(Kubernetes("{podSelector: {}, ingress: [{from: [{podSelector: {matchLabels: {app: cart}}}], ports:"
-                                 " [{port: 80}]}, {from: [{podSelector: {matchLabels: {app: db}}}]}]}"),
-                      [&](Policy* p) { AddFutureField(place(p->mutable_spec()->mutable_ingress(0))); });
+    PutEdited<Policy>(
+        Kubernetes(
+            "{podSelector: {}, ingress: [{from: [{podSelector: {matchLabels: {app: cart}}}], ports:"
+            " [{port: 80}]}, {from: [{podSelector: {matchLabels: {app: db}}}]}]}"),
+        [&](Policy* p) { AddFutureField(place(p->mutable_spec()->mutable_ingress(0))); });
     In(kDenied, kWeb, kCart);
     In(kAllowed, kWeb, "shop/db");
   }
-  EXPECT_THAT(Refusal<Policy>(Kubernetes("{podSelector: {}}"),
-                              [](Policy* p) { AddFutureField(p->mutable_spec()->mutable_pod_selector()); }),
-              HasSubstr("NetworkPolicy shop/p: spec.podSelector: has a field that is not known here"));
+  EXPECT_THAT(
+      Refusal<Policy>(Kubernetes("{podSelector: {}}"),
+                      [](Policy* p) { AddFutureField(p->mutable_spec()->mutable_pod_selector()); }),
+      HasSubstr("NetworkPolicy shop/p: spec.podSelector: has a field that is not known here"));
 }
 
 TEST_F(SemanticsFutureTest, AClusterPolicysRuleWithAnUnknownFieldFailsClosedByItsAction) {
   using Policy = v1::ClusterNetworkPolicy;
   using Rule = v1::ClusterPolicyIngressRule;
   const std::vector<std::function<Message*(Rule*)>> places = {
-      [](Rule* r) { return r; },
-      [](Rule* r) { return r->mutable_from()->mutable_items(0); },
+      [](Rule* r) { return r; }, [](Rule* r) { return r->mutable_from()->mutable_items(0); },
       [](Rule* r) { return r->mutable_from()->mutable_items(0)->mutable_pods(); },
       [](Rule* r) { return r->mutable_protocols()->mutable_items(0); },
       [](Rule* r) { return r->mutable_protocols()->mutable_items(0)->mutable_tcp(); }};
   SemanticsTest::Policy("np", "{podSelector: {}}");
   for (const auto& place : places) {
     for (const char* action : {"Accept", "Deny", "Pass"}) {
-      PutEdited<Policy>(Cluster(absl::Substitute("{tier: Admin, priority: 1, subject: {pods: {}}, ingress: [{action: $0,"
-                                                 " from: [{pods: {podSelector: {matchLabels: {app: cart}}}}], protocols:"
-                                                 " [{tcp: {}}]}, {action: Accept, from: [{pods: {}}]}]}", action)),
-                        [&](Policy* p) { AddFutureField(place(p->mutable_spec()->mutable_ingress(0))); });
+      PutEdited<Policy>(
+          Cluster(absl::Substitute(
+              "{tier: Admin, priority: 1, subject: {pods: {}}, ingress: [{action: $0,"
+              " from: [{pods: {podSelector: {matchLabels: {app: cart}}}}], protocols:"
+              " [{tcp: {}}]}, {action: Accept, from: [{pods: {}}]}]}",
+              action)),
+          [&](Policy* p) { AddFutureField(place(p->mutable_spec()->mutable_ingress(0))); });
       In(std::string(action) == "Accept", kWeb, kCart);
     }
   }
-  EXPECT_THAT(Refusal<Policy>(Cluster("{tier: Admin, priority: 1, subject: {pods: {}}}"),
-                              [](Policy* p) { AddFutureField(p->mutable_spec()->mutable_subject()); }),
-              HasSubstr("spec.subject: has a field that is not known here"));
+  EXPECT_THAT(
+      Refusal<Policy>(Cluster("{tier: Admin, priority: 1, subject: {pods: {}}}"),
+                      [](Policy* p) { AddFutureField(p->mutable_spec()->mutable_subject()); }),
+      HasSubstr("spec.subject: has a field that is not known here"));
 }
 
 TEST_F(SemanticsFutureTest, AnOrderThatIsNoNumberIsRefused) {
@@ -170,10 +185,13 @@ TEST_F(SemanticsFutureTest, AnOrderThatIsNoNumberIsRefused) {
 
 TEST_F(SemanticsFutureTest, ABuiltInTierThatWouldBeMovedOrOpenedIsRefused) {
   for (const char* spec : {"{order: 5}", "{defaultAction: Pass}"}) {
-    EXPECT_THAT(Refusal<v1::Tier>(absl::Substitute("{apiVersion: projectcalico.org/v3, kind: Tier, metadata: {name:"
-                                                   " default}, spec: $0}", spec),
-                                  [](v1::Tier*) {}),
-                HasSubstr("cannot change for a built-in tier"));
+    EXPECT_THAT(
+        Refusal<v1::Tier>(
+            absl::Substitute("{apiVersion: projectcalico.org/v3, kind: Tier, metadata: {name:"
+                             " default}, spec: $0}",
+                             spec),
+            [](v1::Tier*) {}),
+        HasSubstr("cannot change for a built-in tier"));
   }
 }
 
@@ -186,15 +204,17 @@ TEST_F(SemanticsFutureTest, SelectorsAtTheLimitsAreFollowedWhateverConversionPut
     Calico("NetworkPolicy", "p", absl::StrCat("{selector: \"", text, "\"}"));
     In(kDenied, kWeb, kCart);
     In(kAllowed, "shop/db", kCart);
-    Calico("NetworkPolicy", "p", absl::StrCat("{selector: \"app == 'db'\", ingress: [{action: Allow, source: {selector:"
-                                              " \"", text, "\", namespaceSelector: all()}}]}"));
+    Calico("NetworkPolicy", "p",
+           absl::StrCat("{selector: \"app == 'db'\", ingress: [{action: Allow, source: {selector:"
+                        " \"",
+                        text, "\", namespaceSelector: all()}}]}"));
     In(kAllowed, "shop/db", kWeb);
     In(kDenied, "shop/db", kCart);
   }
   const auto refused = [&](const std::string& text) {
-    return Refusal<v1::NetworkPolicy>(
-        Document("projectcalico.org/v3", "NetworkPolicy", absl::StrCat("{selector: \"", text, "\"}")),
-        [](v1::NetworkPolicy*) {});
+    return Refusal<v1::NetworkPolicy>(Document("projectcalico.org/v3", "NetworkPolicy",
+                                               absl::StrCat("{selector: \"", text, "\"}")),
+                                      [](v1::NetworkPolicy*) {});
   };
   EXPECT_THAT(refused("(" + deep + ")"), HasSubstr("at most 128 may be nested"));
   EXPECT_THAT(refused(longest + " "), HasSubstr("selector has 65537 bytes; at most 65536"));
@@ -203,11 +223,14 @@ TEST_F(SemanticsFutureTest, SelectorsAtTheLimitsAreFollowedWhateverConversionPut
 TEST_F(SemanticsFutureTest, ALabelSelectorOfThousandsOfValuesIsolates) {
   std::string values = "web";
   for (int i = 0; i < 8000; ++i) absl::StrAppend(&values, ", a-value-of-some-length-", i);
-  Policy("p", absl::StrCat("{podSelector: {matchExpressions: [{key: app, operator: In, values: [", values, "]}]}}"));
+  Policy("p", absl::StrCat("{podSelector: {matchExpressions: [{key: app, operator: In, values: [",
+                           values, "]}]}}"));
   In(kDenied, kWeb, kCart);
   In(kAllowed, "shop/db", kCart);
-  Policy("p", absl::StrCat("{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {matchExpressions:"
-                           " [{key: app, operator: NotIn, values: [", values, "]}]}}]}]}"));
+  Policy("p", absl::StrCat("{podSelector: {matchLabels: {app: db}}, ingress: [{from: "
+                           "[{podSelector: {matchExpressions:"
+                           " [{key: app, operator: NotIn, values: [",
+                           values, "]}]}}]}]}"));
   In(kAllowed, "shop/db", kCart);
   In(kDenied, "shop/db", kWeb);
 }

@@ -20,7 +20,9 @@ TEST_F(SemanticsTest, ANamedPortIsTheDestinationPodsOwn) {
   Out(kDenied, "shop/web", "shop/db", kProtocolTcp, 8080);  // its http is UDP
   Out(kDenied, "shop/web", "shop/db", kProtocolUdp, 8080);  // and the rule's is TCP
   Out(kDenied, "shop/web", "203.0.113.1", kProtocolTcp, 8080);
-  Policy("p", "{podSelector: {matchLabels: {app: web}}, egress: [{ports: [{port: http, protocol: UDP}]}]}");
+  Policy(
+      "p",
+      "{podSelector: {matchLabels: {app: web}}, egress: [{ports: [{port: http, protocol: UDP}]}]}");
   Out(kAllowed, "shop/web", "shop/db", kProtocolUdp, 8080);
   Out(kDenied, "shop/web", "shop/cart", kProtocolTcp, 8080);
 }
@@ -36,10 +38,13 @@ TEST_F(SemanticsTest, ANamedPortOnIngressIsTheSelectedPodsOwn) {
 
 TEST_F(SemanticsTest, ANameThatSeveralContainersDeclareIsAnyOfThem) {
   Pod("shop", "web", 1,
-      "{initContainers: [{ports: [{name: http, containerPort: 7070}]}], containers: [{ports: [{name: http,"
-      " containerPort: 80}]}, {ports: [{name: http, containerPort: 81}, {name: other, containerPort: 82}]}]}");
+      "{initContainers: [{ports: [{name: http, containerPort: 7070}]}], containers: [{ports: "
+      "[{name: http,"
+      " containerPort: 80}]}, {ports: [{name: http, containerPort: 81}, {name: other, "
+      "containerPort: 82}]}]}");
   Policy("p", "{podSelector: {}, ingress: [{ports: [{port: http}]}]}");
-  for (const uint16_t port : {80, 81, 7070}) In(kAllowed, "shop/web", "shop/cart", kProtocolTcp, port);
+  for (const uint16_t port : {80, 81, 7070})
+    In(kAllowed, "shop/web", "shop/cart", kProtocolTcp, port);
   In(kDenied, "shop/web", "shop/cart", kProtocolTcp, 82);
 }
 
@@ -66,7 +71,9 @@ TEST_F(SemanticsTest, AHostNetworkPodsAddressIsTheNodesAndNoPeer) {
   In(kDenied, "shop/web", "192.0.2.200");
   Policy("q", "{podSelector: {}, ingress: [{from: [{ipBlock: {cidr: 192.0.2.200/32}}]}]}");
   In(kAllowed, "shop/web", "192.0.2.200");  // a block names addresses, not pods
-  ClusterPolicy("{tier: Admin, priority: 1, subject: {pods: {}}, ingress: [{action: Accept, from: [{pods: {}}]}]}");
+  ClusterPolicy(
+      "{tier: Admin, priority: 1, subject: {pods: {}}, ingress: [{action: Accept, from: [{pods: "
+      "{}}]}]}");
   In(kDenied, "shop/web", "2001:db8::c8");
   In(kAllowed, "shop/web", "shop/cart");
 }
@@ -102,30 +109,38 @@ TEST_F(SemanticsTest, APeerOfAFutureVersionAdmitsNothing) {
   Policy("p", "{podSelector: {}, ingress: [{from: [{}]}]}");  // what is left of it after pruning
   In(kDenied, "shop/web", "shop/cart");
   In(kDenied, "shop/web", "203.0.113.1");
-  Policy("p", "{podSelector: {}, ingress: [{from: [{}, {podSelector: {matchLabels: {app: cart}}}]}]}");
+  Policy("p",
+         "{podSelector: {}, ingress: [{from: [{}, {podSelector: {matchLabels: {app: cart}}}]}]}");
   In(kAllowed, "shop/web", "shop/cart");
   In(kDenied, "shop/web", "shop/db");
 }
 
 TEST_F(SemanticsTest, AnOperatorOrProtocolOfAFutureVersionAdmitsNothing) {
-  Policy("p", "{podSelector: {}, ingress: [{from: [{podSelector: {matchExpressions: [{key: app, operator: Like,"
-              " values: [cart]}]}}]}, {ports: [{protocol: QUIC, port: 80}]}]}");
+  Policy("p",
+         "{podSelector: {}, ingress: [{from: [{podSelector: {matchExpressions: [{key: app, "
+         "operator: Like,"
+         " values: [cart]}]}}]}, {ports: [{protocol: QUIC, port: 80}]}]}");
   In(kDenied, "shop/web", "shop/cart");
   In(kDenied, "shop/web", "shop/cart", kProtocolUdp, 80);
 }
 
 TEST_F(SemanticsTest, AFieldOfAFutureVersionIsRefusedByName) {
-  const Decoded decoded = DecodeText("{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: p},"
-                                     " spec: {podSelector: {}, ingress: [{from: [{fqdn: x}]}]}}", "f.yaml");
+  const Decoded decoded = DecodeText(
+      "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: p},"
+      " spec: {podSelector: {}, ingress: [{from: [{fqdn: x}]}]}}",
+      "f.yaml");
   EXPECT_TRUE(decoded.resources.empty());
   ASSERT_EQ(decoded.problems.size(), 1u);
-  EXPECT_NE(decoded.problems[0].path.find("ingress[0].from[0].fqdn"), std::string::npos) << decoded.problems[0].path;
+  EXPECT_NE(decoded.problems[0].path.find("ingress[0].from[0].fqdn"), std::string::npos)
+      << decoded.problems[0].path;
 }
 
 TEST_F(SemanticsTest, AClusterPolicysUnknownPeerFailsClosedByItsAction) {
   const auto with = [&](const char* action) {
-    ClusterPolicy(absl::Substitute("{tier: Admin, priority: 1, subject: {pods: {}}, ingress: [{action: $0,"
-                                   " from: [{}]}, {action: Accept, from: [{namespaces: {}}]}]}", action));
+    ClusterPolicy(
+        absl::Substitute("{tier: Admin, priority: 1, subject: {pods: {}}, ingress: [{action: $0,"
+                         " from: [{}]}, {action: Accept, from: [{namespaces: {}}]}]}",
+                         action));
   };
   Policy("p", "{podSelector: {}}");
   with("Accept");  // matches nothing
@@ -139,15 +154,18 @@ TEST_F(SemanticsTest, AClusterPolicysUnknownPeerFailsClosedByItsAction) {
 }
 
 TEST_F(SemanticsTest, AdminThenNetworkPolicyThenBaselineThenAllow) {
-  ClusterPolicy("{tier: Baseline, priority: 1, subject: {pods: {}}, ingress: [{action: Deny, from:"
-                " [{namespaces: {}}]}]}");
+  ClusterPolicy(
+      "{tier: Baseline, priority: 1, subject: {pods: {}}, ingress: [{action: Deny, from:"
+      " [{namespaces: {}}]}]}");
   In(kDenied, "shop/web", "shop/cart");
   In(kAllowed, "shop/web", "203.0.113.1");  // nothing isolates it from there
   Policy("p", "{podSelector: {}, ingress: [{from: [{podSelector: {matchLabels: {app: cart}}}]}]}");
   In(kAllowed, "shop/web", "shop/cart");  // final for a pod that it selects
   In(kDenied, "shop/web", "203.0.113.1");
-  Put("{apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy, metadata: {name: admin},"
-      " spec: {tier: Admin, priority: 5, subject: {namespaces: {matchLabels: {team: shop}}}, ingress:"
+  Put("{apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy, metadata: "
+      "{name: admin},"
+      " spec: {tier: Admin, priority: 5, subject: {namespaces: {matchLabels: {team: shop}}}, "
+      "ingress:"
       " [{action: Pass, from: [{pods: {podSelector: {matchLabels: {app: db}}}}]},"
       " {action: Deny, from: [{pods: {podSelector: {matchLabels: {app: cart}}}}], protocols: [{tcp:"
       " {destinationPort: {number: 22}}}]}]}}");

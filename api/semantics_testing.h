@@ -41,7 +41,8 @@ class SemanticsTest : public ::testing::Test {
   // Namespaces shop and other, each with pods; shop/web and shop/db are on this node.
   void SetUp() override {
     for (const char* ns : {"shop", "other"}) {
-      Put(absl::Substitute("{apiVersion: v1, kind: Namespace, metadata: {name: $0, labels: {team: $0}}}", ns));
+      Put(absl::Substitute(
+          "{apiVersion: v1, kind: Namespace, metadata: {name: $0, labels: {team: $0}}}", ns));
     }
     Pod("shop", "web", 1);
     Pod("shop", "db", 2);
@@ -72,25 +73,32 @@ class SemanticsTest : public ::testing::Test {
 
   void Pod(const std::string& ns, const std::string& name, int low, const std::string& spec = "{}",
            const std::string& phase = "Running") {
-    Put(absl::Substitute("{apiVersion: v1, kind: Pod, metadata: {name: $1, namespace: $0, labels: {app: $1}},"
-                         " spec: $4, status: {phase: $5, podIPs: [{ip: $2}, {ip: \"$3\"}]}}",
-                         ns, name, V4(low), V6(low), spec, phase));
+    Put(absl::Substitute(
+        "{apiVersion: v1, kind: Pod, metadata: {name: $1, namespace: $0, labels: {app: $1}},"
+        " spec: $4, status: {phase: $5, podIPs: [{ip: $2}, {ip: \"$3\"}]}}",
+        ns, name, V4(low), V6(low), spec, phase));
     low_[absl::StrCat(ns, "/", name)] = low;
   }
   // A NetworkPolicy of namespace shop.
   void Policy(const std::string& name, const std::string& spec) {
-    Put(absl::Substitute("{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy,"
-                         " metadata: {name: $0, namespace: shop}, spec: $1}", name, spec));
+    Put(
+        absl::Substitute("{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy,"
+                         " metadata: {name: $0, namespace: shop}, spec: $1}",
+                         name, spec));
   }
   void ClusterPolicy(const std::string& spec, const std::string& name = "p") {
-    Put(absl::StrCat("{apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy,"
-                     " metadata: {name: ", name, "}, spec: ", spec, "}"));
+    Put(
+        absl::StrCat("{apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy,"
+                     " metadata: {name: ",
+                     name, "}, spec: ", spec, "}"));
   }
   // Of projectcalico.org/v3; `labels` for sets. Global kinds ignore the namespace.
   void Calico(const std::string& kind, const std::string& name, const std::string& spec,
               const std::string& ns = "shop", const std::string& labels = "{}") {
-    Put(absl::Substitute("{apiVersion: projectcalico.org/v3, kind: $0, metadata: {name: $1, namespace: $2,"
-                         " labels: $3}, spec: $4}", kind, name, ns, labels, spec));
+    Put(absl::Substitute(
+        "{apiVersion: projectcalico.org/v3, kind: $0, metadata: {name: $1, namespace: $2,"
+        " labels: $3}, spec: $4}",
+        kind, name, ns, labels, spec));
   }
   // Takes away what the document of this text means.
   void Remove(const std::string& text) {
@@ -109,8 +117,8 @@ class SemanticsTest : public ::testing::Test {
   }
 
   // What both say about one packet; a failure when they differ.
-  bool Ask(Direction direction, const std::string& local, const std::string& far_text, uint8_t protocol,
-           uint16_t port) {
+  bool Ask(Direction direction, const std::string& local, const std::string& far_text,
+           uint8_t protocol, uint16_t port) {
     const policy::TableWrites writes = engine_.Flush();
     image_.Apply(writes);
     image_.set_l4_table(engine_.l4_table());
@@ -131,12 +139,14 @@ class SemanticsTest : public ::testing::Test {
     const auto got = image_.Verdict(direction, p);
     EXPECT_TRUE(got.has_value()) << local;
     EXPECT_EQ(want && want->allow, got && got->allow()) << "reference and tables differ";
-    EXPECT_EQ(want && want->log, got && got->log()) << "reference and tables differ in what they log";
+    EXPECT_EQ(want && want->log, got && got->log())
+        << "reference and tables differ in what they log";
     logged_ = got && got->log();
     decided_by_ = want ? want->by.ToString() : "";
     if (want && got) {
       const auto rule = engine_.Rule(got->rule_id());
-      EXPECT_TRUE(rule && *rule == want->by) << (rule ? rule->ToString() : "") << " is not " << want->by.ToString();
+      EXPECT_TRUE(rule && *rule == want->by)
+          << (rule ? rule->ToString() : "") << " is not " << want->by.ToString();
     }
     return got && got->allow();
   }
@@ -144,19 +154,20 @@ class SemanticsTest : public ::testing::Test {
   void Expect(bool allowed, Direction direction, const std::string& local, const std::string& far,
               uint8_t protocol = kProtocolTcp, uint16_t port = 80) {
     std::vector<std::string> addresses = {far};
-    if (const auto pod = low_.find(far); pod != low_.end()) addresses = {V4(pod->second), V6(pod->second)};
+    if (const auto pod = low_.find(far); pod != low_.end())
+      addresses = {V4(pod->second), V6(pod->second)};
     for (const std::string& address : addresses) {
       EXPECT_EQ(Ask(direction, local, address, protocol, port), allowed)
           << ToString(direction) << " of " << local << ", " << far << " " << address << " protocol "
           << int{protocol} << " port " << port;
     }
   }
-  void In(bool allowed, const std::string& local, const std::string& far, uint8_t protocol = kProtocolTcp,
-          uint16_t port = 80) {
+  void In(bool allowed, const std::string& local, const std::string& far,
+          uint8_t protocol = kProtocolTcp, uint16_t port = 80) {
     Expect(allowed, Direction::kIngress, local, far, protocol, port);
   }
-  void Out(bool allowed, const std::string& local, const std::string& far, uint8_t protocol = kProtocolTcp,
-           uint16_t port = 80) {
+  void Out(bool allowed, const std::string& local, const std::string& far,
+           uint8_t protocol = kProtocolTcp, uint16_t port = 80) {
     Expect(allowed, Direction::kEgress, local, far, protocol, port);
   }
 

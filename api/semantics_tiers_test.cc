@@ -46,7 +46,8 @@ TEST_F(SemanticsTiersTest, ATierConcernsAnEndpointAndDirectionThatAPolicyInItSel
   In(kAllowed, kWeb, kCart);
   In(kDenied, "shop/db", kCart);
   Out(kAllowed, "shop/db", kCart);
-  Calico("StagedGlobalNetworkPolicy", "q", "{tier: first, selector: \"app == 'web'\", types: [Ingress]}");
+  Calico("StagedGlobalNetworkPolicy", "q",
+         "{tier: first, selector: \"app == 'web'\", types: [Ingress]}");
   In(kAllowed, kWeb, kCart);  // nor does a policy that is not enforced
 }
 
@@ -88,7 +89,9 @@ TEST_F(SemanticsTiersTest, BuiltInTiersAreThereAndTheirDocumentsMayLeaveFieldsOu
     In(kAllowed, kWeb, kCart, kProtocolSctp);  // before the baseline
     In(kDenied, kWeb, kCart, kProtocolUdp);    // after the admin's
     In(kDenied, kWeb, kCart);
-    Remove("{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: np, namespace: shop}}");
+    Remove(
+        "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: np, namespace: "
+        "shop}}");
   }
 }
 
@@ -106,7 +109,8 @@ TEST_F(SemanticsTiersTest, PoliciesOfATierRunByOrderThenNameThenNamespaceThenKin
   Global("a", "order: 3", kAllow);
   In(kDenied, kWeb, kCart);
   // One name in one namespace, of two kinds: Calico's comes first.
-  Calico("NetworkPolicy", "a", "{order: 1000, selector: \"app == 'web'\", ingress: [{action: Deny}]}");
+  Calico("NetworkPolicy", "a",
+         "{order: 1000, selector: \"app == 'web'\", ingress: [{action: Deny}]}");
   Global("a", "order: 2000", kAllow);
   Global("b", "order: 2000", kAllow);
   Policy("a", "{podSelector: {}, ingress: [{}]}");
@@ -145,24 +149,30 @@ TEST_F(SemanticsTiersTest, APolicyOfANamespaceSelectsThereAGlobalOneEverywhere) 
   In(kDenied, "shop/db", kCart);
   In(kAllowed, "other/web", kCart);
   Calico("NetworkPolicy", "p", "{selector: all(), ingress: [{action: Allow}]}");
-  Calico("GlobalNetworkPolicy", "g", "{selector: \"app == 'web'\", order: 1, ingress: [{action: Deny}]}");
+  Calico("GlobalNetworkPolicy", "g",
+         "{selector: \"app == 'web'\", order: 1, ingress: [{action: Deny}]}");
   In(kDenied, kWeb, kCart);
   In(kAllowed, "shop/db", kCart);
   In(kDenied, "other/web", kCart);
-  Calico("GlobalNetworkPolicy", "g", "{namespaceSelector: \"team == 'other'\", order: 1, ingress: [{action: Deny}]}");
+  Calico("GlobalNetworkPolicy", "g",
+         "{namespaceSelector: \"team == 'other'\", order: 1, ingress: [{action: Deny}]}");
   In(kAllowed, kWeb, kCart);
   In(kDenied, "other/web", kCart);
-  Calico("GlobalNetworkPolicy", "g", "{namespaceSelector: all(), order: 1, ingress: [{action: Deny}]}");
+  Calico("GlobalNetworkPolicy", "g",
+         "{namespaceSelector: all(), order: 1, ingress: [{action: Deny}]}");
   In(kDenied, kWeb, kCart);
 }
 
 TEST_F(SemanticsTiersTest, PoliciesBeforeConnectionsOrTranslationAreForHostEndpointsOnly) {
   for (const char* when : {"doNotTrack", "preDNAT"}) {
-    Calico("GlobalNetworkPolicy", "p",
-           absl::Substitute("{selector: all(), $0: true, applyOnForward: true, ingress: [{action: Deny}]}", when));
+    Calico(
+        "GlobalNetworkPolicy", "p",
+        absl::Substitute(
+            "{selector: all(), $0: true, applyOnForward: true, ingress: [{action: Deny}]}", when));
     In(kAllowed, kWeb, kCart);
   }
-  Calico("GlobalNetworkPolicy", "p", "{selector: all(), applyOnForward: true, ingress: [{action: Deny}]}");
+  Calico("GlobalNetworkPolicy", "p",
+         "{selector: all(), applyOnForward: true, ingress: [{action: Deny}]}");
   In(kDenied, kWeb, kCart);  // what is forwarded to a pod is also what the pod receives
 }
 
@@ -182,16 +192,20 @@ TEST_F(SemanticsTiersTest, StagedPoliciesOfEveryKindAreNotEnforced) {
 class SemanticsProfilesTest : public SemanticsTest {
  protected:
   void Workload(const std::string& profiles, const std::string& labels = "{}") {
-    Put(absl::Substitute("{apiVersion: projectcalico.org/v3, kind: WorkloadEndpoint, metadata: {name: web, namespace:"
-                         " shop, labels: $1}, spec: {pod: web, profiles: $0, ipNetworks: [192.0.2.1/32,"
-                         " \"2001:db8::1/128\"]}}", profiles, labels));
+    Put(absl::Substitute(
+        "{apiVersion: projectcalico.org/v3, kind: WorkloadEndpoint, metadata: {name: web, "
+        "namespace:"
+        " shop, labels: $1}, spec: {pod: web, profiles: $0, ipNetworks: [192.0.2.1/32,"
+        " \"2001:db8::1/128\"]}}",
+        profiles, labels));
   }
   void Profile(const std::string& name, const std::string& spec) { Calico("Profile", name, spec); }
 };
 
 TEST_F(SemanticsProfilesTest, ProfilesGovernInTheirOrderWhatNoPolicySelects) {
   Profile("a", "{ingress: [{action: Deny, protocol: UDP}, {action: Allow, protocol: TCP}]}");
-  Profile("b", "{ingress: [{action: Allow}], egress: [{action: Deny, protocol: UDP}, {action: Allow}]}");
+  Profile("b",
+          "{ingress: [{action: Allow}], egress: [{action: Deny, protocol: UDP}, {action: Allow}]}");
   Workload("[a, b]");
   In(kAllowed, kWeb, kCart);
   In(kDenied, kWeb, kCart, kProtocolUdp);
@@ -221,7 +235,8 @@ TEST_F(SemanticsProfilesTest, AMissingProfileDeniesWhereItStands) {
 }
 
 TEST_F(SemanticsProfilesTest, LabelsAreInheritedTheFirstProfileWinsAndTheOwnLabelOverAll) {
-  Profile("a", "{labelsToApply: {colour: red}, ingress: [{action: Allow}], egress: [{action: Allow}]}");
+  Profile("a",
+          "{labelsToApply: {colour: red}, ingress: [{action: Allow}], egress: [{action: Allow}]}");
   Profile("b", "{labelsToApply: {colour: blue, shape: round}}");
   Calico("GlobalNetworkPolicy", "p", "{selector: \"colour == 'blue'\", ingress: [{action: Deny}]}");
   Workload("[a, b]");
@@ -234,17 +249,20 @@ TEST_F(SemanticsProfilesTest, LabelsAreInheritedTheFirstProfileWinsAndTheOwnLabe
   In(kAllowed, kWeb, kCart);
   // And as a peer.
   Calico("GlobalNetworkPolicy", "p",
-         "{selector: \"app == 'db'\", ingress: [{action: Allow, source: {selector: \"shape == 'round'\"}}]}");
+         "{selector: \"app == 'db'\", ingress: [{action: Allow, source: {selector: \"shape == "
+         "'round'\"}}]}");
   In(kAllowed, "shop/db", kWeb);
   Profile("b", "{labelsToApply: {shape: square}}");
   In(kDenied, "shop/db", kWeb);
 }
 
 TEST_F(SemanticsProfilesTest, APodInheritsTheLabelsOfItsNamespaceAndServiceAccount) {
-  Put("{apiVersion: v1, kind: ServiceAccount, metadata: {name: builder, namespace: shop, labels: {role: ci}}}");
+  Put("{apiVersion: v1, kind: ServiceAccount, metadata: {name: builder, namespace: shop, labels: "
+      "{role: ci}}}");
   Pod("shop", "cart", 100, "{serviceAccountName: builder}");
-  Calico("GlobalNetworkPolicy", "p", "{selector: \"app == 'db'\", ingress: [{action: Allow, source: {selector:"
-                                     " \"pcns.team == 'shop' && pcsa.role == 'ci'\"}}]}");
+  Calico("GlobalNetworkPolicy", "p",
+         "{selector: \"app == 'db'\", ingress: [{action: Allow, source: {selector:"
+         " \"pcns.team == 'shop' && pcsa.role == 'ci'\"}}]}");
   In(kAllowed, "shop/db", kCart);
   In(kDenied, "shop/db", kWeb);
   Put("{apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {team: sold}}}");
@@ -252,22 +270,30 @@ TEST_F(SemanticsProfilesTest, APodInheritsTheLabelsOfItsNamespaceAndServiceAccou
 }
 
 TEST_F(SemanticsProfilesTest, NobodyPassesForAnotherNamespaceOrServiceAccountByALabelOfHisOwn) {
-  Policy("p", "{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{namespaceSelector: {matchLabels:"
-              " {team: other}}}]}]}");
+  Policy(
+      "p",
+      "{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{namespaceSelector: {matchLabels:"
+      " {team: other}}}]}]}");
   for (const char* forged : {"pcns.team: other", "projectcalico.org/namespace: other",
                              "pcns.kubernetes.io/metadata.name: other"}) {
-    Put(absl::Substitute("{apiVersion: v1, kind: Pod, metadata: {name: cart, namespace: shop, labels: {$0}},"
-                         " status: {podIPs: [{ip: 192.0.2.100}, {ip: \"2001:db8::64\"}]}}", forged));
+    Put(absl::Substitute(
+        "{apiVersion: v1, kind: Pod, metadata: {name: cart, namespace: shop, labels: {$0}},"
+        " status: {podIPs: [{ip: 192.0.2.100}, {ip: \"2001:db8::64\"}]}}",
+        forged));
     In(kDenied, "shop/db", kCart);
-    Calico("NetworkSet", "s", "{nets: [198.51.100.0/24]}", "shop", absl::Substitute("{$0}", forged));
+    Calico("NetworkSet", "s", "{nets: [198.51.100.0/24]}", "shop",
+           absl::Substitute("{$0}", forged));
     In(kDenied, "shop/db", "198.51.100.1");
   }
   Put("{apiVersion: v1, kind: Pod, metadata: {name: cart, namespace: shop, labels: {pcsa.role: ci,"
-      " projectcalico.org/serviceaccount: builder}}, status: {podIPs: [{ip: 192.0.2.100}, {ip: \"2001:db8::64\"}]}}");
+      " projectcalico.org/serviceaccount: builder}}, status: {podIPs: [{ip: 192.0.2.100}, {ip: "
+      "\"2001:db8::64\"}]}}");
   for (const char* account : {"{selector: \"role == 'ci'\"}", "{names: [builder]}"}) {
     Calico("GlobalNetworkPolicy", "q",
-           absl::Substitute("{order: 1, selector: \"app == 'db'\", ingress: [{action: Allow, source: {serviceAccounts:"
-                            " $0}}]}", account));
+           absl::Substitute("{order: 1, selector: \"app == 'db'\", ingress: [{action: Allow, "
+                            "source: {serviceAccounts:"
+                            " $0}}]}",
+                            account));
     In(kDenied, "shop/db", kCart);
   }
 }

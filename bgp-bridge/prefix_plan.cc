@@ -65,7 +65,7 @@ class Planner {
   }
 
   void AddRoute(absl::string_view kind, const std::string& text,
-                std::vector<std::string> FamilyPlan::*list) {
+                std::vector<std::string> FamilyPlan::* list) {
     absl::StatusOr<Prefix> prefix = ParsePrefix(text);
     if (!prefix.ok()) return Reject(kind, text, prefix.status().message());
     if (prefix->length == 0) return Reject(kind, text, "would be the default route");

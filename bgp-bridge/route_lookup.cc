@@ -31,14 +31,9 @@ int OnAttribute(const nlattr* attribute, void* data) {
     case RTA_OIF:
       if (if_indextoname(mnl_attr_get_u32(attribute), name) != nullptr) path.interface = name;
       break;
-    case RTA_GATEWAY:
-      path.gateway = AddressOf(attribute);
-      break;
-    case RTA_PREFSRC:
-      path.source = AddressOf(attribute);
-      break;
-    default:
-      break;
+    case RTA_GATEWAY: path.gateway = AddressOf(attribute); break;
+    case RTA_PREFSRC: path.source = AddressOf(attribute); break;
+    default: break;
   }
   return MNL_CB_OK;
 }

@@ -162,12 +162,9 @@ class Expander {
 
 const char* PeerTypeName(PeerType type) {
   switch (type) {
-    case PeerType::kMesh:
-      return "node-to-node mesh";
-    case PeerType::kGlobal:
-      return "global";
-    case PeerType::kNodeSpecific:
-      return "node specific";
+    case PeerType::kMesh: return "node-to-node mesh";
+    case PeerType::kGlobal: return "global";
+    case PeerType::kNodeSpecific: return "node specific";
   }
   return "unknown";
 }

@@ -46,10 +46,10 @@ bench_verdict(struct __sk_buff *skb __attribute__((unused)))
 		remote.words[i] = asked.remote.words[i];
 	query.active = active_generation_get(state);
 	if (lookup_address(query.active.slot, &remote, &value) ||
-	    classify_l4(query.active, asked.protocol, asked.source_port,
-			asked.destination_port, 0, 0, &query) ||
+	    classify_l4(query.active, asked.protocol, asked.source_port, asked.destination_port, 0,
+	                0, &query) ||
 	    verdict_read(&query, asked.policy_set, class_of(query.active, &remote, &value),
-			 &verdict))
+	                 &verdict))
 		return TC_ACT_SHOT;
 	asked.word = verdict.word;
 	return TC_ACT_OK;

@@ -18,7 +18,8 @@ std::string Document() {
   out << "<!-- SPDX-License-Identifier: Apache-2.0 -->\n"
       << "<!-- Generated from bpf/abi/drops.h; see bpf/drop_reasons_doc_test.cc. -->\n"
       << "# Why packets are dropped\n\n"
-      << "Each reason has one counter (`ripstopctl drops`) and one name, in events and logs alike.\n\n"
+      << "Each reason has one counter (`ripstopctl drops`) and one name, in events and logs "
+         "alike.\n\n"
       << "| number | reason | meaning |\n|---|---|---|\n";
 #define X(id, name, description) \
   out << "| " << DROP_##id << " | `" << name << "` | " << description << " |\n";

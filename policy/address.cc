@@ -38,8 +38,8 @@ absl::StatusOr<Address> Address::Parse(std::string_view text) {
     std::copy(kMappedPrefix.begin(), kMappedPrefix.end(), a.bytes.begin());
     if (inet_pton(AF_INET, copy.c_str(), a.bytes.data() + 12) == 1) return a;
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "\"", copy, "\" is not an IP address; write one like 192.0.2.1 or 2001:db8::1"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("\"", copy, "\" is not an IP address; write one like 192.0.2.1 or 2001:db8::1"));
 }
 
 Address Address::FromV4(uint32_t host_order) {
@@ -86,8 +86,9 @@ absl::StatusOr<Cidr> Cidr::Parse(std::string_view text) {
   const bool digits = !length.empty() && length.size() <= 3 &&
                       std::all_of(length.begin(), length.end(), absl::ascii_isdigit);
   if (!digits || !absl::SimpleAtoi(length, &bits) || bits > bits_max) {
-    return absl::InvalidArgumentError(absl::StrCat("\"", std::string(text), "\": prefix length \"", length,
-                                                   "\" must be a number from 0 to ", bits_max));
+    return absl::InvalidArgumentError(absl::StrCat("\"", std::string(text), "\": prefix length \"",
+                                                   length, "\" must be a number from 0 to ",
+                                                   bits_max));
   }
   return Of(address, written_v6 ? bits : bits + 96);
 }

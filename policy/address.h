@@ -53,7 +53,7 @@ struct Cidr {
 
   bool is_v4() const { return bits >= 96 && address.is_v4(); }
   int family_bits() const { return is_v4() ? bits - 96 : bits; }  // as users write it
-  bool Contains(const Address& a) const;  // false across families
+  bool Contains(const Address& a) const;                          // false across families
   bool Contains(const Cidr& other) const;
   auto operator<=>(const Cidr&) const = default;
 

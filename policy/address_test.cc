@@ -17,7 +17,8 @@ TEST(Address, MappedTextReadsAsIpv4) {
 }
 
 TEST(Address, RefusesWhatIsNotAnAddress) {
-  for (const char* text : {"", "192.0.2", "192.0.2.256", "192.0.2.01", "fe80::1%eth0", "::g", "1 "}) {
+  for (const char* text :
+       {"", "192.0.2", "192.0.2.256", "192.0.2.01", "fe80::1%eth0", "::g", "1 "}) {
     EXPECT_FALSE(Address::Parse(text).ok()) << text;
   }
   EXPECT_FALSE(Address::Parse(std::string_view("192.0.2.1\0x", 11)).ok());
@@ -42,7 +43,8 @@ TEST(Cidr, FamiliesNeverCoverEachOther) {
 }
 
 TEST(Cidr, RefusesBadLengths) {
-  for (const char* text : {"10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "::/129", "10.0.0.0/+8", "/8"}) {
+  for (const char* text :
+       {"10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "::/129", "10.0.0.0/+8", "/8"}) {
     EXPECT_FALSE(Cidr::Parse(text).ok()) << text;
   }
 }

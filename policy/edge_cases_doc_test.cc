@@ -42,8 +42,8 @@ TEST(EdgeCasesDocTest, EveryTestThatItNamesExists) {
   for (std::sregex_iterator it(doc.begin(), doc.end(), word), end; it != end; ++it) {
     const std::string name = (*it)[2], more = (*it)[3];
     const auto at = names.lower_bound(name);
-    const bool known = more == "\xe2\x80\xa6" ? at != names.end() && at->starts_with(name)
-                                              : names.contains(name);
+    const bool known =
+        more == "\xe2\x80\xa6" ? at != names.end() && at->starts_with(name) : names.contains(name);
     EXPECT_TRUE(known) << name;
     ++found;
   }

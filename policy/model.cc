@@ -51,7 +51,8 @@ bool InGroup(const Policy& policy, HostGroup group) {
   switch (group) {
     case HostGroup::kUntracked: return policy.do_not_track;
     case HostGroup::kPreDnat: return policy.pre_dnat && !policy.do_not_track;
-    case HostGroup::kForward: return policy.apply_on_forward && !policy.pre_dnat && !policy.do_not_track;
+    case HostGroup::kForward:
+      return policy.apply_on_forward && !policy.pre_dnat && !policy.do_not_track;
     case HostGroup::kNormal: return !policy.pre_dnat && !policy.do_not_track;
   }
   return false;
@@ -70,21 +71,22 @@ FailsafePorts DefaultFailsafePorts() {
 }
 
 std::string FailsafeName(const FailsafePort& port, bool way_back) {
-  const char* protocol = port.protocol == kProtocolTcp ? "tcp" : port.protocol == kProtocolUdp ? "udp" : "protocol";
+  const char* protocol = port.protocol == kProtocolTcp   ? "tcp"
+                         : port.protocol == kProtocolUdp ? "udp"
+                                                         : "protocol";
   return absl::StrCat(way_back ? "reply to " : "", protocol, " ", port.port);
 }
 
-std::string PolicyKey::ToString() const {
-  return ns.empty() ? name : absl::StrCat(ns, "/", name);
-}
+std::string PolicyKey::ToString() const { return ns.empty() ? name : absl::StrCat(ns, "/", name); }
 
 std::string RuleIdentity::ToString() const {
   const char* way = policy::ToString(direction);
-  const std::string rule =
-      absl::StrCat(" rule ", rule_index, rule_name.empty() ? "" : absl::StrCat(" (", rule_name, ")"));
+  const std::string rule = absl::StrCat(
+      " rule ", rule_index, rule_name.empty() ? "" : absl::StrCat(" (", rule_name, ")"));
   switch (kind) {
     case Kind::kRule: return absl::StrCat(tier, "/", policy.ToString(), " ", way, rule);
-    case Kind::kTierDefault: return absl::StrCat(tier, "/", policy.ToString(), " ", way, " end of tier");
+    case Kind::kTierDefault:
+      return absl::StrCat(tier, "/", policy.ToString(), " ", way, " end of tier");
     case Kind::kProfile: return absl::StrCat("profile ", profile, " ", way, rule);
     case Kind::kFailsafe: return absl::StrCat(way, " failsafe ", rule_name);
     case Kind::kNoForwardPolicy: return absl::StrCat(way, " no policy for forwarded traffic");

@@ -90,8 +90,8 @@ struct EntityMatch {
 
 struct Rule {
   Action action = Action::kDeny;
-  std::string name;                   // from metadata; may be empty
-  std::optional<int> ip_version;      // 4 or 6
+  std::string name;               // from metadata; may be empty
+  std::optional<int> ip_version;  // 4 or 6
   std::optional<uint8_t> protocol;
   std::optional<uint8_t> not_protocol;
   std::optional<IcmpMatch> icmp;
@@ -148,13 +148,13 @@ struct Policy {
 
 struct Tier {
   std::string name;
-  std::optional<double> order;  // absent: last; tie: name
+  std::optional<double> order;            // absent: last; tie: name
   Action default_action = Action::kDeny;  // kDeny or kPass
   bool operator==(const Tier&) const = default;
 };
 
 struct Profile {
-  std::string name;  // kns.<namespace>, ksa.<namespace>.<name>, or a user's
+  std::string name;        // kns.<namespace>, ksa.<namespace>.<name>, or a user's
   Labels labels_to_apply;  // with prefix pcns. or pcsa. where the kind has one
   std::vector<Rule> ingress_rules;
   std::vector<Rule> egress_rules;
@@ -239,8 +239,8 @@ std::string FailsafeName(const FailsafePort& port, bool way_back);
 FailsafePorts DefaultFailsafePorts();
 
 struct NetworkSet {
-  std::string id;  // "namespace/name", or "name" for a GlobalNetworkSet
-  Labels labels;   // own
+  std::string id;                     // "namespace/name", or "name" for a GlobalNetworkSet
+  Labels labels;                      // own
   std::vector<std::string> profiles;  // kns.<namespace> for a NetworkSet
   std::vector<Cidr> nets;
   bool operator==(const NetworkSet&) const = default;
@@ -278,7 +278,7 @@ struct Packet {
   Address source;
   Address destination;
   uint8_t protocol = 0;
-  uint16_t source_port = 0;       // zero where the protocol has none
+  uint16_t source_port = 0;  // zero where the protocol has none
   uint16_t destination_port = 0;
   uint8_t icmp_type = 0;
   uint8_t icmp_code = 0;
@@ -288,14 +288,14 @@ struct Packet {
 // Who decided. Every verdict carries one.
 struct RuleIdentity {
   enum class Kind : uint8_t {
-    kRule,           // tier, policy, direction, rule_index
-    kTierDefault,    // tier, direction: end of tier with default action Deny; `policy` is
-                     // the last policy of the tier that selected the endpoint
-    kProfile,        // profile, direction, rule_index
-    kNoProfile,      // no profile matched or a profile is missing: deny
-    kFailsafe,       // host endpoints: rule_name is the failsafe port
+    kRule,             // tier, policy, direction, rule_index
+    kTierDefault,      // tier, direction: end of tier with default action Deny; `policy` is
+                       // the last policy of the tier that selected the endpoint
+    kProfile,          // profile, direction, rule_index
+    kNoProfile,        // no profile matched or a profile is missing: deny
+    kFailsafe,         // host endpoints: rule_name is the failsafe port
     kNoForwardPolicy,  // host endpoints: nobody asks about forwarded traffic: allow
-    kNextGroup,      // host endpoints: no rule of the group decides
+    kNextGroup,        // host endpoints: no rule of the group decides
   };
   Kind kind = Kind::kNoProfile;
   std::string tier;

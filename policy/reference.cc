@@ -11,14 +11,15 @@ namespace {
 struct Side {
   Address address;
   uint16_t port = 0;
-  std::vector<Labels> owners;        // endpoints and network sets
-  std::vector<NamedPort> ports;      // of the endpoints that own the port
+  std::vector<Labels> owners;    // endpoints and network sets
+  std::vector<NamedPort> ports;  // of the endpoints that own the port
 };
 
 Side Describe(const World& world, const Address& address, uint16_t port) {
   Side side{address, port, {}, {}};
   for (const auto& [id, e] : world.endpoints) {
-    if (!e.active || std::find(e.addresses.begin(), e.addresses.end(), address) == e.addresses.end())
+    if (!e.active ||
+        std::find(e.addresses.begin(), e.addresses.end(), address) == e.addresses.end())
       continue;
     side.owners.push_back(EffectiveLabels(e.labels, e.profiles, world.profiles));
     side.ports.insert(side.ports.end(), e.ports.begin(), e.ports.end());
@@ -31,7 +32,8 @@ Side Describe(const World& world, const Address& address, uint16_t port) {
     side.ports.insert(side.ports.end(), e.ports.begin(), e.ports.end());
   }
   for (const auto& [id, s] : world.network_sets) {
-    if (std::any_of(s.nets.begin(), s.nets.end(), [&](const Cidr& c) { return c.Contains(address); }))
+    if (std::any_of(s.nets.begin(), s.nets.end(),
+                    [&](const Cidr& c) { return c.Contains(address); }))
       side.owners.push_back(EffectiveLabels(s.labels, s.profiles, world.profiles));
   }
   return side;
@@ -58,7 +60,8 @@ bool MatchesService(const World& world, const ServiceName& service, const Side& 
                     uint8_t protocol, bool and_port) {
   for (const auto& [key, b] : world.services) {
     if (key.first != service) continue;
-    if (std::find(b.addresses.begin(), b.addresses.end(), side.address) == b.addresses.end()) continue;
+    if (std::find(b.addresses.begin(), b.addresses.end(), side.address) == b.addresses.end())
+      continue;
     if (!and_port) return true;
     const ServicePort wanted{protocol, side.port};
     if (HasPorts(protocol) && std::find(b.ports.begin(), b.ports.end(), wanted) != b.ports.end())
@@ -165,8 +168,9 @@ std::optional<Verdict> Reference::Tiers(Walk& walk, const Labels& labels, HostGr
         } else if (rules[i].action == Action::kPass) {
           passed = true;
         } else {
-          return walk.Decided(rules[i].action == Action::kAllow,
-                              {Kind::kRule, tier.name, p->key, "", {}, static_cast<int>(i), rules[i].name});
+          return walk.Decided(
+              rules[i].action == Action::kAllow,
+              {Kind::kRule, tier.name, p->key, "", {}, static_cast<int>(i), rules[i].name});
         }
       }
       if (passed) break;
@@ -174,7 +178,8 @@ std::optional<Verdict> Reference::Tiers(Walk& walk, const Labels& labels, HostGr
     if (passed || tier.default_action == Action::kPass) continue;
     // What no rule decides before connections and translations are known is not denied.
     if (group == HostGroup::kUntracked || group == HostGroup::kPreDnat) continue;
-    return walk.Decided(false, {Kind::kTierDefault, tier.name, by_tier[tier.name].back()->key, "", {}, -1, ""});
+    return walk.Decided(
+        false, {Kind::kTierDefault, tier.name, by_tier[tier.name].back()->key, "", {}, -1, ""});
   }
   return std::nullopt;
 }
@@ -184,15 +189,17 @@ Verdict Reference::Profiles(Walk& walk, const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     const auto profile = world.profiles.find(name);
     if (profile == world.profiles.end()) break;
-    const auto& rules = walk.ingress() ? profile->second.ingress_rules : profile->second.egress_rules;
+    const auto& rules =
+        walk.ingress() ? profile->second.ingress_rules : profile->second.egress_rules;
     for (size_t i = 0; i < rules.size(); ++i) {
       if (!walk.Matches(rules[i])) continue;
       if (rules[i].action == Action::kLog) {
         walk.log = true;
         continue;
       }
-      return walk.Decided(rules[i].action == Action::kAllow, {RuleIdentity::Kind::kProfile, "", {}, name, {},
-                                                              static_cast<int>(i), rules[i].name});
+      return walk.Decided(
+          rules[i].action == Action::kAllow,
+          {RuleIdentity::Kind::kProfile, "", {}, name, {}, static_cast<int>(i), rules[i].name});
     }
   }
   return walk.Decided(false, {RuleIdentity::Kind::kNoProfile, "", {}, "", {}, -1, ""});
@@ -201,7 +208,11 @@ Verdict Reference::Profiles(Walk& walk, const std::vector<std::string>& names) {
 std::optional<Verdict> Reference::Evaluate(const World& world, const Endpoint& local,
                                            Direction direction, const Packet& packet) {
   if (!local.active) return std::nullopt;
-  Walk walk{*this, world, packet, direction, Describe(world, packet.source, packet.source_port),
+  Walk walk{*this,
+            world,
+            packet,
+            direction,
+            Describe(world, packet.source, packet.source_port),
             Describe(world, packet.destination, packet.destination_port)};
   // The near port is the local endpoint's own, whoever else claims its address.
   (walk.ingress() ? walk.destination : walk.source).ports = local.ports;
@@ -213,7 +224,11 @@ std::optional<Verdict> Reference::Evaluate(const World& world, const Endpoint& l
 Verdict Reference::EvaluateHost(const World& world, const HostEndpoint& host, HostGroup group,
                                 Direction direction, const Packet& packet) {
   using Kind = RuleIdentity::Kind;
-  Walk walk{*this, world, packet, direction, Describe(world, packet.source, packet.source_port),
+  Walk walk{*this,
+            world,
+            packet,
+            direction,
+            Describe(world, packet.source, packet.source_port),
             Describe(world, packet.destination, packet.destination_port)};
   const bool ingress = walk.ingress();
   const Address& far = ingress ? packet.source : packet.destination;
@@ -226,12 +241,14 @@ Verdict Reference::EvaluateHost(const World& world, const HostEndpoint& host, Ho
     return -1;
   };
   const auto failsafe = [&](const std::vector<FailsafePort>& ports, int i, bool way_back) {
-    return walk.Decided(true, {Kind::kFailsafe, "", {}, "", {}, i, FailsafeName(ports[i], way_back)});
+    return walk.Decided(true,
+                        {Kind::kFailsafe, "", {}, "", {}, i, FailsafeName(ports[i], way_back)});
   };
   if (group != HostGroup::kForward) {
     const auto& there = ingress ? world.failsafe.inbound : world.failsafe.outbound;
     const auto& back = ingress ? world.failsafe.outbound : world.failsafe.inbound;
-    if (const int i = open(there, packet.destination_port); i >= 0) return failsafe(there, i, false);
+    if (const int i = open(there, packet.destination_port); i >= 0)
+      return failsafe(there, i, false);
     // Without connections the way back is a packet of its own.
     if (group == HostGroup::kUntracked) {
       if (const int i = open(back, packet.source_port); i >= 0) return failsafe(back, i, true);

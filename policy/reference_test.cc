@@ -34,7 +34,10 @@ Rule Do(Action action) {
 class ReferenceTest : public ::testing::Test {
  protected:
   ReferenceTest() {
-    world_.Put(Profile{"open", {{"from", "profile"}, {"app", "never"}}, {Do(Action::kAllow)}, {Do(Action::kAllow)}});
+    world_.Put(Profile{"open",
+                       {{"from", "profile"}, {"app", "never"}},
+                       {Do(Action::kAllow)},
+                       {Do(Action::kAllow)}});
     world_.Put(Pod("web", "192.0.2.1", {{"app", "web"}}));
     world_.Put(Pod("db", "192.0.2.2", {{"app", "db"}}));
   }
@@ -188,7 +191,8 @@ TEST_F(ReferenceTest, InactiveEndpointIsNeitherPeerNorSubject) {
   EXPECT_TRUE(Ask("192.0.2.2", "192.0.2.1").allow);
   world_.endpoints["db"].active = false;
   EXPECT_FALSE(Ask("192.0.2.2", "192.0.2.1").allow);
-  EXPECT_FALSE(reference_.Evaluate(world_, world_.endpoints["db"], Direction::kIngress, {}).has_value());
+  EXPECT_FALSE(
+      reference_.Evaluate(world_, world_.endpoints["db"], Direction::kIngress, {}).has_value());
 }
 
 }  // namespace

@@ -26,8 +26,7 @@ using SelectorNodePtr = std::shared_ptr<const SelectorNode>;
 
 // selector_parser.cc. `==` reads as kIn of one value, `!=` as kNotIn, global() as
 // !has(kNamespaceLabel). Operands of kAnd and kOr are flat, sorted and unique.
-absl::StatusOr<SelectorNodePtr> ParseSelector(std::string_view text,
-                                              const SelectorLimits& limits);
+absl::StatusOr<SelectorNodePtr> ParseSelector(std::string_view text, const SelectorLimits& limits);
 
 // Canonical text of a node, with parentheses where the language needs them.
 std::string SelectorText(const SelectorNode& node);

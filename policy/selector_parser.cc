@@ -65,8 +65,8 @@ class Parser {
 
   absl::StatusOr<SelectorNodePtr> Run() {
     if (text_.size() > limits_.length) {
-      return absl::InvalidArgumentError(absl::StrCat("selector has ", text_.size(),
-                                                     " bytes; at most ", limits_.length));
+      return absl::InvalidArgumentError(
+          absl::StrCat("selector has ", text_.size(), " bytes; at most ", limits_.length));
     }
     // Checked first, so that no later message is about half a line.
     if (const size_t at = text_.find_first_of("\r\n"); at != std::string_view::npos) {
@@ -154,11 +154,14 @@ class Parser {
     if (word == "ends" && next == "with") return WithValue(Op::kEndsWith, key);
     const bool half = word == "not" || word == "starts" || word == "ends";
     pos_ = half ? second : before;
-    if (half) return Error(Here(), absl::StrCat("expected \"", word, word == "not" ? " in" : " with", "\""));
+    if (half)
+      return Error(Here(),
+                   absl::StrCat("expected \"", word, word == "not" ? " in" : " with", "\""));
     if (!AtEnd() && text_[pos_] == '=') return Error(Here(), "write == to compare");
     return Error(Here(), absl::StrCat("expected an operator after label \"", key,
                                       "\": ==, !=, in, not in, contains, starts with, ends with; "
-                                      "or has(", key, ") to ask whether it is there"));
+                                      "or has(",
+                                      key, ") to ask whether it is there"));
   }
 
   absl::StatusOr<SelectorNodePtr> WithValue(Op op, const std::string& key) {
@@ -186,7 +189,8 @@ class Parser {
     }
     const size_t end = text_.find(quote, pos_ + 1);
     if (end == std::string_view::npos) {
-      return Error("a value that does not end", absl::StrCat("close it with ", std::string(1, quote)));
+      return Error("a value that does not end",
+                   absl::StrCat("close it with ", std::string(1, quote)));
     }
     std::string value(text_.substr(pos_ + 1, end - pos_ - 1));
     pos_ = end + 1;
@@ -217,7 +221,9 @@ class Parser {
     if (AtEnd()) return "the end";
     size_t length = 0;
     while (pos_ + length < text_.size() && IsLabelChar(text_[pos_ + length])) ++length;
-    return absl::StrCat("\"", absl::CHexEscape(std::string(text_.substr(pos_, std::clamp<size_t>(length, 1, 40)))), "\"");
+    return absl::StrCat(
+        "\"", absl::CHexEscape(std::string(text_.substr(pos_, std::clamp<size_t>(length, 1, 40)))),
+        "\"");
   }
   absl::Status Error(const std::string& found, const std::string& remedy) const {
     return absl::InvalidArgumentError(
@@ -245,8 +251,7 @@ std::string Operand(const SelectorNode& node, Op parent) {
 
 }  // namespace
 
-absl::StatusOr<SelectorNodePtr> ParseSelector(std::string_view text,
-                                              const SelectorLimits& limits) {
+absl::StatusOr<SelectorNodePtr> ParseSelector(std::string_view text, const SelectorLimits& limits) {
   return Parser(text, limits).Run();
 }
 
@@ -274,7 +279,10 @@ std::string SelectorText(const SelectorNode& node) {
     case Op::kOr: {
       std::string text;
       for (size_t i = 0; i < node.operands.size(); ++i) {
-        absl::StrAppend(&text, i == 0 ? "" : node.op == Op::kAnd ? " && " : " || ",
+        absl::StrAppend(&text,
+                        i == 0                ? ""
+                        : node.op == Op::kAnd ? " && "
+                                              : " || ",
                         Operand(*node.operands[i], node.op));
       }
       return text;

@@ -113,14 +113,16 @@ TEST(Selector, ErrorsSayWhereAndWhatWouldBeRight) {
 }
 
 TEST(Selector, LabelsHaveAllTheirCharactersAndValuesEverythingButTheirQuote) {
-  const Labels labels = {{"a.b/c-d_E9", "x"}, {"9", "it's"}, {"-", "say \"hi\" {a, b} && !c"}, {"é", "z"}};
+  const Labels labels = {
+      {"a.b/c-d_E9", "x"}, {"9", "it's"}, {"-", "say \"hi\" {a, b} && !c"}, {"é", "z"}};
   for (const char* text : {"a.b/c-d_E9 == 'x'", "9 == \"it's\"", "- == 'say \"hi\" {a, b} && !c'",
                            "9 in {\"it's\", 'x'} && has(-)"}) {
     const auto selector = Selector::Parse(text);
     ASSERT_TRUE(selector.ok()) << text << ": " << selector.status();
     EXPECT_TRUE(selector->Matches(labels)) << text;
   }
-  for (const char* text : {"é == 'z'", "a b == 'x'", "a:b == 'x'", "9 == 'it's'", "has(a b)", "has()", "a == 'x\\''"}) {
+  for (const char* text : {"é == 'z'", "a b == 'x'", "a:b == 'x'", "9 == 'it's'", "has(a b)",
+                           "has()", "a == 'x\\''"}) {
     EXPECT_FALSE(Selector::Parse(text).ok()) << text;
   }
 }
@@ -132,7 +134,8 @@ TEST(Selector, WhatAUserWritesMayBe64KiBAnd128Deep) {
   const auto long_one = [](size_t bytes) { return "a == '" + std::string(bytes - 7, 'x') + "'"; };
   EXPECT_TRUE(Selector::Parse(nested(128), kWrittenSelector).ok());
   EXPECT_FALSE(Selector::Parse(nested(129), kWrittenSelector).ok());
-  EXPECT_TRUE(Selector::Parse(long_one(65536), kWrittenSelector)->Matches({{"a", std::string(65529, 'x')}}));
+  EXPECT_TRUE(Selector::Parse(long_one(65536), kWrittenSelector)
+                  ->Matches({{"a", std::string(65529, 'x')}}));
   EXPECT_THAT(std::string(Selector::Parse(long_one(65537), kWrittenSelector).status().message()),
               HasSubstr("selector has 65537 bytes; at most 65536"));
   // The engine's own, since conversion adds parentheses and joins several.

@@ -13,10 +13,9 @@
 #define RS_CONCAT(a, b) RS_CONCAT_INNER(a, b)
 
 // Leaves the function with the status of `expression` unless it is OK.
-#define RETURN_IF_ERROR(expression)                            \
-  do {                                                         \
-    if (absl::Status rs_status = (expression); !rs_status.ok()) \
-      return rs_status;                                        \
+#define RETURN_IF_ERROR(expression)                                               \
+  do {                                                                            \
+    if (absl::Status rs_status = (expression); !rs_status.ok()) return rs_status; \
   } while (false)
 
 // NOLINTBEGIN(bugprone-macro-parentheses): a declaration cannot stand in parentheses.

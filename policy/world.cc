@@ -17,7 +17,8 @@ double OrderOf(const std::optional<double>& order) {
 const HostEndpoint* World::HostEndpointAt(uint32_t interface) const {
   for (const uint32_t wanted : {interface, kAnyInterface}) {
     for (const auto& [id, e] : host_endpoints) {
-      if (std::find(e.interfaces.begin(), e.interfaces.end(), wanted) != e.interfaces.end()) return &e;
+      if (std::find(e.interfaces.begin(), e.interfaces.end(), wanted) != e.interfaces.end())
+        return &e;
     }
   }
   return nullptr;

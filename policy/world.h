@@ -17,8 +17,8 @@ struct World {
   std::map<std::string, Tier> tiers;
   std::map<PolicyKey, Policy> policies;
   std::map<std::string, Profile> profiles;
-  std::map<std::string, Endpoint> endpoints;         // by id
-  std::map<std::string, NetworkSet> network_sets;    // by id
+  std::map<std::string, Endpoint> endpoints;                                // by id
+  std::map<std::string, NetworkSet> network_sets;                           // by id
   std::map<std::pair<ServiceName, std::string>, ServiceBackends> services;  // by name and slice
   std::map<std::string, Host> hosts;
   std::map<std::string, HostEndpoint> host_endpoints;  // by id

@@ -105,10 +105,12 @@ TEST(EventLoop, ADescriptorRemovedInTheSameTurnIsNotCalled) {
 TEST(EventLoop, SignalsArriveAsCallbacks) {
   auto loop = NewLoop();
   int got = 0;
-  ASSERT_TRUE(loop->HandleSignals({SIGUSR1}, [&](int signal) {
-                    got = signal;
-                    loop->Stop();
-                  }).ok());
+  ASSERT_TRUE(loop->HandleSignals({SIGUSR1},
+                                  [&](int signal) {
+                                    got = signal;
+                                    loop->Stop();
+                                  })
+                  .ok());
   ASSERT_EQ(raise(SIGUSR1), 0);
   ASSERT_TRUE(loop->RunUntilStopped().ok());
   EXPECT_EQ(got, SIGUSR1);

@@ -85,9 +85,10 @@ void EventLoop::RemoveFd(int fd) {
 EventLoop::TimerId EventLoop::AddTimer(absl::Duration delay, absl::Duration period,
                                        std::function<void()> callback) {
   const TimerId id = next_id_++;
-  const int64_t due = MonotonicNs() + absl::ToInt64Nanoseconds(std::max(delay, absl::ZeroDuration()));
-  timers_.emplace(due, Timer{id, period,
-                             std::make_shared<std::function<void()>>(std::move(callback))});
+  const int64_t due =
+      MonotonicNs() + absl::ToInt64Nanoseconds(std::max(delay, absl::ZeroDuration()));
+  timers_.emplace(due,
+                  Timer{id, period, std::make_shared<std::function<void()>>(std::move(callback))});
   ArmTimerFd();
   return id;
 }

@@ -13,7 +13,9 @@
 namespace ripstop::agent {
 
 void JsonFormatter::format(const spdlog::details::log_msg& message, spdlog::memory_buf_t& out) {
-  const auto text = [](spdlog::string_view_t view) { return std::string(view.data(), view.size()); };
+  const auto text = [](spdlog::string_view_t view) {
+    return std::string(view.data(), view.size());
+  };
   nlohmann::ordered_json line = {
       {"time", absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", absl::FromChrono(message.time),
                                 absl::UTCTimeZone())},

@@ -2,11 +2,11 @@
 #ifndef RIPSTOP_AGENT_BASE_LOGGING_H_
 #define RIPSTOP_AGENT_BASE_LOGGING_H_
 
-#include <memory>
-#include <string>
-
 #include <spdlog/formatter.h>
 #include <spdlog/spdlog.h>
+
+#include <memory>
+#include <string>
 
 #include "absl/status/status.h"
 

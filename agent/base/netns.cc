@@ -38,7 +38,7 @@ absl::StatusOr<UniqueFd> CreateNetns() {
 }
 
 bool SameNetns(int a, int b) {
-  struct stat sa {}, sb {};
+  struct stat sa{}, sb{};
   return fstat(a, &sa) == 0 && fstat(b, &sb) == 0 && sa.st_dev == sb.st_dev &&
          sa.st_ino == sb.st_ino;
 }

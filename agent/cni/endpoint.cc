@@ -46,8 +46,8 @@ absl::StatusOr<LocalEndpoint> Decode(const Json& json) {
   e.labels = json.at("labels").get<std::map<std::string, std::string>>();
   e.annotations = json.at("annotations").get<std::map<std::string, std::string>>();
   for (const Json& port : json.at("ports")) {
-    e.ports.push_back({.name = port.at("name"), .protocol = port.at("protocol"),
-                       .port = port.at("port")});
+    e.ports.push_back(
+        {.name = port.at("name"), .protocol = port.at("protocol"), .port = port.at("port")});
   }
   e.host_interface = json.at("hostInterface");
   e.ifindex = json.at("ifindex");

@@ -18,7 +18,7 @@ namespace ripstop::agent {
 struct LocalEndpoint {
   // What is true of it, and what to do about it after a crash.
   enum class Phase {
-    kAdding,     // ADD has not returned: undo
+    kAdding,  // ADD has not returned: undo
     kReady,
     kReleasing,  // gone from the node; its addresses wait for the store
   };
@@ -29,7 +29,7 @@ struct LocalEndpoint {
   std::string pod_namespace;
   std::string pod_name;
   std::string pod_uid;
-  std::string service_account;  // may be empty
+  std::string service_account;                // may be empty
   std::map<std::string, std::string> labels;  // from the plugin configuration
   std::map<std::string, std::string> annotations;
   std::vector<policy::NamedPort> ports;

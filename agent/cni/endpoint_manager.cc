@@ -70,8 +70,8 @@ absl::StatusOr<LocalEndpoint> EndpointManager::Describe(const CniRequest& reques
     return absl::InvalidArgumentError(absl::StrCat("container id '", e.container_id, "'"));
   }
   if (e.interface_name.empty() || e.interface_name.size() > 15 ||
-      e.interface_name.find_first_of("/: \t\n") != std::string::npos ||
-      e.interface_name == "." || e.interface_name == "..") {
+      e.interface_name.find_first_of("/: \t\n") != std::string::npos || e.interface_name == "." ||
+      e.interface_name == "..") {
     return absl::InvalidArgumentError(absl::StrCat("interface name '", e.interface_name, "'"));
   }
   e.netns = request.netns();

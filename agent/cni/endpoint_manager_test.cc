@@ -4,6 +4,7 @@
 #include "agent/cni/endpoint_manager.h"
 
 #include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -11,8 +12,6 @@
 #include <filesystem>
 #include <fstream>
 #include <thread>
-
-#include <grpcpp/grpcpp.h>
 
 #include "absl/strings/str_cat.h"
 #include "agent/base/testing/probe.h"
@@ -26,11 +25,11 @@
 namespace ripstop::agent {
 namespace {
 
+using ripstop::agent::v1::CniRequest;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
-using ripstop::agent::v1::CniRequest;
 
 // Notes the calls and what the node looked like at that moment.
 class RecordingHooks final : public EndpointHooks {
@@ -64,7 +63,8 @@ class EndpointManagerTest : public ::testing::Test {
     kernel_ = std::make_unique<NetlinkRouteKernel>(netlink_.get());
     hooks_ = std::make_unique<RecordingHooks>(netlink_.get());
     ASSERT_TRUE(netlink_->SetLinkUp(1, true).ok());
-    ASSERT_TRUE(node_->Shell("ip addr add 192.0.2.1/32 dev lo; ip addr add 2001:db8::1/128 dev lo") == 0);
+    ASSERT_TRUE(
+        node_->Shell("ip addr add 192.0.2.1/32 dev lo; ip addr add 2001:db8::1/128 dev lo") == 0);
     ASSERT_EQ(node_->Run([] { return WriteWherePresent(NodeSysctls()); }), absl::OkStatus());
     StartAgent();
   }
@@ -76,8 +76,12 @@ class EndpointManagerTest : public ::testing::Test {
   void StartAgent() {
     routes_ = std::make_unique<RouteManager>(kernel_.get());
     ipam_ = std::make_unique<Ipam>(&store_, "node-a");
-    ASSERT_TRUE(ipam_->SetConfig({.pools = {{.name = "four", .cidr = *policy::Cidr::Parse("10.65.0.0/24")},
-                                            {.name = "six", .cidr = *policy::Cidr::Parse("2001:db8:65::/64")}}}).ok());
+    ASSERT_TRUE(
+        ipam_
+            ->SetConfig(
+                {.pools = {{.name = "four", .cidr = *policy::Cidr::Parse("10.65.0.0/24")},
+                           {.name = "six", .cidr = *policy::Cidr::Parse("2001:db8:65::/64")}}})
+            .ok());
     ASSERT_TRUE(ipam_->Load().ok());
     manager_ = std::make_unique<EndpointManager>(
         EndpointManagerOptions{.state_directory = state_.string(), .default_mtu = 1400},
@@ -302,9 +306,9 @@ TEST_F(EndpointManagerTest, CheckNamesWhatIsMissingAndGcRemovesWhatIsNotValid) {
   EXPECT_THAT(check("b", b).message(), HasSubstr("eth0 of the pod is down"));
   absl::StatusOr<uint32_t> removed = 0;
   ASSERT_TRUE(InNode([&] {
-    removed = manager_->Gc({{"b", "eth0"}});
-    return removed.status();
-  }).ok());
+                removed = manager_->Gc({{"b", "eth0"}});
+                return removed.status();
+              }).ok());
   EXPECT_EQ(*removed, 1u);
   ASSERT_THAT(manager_->endpoints(), SizeIs(1));
   EXPECT_EQ(manager_->endpoints()[0].container_id, "b");
@@ -313,9 +317,7 @@ TEST_F(EndpointManagerTest, CheckNamesWhatIsMissingAndGcRemovesWhatIsNotValid) {
 // The whole way: gRPC over a unix socket to the loop's thread.
 TEST_F(EndpointManagerTest, TheServiceRunsCallsOnTheLoopAndReportsItsStatus) {
   auto loop = *EventLoop::Create();
-  std::thread runner([&] {
-    InNode([&] { return loop->RunUntilStopped(); }).IgnoreError();
-  });
+  std::thread runner([&] { InNode([&] { return loop->RunUntilStopped(); }).IgnoreError(); });
   CniService service(loop.get(), manager_.get());
   const std::string socket = absl::StrCat("unix:", state_.string(), ".sock");
   grpc::ServerBuilder builder;

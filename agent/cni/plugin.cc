@@ -60,17 +60,16 @@ std::optional<CniError> ReadEnvironment(const std::map<std::string, std::string>
     if (needed && Get(environment, name).empty()) missing.push_back(name);
   }
   if (missing.empty()) return std::nullopt;
-  return CniError{kCniBadEnvironment,
-                  absl::StrCat("required env variables [", absl::StrJoin(missing, ","),
-                               "] missing"), ""};
+  return CniError{
+      kCniBadEnvironment,
+      absl::StrCat("required env variables [", absl::StrJoin(missing, ","), "] missing"), ""};
 }
 
 std::optional<CniError> CheckNames(const Call& call) {
   const std::string& id = call.container_id;
-  const bool good_id =
-      absl::ascii_isalnum(id[0]) && std::all_of(id.begin(), id.end(), [](char c) {
-        return absl::ascii_isalnum(c) || c == '_' || c == '.' || c == '-';
-      });
+  const bool good_id = absl::ascii_isalnum(id[0]) && std::all_of(id.begin(), id.end(), [](char c) {
+                         return absl::ascii_isalnum(c) || c == '_' || c == '.' || c == '-';
+                       });
   if (!good_id) return CniError{kCniBadEnvironment, "invalid characters in containerID", id};
   const std::string& name = call.interface;
   if (name.size() > 15) {
@@ -82,8 +81,8 @@ std::optional<CniError> CheckNames(const Call& call) {
   }
   if (std::any_of(name.begin(), name.end(),
                   [](char c) { return c == '/' || c == ':' || absl::ascii_isspace(c); })) {
-    return CniError{kCniBadEnvironment,
-                    "interface name contains / or : or whitespace characters", ""};
+    return CniError{kCniBadEnvironment, "interface name contains / or : or whitespace characters",
+                    ""};
   }
   return std::nullopt;
 }
@@ -92,7 +91,7 @@ std::optional<CniError> CheckNetns(const Call& call,
                                    const std::map<std::string, std::string>& environment) {
   const std::string override = absl::AsciiStrToUpper(Get(environment, "CNI_NETNS_OVERRIDE"));
   if (override == "TRUE" || override == "1") return std::nullopt;
-  struct stat own {}, other {};
+  struct stat own{}, other{};
   if (stat("/proc/self/ns/net", &own) == 0 && stat(call.netns.c_str(), &other) == 0 &&
       own.st_dev == other.st_dev && own.st_ino == other.st_ino) {
     return CniError{kCniInvalidNetns,
@@ -108,18 +107,13 @@ CniError FromGrpc(const grpc::Status& status, const Call& call, const std::strin
     case grpc::StatusCode::DEADLINE_EXCEEDED:
     case grpc::StatusCode::ABORTED:
       return {kCniTryAgain, absl::StrCat("ripstop-agent at ", socket, ": try again"), text};
-    case grpc::StatusCode::INVALID_ARGUMENT:
-      return {kCniBadConfig, text, ""};
+    case grpc::StatusCode::INVALID_ARGUMENT: return {kCniBadConfig, text, ""};
     case grpc::StatusCode::NOT_FOUND:
       return {call.command == "ADD" ? kCniInvalidNetns : kCniUnknownContainer, text, ""};
-    case grpc::StatusCode::RESOURCE_EXHAUSTED:
-      return {kCniNoAddress, text, ""};
-    case grpc::StatusCode::ALREADY_EXISTS:
-      return {kCniConflict, text, ""};
-    case grpc::StatusCode::FAILED_PRECONDITION:
-      return {kCniNotAsMade, text, ""};
-    default:
-      return {kCniInternal, text, ""};
+    case grpc::StatusCode::RESOURCE_EXHAUSTED: return {kCniNoAddress, text, ""};
+    case grpc::StatusCode::ALREADY_EXISTS: return {kCniConflict, text, ""};
+    case grpc::StatusCode::FAILED_PRECONDITION: return {kCniNotAsMade, text, ""};
+    default: return {kCniInternal, text, ""};
   }
 }
 
@@ -179,7 +173,7 @@ PluginOutcome Delegate(const Call& call, const PluginConfig& config) {
     // With the namespace the interface is gone too, and the agent releases the address
     // when it is back and sees that; a node can be drained without its agent. While the
     // namespace lives, the runtime must come again.
-    struct stat unused {};
+    struct stat unused{};
     if (call.command == "DEL" && (call.netns.empty() || stat(call.netns.c_str(), &unused) != 0)) {
       return {};
     }
@@ -197,8 +191,9 @@ PluginOutcome Delegate(const Call& call, const PluginConfig& config) {
     v1::CniAddReply reply;
     status = stub->Add(&context, RequestFor(call, config), &reply);
     if (status.ok()) {
-      outcome.out = ResultFor(config.cni_version, reply, call.interface, call.netns, config.dns)
-                        .dump(4) + "\n";
+      outcome.out =
+          ResultFor(config.cni_version, reply, call.interface, call.netns, config.dns).dump(4) +
+          "\n";
     }
   } else if (call.command == "DEL") {
     v1::CniDelReply reply;
@@ -224,8 +219,8 @@ PluginOutcome Delegate(const Call& call, const PluginConfig& config) {
 
 Json ResultFor(const std::string& version, const v1::CniAddReply& reply,
                const std::string& interface, const std::string& netns, const nlohmann::json& dns) {
-  const bool old = version[0] == '0';       // has ips[].version
-  const bool newest = version == "1.1.0";   // has interfaces[].mtu
+  const bool old = version[0] == '0';      // has ips[].version
+  const bool newest = version == "1.1.0";  // has interfaces[].mtu
   Json host = {{"name", reply.host_interface()}, {"mac", reply.host_mac()}};
   Json pod = {{"name", interface}, {"mac", reply.container_mac()}};
   if (newest) host["mtu"] = pod["mtu"] = reply.mtu();
@@ -241,8 +236,11 @@ Json ResultFor(const std::string& version, const v1::CniAddReply& reply,
     ips.push_back(std::move(item));
     routes.push_back({{"dst", v4 ? "0.0.0.0/0" : "::/0"}, {"gw", ip.gateway()}});
   }
-  return {{"cniVersion", version}, {"interfaces", {host, pod}}, {"ips", ips},
-          {"routes", routes},      {"dns", Json(dns)}};
+  return {{"cniVersion", version},
+          {"interfaces", {host, pod}},
+          {"ips", ips},
+          {"routes", routes},
+          {"dns", Json(dns)}};
 }
 
 PluginOutcome RunPlugin(const std::map<std::string, std::string>& environment,
@@ -250,8 +248,9 @@ PluginOutcome RunPlugin(const std::map<std::string, std::string>& environment,
   Call call;
   const std::optional<CniError> bad_environment = ReadEnvironment(environment, &call);
   if (call.command.empty()) {
-    return {0, "", absl::StrCat(kAbout, "\nCNI protocol versions supported: ",
-                                absl::StrJoin(kVersions, ", "), "\n")};
+    return {0, "",
+            absl::StrCat(kAbout, "\nCNI protocol versions supported: ",
+                         absl::StrJoin(kVersions, ", "), "\n")};
   }
   if (call.command == "VERSION") return Version(input);
   PluginConfig config;
@@ -260,8 +259,8 @@ PluginOutcome RunPlugin(const std::map<std::string, std::string>& environment,
   if (bad_environment.has_value()) return Fail(version, *bad_environment);
   static const std::vector<std::string> commands = {"ADD", "DEL", "CHECK", "GC", "STATUS"};
   if (std::find(commands.begin(), commands.end(), call.command) == commands.end()) {
-    return Fail(version, {kCniBadEnvironment,
-                          absl::StrCat("unknown CNI_COMMAND: ", call.command), ""});
+    return Fail(version,
+                {kCniBadEnvironment, absl::StrCat("unknown CNI_COMMAND: ", call.command), ""});
   }
   if (bad_config.has_value()) return Fail(version, *bad_config);
   const bool one_pod = call.command != "GC" && call.command != "STATUS";

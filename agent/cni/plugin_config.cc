@@ -67,8 +67,8 @@ std::optional<CniError> ReadRuntimeConfig(const Json& config, PluginConfig* ret_
   const Json* runtime = FindKey(config, "runtimeConfig");
   if (runtime == nullptr || !runtime->is_object()) return std::nullopt;
   if (auto error = ReadString(*runtime, "mac", &ret_config->requested_mac)) return error;
-  if (auto error = ReadStrings(*runtime, "io.kubernetes.cri.pod-annotations",
-                               &ret_config->annotations)) {
+  if (auto error =
+          ReadStrings(*runtime, "io.kubernetes.cri.pod-annotations", &ret_config->annotations)) {
     return error;
   }
   if (const Json* ips = FindKey(*runtime, "ips"); ips != nullptr && ips->is_array()) {
@@ -97,8 +97,8 @@ std::optional<CniError> ReadAttachments(const Json& config, PluginConfig* ret_co
 
 bool GoodName(const std::string& name) {
   return absl::ascii_isalnum(name[0]) && std::all_of(name.begin(), name.end(), [](char c) {
-    return absl::ascii_isalnum(c) || c == '_' || c == '.' || c == '-';
-  });
+           return absl::ascii_isalnum(c) || c == '_' || c == '.' || c == '-';
+         });
 }
 
 }  // namespace
@@ -125,7 +125,8 @@ std::optional<CniError> ParsePluginConfig(const std::string& text, PluginConfig*
   }
   if (auto error = ReadString(config, "socket", &ret_config->socket)) return error;
   if (const Json* mtu = FindKey(config, "mtu"); mtu != nullptr && !mtu->is_null()) {
-    if (!mtu->is_number_unsigned() || *mtu > 65535) return Decode("mtu is not a number up to 65535");
+    if (!mtu->is_number_unsigned() || *mtu > 65535)
+      return Decode("mtu is not a number up to 65535");
     ret_config->mtu = mtu->get<uint32_t>();
   }
   if (const Json* wait = FindKey(config, "connectTimeoutMs"); wait != nullptr) {

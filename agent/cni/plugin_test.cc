@@ -15,8 +15,8 @@
 #include <mutex>
 #include <sstream>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "api/proto/agent.grpc.pb.h"
 
 namespace ripstop::agent {
@@ -43,8 +43,7 @@ class FakeAgent final : public v1::Cni::Service {
     }
     return answer;
   }
-  grpc::Status Del(grpc::ServerContext*, const v1::CniRequest* request,
-                   v1::CniDelReply*) override {
+  grpc::Status Del(grpc::ServerContext*, const v1::CniRequest* request, v1::CniDelReply*) override {
     requests.push_back(*request);
     return answer;
   }
@@ -53,8 +52,7 @@ class FakeAgent final : public v1::Cni::Service {
     requests.push_back(*request);
     return answer;
   }
-  grpc::Status Gc(grpc::ServerContext*, const v1::CniGcRequest* request,
-                  v1::CniGcReply*) override {
+  grpc::Status Gc(grpc::ServerContext*, const v1::CniGcRequest* request, v1::CniGcReply*) override {
     gc = *request;
     return answer;
   }
@@ -115,8 +113,11 @@ class PluginTest : public ::testing::Test {
     return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read(out), read(error)};
   }
   static Environment For(const std::string& command) {
-    return {{"CNI_COMMAND", command}, {"CNI_CONTAINERID", "c1"}, {"CNI_NETNS", "/run/netns/none"},
-            {"CNI_IFNAME", "eth0"},   {"CNI_PATH", "/opt/cni/bin"}};
+    return {{"CNI_COMMAND", command},
+            {"CNI_CONTAINERID", "c1"},
+            {"CNI_NETNS", "/run/netns/none"},
+            {"CNI_IFNAME", "eth0"},
+            {"CNI_PATH", "/opt/cni/bin"}};
   }
   std::string Config(const std::string& version, Json more = Json::object()) {
     more["cniVersion"] = version;
@@ -142,12 +143,11 @@ class PluginTest : public ::testing::Test {
 };
 
 TEST_F(PluginTest, VersionListsWhatIsSupported) {
-  const Ran ran = Run({{"CNI_COMMAND", "VERSION"}, {"CNI_NETNS", "dummy"}},
-                      R"({"cniVersion":"1.0.0"})");
+  const Ran ran =
+      Run({{"CNI_COMMAND", "VERSION"}, {"CNI_NETNS", "dummy"}}, R"({"cniVersion":"1.0.0"})");
   EXPECT_EQ(ran.code, 0);
   EXPECT_EQ(ran.json()["cniVersion"], "1.0.0");
-  EXPECT_EQ(ran.json()["supportedVersions"],
-            Json({"0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"}));
+  EXPECT_EQ(ran.json()["supportedVersions"], Json({"0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"}));
 }
 
 TEST_F(PluginTest, ResultHasTheFormOfTheVersionAskedFor) {
@@ -168,8 +168,11 @@ TEST_F(PluginTest, ResultHasTheFormOfTheVersionAskedFor) {
 }
 
 TEST_F(PluginTest, KeysMatchWhateverTheirCase) {
-  Json config = {{"CNIVersion", "1.0.0"}, {"NAME", "x"},       {"Socket", socket_},
-                 {"MTU", 1300},           {"Labels", {{"app", "web"}}},
+  Json config = {{"CNIVersion", "1.0.0"},
+                 {"NAME", "x"},
+                 {"Socket", socket_},
+                 {"MTU", 1300},
+                 {"Labels", {{"app", "web"}}},
                  {"RuntimeConfig", {{"IPs", {"192.0.2.9/24"}}, {"Mac", "02:00:5e:00:00:09"}}},
                  {"Ports", {{{"Name", "http"}, {"Port", 8080}}}}};
   const Ran ran = Run(For("ADD"), config.dump());
@@ -219,8 +222,8 @@ TEST_F(PluginTest, TheAgentsRefusalsBecomeCodes) {
   const struct {
     grpc::StatusCode from;
     int to;
-  } cases[] = {{grpc::StatusCode::UNAVAILABLE, 11},    {grpc::StatusCode::INVALID_ARGUMENT, 7},
-               {grpc::StatusCode::NOT_FOUND, 8},       {grpc::StatusCode::RESOURCE_EXHAUSTED, 101},
+  } cases[] = {{grpc::StatusCode::UNAVAILABLE, 11},     {grpc::StatusCode::INVALID_ARGUMENT, 7},
+               {grpc::StatusCode::NOT_FOUND, 8},        {grpc::StatusCode::RESOURCE_EXHAUSTED, 101},
                {grpc::StatusCode::ALREADY_EXISTS, 102}, {grpc::StatusCode::INTERNAL, 999}};
   for (const auto& c : cases) {
     agent_.answer = grpc::Status(c.from, "pool four is full");
@@ -248,8 +251,7 @@ TEST_F(PluginTest, WithoutItsAgentDelSucceedsOnlyWhereNothingIsLeftToDo) {
 }
 
 TEST_F(PluginTest, GcPassesTheValidAttachmentsAndWithoutAListRemovesNothing) {
-  const Json more = {{"cni.dev/valid-attachments",
-                      {{{"containerID", "c1"}, {"ifname", "eth0"}}}}};
+  const Json more = {{"cni.dev/valid-attachments", {{{"containerID", "c1"}, {"ifname", "eth0"}}}}};
   EXPECT_EQ(Run(For("GC"), Config("1.1.0", more)).code, 0);
   ASSERT_EQ(agent_.gc.valid_size(), 1);
   EXPECT_EQ(agent_.gc.valid(0).container_id(), "c1");
@@ -283,14 +285,15 @@ std::vector<Recorded> ReadCapture(const std::filesystem::path& path) {
 }
 
 TEST_F(PluginTest, CallsRecordedFromRealRuntimesSucceed) {
-  std::filesystem::path folder = std::filesystem::path(RIPSTOP_SOURCE_DIR) / "../shared/testdata/cni";
+  std::filesystem::path folder =
+      std::filesystem::path(RIPSTOP_SOURCE_DIR) / "../shared/testdata/cni";
   if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no captures at " << folder;
   int calls = 0, annotated = 0, requested = 0;
   for (const auto& file : std::filesystem::directory_iterator(folder)) {
     if (file.path().extension() != ".txt") continue;
     for (const Recorded& call : ReadCapture(file.path())) {
-      SCOPED_TRACE(absl::StrCat(file.path().filename().string(), " ",
-                                call.environment.at("CNI_COMMAND")));
+      SCOPED_TRACE(
+          absl::StrCat(file.path().filename().string(), " ", call.environment.at("CNI_COMMAND")));
       Json config = Json::parse(call.input, nullptr, false);
       ASSERT_TRUE(config.is_object()) << call.input;
       config["socket"] = socket_;

@@ -23,10 +23,8 @@ policy::Cidr DefaultRoute(bool v4) {
 
 absl::Status ConfigureFamily(Netlink& netlink, uint32_t ifindex, const policy::Address& address) {
   const bool v4 = address.is_v4();
-  RETURN_IF_ERROR(netlink.AddAddress({.ifindex = ifindex,
-                                      .address = address,
-                                      .prefix_length = v4 ? 32 : 128,
-                                      .no_dad = true}));
+  RETURN_IF_ERROR(netlink.AddAddress(
+      {.ifindex = ifindex, .address = address, .prefix_length = v4 ? 32 : 128, .no_dad = true}));
   const policy::Address gateway = Gateway(v4);
   RETURN_IF_ERROR(netlink.ReplaceNeighbour(
       {.ifindex = ifindex, .address = gateway, .mac = kHostMac, .protocol = RTPROT_BOOT}));
@@ -46,9 +44,8 @@ absl::Status ConfigureFamily(Netlink& netlink, uint32_t ifindex, const policy::A
 
 absl::Status ConfigurePodSide(const LocalEndpoint& endpoint, int netns_fd) {
   ASSIGN_OR_RETURN(const auto netlink, Netlink::Open(netns_fd));
-  RETURN_IF_ERROR(RunInNetns(netns_fd, [&] {
-    return WriteWherePresent(PodVethSysctls(endpoint.interface_name));
-  }));
+  RETURN_IF_ERROR(RunInNetns(
+      netns_fd, [&] { return WriteWherePresent(PodVethSysctls(endpoint.interface_name)); }));
   RETURN_IF_ERROR(netlink->SetLinkUp(kLoopbackIndex, true));
   ASSIGN_OR_RETURN(const Link link, netlink->GetLink(endpoint.interface_name));
   RETURN_IF_ERROR(netlink->SetLinkUp(link.index, true));
@@ -92,8 +89,8 @@ absl::Status CheckPodSide(const LocalEndpoint& endpoint, int netns_fd) {
 std::vector<RoutingEntry> HostSideEntries(const LocalEndpoint& endpoint) {
   std::vector<RoutingEntry> entries;
   for (const policy::Address& address : endpoint.addresses()) {
-    entries.push_back(Neighbour{
-        .ifindex = endpoint.ifindex, .address = address, .mac = endpoint.container_mac});
+    entries.push_back(
+        Neighbour{.ifindex = endpoint.ifindex, .address = address, .mac = endpoint.container_mac});
     entries.push_back(Route{.destination = policy::Cidr::Of(address, 128),
                             .ifindex = endpoint.ifindex,
                             .scope = RT_SCOPE_LINK});

@@ -100,8 +100,8 @@ absl::Status Agent::OpenWatch() {
   if (store_ == nullptr) {
     ASSIGN_OR_RETURN(store_, api::OpenStore(options_.store));
     ipam_ = std::make_unique<Ipam>(store_.get(), options_.node);
-    workloads_ = std::make_unique<Workloads>(options_.node, policy_.get(), dataplane_.get(),
-                                             store_.get());
+    workloads_ =
+        std::make_unique<Workloads>(options_.node, policy_.get(), dataplane_.get(), store_.get());
     EndpointManagerOptions endpoints;
     endpoints.state_directory = options_.state_dir + "/endpoints";
     endpoints_ = std::make_unique<EndpointManager>(endpoints, network_->netlink(), ipam_.get(),
@@ -146,9 +146,10 @@ void Agent::OnPut(const api::StoredResource& stored) {
   network_changed_ |= NoteNetwork(*resource);
   const auto* host = resource->As<api::v1::HostEndpoint>();
   if (host != nullptr && host->spec().node() == options_.node) {
-    spdlog::warn("HostEndpoint {}: policies know its addresses, but none is enforced at its interface "
-                 "\"{}\": this version attaches to workloads only",
-                 resource->name(), host->spec().interface_name());
+    spdlog::warn(
+        "HostEndpoint {}: policies know its addresses, but none is enforced at its interface "
+        "\"{}\": this version attaches to workloads only",
+        resource->name(), host->spec().interface_name());
   }
 }
 

@@ -47,7 +47,8 @@ void SplitPeerAddress(std::string_view text, bgp::Peer* peer) {
 
 bgp::NextHopMode NextHop(const api::v1::BGPPeerSpec& spec) {
   if (spec.next_hop_mode() == "Self") return bgp::NextHopMode::kSelf;
-  if (spec.next_hop_mode() == "Keep" || spec.keep_original_next_hop()) return bgp::NextHopMode::kKeep;
+  if (spec.next_hop_mode() == "Keep" || spec.keep_original_next_hop())
+    return bgp::NextHopMode::kKeep;
   return bgp::NextHopMode::kAuto;
 }
 

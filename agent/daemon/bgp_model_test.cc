@@ -55,7 +55,7 @@ TEST_F(ClusterTest, OwnBlocksAndBorrowedAddressesAreAnnouncedOthersAreNot) {
   AddBlock("10.65.0.0/26", "node1");
   AddBlock("10.65.0.64/26", "node2");
   cluster_.blocks["10.65.0.64/26"].borrowed = {{*policy::Address::Parse("10.65.0.70"), "node1"},
-                                              {*policy::Address::Parse("10.65.0.71"), "node3"}};
+                                               {*policy::Address::Parse("10.65.0.71"), "node3"}};
   const bgp::Model model = Build("node1");
   EXPECT_THAT(model.blocks, ElementsAre("10.65.0.0/26"));
   EXPECT_THAT(model.borrowed, ElementsAre("10.65.0.70"));

@@ -47,7 +47,9 @@ bool Allows(uint32_t word) { return (word & VERDICT_ALLOW) != 0; }
 }  // namespace
 
 FlowWatch::FlowWatch(const PolicyPlane* policy, DataplaneInterface* dataplane, FlowLog* log)
-    : policy_(policy), dataplane_(dataplane), log_(log),
+    : policy_(policy),
+      dataplane_(dataplane),
+      log_(log),
       counts_(std::make_unique<StagedCounts>()),
       // What was lost under an earlier agent was its to tell.
       lost_(dataplane->EventsLost().value_or(0)) {}
@@ -113,10 +115,10 @@ void FlowWatch::Judge(const flow_event& event, const policy::Packet& packet, abs
   if (sides.empty()) return;
   if (event.type == FLOW_EVENT_DENIED && counts_->SeenLately(packet, now)) return;
   ++judged_;
-  const auto denied_now = std::find_if(sides.begin(), sides.end(),
-                                       [](const Side& side) { return !Allows(side.word); });
-  const auto would_deny = std::find_if(sides.begin(), sides.end(),
-                                       [](const Side& side) { return !side.staged.allow; });
+  const auto denied_now =
+      std::find_if(sides.begin(), sides.end(), [](const Side& side) { return !Allows(side.word); });
+  const auto would_deny =
+      std::find_if(sides.begin(), sides.end(), [](const Side& side) { return !side.staged.allow; });
   const bool allowed = denied_now == sides.end(), would_allow = would_deny == sides.end();
   if (allowed == would_allow) {
     for (const Side& side : sides) {
@@ -193,7 +195,9 @@ v1::StagedPoliciesReply FlowWatch::Report(absl::Time now) const {
     rule->set_example(row.example);
     rule->set_instead_of(row.instead_of);
     rule->set_last_seen_ago_ms(
-        row.last == absl::InfinitePast() ? -1 : std::max<int64_t>(0, absl::ToInt64Milliseconds(now - row.last)));
+        row.last == absl::InfinitePast()
+            ? -1
+            : std::max<int64_t>(0, absl::ToInt64Milliseconds(now - row.last)));
   }
   // Those that would change most first; the rest in their own order.
   std::stable_sort(reply.mutable_rules()->begin(), reply.mutable_rules()->end(),

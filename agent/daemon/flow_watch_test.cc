@@ -37,7 +37,8 @@ class FlowWatchTest : public testing::Test {
   void SetUp() override {
     ASSERT_TRUE(plane_.Begin().ok());
     policy::Endpoint server{.id = "shop/server", .profiles = {"kns.shop"}};
-    server.labels = {{"app", "server"}, {"projectcalico.org/namespace", "shop"},
+    server.labels = {{"app", "server"},
+                     {"projectcalico.org/namespace", "shop"},
                      {"projectcalico.org/orchestrator", "k8s"}};
     server.addresses = {*policy::Address::Parse(kServer)};
     plane_.feed().Attach(server, {7, {2, 0, 0, 0, 0, 7}});
@@ -56,7 +57,8 @@ class FlowWatchTest : public testing::Test {
   static api::Resource Doc(const std::string& kind, const std::string& spec,
                            const std::string& name = "p") {
     return FromYaml(absl::StrCat("{apiVersion: projectcalico.org/v3, kind: ", kind,
-                                 ", metadata: {name: ", name, ", namespace: shop}, spec: ", spec, "}"));
+                                 ", metadata: {name: ", name, ", namespace: shop}, spec: ", spec,
+                                 "}"));
   }
   void Put(const std::string& kind, const std::string& spec, const std::string& name = "p") {
     plane_.feed().Put(Doc(kind, spec, name));
@@ -96,7 +98,8 @@ class FlowWatchTest : public testing::Test {
     const v1::StagedPoliciesReply reply = Report();
     for (const auto& rule : reply.rules()) {
       rows.push_back(absl::StrCat(rule.policy_kind(), " ", rule.policy(), ", ", rule.rule(), ": ",
-                                  rule.would_deny(), "/", rule.would_allow(), "/", rule.unchanged()));
+                                  rule.would_deny(), "/", rule.would_allow(), "/",
+                                  rule.unchanged()));
     }
     return rows;
   }
@@ -126,9 +129,8 @@ TEST_F(FlowWatchTest, AStagedDenyIsCountedAndTheFlowStillPasses) {
   EXPECT_TRUE(Flow(80));
   EXPECT_TRUE(Flow(80, 40001));
   EXPECT_TRUE(Flow(81));
-  EXPECT_THAT(Rows(), testing::ElementsAre(
-                          "StagedNetworkPolicy shop/p, ingress rule 0: 2/0/0",
-                          "StagedNetworkPolicy shop/p, ingress rule 1: 0/0/1"));
+  EXPECT_THAT(Rows(), testing::ElementsAre("StagedNetworkPolicy shop/p, ingress rule 0: 2/0/0",
+                                           "StagedNetworkPolicy shop/p, ingress rule 1: 0/0/1"));
   now_ += absl::Seconds(5);
   const auto reply = Report();
   EXPECT_EQ(reply.rules(0).example(), "TCP 192.0.2.20:40001 -> 192.0.2.10:80");
@@ -145,9 +147,8 @@ TEST_F(FlowWatchTest, AStagedAllowIsCountedOncePerFlowHoweverOftenItTries) {
   Put("StagedNetworkPolicy", kDeny80);
   for (int i = 0; i < 5; ++i) EXPECT_FALSE(Flow(443));
   EXPECT_FALSE(Flow(80));
-  EXPECT_THAT(Rows(), testing::ElementsAre(
-                          "StagedNetworkPolicy shop/p, ingress rule 1: 0/1/0",
-                          "StagedNetworkPolicy shop/p, ingress rule 0: 0/0/1"));
+  EXPECT_THAT(Rows(), testing::ElementsAre("StagedNetworkPolicy shop/p, ingress rule 1: 0/1/0",
+                                           "StagedNetworkPolicy shop/p, ingress rule 0: 0/0/1"));
   EXPECT_EQ(Report().rules(0).instead_of(), "NetworkPolicy shop/p end of tier");
   now_ += absl::Minutes(2);
   EXPECT_FALSE(Flow(443));
@@ -175,10 +176,12 @@ TEST_F(FlowWatchTest, TheStagedWorldFollowsTheEnforcedOne) {
   EXPECT_TRUE(Flow(80, 40002));
   EXPECT_EQ(Report().rules(0).would_deny(), 2u);
   // A ClusterNetworkPolicy has no staged kind and takes part all the same.
-  plane_.feed().Put(FromYaml("{apiVersion: v1, kind: Pod, metadata: {name: client, namespace: "
-                             "shop}, status: {podIP: 192.0.2.20, phase: Running}}"));
+  plane_.feed().Put(
+      FromYaml("{apiVersion: v1, kind: Pod, metadata: {name: client, namespace: "
+               "shop}, status: {podIP: 192.0.2.20, phase: Running}}"));
   plane_.feed().Put(FromYaml(
-      "{apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy, metadata: {name: "
+      "{apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy, metadata: "
+      "{name: "
       "c}, spec: {tier: Admin, priority: 1, subject: {pods: {}}, ingress: [{action: Accept, from: "
       "[{namespaces: {}}]}]}}"));
   Flush();
@@ -204,8 +207,9 @@ TEST_F(FlowWatchTest, AChangedStagedPolicyCountsAnewAndTheLastOneToGoTakesTheTab
 }
 
 TEST_F(FlowWatchTest, EventsThatWaitAreReadBeforeTheirRulesAreGivenAway) {
-  Put("NetworkPolicy", "{ingress: [{action: Log}, {action: Deny, metadata: {annotations: {name: "
-                       "audit}}}]}");
+  Put("NetworkPolicy",
+      "{ingress: [{action: Log}, {action: Deny, metadata: {annotations: {name: "
+      "audit}}}]}");
   EXPECT_FALSE(Flow(80));
   Delete("NetworkPolicy");
   const auto lines = LogLines();

@@ -65,7 +65,8 @@ void NetworkPlane::FindUnderlay(const ClusterView& cluster) {
     if (!wanted.has_value()) continue;
     for (const InterfaceAddress& address : *addresses) {
       if (address.address != wanted->address) continue;
-      if (std::find(underlay_.begin(), underlay_.end(), address.ifindex) != underlay_.end()) continue;
+      if (std::find(underlay_.begin(), underlay_.end(), address.ifindex) != underlay_.end())
+        continue;
       underlay_.push_back(address.ifindex);
       if (auto link = netlink_->GetLink(address.ifindex); link.ok()) underlay_mtu_ = link->mtu;
     }
@@ -121,7 +122,8 @@ std::vector<uint32_t> NetworkPlane::HostInterfaces() const {
 bgp::BirdStatus NetworkPlane::BgpStatus() const {
   if (bird_ == nullptr) return {.ready = true, .sessions = {}, .reasons = {}};
   if (!rendered_.has_value()) {
-    return {.ready = false, .sessions = {}, .reasons = {"BGP: not configured yet: " + bgp_problem_}};
+    return {
+        .ready = false, .sessions = {}, .reasons = {"BGP: not configured yet: " + bgp_problem_}};
   }
   return bgp::SummarizeBird(*rendered_, bird_->Query());
 }

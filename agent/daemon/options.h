@@ -14,13 +14,13 @@ struct Options {
   std::string node;  // name of this node's Node resource
   std::string store = "sqlite:///var/lib/ripstop/store.db";
   std::string socket = "/run/ripstop/agent.sock";
-  std::string bpffs = "/sys/fs/bpf/ripstop";  // where maps, programs and links are pinned
-  std::string run_dir = "/run/ripstop";       // BIRD's configuration, control socket, pid
-  std::string state_dir = "/var/lib/ripstop"; // endpoints; must survive a reboot of the agent
-  std::string bird = "/usr/sbin/bird";        // empty: no BGP here
-  std::string log_file;                       // empty: standard error
+  std::string bpffs = "/sys/fs/bpf/ripstop";   // where maps, programs and links are pinned
+  std::string run_dir = "/run/ripstop";        // BIRD's configuration, control socket, pid
+  std::string state_dir = "/var/lib/ripstop";  // endpoints; must survive a reboot of the agent
+  std::string bird = "/usr/sbin/bird";         // empty: no BGP here
+  std::string log_file;                        // empty: standard error
   std::string log_level = "info";
-  FlowLogOptions flow_log;                    // what Log rules say
+  FlowLogOptions flow_log;  // what Log rules say
 };
 
 }  // namespace ripstop::agent

@@ -42,7 +42,8 @@ void AddDegraded(const std::string& object, const std::vector<policy::Rule>& rul
     }
     lines->push_back(absl::StrCat(
         object, ": ", direction, " rule ", i, rules[i].name.empty() ? "" : " (", rules[i].name,
-        rules[i].name.empty() ? "" : ")", " has a field or peer that this version does not know; it ",
+        rules[i].name.empty() ? "" : ")",
+        " has a field or peer that this version does not know; it ",
         rules[i].action == policy::Action::kDeny ? "denies whatever the rest of it matches"
                                                  : "matches nothing"));
   }
@@ -105,8 +106,8 @@ void PolicyFeed::Imply(const std::vector<std::string>& profiles) {
 absl::StatusOr<api::Resource> PolicyFeed::PutStored(const api::StoredResource& stored) {
   auto resource = api::Deserialize(stored);
   if (resource.ok() && resource->key() != stored.key) {
-    resource = absl::DataLossError(absl::StrCat("the stored document is that of ",
-                                                resource->key().ToString()));
+    resource = absl::DataLossError(
+        absl::StrCat("the stored document is that of ", resource->key().ToString()));
   }
   if (!resource.ok()) {
     SetAside(stored.key, resource.status());
@@ -292,7 +293,8 @@ void PolicyFeed::NoteLocal(const policy::Endpoint& endpoint, bool there) {
   for (const policy::Address& address : endpoint.addresses) {
     if (there) {
       local_[address] = endpoint.id;
-    } else if (const auto it = local_.find(address); it != local_.end() && it->second == endpoint.id) {
+    } else if (const auto it = local_.find(address);
+               it != local_.end() && it->second == endpoint.id) {
       local_.erase(it);
     }
   }
@@ -320,7 +322,8 @@ const policy::Endpoint* PolicyFeed::FindEndpoint(const policy::Address& address)
 
 std::vector<std::string> PolicyFeed::set_aside() const {
   std::vector<std::string> lines;
-  for (const auto& [key, why] : set_aside_) lines.push_back(absl::StrCat(key.ToString(), ": ", why));
+  for (const auto& [key, why] : set_aside_)
+    lines.push_back(absl::StrCat(key.ToString(), ": ", why));
   for (const api::ResourceKey& key : degraded_) {
     AddDegraded(key.ToString(), objects_.at(key), &lines);
   }
@@ -328,8 +331,9 @@ std::vector<std::string> PolicyFeed::set_aside() const {
 }
 
 uint32_t PolicyFeed::local_endpoints() const {
-  return static_cast<uint32_t>(std::count_if(
-      endpoints_.begin(), endpoints_.end(), [](const auto& e) { return e.second.local.has_value(); }));
+  return static_cast<uint32_t>(
+      std::count_if(endpoints_.begin(), endpoints_.end(),
+                    [](const auto& e) { return e.second.local.has_value(); }));
 }
 
 }  // namespace ripstop::agent

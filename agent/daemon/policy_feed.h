@@ -120,9 +120,9 @@ class PolicyFeed {
   std::map<api::ResourceKey, std::string> set_aside_;
   std::set<api::ResourceKey> degraded_;  // with a rule that fails closed
   std::map<std::string, policy::Profile> implied_;
-  std::set<std::string> seen_profiles_;  // that a resource has defined
-  std::map<std::string, Sources> sources_;             // by endpoint id
-  std::map<std::string, policy::Endpoint> endpoints_;  // as given to the engine
+  std::set<std::string> seen_profiles_;                      // that a resource has defined
+  std::map<std::string, Sources> sources_;                   // by endpoint id
+  std::map<std::string, policy::Endpoint> endpoints_;        // as given to the engine
   absl::flat_hash_map<policy::Address, std::string> local_;  // to endpoint id
   uint32_t policies_ = 0;
 };

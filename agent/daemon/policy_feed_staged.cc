@@ -60,8 +60,8 @@ const policy::Policy* PolicyFeed::FindPolicy(const policy::PolicyKey& key) const
 void PolicyFeed::Restage(const policy::PolicyKey& key) {
   if (staged_engine_ == nullptr) return;
   const auto staged = staged_.find(key);
-  const auto applied = api::AsIfApplied(FindPolicy(key),
-                                        staged == staged_.end() ? nullptr : &staged->second);
+  const auto applied =
+      api::AsIfApplied(FindPolicy(key), staged == staged_.end() ? nullptr : &staged->second);
   if (applied.has_value()) {
     staged_engine_->PutPolicy(*applied);
   } else {

@@ -22,7 +22,8 @@ class PolicyPlaneTest : public testing::Test {
     ASSERT_TRUE(plane_.Begin().ok());
     policy::Endpoint server;
     server.id = "shop/server";
-    server.labels = {{"app", "server"}, {"projectcalico.org/namespace", "shop"},
+    server.labels = {{"app", "server"},
+                     {"projectcalico.org/namespace", "shop"},
                      {"projectcalico.org/orchestrator", "k8s"}};
     server.profiles = {"kns.shop"};
     server.addresses = {*policy::Address::Parse(kServer)};
@@ -36,19 +37,25 @@ class PolicyPlaneTest : public testing::Test {
     policy::TableImage image;
     image.Apply(dataplane_.written);
     image.set_l4_table(plane_.engine().l4_table());
-    policy::Packet packet{*policy::Address::Parse(kClient), *policy::Address::Parse(kServer),
-                          policy::kProtocolTcp, 40000, 80, 0, 0};
+    policy::Packet packet{*policy::Address::Parse(kClient),
+                          *policy::Address::Parse(kServer),
+                          policy::kProtocolTcp,
+                          40000,
+                          80,
+                          0,
+                          0};
     const auto verdict = image.Verdict(policy::Direction::kIngress, packet);
     return verdict.has_value() && verdict->allow();
   }
 
   static std::string Policy(const std::string& spec) {
     return "{apiVersion: projectcalico.org/v3, kind: NetworkPolicy, metadata: {name: p, "
-           "namespace: shop}, spec: " + spec + "}";
+           "namespace: shop}, spec: " +
+           spec + "}";
   }
   static std::string Pod(const std::string& labels, const std::string& phase) {
-    return "{apiVersion: v1, kind: Pod, metadata: {name: server, namespace: shop, labels: " + labels +
-           "}, status: {podIP: 192.0.2.10, phase: " + phase + "}}";
+    return "{apiVersion: v1, kind: Pod, metadata: {name: server, namespace: shop, labels: " +
+           labels + "}, status: {podIP: 192.0.2.10, phase: " + phase + "}}";
   }
 
   FakeDataplane dataplane_;
@@ -81,7 +88,8 @@ TEST_F(PolicyPlaneTest, ABadObjectIsSetAsideByNameAndWhatItMeantStays) {
   Put(Policy("{selector: all(), types: [Ingress]}"));
   ASSERT_TRUE(plane_.Flush().ok());
   ASSERT_FALSE(Allowed());
-  api::Resource bad = FromYaml(Policy("{selector: all(), types: [Ingress], ingress: [{action: Allow}]}"));
+  api::Resource bad =
+      FromYaml(Policy("{selector: all(), types: [Ingress], ingress: [{action: Allow}]}"));
   bad.MutableAs<api::v1::NetworkPolicy>()->mutable_spec()->set_selector("app ==");
   plane_.feed().Put(bad);
   ASSERT_TRUE(plane_.Flush().ok());
@@ -134,11 +142,13 @@ TEST_F(PolicyPlaneTest, AnAttachedEndpointOutlivesItsResources) {
 }
 
 TEST_F(PolicyPlaneTest, AHostEndpointsAddressIsAPeerAsLongAsItIsThere) {
-  Put(Policy("{selector: app == 'server', ingress: [{action: Allow, source: {selector: role == 'node', "
-             "namespaceSelector: global()}}]}"));
-  const api::Resource host =
-      FromYaml(absl::StrCat("{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: h, labels: "
-                            "{role: node}}, spec: {node: node2, interfaceName: eth0, expectedIPs: [", kClient, "]}}"));
+  Put(Policy(
+      "{selector: app == 'server', ingress: [{action: Allow, source: {selector: role == 'node', "
+      "namespaceSelector: global()}}]}"));
+  const api::Resource host = FromYaml(absl::StrCat(
+      "{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: h, labels: "
+      "{role: node}}, spec: {node: node2, interfaceName: eth0, expectedIPs: [",
+      kClient, "]}}"));
   ASSERT_TRUE(plane_.Flush().ok());
   EXPECT_FALSE(Allowed());
   plane_.feed().Put(host);

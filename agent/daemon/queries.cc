@@ -34,8 +34,9 @@ absl::StatusOr<End> Resolve(const PolicyFeed& feed, const char* field, const std
   }
   const policy::Endpoint* endpoint = feed.FindEndpoint(text);
   if (endpoint == nullptr) {
-    return absl::NotFoundError(absl::StrCat(
-        field, " '", text, "': no such endpoint; `ripstopctl get workloadendpoints -A` lists them"));
+    return absl::NotFoundError(
+        absl::StrCat(field, " '", text,
+                     "': no such endpoint; `ripstopctl get workloadendpoints -A` lists them"));
   }
   return End{endpoint->addresses, text, true, endpoint->local.has_value()};
 }
@@ -72,9 +73,9 @@ absl::StatusOr<std::pair<policy::Address, policy::Address>> Pair(const End& from
       return std::pair(*source, *target);
     }
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      from.name, " and ", to.name, " have no addresses of ",
-      ip_version == 0 ? "one family" : absl::StrCat("IPv", ip_version), " in common"));
+  return absl::InvalidArgumentError(
+      absl::StrCat(from.name, " and ", to.name, " have no addresses of ",
+                   ip_version == 0 ? "one family" : absl::StrCat("IPv", ip_version), " in common"));
 }
 
 void DescribeStaged(const StagedPlane& staged, const policy::Packet& packet, v1::WhyStaged* ret) {

@@ -8,40 +8,32 @@ namespace ripstop::agent {
 std::string PolicyName(const policy::RuleIdentity& rule) {
   if (rule.kind == policy::RuleIdentity::Kind::kProfile) return "profile " + rule.profile;
   if (PolicyKindName(rule).empty()) return "";
-  return rule.policy.ns.empty() ? rule.policy.name : absl::StrCat(rule.policy.ns, "/", rule.policy.name);
+  return rule.policy.ns.empty() ? rule.policy.name
+                                : absl::StrCat(rule.policy.ns, "/", rule.policy.name);
 }
 
 std::string PolicyKindName(const policy::RuleIdentity& rule) {
   switch (rule.kind) {
     case policy::RuleIdentity::Kind::kRule:
-    case policy::RuleIdentity::Kind::kTierDefault:
-      return policy::ToString(rule.policy.kind);
-    case policy::RuleIdentity::Kind::kProfile:
-      return "Profile";
+    case policy::RuleIdentity::Kind::kTierDefault: return policy::ToString(rule.policy.kind);
+    case policy::RuleIdentity::Kind::kProfile: return "Profile";
     // Nobody's rule.
     case policy::RuleIdentity::Kind::kNoProfile:
     case policy::RuleIdentity::Kind::kFailsafe:
     case policy::RuleIdentity::Kind::kNoForwardPolicy:
-    case policy::RuleIdentity::Kind::kNextGroup:
-      return "";
+    case policy::RuleIdentity::Kind::kNextGroup: return "";
   }
   return "";
 }
 
 std::string RuleName(const policy::RuleIdentity& rule) {
   switch (rule.kind) {
-    case policy::RuleIdentity::Kind::kTierDefault:
-      return "end of tier";
-    case policy::RuleIdentity::Kind::kNoProfile:
-      return "no profile matched";
-    case policy::RuleIdentity::Kind::kFailsafe:
-      return absl::StrCat("failsafe ", rule.rule_name);
-    case policy::RuleIdentity::Kind::kNoForwardPolicy:
-      return "no policy for forwarded traffic";
-    case policy::RuleIdentity::Kind::kNextGroup:
-      return "no rule of the group";
-    default:
-      break;
+    case policy::RuleIdentity::Kind::kTierDefault: return "end of tier";
+    case policy::RuleIdentity::Kind::kNoProfile: return "no profile matched";
+    case policy::RuleIdentity::Kind::kFailsafe: return absl::StrCat("failsafe ", rule.rule_name);
+    case policy::RuleIdentity::Kind::kNoForwardPolicy: return "no policy for forwarded traffic";
+    case policy::RuleIdentity::Kind::kNextGroup: return "no rule of the group";
+    default: break;
   }
   const char* direction = rule.direction == policy::Direction::kIngress ? "ingress" : "egress";
   const std::string name = rule.rule_name.empty() ? "" : absl::StrCat(" (", rule.rule_name, ")");
@@ -51,8 +43,7 @@ std::string RuleName(const policy::RuleIdentity& rule) {
 std::string FullRuleName(const policy::RuleIdentity& rule) {
   const std::string name = PolicyName(rule);
   const std::string kind = PolicyKindName(rule) == "Profile" ? "" : PolicyKindName(rule);
-  return absl::StrCat(kind, kind.empty() ? "" : " ", name, name.empty() ? "" : " ",
-                      RuleName(rule));
+  return absl::StrCat(kind, kind.empty() ? "" : " ", name, name.empty() ? "" : " ", RuleName(rule));
 }
 
 std::string ProtocolName(uint8_t protocol) {
@@ -73,9 +64,9 @@ std::string FlowText(const policy::Packet& packet) {
     if (!policy::HasPorts(packet.protocol)) return text;
     return address.is_v4() ? absl::StrCat(text, ":", port) : absl::StrCat("[", text, "]:", port);
   };
-  std::string text = absl::StrCat(ProtocolName(packet.protocol), " ",
-                                  end(packet.source, packet.source_port), " -> ",
-                                  end(packet.destination, packet.destination_port));
+  std::string text =
+      absl::StrCat(ProtocolName(packet.protocol), " ", end(packet.source, packet.source_port),
+                   " -> ", end(packet.destination, packet.destination_port));
   if (packet.protocol == policy::kProtocolIcmp || packet.protocol == policy::kProtocolIcmpV6) {
     absl::StrAppend(&text, " type ", packet.icmp_type, " code ", packet.icmp_code);
   }

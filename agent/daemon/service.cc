@@ -40,7 +40,8 @@ class OperatorService final : public v1::Agent::Service {
                    v1::WhyReply* reply) override {
     return OnLoop(loop_, reply, [&] { return api_->Why(*request); });
   }
-  grpc::Status Drops(grpc::ServerContext*, const v1::DropsRequest*, v1::DropsReply* reply) override {
+  grpc::Status Drops(grpc::ServerContext*, const v1::DropsRequest*,
+                     v1::DropsReply* reply) override {
     return OnLoop(loop_, reply, [&] { return api_->Drops(); });
   }
   grpc::Status PolicyTables(grpc::ServerContext*, const v1::PolicyTablesRequest*,

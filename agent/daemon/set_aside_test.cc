@@ -28,7 +28,8 @@ class Node : public StoreSink {
     EXPECT_TRUE(plane_.Begin().ok());
     policy::Endpoint server;
     server.id = "shop/server";
-    server.labels = {{"app", "server"}, {"projectcalico.org/namespace", "shop"},
+    server.labels = {{"app", "server"},
+                     {"projectcalico.org/namespace", "shop"},
                      {"projectcalico.org/orchestrator", "k8s"}};
     server.profiles = {"kns.shop"};
     server.addresses = {*policy::Address::Parse("192.0.2.10")};
@@ -48,8 +49,13 @@ class Node : public StoreSink {
     policy::TableImage image;
     image.Apply(dataplane_.written);
     image.set_l4_table(plane_.engine().l4_table());
-    const policy::Packet packet{*policy::Address::Parse(client), *policy::Address::Parse("192.0.2.10"),
-                                policy::kProtocolTcp, 40000, port, 0, 0};
+    const policy::Packet packet{*policy::Address::Parse(client),
+                                *policy::Address::Parse("192.0.2.10"),
+                                policy::kProtocolTcp,
+                                40000,
+                                port,
+                                0,
+                                0};
     const auto verdict = image.Verdict(policy::Direction::kIngress, packet);
     return verdict.has_value() && verdict->allow();
   }
@@ -69,8 +75,10 @@ class SetAsideTest : public testing::Test {
     store_ = *std::move(opened);
     Put(Pod("web", "192.0.2.20", "{role: web}"));
     Put(Pod("batch", "192.0.2.21", "{role: batch}"));
-    Put(Policy("good", "{selector: all(), ingress: [{action: Allow, protocol: TCP, source: {selector: \"role == "
-                       "'web'\"}, destination: {ports: [80]}}]}"));
+    Put(Policy(
+        "good",
+        "{selector: all(), ingress: [{action: Allow, protocol: TCP, source: {selector: \"role == "
+        "'web'\"}, destination: {ports: [80]}}]}"));
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
@@ -81,9 +89,11 @@ class SetAsideTest : public testing::Test {
     const api::Resource resource = FromYaml(yaml);
     PutBytes(resource.key(), api::Serialize(resource));
   }
-  static std::string Pod(const std::string& name, const std::string& ip, const std::string& labels) {
-    return "{apiVersion: v1, kind: Pod, metadata: {name: " + name + ", namespace: shop, labels: " + labels +
-           "}, status: {phase: Running, podIP: " + ip + "}}";
+  static std::string Pod(const std::string& name, const std::string& ip,
+                         const std::string& labels) {
+    return "{apiVersion: v1, kind: Pod, metadata: {name: " + name +
+           ", namespace: shop, labels: " + labels + "}, status: {phase: Running, podIP: " + ip +
+           "}}";
   }
   static std::string Policy(const std::string& name, const std::string& spec) {
     return "{apiVersion: projectcalico.org/v3, kind: NetworkPolicy, metadata: {name: " + name +
@@ -110,14 +120,18 @@ TEST_F(SetAsideTest, DamagedBytesOfEveryKindAreNamedAndChangeNothingElse) {
   ExpectGood(node);
   ASSERT_THAT(node.set_aside(), SizeIs(api::AllKinds().size() + 1));
   for (const std::string& line : node.set_aside()) EXPECT_THAT(line, HasSubstr("bad: ")) << line;
-  EXPECT_THAT(node.set_aside(), testing::Contains("NetworkPolicy shop/bad: the stored bytes are not a NetworkPolicy"));
-  EXPECT_THAT(node.set_aside(), testing::Contains("QosPolicy shop/bad: a kind this version does not know"));
+  EXPECT_THAT(
+      node.set_aside(),
+      testing::Contains("NetworkPolicy shop/bad: the stored bytes are not a NetworkPolicy"));
+  EXPECT_THAT(node.set_aside(),
+              testing::Contains("QosPolicy shop/bad: a kind this version does not know"));
 }
 
 TEST_F(SetAsideTest, AnObjectThatMeansNothingIsNamedWithPathAndValueAndChangesNothingElse) {
   for (const auto& [spec, why] :
-       {std::pair("{selector: \"role ==\"}", "spec.selector: selector, position 8: found the end; expected a value in "
-                                             "quotes, such as 'web'"),
+       {std::pair("{selector: \"role ==\"}",
+                  "spec.selector: selector, position 8: found the end; expected a value in "
+                  "quotes, such as 'web'"),
         std::pair("{ingress: [{action: Deny, source: {nets: [192.0.2.0/33]}}]}",
                   "spec.ingress[0].source.nets[0]: \"192.0.2.0/33\" is not a CIDR"),
         std::pair("{order: 1, ingress: [{action: Permit}]}",
@@ -130,12 +144,15 @@ TEST_F(SetAsideTest, AnObjectThatMeansNothingIsNamedWithPathAndValueAndChangesNo
 }
 
 TEST_F(SetAsideTest, ADocumentUnderTheNameOfAnotherDoesNotReplaceThatOne) {
-  PutBytes({"NetworkPolicy", "shop", "bad"},
-           api::Serialize(FromYaml(Policy("good", "{selector: all(), ingress: [{action: Allow}]}"))));
+  PutBytes(
+      {"NetworkPolicy", "shop", "bad"},
+      api::Serialize(FromYaml(Policy("good", "{selector: all(), ingress: [{action: Allow}]}"))));
   Node node(store_.get());
   ExpectGood(node);
-  EXPECT_THAT(node.set_aside(),
-              ElementsAre("NetworkPolicy shop/bad: the stored document is that of NetworkPolicy shop/good"));
+  EXPECT_THAT(
+      node.set_aside(),
+      ElementsAre(
+          "NetworkPolicy shop/bad: the stored document is that of NetworkPolicy shop/good"));
 }
 
 TEST_F(SetAsideTest, ACorrectedObjectTakesEffectAndIsNamedNoMore) {
@@ -174,26 +191,30 @@ TEST_F(SetAsideTest, WhatAGoodObjectMeantStaysWhenItBecomesBadUntilItIsDeletedOr
 TEST_F(SetAsideTest, ABadPodKeepsItsLastLabelsAndABadTierItsPlace) {
   Node node(store_.get());
   PutBytes({"Pod", "shop", "web"}, "\xff");
-  Put("{apiVersion: projectcalico.org/v3, kind: Tier, metadata: {name: default}, spec: {defaultAction: Pass}}");
+  Put("{apiVersion: projectcalico.org/v3, kind: Tier, metadata: {name: default}, spec: "
+      "{defaultAction: Pass}}");
   node.Follow();
   ExpectGood(node);
-  EXPECT_THAT(node.set_aside(),
-              ElementsAre(HasSubstr("Pod shop/web: "),
-                          "Tier default: spec.defaultAction: \"Pass\" cannot change for a built-in tier"));
+  EXPECT_THAT(
+      node.set_aside(),
+      ElementsAre(HasSubstr("Pod shop/web: "),
+                  "Tier default: spec.defaultAction: \"Pass\" cannot change for a built-in tier"));
 }
 
 TEST_F(SetAsideTest, ARuleOfALaterVersionFailsClosedAloneAndIsNamed) {
   api::Resource later = FromYaml(Policy(
-      "good", "{selector: all(), ingress: [{action: Allow, source: {selector: \"role == 'batch'\"}}, {action: Allow, "
-              "protocol: TCP, source: {selector: \"role == 'web'\"}, destination: {ports: [80]}}]}"));
+      "good",
+      "{selector: all(), ingress: [{action: Allow, source: {selector: \"role == 'batch'\"}}, "
+      "{action: Allow, "
+      "protocol: TCP, source: {selector: \"role == 'web'\"}, destination: {ports: [80]}}]}"));
   auto* rule = later.MutableAs<api::v1::NetworkPolicy>()->mutable_spec()->mutable_ingress(0);
   rule->GetReflection()->MutableUnknownFields(rule)->AddVarint(19'000, 1);
   PutBytes(later.key(), api::Serialize(later));
   Node node(store_.get());
   ExpectGood(node);
-  EXPECT_THAT(node.set_aside(),
-              ElementsAre("NetworkPolicy shop/good: ingress rule 0 has a field or peer that this version does not know; "
-                          "it matches nothing"));
+  EXPECT_THAT(node.set_aside(), ElementsAre("NetworkPolicy shop/good: ingress rule 0 has a field "
+                                            "or peer that this version does not know; "
+                                            "it matches nothing"));
   Put(Policy("good", "{selector: all()}"));
   node.Follow();
   EXPECT_THAT(node.set_aside(), IsEmpty());

@@ -46,9 +46,9 @@ void StagedCounts::Clear() {
 }
 
 bool StagedCounts::SeenLately(const policy::Packet& packet, absl::Time now) {
-  const size_t hash = absl::HashOf(packet.source.bytes, packet.destination.bytes, packet.protocol,
-                                   packet.source_port, packet.destination_port, packet.icmp_type,
-                                   packet.icmp_code);
+  const size_t hash =
+      absl::HashOf(packet.source.bytes, packet.destination.bytes, packet.protocol,
+                   packet.source_port, packet.destination_port, packet.icmp_type, packet.icmp_code);
   Place& place = places_[hash % places_.size()];
   const bool seen = place.hash == hash && now - place.seen < kSameFlow;
   place = {hash, now};

@@ -29,7 +29,7 @@ class StagedCounts {
     bool staged = false;       // the rule is of a staged policy
     // Of the last flow that would have had another verdict.
     std::string example;
-    std::string instead_of;    // the rule in force that decided it
+    std::string instead_of;  // the rule in force that decided it
     absl::Time last = absl::InfinitePast();
     absl::Time since = absl::InfinitePast();
   };

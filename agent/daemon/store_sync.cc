@@ -42,9 +42,7 @@ absl::Status StoreSync::Read() {
       case api::WatchEvent::Type::kDelete:
         if (known_.erase(event.resource.key) > 0) sink_->OnDelete(event.resource.key);
         break;
-      case api::WatchEvent::Type::kSynced:
-        Synced(event.revision);
-        break;
+      case api::WatchEvent::Type::kSynced: Synced(event.revision); break;
     }
     if (!in_snapshot_ && event.revision > revision_) revision_ = event.revision;
   }

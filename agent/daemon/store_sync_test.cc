@@ -68,7 +68,9 @@ class ScriptedStore : public api::Store {
 class Recorder : public StoreSink {
  public:
   std::vector<std::string> log;
-  void OnPut(const StoredResource& r) override { log.push_back("put " + r.key.name + "=" + r.value); }
+  void OnPut(const StoredResource& r) override {
+    log.push_back("put " + r.key.name + "=" + r.value);
+  }
   void OnDelete(const ResourceKey& key) override { log.push_back("delete " + key.name); }
   void OnSynced(int64_t revision) override { log.push_back("synced " + std::to_string(revision)); }
   std::vector<std::string> Take() { return std::exchange(log, {}); }
@@ -92,7 +94,8 @@ TEST(StoreSyncTest, SnapshotThenDeltasArePassedOnInOrder) {
 
 TEST(StoreSyncTest, ALostWatchResumesAfterTheLastRevisionSeen) {
   ScriptedStore store;
-  store.scripts.push_back({{Put("a", "1", 1), Synced(1), Put("b", "2", 4)}, absl::UnavailableError("gone")});
+  store.scripts.push_back(
+      {{Put("a", "1", 1), Synced(1), Put("b", "2", 4)}, absl::UnavailableError("gone")});
   store.scripts.push_back({{Synced(4)}, {}});
   Recorder sink;
   StoreSync sync(&store, &sink);
@@ -119,7 +122,8 @@ TEST(StoreSyncTest, ACompactedWatchListsAgainAndTellsOnlyTheDifference) {
   store.compacted = true;
   ASSERT_TRUE(sync.Open().ok());
   ASSERT_TRUE(sync.Read().ok());
-  EXPECT_THAT(sink.Take(), ElementsAre("put c=9")) << "nothing vanishes before the snapshot is whole";
+  EXPECT_THAT(sink.Take(), ElementsAre("put c=9"))
+      << "nothing vanishes before the snapshot is whole";
 
   store.scripts.push_back({{Put("a", "1", 1), Put("c", "9", 9), Synced(9)}, {}});
   StoreSync fresh(&store, &sink);
@@ -128,7 +132,8 @@ TEST(StoreSyncTest, ACompactedWatchListsAgainAndTellsOnlyTheDifference) {
 
 TEST(StoreSyncTest, WhatTheNewSnapshotLacksIsDeletedOnceItIsWhole) {
   ScriptedStore store;
-  store.scripts.push_back({{Put("a", "1", 1), Put("b", "2", 2), Synced(2)}, absl::OutOfRangeError("compacted")});
+  store.scripts.push_back(
+      {{Put("a", "1", 1), Put("b", "2", 2), Synced(2)}, absl::OutOfRangeError("compacted")});
   store.scripts.push_back({{Put("a", "1", 1), Synced(7)}, {}});
   Recorder sink;
   StoreSync sync(&store, &sink);

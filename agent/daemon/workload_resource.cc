@@ -15,7 +15,8 @@ std::string Escaped(const std::string& part) { return absl::StrReplaceAll(part, 
 
 std::string WorkloadEndpointName(const std::string& node, const std::string& pod,
                                  const std::string& interface) {
-  return absl::StrCat(Escaped(node), "-", kOrchestrator, "-", Escaped(pod), "-", Escaped(interface));
+  return absl::StrCat(Escaped(node), "-", kOrchestrator, "-", Escaped(pod), "-",
+                      Escaped(interface));
 }
 
 api::Resource MakeWorkloadEndpoint(const LocalEndpoint& endpoint, const std::string& node) {

@@ -17,8 +17,8 @@ std::string IdOf(const LocalEndpoint& endpoint) {
 }  // namespace
 
 absl::Status Workloads::Feed(const LocalEndpoint& endpoint) {
-  ASSIGN_OR_RETURN(const auto objects, api::ToModel(MakeWorkloadEndpoint(endpoint, node_),
-                                                    {.this_host = node_}));
+  ASSIGN_OR_RETURN(const auto objects,
+                   api::ToModel(MakeWorkloadEndpoint(endpoint, node_), {.this_host = node_}));
   for (const api::ModelObject& object : objects) {
     if (const auto* model = std::get_if<policy::Endpoint>(&object)) {
       policy_->feed().Attach(*model, {endpoint.ifindex, endpoint.container_mac.bytes});
@@ -61,8 +61,7 @@ void Workloads::Remove(const LocalEndpoint& endpoint) {
 
 absl::Status Workloads::Publish(const LocalEndpoint& endpoint) {
   const api::Resource resource = MakeWorkloadEndpoint(endpoint, node_);
-  return store_
-      ->Txn({{api::Mutation::Type::kPut, resource.key(), api::Serialize(resource), 0}})
+  return store_->Txn({{api::Mutation::Type::kPut, resource.key(), api::Serialize(resource), 0}})
       .status();
 }
 

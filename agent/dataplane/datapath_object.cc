@@ -48,7 +48,8 @@ absl::Status EnsurePinDir(const std::string& dir) {
     return absl::ErrnoToStatus(errno, absl::StrCat("create ", part));
   }
   struct statfs fs;
-  if (statfs(dir.c_str(), &fs) != 0) return absl::ErrnoToStatus(errno, absl::StrCat("statfs ", dir));
+  if (statfs(dir.c_str(), &fs) != 0)
+    return absl::ErrnoToStatus(errno, absl::StrCat("statfs ", dir));
   if (static_cast<uint32_t>(fs.f_type) != BPF_FS_MAGIC) {
     return NotOnBpffs(dir);
   }
@@ -146,8 +147,9 @@ absl::StatusOr<std::unique_ptr<DatapathObject>> DatapathObject::Load(const Datap
   const auto& maps = object->skeleton_->maps;
   ASSIGN_OR_RETURN(object->state_,
                    Map(bpf_map__fd(maps.rs_state_v1), sizeof(datapath_state), "rs_state_v1"));
-  ASSIGN_OR_RETURN(object->epochs_, Map(bpf_map__fd(maps.rs_epochs_v1),
-                                        EPOCHS_MAX * kEpochStrideWords * sizeof(uint32_t), "rs_epochs_v1"));
+  ASSIGN_OR_RETURN(object->epochs_,
+                   Map(bpf_map__fd(maps.rs_epochs_v1),
+                       EPOCHS_MAX * kEpochStrideWords * sizeof(uint32_t), "rs_epochs_v1"));
   return object;
 }
 

@@ -5,7 +5,8 @@
 // With a pin directory (on a bpffs) the maps that are pinned there are reused, so
 // flows, counters and the tables in force outlive the process; their sizes win over
 // `sizes`. Maps of another layout's version are unpinned once all is loaded; packets that
-// would ask them are denied until a generation is committed. Programs are loaded anew by each Load, and by nothing else (no reload).
+// would ask them are denied until a generation is committed. Programs are loaded anew by each Load,
+// and by nothing else (no reload).
 #ifndef RIPSTOP_AGENT_DATAPLANE_DATAPATH_OBJECT_H_
 #define RIPSTOP_AGENT_DATAPLANE_DATAPATH_OBJECT_H_
 

@@ -13,8 +13,8 @@
 #include <memory>
 #include <string>
 
-#include "agent/dataplane/dataplane_interface.h"
 #include "agent/dataplane/datapath_object.h"
+#include "agent/dataplane/dataplane_interface.h"
 #include "agent/dataplane/program_links.h"
 #include "agent/dataplane/table_store.h"
 

@@ -28,10 +28,10 @@
 namespace ripstop::agent {
 
 struct DatapathSettings {
-  bool host_obeys_policy = false;      // else this host reaches its pods before policy
-  uint16_t vxlan_port = 0;             // 0: no VXLAN on this node
+  bool host_obeys_policy = false;  // else this host reaches its pods before policy
+  uint16_t vxlan_port = 0;         // 0: no VXLAN on this node
   uint32_t vxlan_vni = 0;
-  uint32_t events_per_second = 1000;   // per CPU
+  uint32_t events_per_second = 1000;  // per CPU
   // Flow events beyond those of flows that a Log rule marked, which always come: of every
   // flow that begins or is denied; of every one that the sweep removes.
   bool watch_flows = false;
@@ -49,14 +49,14 @@ struct DropCount {
 
 // One direction of an explanation: what the tables in force say.
 struct SideLookup {
-  uint32_t set = 0;            // handle of the policy set
+  uint32_t set = 0;  // handle of the policy set
   uint32_t set_index = 0;
   uint32_t epoch = 0;
   uint32_t address_class = 0;  // of the far address
   uint32_t l4_class = 0;
   uint32_t row = 0;
   uint32_t column = 0;
-  uint32_t verdict = 0;        // verdict word
+  uint32_t verdict = 0;            // verdict word
   drop_reason reason = DROP_NONE;  // as the program would drop; DROP_NONE: allowed
 };
 
@@ -64,7 +64,7 @@ struct PacketLookup {
   uint32_t slot = 0;  // generation in force
   address_value source = {};
   address_value destination = {};
-  std::optional<SideLookup> egress;   // absent: the source is no endpoint of this node
+  std::optional<SideLookup> egress;  // absent: the source is no endpoint of this node
   std::optional<SideLookup> ingress;
 };
 

@@ -80,7 +80,8 @@ TEST_P(DataplaneLiveTest, TablesGrowLiveWithTheRightVerdictsMeanwhile) {
       const uint32_t n = i * kPerBatch + j;
       tables_->writes.push_back(policy::SetAddress{policy::Address::FromV4(0x0a000000 + n),
                                                    address_value{.address_class = 1}});
-      tables_->AddCidr(policy::Cidr::Of(policy::Address::FromV4(0x64000000 + (n << 8)), 96 + 24), 1);
+      tables_->AddCidr(policy::Cidr::Of(policy::Address::FromV4(0x64000000 + (n << 8)), 96 + 24),
+                       1);
     }
     const absl::Status applied = dataplane_->Apply(tables_->Take());
     ASSERT_TRUE(applied.ok()) << applied;
@@ -98,8 +99,8 @@ TEST_P(DataplaneLiveTest, TablesGrowLiveWithTheRightVerdictsMeanwhile) {
     ASSERT_TRUE(lookup.ok() && lookup->ingress) << source;
     EXPECT_EQ(lookup->ingress->verdict, VERDICT_ALLOW | 33) << source;
   }
-  const auto beyond = dataplane_->Lookup(
-      {Addr("100.3.232.1"), Addr(kPodB), policy::kProtocolUdp, 1, 2});
+  const auto beyond =
+      dataplane_->Lookup({Addr("100.3.232.1"), Addr(kPodB), policy::kProtocolUdp, 1, 2});
   ASSERT_TRUE(beyond.ok() && beyond->ingress);
   EXPECT_EQ(beyond->ingress->verdict, 34u);
 }

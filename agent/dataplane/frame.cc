@@ -57,8 +57,7 @@ std::vector<uint8_t> Transport(const FrameSpec& spec) {
       Put16(out, IsEcho(p) ? spec.icmp_id : 0);
       Put16(out, 0);
       break;
-    default:
-      break;
+    default: break;
   }
   return out;
 }

@@ -33,8 +33,8 @@ struct FrameSpec {
   };
   std::vector<Extension> extensions;
 
-  bool fragmented = false;        // adds offset, id and M
-  uint16_t fragment_offset = 0;   // bytes; a later fragment has no transport header
+  bool fragmented = false;       // adds offset, id and M
+  uint16_t fragment_offset = 0;  // bytes; a later fragment has no transport header
   bool more_fragments = false;
   uint32_t fragment_id = 7;
 

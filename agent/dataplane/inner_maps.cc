@@ -25,7 +25,8 @@ absl::StatusOr<BpfFd> MakeInnerMap(bpf_map_type type, const char* name, uint32_t
   LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = flags);
   const int fd = bpf_map_create(type, name, key_bytes, value_bytes, capacity, &options);
   if (fd < 0) {
-    return absl::ErrnoToStatus(errno, absl::StrCat("create ", name, " with ", capacity, " entries"));
+    return absl::ErrnoToStatus(errno,
+                               absl::StrCat("create ", name, " with ", capacity, " entries"));
   }
   return BpfFd(fd);
 }

@@ -57,12 +57,9 @@ absl::Status KernelEvaluator::Apply(const policy::TableWrites& writes, uint32_t 
 
 int KernelEvaluator::Program(Hook hook) const {
   switch (hook) {
-    case Hook::kFromWorkload:
-      return object_->from_workload();
-    case Hook::kToWorkload:
-      return object_->to_workload();
-    case Hook::kFromHost:
-      return object_->from_host();
+    case Hook::kFromWorkload: return object_->from_workload();
+    case Hook::kToWorkload: return object_->to_workload();
+    case Hook::kFromHost: return object_->from_host();
   }
   return -1;
 }
@@ -75,12 +72,11 @@ absl::StatusOr<RunResult> KernelEvaluator::Run(Hook hook, const Frame& frame,
   context.ingress_ifindex = ingress_ifindex;
   context.ifindex = kLoopback;
   __sk_buff after = {};
-  LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(),
-              .data_out = result.frame.data(),
+  LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(), .data_out = result.frame.data(),
               .data_size_in = static_cast<uint32_t>(frame.size()),
-              .data_size_out = static_cast<uint32_t>(result.frame.size()),
-              .ctx_in = &context, .ctx_out = &after, .ctx_size_in = sizeof(context),
-              .ctx_size_out = sizeof(after), .repeat = 1);
+              .data_size_out = static_cast<uint32_t>(result.frame.size()), .ctx_in = &context,
+              .ctx_out = &after, .ctx_size_in = sizeof(context), .ctx_size_out = sizeof(after),
+              .repeat = 1);
   if (bpf_prog_test_run_opts(Program(hook), &options) != 0) {
     return absl::ErrnoToStatus(errno, absl::StrCat("test run of a ", frame.size(), "-byte frame"));
   }

@@ -6,9 +6,9 @@
 //
 // Loads the datapath privately (nothing pinned, nothing attached) and runs
 // from_workload for packets of local endpoints, to_workload for those of this host (as if
-// it obeyed policy) and from_host for others, each packet as the first of a new flow. Local endpoints are moved to the loopback interface, where a
-// test run takes place. About 3 µs per packet. Needs CAP_BPF and CAP_NET_ADMIN. One
-// thread at a time.
+// it obeyed policy) and from_host for others, each packet as the first of a new flow. Local
+// endpoints are moved to the loopback interface, where a test run takes place. About 3 µs per
+// packet. Needs CAP_BPF and CAP_NET_ADMIN. One thread at a time.
 #ifndef RIPSTOP_AGENT_DATAPLANE_KERNEL_EVALUATOR_H_
 #define RIPSTOP_AGENT_DATAPLANE_KERNEL_EVALUATOR_H_
 
@@ -23,11 +23,11 @@
 namespace ripstop::agent {
 
 struct KernelVerdict {
-  bool delivered = false;       // neither dropped, nor (from_host) passed over
-  uint32_t egress_word = 0;     // verdict words; 0: no local endpoint in this direction
+  bool delivered = false;    // neither dropped, nor (from_host) passed over
+  uint32_t egress_word = 0;  // verdict words; 0: no local endpoint in this direction
   uint32_t ingress_word = 0;
   drop_reason reason = DROP_NONE;
-  int action = 0;               // what the program returned, TC_ACT_*
+  int action = 0;  // what the program returned, TC_ACT_*
 };
 
 enum class Hook { kFromWorkload, kToWorkload, kFromHost };
@@ -41,7 +41,8 @@ struct RunResult {
 class KernelEvaluator {
  public:
   // Errors: those of DatapathObject::Load.
-  static absl::StatusOr<std::unique_ptr<KernelEvaluator>> Open(const DatapathSizes& sizes = Sizes());
+  static absl::StatusOr<std::unique_ptr<KernelEvaluator>> Open(
+      const DatapathSizes& sizes = Sizes());
 
   // What the engine must be made with whose writes come here.
   const policy::EngineOptions& engine_options() const { return engine_options_; }

@@ -46,7 +46,8 @@ bool IsDroppedBeforePolicy(drop_reason reason) {
 // interfaces; the set hangs on the near address for one packet, with its class, and the
 // program that judges workloads reads it.
 absl::StatusOr<uint32_t> HostSetWord(KernelEvaluator& kernel, const policy::TableImage& image,
-                                     uint32_t handle, Direction direction, const policy::Packet& packet) {
+                                     uint32_t handle, Direction direction,
+                                     const policy::Packet& packet) {
   const bool ingress = direction == Direction::kIngress;
   const policy::Address& near = ingress ? packet.destination : packet.source;
   const auto known = image.Find(near);
@@ -121,8 +122,8 @@ TEST(KernelPropertyTest, ReferenceTablesAndProgramsAgree) {
                       ((word & VERDICT_LOG) != 0) == want->log)
               << "seed " << seed << " world " << worlds - 1 << " change " << change << ", "
               << (direction == Direction::kIngress ? "ingress of " : "egress of ") << id << " "
-              << Describe(packet) << "\nreference: " << want->by.ToString()
-              << "\ntables:    word " << table->word << "\nprogram:   word " << word << " by "
+              << Describe(packet) << "\nreference: " << want->by.ToString() << "\ntables:    word "
+              << table->word << "\nprogram:   word " << word << " by "
               << (rule ? rule->ToString() : "nobody") << ", reason " << got->reason << "\n"
               << Describe(world);
         }
@@ -134,7 +135,8 @@ TEST(KernelPropertyTest, ReferenceTablesAndProgramsAgree) {
         const uint32_t interface = random.Below(RandomWorld::kInterfaces);
         const policy::HostEndpoint* host = world.HostEndpointAt(interface);
         const policy::Packet packet = random.RandomForwarded(world);
-        if (host == nullptr || packet.source == packet.destination || IsOnlyHypothetical(packet)) continue;
+        if (host == nullptr || packet.source == packet.destination || IsOnlyHypothetical(packet))
+          continue;
         const policy::Verdict want = reference.EvaluateHost(world, *host, group, direction, packet);
         const auto table = image.HostVerdict(interface, group, direction, packet);
         ASSERT_TRUE(table);
@@ -150,15 +152,17 @@ TEST(KernelPropertyTest, ReferenceTablesAndProgramsAgree) {
             << ToString(group) << (ingress ? " ingress of " : " egress of ") << host->id << " "
             << Describe(packet) << "\nreference: " << want.by.ToString() << "\ntables:    word "
             << table->word << "\nprogram:   word " << *word << " by "
-            << (rule ? rule->ToString() : "nobody") << "\n" << Describe(world);
+            << (rule ? rule->ToString() : "nobody") << "\n"
+            << Describe(world);
       }
       before = world;
       random.Change(world);
     }
   }
-  std::printf("%lu packets in %lu worlds judged alike three ways, %lu allowed; %lu set aside; and %lu "
-              "by host endpoints\n",
-              judged, worlds, allowed, skipped, hosts);
+  std::printf(
+      "%lu packets in %lu worlds judged alike three ways, %lu allowed; %lu set aside; and %lu "
+      "by host endpoints\n",
+      judged, worlds, allowed, skipped, hosts);
   EXPECT_GT(hosts, judged / 100);
   EXPECT_LT(skipped, judged) << "too few packets reach policy to prove anything";
   EXPECT_GT(allowed, judged / 20);

@@ -21,8 +21,8 @@ TEST_F(PacketTest, AFlowDoesNotLendItsAddressToAnotherInterface) {
 }
 
 TEST_F(PacketTest, MartiansAreDropped) {
-  for (const char* to : {"127.0.0.1", "0.0.0.0", "0.1.2.3", "224.0.0.1", "240.0.0.1",
-                         "255.255.255.255", kClient}) {
+  for (const char* to :
+       {"127.0.0.1", "0.0.0.0", "0.1.2.3", "224.0.0.1", "240.0.0.1", "255.255.255.255", kClient}) {
     ExpectDrop(Hook::kFromWorkload, Tcp(kClient, to), DROP_MARTIAN);
   }
   for (const char* to : {"::1", "::", "ff02::1", "fe80::1", kClient6}) {

@@ -171,16 +171,18 @@ TEST_F(PacketTest, AnAddressWhoseCidrCannotBeToldIsDenied) {
   HandmadeTables tables(kernel_->engine_options());
   tables.Take();
   const auto root_entry = [&](uint32_t index, uint32_t entry) {
-    tables.writes.push_back(policy::WriteWords{
-        l4_table_ + CIDR_ROOT_LINE_V4 + index / ARENA_LINE_WORDS, index % ARENA_LINE_WORDS, {entry}});
+    tables.writes.push_back(
+        policy::WriteWords{l4_table_ + CIDR_ROOT_LINE_V4 + index / ARENA_LINE_WORDS,
+                           index % ARENA_LINE_WORDS,
+                           {entry}});
   };
   const uint32_t node = CIDR_NODE | CIDR_FIRST_POSITION_V4 << CIDR_POSITION_SHIFT;
   const uint32_t endless = ARENA_HANDLE(kernel_->engine_options().first_chunk + 1, 1000);
   root_entry(0x6440, CIDR_NO_ROOM);
   root_entry(0x6441, node | ARENA_HANDLE(500, 1));  // a chunk that is not there
   root_entry(0x6442, node | endless);
-  tables.writes.push_back(policy::WriteWords{
-      endless, 0, std::vector<uint32_t>(CIDR_NODE_ENTRIES, node | endless)});
+  tables.writes.push_back(
+      policy::WriteWords{endless, 0, std::vector<uint32_t>(CIDR_NODE_ENTRIES, node | endless)});
   Write(tables);
   ExpectDelivered(Hook::kFromHost, Tcp("100.63.0.1", kClient), kAway);
   ExpectDrop(Hook::kFromHost, Tcp("100.64.0.1", kClient), DROP_NO_POLICY_SET, kAway);

@@ -85,7 +85,8 @@ class PacketTest : public ::testing::Test {
     spec.packet = {Addr(from), Addr(to), policy::kProtocolTcp, source_port, port};
     return spec;
   }
-  static FrameSpec Udp(const char* from, const char* to, uint16_t port, uint16_t source_port = 40000) {
+  static FrameSpec Udp(const char* from, const char* to, uint16_t port,
+                       uint16_t source_port = 40000) {
     FrameSpec spec = Tcp(from, to, port, source_port);
     spec.packet.protocol = policy::kProtocolUdp;
     return spec;

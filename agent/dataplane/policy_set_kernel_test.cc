@@ -25,8 +25,12 @@ struct Case {
 
 class PolicySetKernelTest : public ::testing::TestWithParam<Case> {};
 
-Address Far(uint32_t address_class) { return Address::FromV4(0xc6336401 + address_class); }   // 198.51.100.0/24
-Address Near(uint32_t address_class) { return Address::FromV4(0xcb007101 + address_class); }  // 203.0.113.0/24
+Address Far(uint32_t address_class) {
+  return Address::FromV4(0xc6336401 + address_class);
+}  // 198.51.100.0/24
+Address Near(uint32_t address_class) {
+  return Address::FromV4(0xcb007101 + address_class);
+}  // 203.0.113.0/24
 
 TEST_P(PolicySetKernelTest, TheProgramsDecideByTheFirstRule) {
   if (libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_SCHED_CLS, nullptr) != 1) {
@@ -35,7 +39,8 @@ TEST_P(PolicySetKernelTest, TheProgramsDecideByTheFirstRule) {
   const Case& c = GetParam();
   RandomPolicySet random(c.rules, {c.rules, c.near, c.source});
   PolicySet set(random.rules(), random.l4_sets(), 64);
-  const policy::PolicySetLimits limits = {.dense_cells_max = c.dense ? 1u << 19 : 0, .bit_vectors = !c.dense};
+  const policy::PolicySetLimits limits = {.dense_cells_max = c.dense ? 1u << 19 : 0,
+                                          .bit_vectors = !c.dense};
   ASSERT_TRUE(set.Compile(random.classes(), random.l4(), limits).ok());
 
   auto kernel = KernelEvaluator::Open();
@@ -46,7 +51,8 @@ TEST_P(PolicySetKernelTest, TheProgramsDecideByTheFirstRule) {
   for (size_t i = 0; i < set.runs().size(); ++i) handles.push_back(ARENA_HANDLE(chunk + 1 + i, 5));
   set.Place(handles, 1);
   policy::TableWrites writes = {policy::EnsureRules{c.rules + 1}};
-  for (auto& w : random.l4().TakeChanges()) writes.push_back(policy::WriteWords{l4_table, w.first, std::move(w.words)});
+  for (auto& w : random.l4().TakeChanges())
+    writes.push_back(policy::WriteWords{l4_table, w.first, std::move(w.words)});
   set.Everything(writes);
   for (uint32_t i = 0; i < random.classes().bound(); ++i) {
     address_value value = {};
@@ -84,8 +90,9 @@ TEST_P(PolicySetKernelTest, TheProgramsDecideByTheFirstRule) {
 
 INSTANTIATE_TEST_SUITE_P(
     Shapes, PolicySetKernelTest,
-    ::testing::Values(Case{1, false, false, false}, Case{65, true, false, true}, Case{65, true, true, true},
-                      Case{64, false, false, false}, Case{65, false, true, false}, Case{65, true, false, false},
+    ::testing::Values(Case{1, false, false, false}, Case{65, true, false, true},
+                      Case{65, true, true, true}, Case{64, false, false, false},
+                      Case{65, false, true, false}, Case{65, true, false, false},
                       Case{1000, true, true, false}, Case{4096, false, false, false},
                       Case{4097, true, false, false}, Case{16385, false, false, false},
                       Case{40000, false, true, false}),

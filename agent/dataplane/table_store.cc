@@ -42,8 +42,7 @@ absl::StatusOr<policy::EngineOptions> TableStore::Begin() {
   chunks_.clear();
   slot_ = active.l4_table == 0 ? 0 : 1 - (active.slot & 1);
   // The half that the tables in force do not live in.
-  first_chunk_ =
-      active.l4_table != 0 && ARENA_HANDLE_CHUNK(active.l4_table) < kHalf ? kHalf : 0;
+  first_chunk_ = active.l4_table != 0 && ARENA_HANDLE_CHUNK(active.l4_table) < kHalf ? kHalf : 0;
   RETURN_IF_ERROR(FreeSlot(slot_, first_chunk_));
   ASSIGN_OR_RETURN(addresses_, MakeAddresses(address_capacity_));
   RETURN_IF_ERROR(InstallInnerMap(object_->addresses(), slot_, addresses_.fd, "rs_addresses_v1"));
@@ -185,7 +184,7 @@ absl::Status TableStore::WriteWords(const policy::WriteWords& write) {
     return absl::OutOfRangeError(absl::StrCat(write.words.size(), " words at handle ", write.handle,
                                               " run over the end of their chunk"));
   }
-  ASSIGN_OR_RETURN(uint32_t * words, ChunkWords(ARENA_HANDLE_CHUNK(write.handle)));
+  ASSIGN_OR_RETURN(uint32_t* words, ChunkWords(ARENA_HANDLE_CHUNK(write.handle)));
   for (size_t i = 0; i < write.words.size(); ++i) {
     __atomic_store_n(&words[first + i], write.words[i], __ATOMIC_RELEASE);
   }
@@ -199,16 +198,17 @@ absl::Status TableStore::ReleaseChunk(uint32_t chunk) {
 
 absl::Status TableStore::EnsureRules(uint32_t count) {
   if (count > VERDICT_RULE_MASK + 1) {
-    return absl::OutOfRangeError(absl::StrCat(count, " rules; a verdict word has room for ",
-                                              VERDICT_RULE_MASK));
+    return absl::OutOfRangeError(
+        absl::StrCat(count, " rules; a verdict word has room for ", VERDICT_RULE_MASK));
   }
   std::vector<BpfFd> added;
   std::vector<uint32_t> indexes;
   std::vector<int> fds;
   uint32_t chunks = hit_chunks_;
   for (; chunks * HITS_CHUNK_RULES < count; ++chunks) {
-    ASSIGN_OR_RETURN(BpfFd fd, MakeInnerMap(BPF_MAP_TYPE_PERCPU_ARRAY, "rs_hits_chunk", sizeof(uint32_t),
-                                            sizeof(rule_hits), HITS_CHUNK_RULES, 0));
+    ASSIGN_OR_RETURN(BpfFd fd,
+                     MakeInnerMap(BPF_MAP_TYPE_PERCPU_ARRAY, "rs_hits_chunk", sizeof(uint32_t),
+                                  sizeof(rule_hits), HITS_CHUNK_RULES, 0));
     indexes.push_back(slot_ * HITS_CHUNKS_PER_SLOT + chunks);
     fds.push_back(fd.get());
     added.push_back(std::move(fd));

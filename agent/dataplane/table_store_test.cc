@@ -16,7 +16,8 @@ class TableStoreTest : public ::testing::Test {
  protected:
   void SetUp() override {
     auto object = DatapathObject::Load({}, "");
-    if (absl::IsPermissionDenied(object.status())) GTEST_SKIP() << "needs CAP_BPF and CAP_NET_ADMIN";
+    if (absl::IsPermissionDenied(object.status()))
+      GTEST_SKIP() << "needs CAP_BPF and CAP_NET_ADMIN";
     ASSERT_TRUE(object.ok()) << object.status();
     object_ = *std::move(object);
     store_.emplace(object_.get(), DatapathSizes{});
@@ -50,7 +51,8 @@ class TableStoreTest : public ::testing::Test {
 
 TEST_F(TableStoreTest, EveryChunkOfAChangeIsAtItsPlaceWithItsWords) {
   ASSERT_TRUE(store_->Apply({Write(0, 10)}).ok());
-  ASSERT_TRUE(store_->Apply({Write(7, 17), Write(0, 20), Write(2, 12), Write(3, 13), Write(2, 22)}).ok());
+  ASSERT_TRUE(
+      store_->Apply({Write(7, 17), Write(0, 20), Write(2, 12), Write(3, 13), Write(2, 22)}).ok());
   EXPECT_EQ(Word(0), 20u);
   EXPECT_EQ(Word(2), 22u);
   EXPECT_EQ(Word(3), 13u);
@@ -106,7 +108,8 @@ TEST_F(TableStoreTest, RuleHitsGrowByAsManyChunksAsThereAreRules) {
   EXPECT_TRUE(HasHits(HITS_CHUNK_RULES - 1));
   EXPECT_FALSE(HasHits(HITS_CHUNK_RULES));
   ASSERT_TRUE(store_->Apply({policy::EnsureRules{3 * HITS_CHUNK_RULES + 1}}).ok());
-  for (uint32_t chunk = 0; chunk < 4; ++chunk) EXPECT_TRUE(HasHits(chunk * HITS_CHUNK_RULES)) << chunk;
+  for (uint32_t chunk = 0; chunk < 4; ++chunk)
+    EXPECT_TRUE(HasHits(chunk * HITS_CHUNK_RULES)) << chunk;
   EXPECT_FALSE(HasHits(4 * HITS_CHUNK_RULES));
 }
 

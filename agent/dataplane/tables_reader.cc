@@ -100,8 +100,8 @@ absl::StatusOr<KnownAddress> ReadAddress(const DatapathObject& object, active_ge
 }
 
 // The same walk as verdict_read in bpf/lib/verdict.h.
-SideLookup ReadSide(const DatapathObject& object, uint32_t set, const policy::PacketClasses& classes,
-                    drop_reason denied) {
+SideLookup ReadSide(const DatapathObject& object, uint32_t set,
+                    const policy::PacketClasses& classes, drop_reason denied) {
   SideLookup side;
   side.set = set;
   side.address_class = classes.far;
@@ -123,14 +123,15 @@ SideLookup ReadSide(const DatapathObject& object, uint32_t set, const policy::Pa
   };
   const policy::VerdictLookup found = LookUpVerdict(line, set, classes);
   side.set_index = found.set_index;
-  if (found.set_index != 0) side.epoch = __atomic_load_n(object.epoch(found.set_index), __ATOMIC_ACQUIRE);
+  if (found.set_index != 0)
+    side.epoch = __atomic_load_n(object.epoch(found.set_index), __ATOMIC_ACQUIRE);
   side.row = found.row;
   side.column = found.column;
   side.verdict = found.word;
   if (!found.read) return side;
-  side.reason = side.verdict == 0                ? DROP_NO_VERDICT
+  side.reason = side.verdict == 0              ? DROP_NO_VERDICT
                 : side.verdict & VERDICT_ALLOW ? DROP_NONE
-                                                : denied;
+                                               : denied;
   return side;
 }
 
@@ -143,8 +144,7 @@ absl::StatusOr<PacketLookup> LookupInForce(const DatapathObject& object,
   PacketLookup lookup;
   lookup.slot = active.slot;
   ASSIGN_OR_RETURN(const KnownAddress source, ReadAddress(object, active, packet.source));
-  ASSIGN_OR_RETURN(const KnownAddress destination,
-                   ReadAddress(object, active, packet.destination));
+  ASSIGN_OR_RETURN(const KnownAddress destination, ReadAddress(object, active, packet.destination));
   lookup.source = source.value;
   lookup.destination = destination.value;
 
@@ -158,14 +158,16 @@ absl::StatusOr<PacketLookup> LookupInForce(const DatapathObject& object,
                      l4.Half(line, L4_INDEX(Block(packet.protocol), packet.source_port)));
   }
   if (source.value.flags & ADDRESS_LOCAL_ENDPOINT) {
-    lookup.egress = ReadSide(object, source.value.egress_set,
-                             {destination.address_class, source.address_class, l4_class, source_class},
-                             DROP_POLICY_EGRESS);
+    lookup.egress =
+        ReadSide(object, source.value.egress_set,
+                 {destination.address_class, source.address_class, l4_class, source_class},
+                 DROP_POLICY_EGRESS);
   }
   if (destination.value.flags & ADDRESS_LOCAL_ENDPOINT) {
-    lookup.ingress = ReadSide(object, destination.value.ingress_set,
-                              {source.address_class, destination.address_class, l4_class, source_class},
-                              DROP_POLICY_INGRESS);
+    lookup.ingress =
+        ReadSide(object, destination.value.ingress_set,
+                 {source.address_class, destination.address_class, l4_class, source_class},
+                 DROP_POLICY_INGRESS);
   }
   return lookup;
 }

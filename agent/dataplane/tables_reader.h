@@ -8,8 +8,8 @@
 #include <map>
 
 #include "absl/status/statusor.h"
-#include "agent/dataplane/dataplane_interface.h"
 #include "agent/dataplane/datapath_object.h"
+#include "agent/dataplane/dataplane_interface.h"
 
 namespace ripstop::agent {
 

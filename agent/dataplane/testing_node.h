@@ -48,7 +48,11 @@ class Traffic {
   // `new_flows`: each datagram has a source port of its own.
   Traffic(Kind kind, bool new_flows, const TestNetns& from, const std::string& source,
           const TestNetns& to, const std::string& destination, uint16_t port = kTrafficPort)
-      : kind_(kind), new_flows_(new_flows), from_(from.fd()), source_(source), to_(destination),
+      : kind_(kind),
+        new_flows_(new_flows),
+        from_(from.fd()),
+        source_(source),
+        to_(destination),
         port_(port) {
     const absl::Status made = ProbeSocket(to.fd(), destination, port, &receiver_);
     EXPECT_TRUE(made.ok()) << made;
@@ -133,16 +137,21 @@ class NodeTest : public ::testing::TestWithParam<bool> {
     MakePod(*a_, "hosta", kPodA, 0x0a);
     MakePod(*b_, "hostb", kPodB, 0x0b);
     ASSERT_EQ(node_->Shell(absl::StrCat("ip link add up0 type veth peer name eth0 && "
-                                        "ip link set eth0 netns ", far_->path(), " && "
+                                        "ip link set eth0 netns ",
+                                        far_->path(),
+                                        " && "
                                         "ip link set up0 up && ip addr add 10.255.0.1/24 dev up0")),
               0);
-    ASSERT_EQ(far_->Shell(absl::StrCat("ip link set lo up && ip link set eth0 up && "
-                                       "ip addr add 10.255.0.2/24 dev eth0 && ip addr add ", kFar,
-                                       "/32 dev lo && ip addr add ", kFarUnknown,
-                                       "/32 dev lo && ip route add 198.51.100.0/24 via 10.255.0.1")),
-              0);
-    ASSERT_EQ(node_->Shell(absl::StrCat("ip route add ", kFar, "/32 via 10.255.0.2 && "
-                                        "ip route add ", kFarUnknown, "/32 via 10.255.0.2")),
+    ASSERT_EQ(
+        far_->Shell(absl::StrCat("ip link set lo up && ip link set eth0 up && "
+                                 "ip addr add 10.255.0.2/24 dev eth0 && ip addr add ",
+                                 kFar, "/32 dev lo && ip addr add ", kFarUnknown,
+                                 "/32 dev lo && ip route add 198.51.100.0/24 via 10.255.0.1")),
+        0);
+    ASSERT_EQ(node_->Shell(absl::StrCat("ip route add ", kFar,
+                                        "/32 via 10.255.0.2 && "
+                                        "ip route add ",
+                                        kFarUnknown, "/32 via 10.255.0.2")),
               0);
   }
   void TearDown() override {
@@ -158,9 +167,10 @@ class NodeTest : public ::testing::TestWithParam<bool> {
     const std::string pod_mac = absl::StrCat("02:00:00:00:00:", absl::Hex(mac, absl::kZeroPad2));
     ASSERT_EQ(node_->Shell(absl::StrCat("ip link add ", host_side,
                                         " address ee:ee:ee:ee:ee:ee type veth peer name eth0"
-                                        " address ", pod_mac, " && ip link set eth0 netns ",
-                                        pod.path(), " && ip link set ", host_side,
-                                        " up && ip route add ", address, "/32 dev ", host_side)),
+                                        " address ",
+                                        pod_mac, " && ip link set eth0 netns ", pod.path(),
+                                        " && ip link set ", host_side, " up && ip route add ",
+                                        address, "/32 dev ", host_side)),
               0);
     ASSERT_EQ(pod.Shell(absl::StrCat(
                   "ip link set lo up && ip link set eth0 up && ip addr add ", address,
@@ -172,10 +182,12 @@ class NodeTest : public ::testing::TestWithParam<bool> {
 
   uint32_t Ifindex(const std::string& name) {
     uint32_t index = 0;
-    EXPECT_TRUE(node_->Run([&] {
-      index = if_nametoindex(name.c_str());
-      return absl::OkStatus();
-    }).ok());
+    EXPECT_TRUE(node_
+                    ->Run([&] {
+                      index = if_nametoindex(name.c_str());
+                      return absl::OkStatus();
+                    })
+                    .ok());
     return index;
   }
 
@@ -183,8 +195,8 @@ class NodeTest : public ::testing::TestWithParam<bool> {
   void Open(const DatapathSizes& sizes = {}) {
     dataplane_.reset();
     const absl::Status opened = node_->Run([&]() -> absl::Status {
-      auto made = Dataplane::Open(
-          {.pin_dir = pin_dir_, .sizes = sizes, .force_clsact = GetParam()});
+      auto made =
+          Dataplane::Open({.pin_dir = pin_dir_, .sizes = sizes, .force_clsact = GetParam()});
       if (!made.ok()) return made.status();
       dataplane_ = *std::move(made);
       return dataplane_->Configure(

@@ -24,7 +24,7 @@ inline policy::Address Addr(std::string_view text) { return policy::Address::Par
 // request, 4 ICMPv6 echo request, 5 TCP with source port 999.
 class HandmadeTables {
  public:
-  static constexpr uint32_t kClasses = 4;    // address classes 0..3
+  static constexpr uint32_t kClasses = 4;  // address classes 0..3
   static constexpr uint32_t kL4Classes = 6;
 
   explicit HandmadeTables(const policy::EngineOptions& options)

@@ -53,8 +53,8 @@ Block Block::Make(const policy::Cidr& cidr, const std::string& affinity,
   block.proto_.set_cidr(cidr.ToString());
   block.proto_.set_affinity(affinity);
   for (uint32_t ordinal = 0; ordinal < SizeOf(cidr); ++ordinal) {
-    const bool kept = std::find(reserved.begin(), reserved.end(), block.At(ordinal)) !=
-                      reserved.end();
+    const bool kept =
+        std::find(reserved.begin(), reserved.end(), block.At(ordinal)) != reserved.end();
     if (!kept) block.proto_.add_free(ordinal);
   }
   return block;
@@ -94,7 +94,9 @@ Allocation Block::Add(uint32_t ordinal, const Owner& owner, const std::string& n
   made->set_pod_name(owner.pod_name);
   std::sort(proto_.mutable_allocations()->begin(), proto_.mutable_allocations()->end(),
             [](const auto& a, const auto& b) { return a.ordinal() < b.ordinal(); });
-  return {.address = At(ordinal), .block = cidr_, .handle = owner.handle,
+  return {.address = At(ordinal),
+          .block = cidr_,
+          .handle = owner.handle,
           .sequence = proto_.sequence()};
 }
 
@@ -149,8 +151,10 @@ std::vector<Allocation> Block::AllocationsOf(const std::string& node) const {
   std::vector<Allocation> found;
   for (const auto& allocation : proto_.allocations()) {
     if (!node.empty() && allocation.node() != node) continue;
-    found.push_back({.address = At(allocation.ordinal()), .block = cidr_,
-                     .handle = allocation.handle(), .sequence = allocation.sequence()});
+    found.push_back({.address = At(allocation.ordinal()),
+                     .block = cidr_,
+                     .handle = allocation.handle(),
+                     .sequence = allocation.sequence()});
   }
   return found;
 }

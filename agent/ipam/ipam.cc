@@ -12,7 +12,7 @@
 namespace ripstop::agent {
 namespace {
 
-constexpr int kAttempts = 32;          // conflicts on one block before giving up
+constexpr int kAttempts = 32;           // conflicts on one block before giving up
 constexpr int kProbesBeyondKnown = 64;  // lost races for new blocks before giving up
 constexpr int kAddressBits = 128;
 constexpr int kDefaultBlockV4 = 26;
@@ -56,7 +56,8 @@ std::vector<policy::Address> Reserved(const PoolConfig& pool) {
   std::vector<policy::Address> reserved = {pool.cidr.address};
   if (pool.cidr.is_v4()) {
     policy::Address last = pool.cidr.address;
-    for (int bit = pool.cidr.bits; bit < kAddressBits; ++bit) last.bytes[bit / 8] |= 0x80 >> bit % 8;
+    for (int bit = pool.cidr.bits; bit < kAddressBits; ++bit)
+      last.bytes[bit / 8] |= 0x80 >> bit % 8;
     reserved.push_back(last);
   }
   return reserved;
@@ -65,7 +66,8 @@ std::vector<policy::Address> Reserved(const PoolConfig& pool) {
 std::string Describe(const std::vector<PoolConfig>& pools, bool v4) {
   std::vector<std::string> texts;
   for (const PoolConfig& pool : pools) {
-    if (pool.cidr.is_v4() == v4) texts.push_back(absl::StrCat(pool.name, " ", pool.cidr.ToString()));
+    if (pool.cidr.is_v4() == v4)
+      texts.push_back(absl::StrCat(pool.name, " ", pool.cidr.ToString()));
   }
   return absl::StrJoin(texts, ", ");
 }
@@ -77,9 +79,9 @@ absl::Status Ipam::SetConfig(IpamConfig config) {
     const int limit = pool.cidr.is_v4() ? 32 : 128;
     if (pool.block_size < 0 || pool.block_size > limit ||
         kAddressBits - BlockBits(pool) > kLargestBlockBits) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "pool ", pool.name, ": block size /", pool.block_size, ": want /",
-          limit - kLargestBlockBits, " to /", limit));
+      return absl::InvalidArgumentError(absl::StrCat("pool ", pool.name, ": block size /",
+                                                     pool.block_size, ": want /",
+                                                     limit - kLargestBlockBits, " to /", limit));
     }
   }
   config_ = std::move(config);
@@ -264,11 +266,11 @@ absl::StatusOr<Allocation> Ipam::AllocateFamily(bool v4, const AllocationRequest
       if (made.ok() || !absl::IsResourceExhausted(made.status())) return made;
     }
   }
-  return absl::ResourceExhaustedError(absl::StrCat(
-      "no free IPv", v4 ? 4 : 6, " address for node ", node_, " in pools ",
-      Describe(config_.pools, v4),
-      config_.strict_affinity ? " (strictAffinity forbids other nodes' blocks)" : "",
-      "; add a pool, or release addresses of pods that are gone"));
+  return absl::ResourceExhaustedError(
+      absl::StrCat("no free IPv", v4 ? 4 : 6, " address for node ", node_, " in pools ",
+                   Describe(config_.pools, v4),
+                   config_.strict_affinity ? " (strictAffinity forbids other nodes' blocks)" : "",
+                   "; add a pool, or release addresses of pods that are gone"));
 }
 
 const PoolConfig* Ipam::PoolOf(const policy::Address& address) const {
@@ -282,9 +284,9 @@ absl::StatusOr<Allocation> Ipam::AllocateRequested(const policy::Address& addres
                                                    const AllocationRequest& request) {
   const PoolConfig* pool = PoolOf(address);
   if (pool == nullptr) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("requested address ", address.ToString(), " is in none of the pools ",
-                     Describe(config_.pools, address.is_v4())));
+    return absl::InvalidArgumentError(absl::StrCat("requested address ", address.ToString(),
+                                                   " is in none of the pools ",
+                                                   Describe(config_.pools, address.is_v4())));
   }
   const policy::Cidr cidr = policy::Cidr::Of(address, BlockBits(*pool));
   Allocation made;
@@ -295,9 +297,9 @@ absl::StatusOr<Allocation> Ipam::AllocateRequested(const policy::Address& addres
       return absl::OkStatus();
     }
     if (config_.strict_affinity && block.affinity() != node_) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("requested address ", address.ToString(), " is in the block of node ",
-                       block.affinity(), ", and strictAffinity forbids to borrow it"));
+      return absl::InvalidArgumentError(absl::StrCat("requested address ", address.ToString(),
+                                                     " is in the block of node ", block.affinity(),
+                                                     ", and strictAffinity forbids to borrow it"));
     }
     ASSIGN_OR_RETURN(made, block.AllocateThis(address, request.owner, node_));
     return absl::OkStatus();
@@ -338,13 +340,14 @@ absl::StatusOr<std::vector<Allocation>> Ipam::Allocate(const AllocationRequest& 
     const auto same = std::find_if(present.begin(), present.end(), [&](const Allocation& a) {
       return a.address.is_v4() == v4 && (!requested.has_value() || a.address == *requested);
     });
-    absl::StatusOr<Allocation> made =
-        same != present.end()    ? absl::StatusOr<Allocation>(*same)
-        : requested.has_value() ? AllocateRequested(*requested, request)
-                                : AllocateFamily(v4, request);
+    absl::StatusOr<Allocation> made = same != present.end() ? absl::StatusOr<Allocation>(*same)
+                                      : requested.has_value()
+                                          ? AllocateRequested(*requested, request)
+                                          : AllocateFamily(v4, request);
     if (!made.ok()) {
       for (const Allocation& allocation : result) {
-        const bool ours_before = std::find(present.begin(), present.end(), allocation) != present.end();
+        const bool ours_before =
+            std::find(present.begin(), present.end(), allocation) != present.end();
         if (!ours_before) Release(allocation).IgnoreError();
       }
       return made.status();

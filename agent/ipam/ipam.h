@@ -65,8 +65,8 @@ class Ipam {
   absl::Status ReleaseHandle(const std::string& handle);
 
   std::vector<Allocation> AllocationsOf(const std::string& handle) const;
-  std::vector<Allocation> Allocations() const;      // of this node
-  std::vector<policy::Cidr> OwnBlocks() const;      // affine to this node
+  std::vector<Allocation> Allocations() const;  // of this node
+  std::vector<policy::Cidr> OwnBlocks() const;  // affine to this node
 
  private:
   struct Cached {
@@ -92,7 +92,7 @@ class Ipam {
   api::Store* const store_;
   const std::string node_;
   IpamConfig config_;
-  std::map<policy::Cidr, Cached> blocks_;  // ours, and those we borrow from
+  std::map<policy::Cidr, Cached> blocks_;             // ours, and those we borrow from
   std::multimap<std::string, Allocation> by_handle_;  // of this node
 };
 

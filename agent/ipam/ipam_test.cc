@@ -106,7 +106,8 @@ TEST_F(IpamTest, RequestedAddressIsHonouredOrRefusedWithTheReason) {
   EXPECT_EQ(outside.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(outside.status().message(), HasSubstr("192.0.2.0/24"));
   EXPECT_EQ(a.Allocate(For("c2/eth0", {Addr("192.0.2.0")})).status().code(),
-            absl::StatusCode::kInvalidArgument) << "the network's own address";
+            absl::StatusCode::kInvalidArgument)
+      << "the network's own address";
   Ipam strict = Node("b", {Pool("192.0.2.0/24")}, true);
   EXPECT_THAT(strict.Allocate(For("c3/eth0", {Addr("192.0.2.78")})).status().message(),
               HasSubstr("strictAffinity"));
@@ -175,8 +176,8 @@ TEST_F(IpamTest, ADamagedBlockIsSetAsideAlone) {
   doubled.set_cidr("192.0.2.64/26");
   doubled.add_free(1);
   doubled.add_free(1);
-  ASSERT_TRUE(store_.Create({kIpamBlockKind, "", "192-0-2-64-26"},
-                            doubled.SerializeAsString()).ok());
+  ASSERT_TRUE(
+      store_.Create({kIpamBlockKind, "", "192-0-2-64-26"}, doubled.SerializeAsString()).ok());
   Ipam ipam = Node("a", {Pool("192.0.2.0/24")});
   EXPECT_TRUE(Net("192.0.2.128/25").Contains(One(ipam, For("c1/eth0")).address));
 }

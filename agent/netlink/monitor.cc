@@ -79,8 +79,7 @@ void Append(const nlmsghdr* message, std::vector<MonitorEvent>& ret_events) {
       }
       break;
     }
-    default:
-      break;
+    default: break;
   }
 }
 
@@ -105,8 +104,7 @@ absl::StatusOr<std::unique_ptr<Monitor>> Monitor::Open(int netns_fd, uint8_t pro
   if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0) {
     return absl::ErrnoToStatus(errno, "netlink monitor O_NONBLOCK");
   }
-  return std::unique_ptr<Monitor>(
-      new Monitor(std::make_unique<NetlinkSocket>(std::move(socket))));
+  return std::unique_ptr<Monitor>(new Monitor(std::make_unique<NetlinkSocket>(std::move(socket))));
 }
 
 int Monitor::fd() const { return socket_->fd(); }

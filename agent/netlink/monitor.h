@@ -38,8 +38,8 @@ struct FdbEvent {
 // Events were lost: compare everything.
 struct ResyncEvent {};
 
-using MonitorEvent = std::variant<LinkEvent, AddressEvent, RouteEvent, NeighbourEvent, FdbEvent,
-                                  ResyncEvent>;
+using MonitorEvent =
+    std::variant<LinkEvent, AddressEvent, RouteEvent, NeighbourEvent, FdbEvent, ResyncEvent>;
 
 // What the kernel says about links, addresses, routes and neighbours, as it happens.
 //

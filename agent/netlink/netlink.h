@@ -20,7 +20,7 @@ struct VethSpec {
   Mac mac;
   std::string peer_name;
   Mac peer_mac;
-  uint32_t mtu = 1500;  // of both ends
+  uint32_t mtu = 1500;     // of both ends
   int peer_netns_fd = -1;  // negative: the same namespace
 };
 

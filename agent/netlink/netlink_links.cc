@@ -19,8 +19,8 @@ constexpr uint16_t kCreate = NLM_F_CREATE | NLM_F_EXCL;
 
 absl::Status CheckName(const std::string& name) {
   if (!name.empty() && name.size() < IFNAMSIZ) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("interface name '", name, "': want 1 to ",
-                                                 IFNAMSIZ - 1, " characters"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("interface name '", name, "': want 1 to ", IFNAMSIZ - 1, " characters"));
 }
 
 int FamilyOf(const policy::Address& address) { return address.is_v4() ? AF_INET : AF_INET6; }
@@ -32,8 +32,7 @@ Netlink::~Netlink() = default;
 
 absl::StatusOr<std::unique_ptr<Netlink>> Netlink::Open(int netns_fd) {
   ASSIGN_OR_RETURN(NetlinkSocket socket, NetlinkSocket::Open(netns_fd));
-  return std::unique_ptr<Netlink>(
-      new Netlink(std::make_unique<NetlinkSocket>(std::move(socket))));
+  return std::unique_ptr<Netlink>(new Netlink(std::make_unique<NetlinkSocket>(std::move(socket))));
 }
 
 absl::Status Netlink::CreateVeth(const VethSpec& spec) {

@@ -115,10 +115,10 @@ TEST_F(NetlinkTest, LinkSettingsAndDeletion) {
 
 TEST_F(NetlinkTest, AddressesOfBothFamilies) {
   const Link link = MakeVeth();
-  const InterfaceAddress v4{.ifindex = link.index, .address = Addr("192.0.2.9"),
-                            .prefix_length = 24};
-  const InterfaceAddress v6{.ifindex = link.index, .address = Addr("2001:db8::9"),
-                            .prefix_length = 128, .no_dad = true};
+  const InterfaceAddress v4{
+      .ifindex = link.index, .address = Addr("192.0.2.9"), .prefix_length = 24};
+  const InterfaceAddress v6{
+      .ifindex = link.index, .address = Addr("2001:db8::9"), .prefix_length = 128, .no_dad = true};
   ASSERT_EQ(netlink_->AddAddress(v4), absl::OkStatus());
   ASSERT_EQ(netlink_->AddAddress(v4), absl::OkStatus()) << "repeated";
   ASSERT_EQ(netlink_->AddAddress(v6), absl::OkStatus());
@@ -137,13 +137,19 @@ TEST_F(NetlinkTest, RoutesReadBackAsTheyWereWritten) {
   const std::vector<Route> routes = {
       {.destination = Net("192.0.2.1/32"), .ifindex = link.index, .scope = RT_SCOPE_LINK},
       {.destination = Net("2001:db8::1/128"), .ifindex = link.index},
-      {.destination = Net("198.51.100.0/26"), .ifindex = link.index,
-       .gateway = Addr("203.0.113.7"), .onlink = true},
-      {.destination = Net("2001:db8:5::/122"), .ifindex = link.index,
-       .gateway = Addr("2001:db8:9::7"), .onlink = true},
+      {.destination = Net("198.51.100.0/26"),
+       .ifindex = link.index,
+       .gateway = Addr("203.0.113.7"),
+       .onlink = true},
+      {.destination = Net("2001:db8:5::/122"),
+       .ifindex = link.index,
+       .gateway = Addr("2001:db8:9::7"),
+       .onlink = true},
       {.destination = Net("203.0.113.64/26"), .type = RTN_BLACKHOLE},
       {.destination = Net("2001:db8:7::/122"), .type = RTN_BLACKHOLE},
-      {.destination = Net("0.0.0.0/0"), .ifindex = link.index, .scope = RT_SCOPE_LINK,
+      {.destination = Net("0.0.0.0/0"),
+       .ifindex = link.index,
+       .scope = RT_SCOPE_LINK,
        .priority = 50},
       {.destination = Net("::/0"), .ifindex = link.index},
   };
@@ -165,8 +171,10 @@ TEST_F(NetlinkTest, RoutesReadBackAsTheyWereWritten) {
 TEST_F(NetlinkTest, DumpsSeeOnlyTheProtocolAndDeviceAskedFor) {
   const Link link = MakeVethUp();
   Route own{.destination = Net("192.0.2.1/32"), .ifindex = link.index, .scope = RT_SCOPE_LINK};
-  Route foreign{.destination = Net("192.0.2.2/32"), .ifindex = link.index,
-                .protocol = RTPROT_STATIC, .scope = RT_SCOPE_LINK};
+  Route foreign{.destination = Net("192.0.2.2/32"),
+                .ifindex = link.index,
+                .protocol = RTPROT_STATIC,
+                .scope = RT_SCOPE_LINK};
   ASSERT_TRUE(netlink_->AddRoute(own).ok());
   ASSERT_TRUE(netlink_->AddRoute(foreign).ok());
   EXPECT_THAT(*netlink_->ListRoutes(), ElementsAre(own));
@@ -177,10 +185,10 @@ TEST_F(NetlinkTest, DumpsSeeOnlyTheProtocolAndDeviceAskedFor) {
 
 TEST_F(NetlinkTest, PermanentNeighboursCarryOurMark) {
   const Link link = MakeVethUp();
-  const Neighbour v4{.ifindex = link.index, .address = Addr("192.0.2.1"),
-                     .mac = MacAt("02:00:5e:00:00:01")};
-  const Neighbour v6{.ifindex = link.index, .address = Addr("2001:db8::1"),
-                     .mac = MacAt("02:00:5e:00:00:01")};
+  const Neighbour v4{
+      .ifindex = link.index, .address = Addr("192.0.2.1"), .mac = MacAt("02:00:5e:00:00:01")};
+  const Neighbour v6{
+      .ifindex = link.index, .address = Addr("2001:db8::1"), .mac = MacAt("02:00:5e:00:00:01")};
   ASSERT_EQ(netlink_->ReplaceNeighbour(v4), absl::OkStatus());
   ASSERT_EQ(netlink_->ReplaceNeighbour(v6), absl::OkStatus());
   EXPECT_THAT(*netlink_->ListNeighbours(link.index), UnorderedElementsAre(v4, v6));
@@ -189,16 +197,19 @@ TEST_F(NetlinkTest, PermanentNeighboursCarryOurMark) {
 }
 
 TEST_F(NetlinkTest, VxlanDeviceWithForwardingEntries) {
-  ASSERT_EQ(netlink_->CreateVxlan({.name = "vxlan.rs", .mac = MacAt("02:00:5e:00:00:aa"),
-                                   .mtu = 1450, .local = Addr("192.0.2.1")}),
+  ASSERT_EQ(netlink_->CreateVxlan({.name = "vxlan.rs",
+                                   .mac = MacAt("02:00:5e:00:00:aa"),
+                                   .mtu = 1450,
+                                   .local = Addr("192.0.2.1")}),
             absl::OkStatus());
   auto link = netlink_->GetLink("vxlan.rs");
   ASSERT_TRUE(link.ok());
   ASSERT_TRUE(link->vxlan.has_value());
-  EXPECT_EQ(*link->vxlan, (Link::Vxlan{.vni = 4096, .port = 4789, .local = Addr("192.0.2.1"),
-                                       .learning = false}));
-  FdbEntry entry{.ifindex = link->index, .mac = MacAt("02:00:5e:00:00:bb"),
-                 .remote = Addr("192.0.2.2")};
+  EXPECT_EQ(
+      *link->vxlan,
+      (Link::Vxlan{.vni = 4096, .port = 4789, .local = Addr("192.0.2.1"), .learning = false}));
+  FdbEntry entry{
+      .ifindex = link->index, .mac = MacAt("02:00:5e:00:00:bb"), .remote = Addr("192.0.2.2")};
   ASSERT_EQ(netlink_->ReplaceFdb(entry), absl::OkStatus());
   entry.remote = Addr("192.0.2.3");
   ASSERT_EQ(netlink_->ReplaceFdb(entry), absl::OkStatus());
@@ -219,8 +230,10 @@ TEST_F(NetlinkTest, MonitorTellsOwnRoutesAndReplacementsButNotForeignRoutes) {
   const Link link = MakeVethUp();
   auto monitor = Monitor::Open(host_->fd());
   ASSERT_TRUE(monitor.ok()) << monitor.status();
-  Route foreign{.destination = Net("198.51.100.1/32"), .ifindex = link.index,
-                .protocol = RTPROT_BIRD, .scope = RT_SCOPE_LINK};
+  Route foreign{.destination = Net("198.51.100.1/32"),
+                .ifindex = link.index,
+                .protocol = RTPROT_BIRD,
+                .scope = RT_SCOPE_LINK};
   ASSERT_TRUE(netlink_->AddRoute(foreign).ok());
   ASSERT_TRUE(netlink_->DeleteRoute(foreign).ok());
   for (const MonitorEvent& event : Drain(**monitor)) {
@@ -241,13 +254,16 @@ TEST_F(NetlinkTest, MonitorTellsOwnRoutesAndReplacementsButNotForeignRoutes) {
 
 TEST_F(NetlinkTest, MonitorTellsDeletedNeighboursLinksAndForwardingEntries) {
   const Link link = MakeVethUp();
-  ASSERT_TRUE(netlink_->CreateVxlan({.name = "vxlan.rs", .mac = MacAt("02:00:5e:00:00:aa"),
-                                     .local = Addr("192.0.2.1")}).ok());
+  ASSERT_TRUE(
+      netlink_
+          ->CreateVxlan(
+              {.name = "vxlan.rs", .mac = MacAt("02:00:5e:00:00:aa"), .local = Addr("192.0.2.1")})
+          .ok());
   const uint32_t vxlan = netlink_->GetLink("vxlan.rs")->index;
-  const FdbEntry entry{.ifindex = vxlan, .mac = MacAt("02:00:5e:00:00:bb"),
-                       .remote = Addr("192.0.2.2")};
-  const Neighbour n{.ifindex = link.index, .address = Addr("192.0.2.1"),
-                    .mac = MacAt("02:00:5e:00:00:01")};
+  const FdbEntry entry{
+      .ifindex = vxlan, .mac = MacAt("02:00:5e:00:00:bb"), .remote = Addr("192.0.2.2")};
+  const Neighbour n{
+      .ifindex = link.index, .address = Addr("192.0.2.1"), .mac = MacAt("02:00:5e:00:00:01")};
   ASSERT_TRUE(netlink_->ReplaceFdb(entry).ok());
   ASSERT_TRUE(netlink_->ReplaceNeighbour(n).ok());
   auto monitor = Monitor::Open(host_->fd());
@@ -277,15 +293,18 @@ TEST_F(NetlinkTest, SettingsAreWrittenInTheirOwnNamespaceOnly) {
             absl::OkStatus());
   ASSERT_EQ(pod_->Run([] { return WriteWherePresent(PodVethSysctls("eth0")); }), absl::OkStatus());
   std::string host_forward, pod_forward, accept_ra;
-  ASSERT_TRUE(host_->Run([&] {
-    host_forward = *ReadSysctl("net/ipv4/ip_forward");
-    return absl::OkStatus();
-  }).ok());
+  ASSERT_TRUE(host_
+                  ->Run([&] {
+                    host_forward = *ReadSysctl("net/ipv4/ip_forward");
+                    return absl::OkStatus();
+                  })
+                  .ok());
   ASSERT_TRUE(pod_->Run([&] {
-    pod_forward = *ReadSysctl("net/ipv4/ip_forward");
-    accept_ra = *ReadSysctl("net/ipv6/conf/eth0/accept_ra");
-    return absl::OkStatus();
-  }).ok());
+                    pod_forward = *ReadSysctl("net/ipv4/ip_forward");
+                    accept_ra = *ReadSysctl("net/ipv6/conf/eth0/accept_ra");
+                    return absl::OkStatus();
+                  })
+                  .ok());
   EXPECT_EQ(host_forward, "1");
   EXPECT_EQ(pod_forward, "0");
   EXPECT_EQ(accept_ra, "0");
@@ -296,7 +315,8 @@ TEST_F(NetlinkTest, SettingsAreWrittenInTheirOwnNamespaceOnly) {
 
 TEST(Mac, TextFormsAndLinkLocal) {
   EXPECT_EQ(MacAt("ee:ee:ee:ee:ee:ee").LinkLocal().ToString(), "fe80::ecee:eeff:feee:eeee");
-  for (const char* bad : {"", "02:00:5e:00:00", "02:00:5e:00:00:0g", "2:0:5e:0:0:1", "0x:00:5e:00:00:01"}) {
+  for (const char* bad :
+       {"", "02:00:5e:00:00", "02:00:5e:00:00:0g", "2:0:5e:0:0:1", "0x:00:5e:00:00:01"}) {
     EXPECT_FALSE(Mac::Parse(bad).ok()) << bad;
   }
 }

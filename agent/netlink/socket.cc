@@ -114,9 +114,7 @@ absl::StatusOr<bool> NetlinkSocket::ReceiveAll(const NetlinkRequest& request,
       if (message->nlmsg_seq != sequence_ || message->nlmsg_pid != port_) continue;
       if ((message->nlmsg_flags & NLM_F_DUMP_INTR) != 0) interrupted = true;
       switch (message->nlmsg_type) {
-        case NLMSG_ERROR:
-          RETURN_IF_ERROR(ErrorOf(message, request.subject()));
-          return interrupted;
+        case NLMSG_ERROR: RETURN_IF_ERROR(ErrorOf(message, request.subject())); return interrupted;
         case NLMSG_DONE: {
           int error = 0;
           if (mnl_nlmsg_get_payload_len(message) >= sizeof(error)) {
@@ -125,10 +123,8 @@ absl::StatusOr<bool> NetlinkSocket::ReceiveAll(const NetlinkRequest& request,
           if (error < 0) return absl::ErrnoToStatus(-error, request.subject());
           return interrupted;
         }
-        case NLMSG_NOOP:
-          break;
-        default:
-          visit(message);
+        case NLMSG_NOOP: break;
+        default: visit(message);
       }
     }
   }
@@ -152,9 +148,8 @@ absl::Status NetlinkSocket::Query(NetlinkRequest& request, const std::function<v
     ASSIGN_OR_RETURN(const bool interrupted, ReceiveAll(request, visit));
     if (!interrupted) return absl::OkStatus();
   }
-  return absl::UnavailableError(
-      absl::StrCat(request.subject(), ": the table changed during each of ", kDumpAttempts,
-                   " dumps"));
+  return absl::UnavailableError(absl::StrCat(
+      request.subject(), ": the table changed during each of ", kDumpAttempts, " dumps"));
 }
 
 Attributes::Attributes(const nlmsghdr* message, size_t fixed_size) {
@@ -171,8 +166,8 @@ Attributes::Attributes(const nlmsghdr* message, size_t fixed_size) {
 Attributes::Attributes(const nlattr* nest) {
   if (nest == nullptr) return;
   const auto* attribute = static_cast<const nlattr*>(mnl_attr_get_payload(nest));
-  const auto* tail = static_cast<const char*>(mnl_attr_get_payload(nest)) +
-                     mnl_attr_get_payload_len(nest);
+  const auto* tail =
+      static_cast<const char*>(mnl_attr_get_payload(nest)) + mnl_attr_get_payload_len(nest);
   for (; mnl_attr_ok(attribute, static_cast<int>(tail - reinterpret_cast<const char*>(attribute)));
        attribute = mnl_attr_next(attribute)) {
     Put(attribute);

@@ -58,9 +58,9 @@ std::vector<Sysctl> NodeSysctls() {
 std::vector<Sysctl> HostVethSysctls(const std::string& interface) {
   const std::string v4 = absl::StrCat("net/ipv4/conf/", interface, "/");
   const std::string v6 = absl::StrCat("net/ipv6/conf/", interface, "/");
-  return {{v4 + "forwarding", "1"}, {v4 + "rp_filter", "0"},  {v4 + "proxy_arp", "0"},
+  return {{v4 + "forwarding", "1"},   {v4 + "rp_filter", "0"},  {v4 + "proxy_arp", "0"},
           {v6 + "disable_ipv6", "0"}, {v6 + "forwarding", "1"}, {v6 + "accept_ra", "0"},
-          {v6 + "accept_dad", "0"}, {v6 + "proxy_ndp", "0"}};
+          {v6 + "accept_dad", "0"},   {v6 + "proxy_ndp", "0"}};
 }
 
 std::vector<Sysctl> PodVethSysctls(const std::string& interface) {

@@ -66,8 +66,8 @@ Route Route::Normalized() const {
 }
 
 std::string Route::ToString() const {
-  std::string text = absl::StrCat("route ", type == RTN_BLACKHOLE ? "blackhole " : "",
-                                  destination.ToString());
+  std::string text =
+      absl::StrCat("route ", type == RTN_BLACKHOLE ? "blackhole " : "", destination.ToString());
   if (gateway.has_value()) absl::StrAppend(&text, " via ", gateway->ToString());
   if (ifindex != 0) absl::StrAppend(&text, " dev ", ifindex);
   if (onlink) absl::StrAppend(&text, " onlink");

@@ -38,8 +38,8 @@ struct Link {
   std::string kind;  // "veth", "vxlan", … or empty
   Mac mac;
   uint32_t mtu = 0;
-  bool up = false;       // as configured (IFF_UP)
-  bool running = false;  // and with a carrier
+  bool up = false;          // as configured (IFF_UP)
+  bool running = false;     // and with a carrier
   uint32_t peer_index = 0;  // veth: index of the other end, in its own namespace
   struct Vxlan {
     uint32_t vni = 0;

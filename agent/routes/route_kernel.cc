@@ -30,9 +30,9 @@ absl::StatusOr<RoutingState> NetlinkRouteKernel::Read(const std::set<uint32_t>& 
 absl::Status NetlinkRouteKernel::Apply(const RoutingWrite& write) {
   absl::Status status;
   if (const auto* route = std::get_if<Route>(&write.entry)) {
-    status = write.op == Op::kDelete  ? netlink_->DeleteRoute(*route)
-             : write.op == Op::kAdd ? netlink_->AddRoute(*route)
-                                    : netlink_->ReplaceRoute(*route);
+    status = write.op == Op::kDelete ? netlink_->DeleteRoute(*route)
+             : write.op == Op::kAdd  ? netlink_->AddRoute(*route)
+                                     : netlink_->ReplaceRoute(*route);
   } else if (const auto* neighbour = std::get_if<Neighbour>(&write.entry)) {
     status = write.op == Op::kDelete ? netlink_->DeleteNeighbour(*neighbour)
                                      : netlink_->ReplaceNeighbour(*neighbour);

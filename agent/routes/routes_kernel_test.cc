@@ -62,7 +62,8 @@ class RoutesKernelTest : public ::testing::Test {
     ASSERT_TRUE(a.ok()) << a.status();
     a_ = std::make_unique<Node>(*std::move(a));
     b_ = std::make_unique<Node>(*TestNetns::Create());
-    ASSERT_EQ(a_->netlink->CreateVeth({.name = "up0", .mac = *Mac::Parse("02:00:5e:00:00:01"),
+    ASSERT_EQ(a_->netlink->CreateVeth({.name = "up0",
+                                       .mac = *Mac::Parse("02:00:5e:00:00:01"),
                                        .peer_name = "up0",
                                        .peer_mac = *Mac::Parse("02:00:5e:00:00:02"),
                                        .peer_netns_fd = b_->ns.fd()}),
@@ -96,8 +97,7 @@ TEST_F(RoutesKernelTest, EverythingSomebodyElseRemovesComesBack) {
        {"ip route del 203.0.113.5/32", "ip -6 route del 2001:db8:5::5/128",
         "ip neigh del 203.0.113.5 dev up0", "ip route flush proto 82",
         "ip route replace 203.0.113.5/32 dev lo", "ip -6 route replace 2001:db8:5::5/128 dev lo",
-        "ip route replace blackhole 203.0.113.5/32",
-        "ip link set up0 down; ip link set up0 up"}) {
+        "ip route replace blackhole 203.0.113.5/32", "ip link set up0 down; ip link set up0 up"}) {
     ASSERT_EQ(a_->ns.Shell(meddling), 0) << meddling;
     EXPECT_TRUE(a_->HandleUntil([this] { return InPlace(*a_); })) << meddling << a_->status;
   }
@@ -120,8 +120,11 @@ TEST_F(RoutesKernelTest, ThirtyThousandForeignRoutesCauseNoEvents) {
   ASSERT_TRUE(a_->routes->Put("pod/x", PodEntries()).ok());
   (void)a_->monitor->Read();
   for (int i = 0; i < 30000; ++i) {
-    const Route route{.destination = policy::Cidr::Of(policy::Address::FromV4(0x0a000000u + i), 128),
-                      .ifindex = uplink_, .protocol = RTPROT_BIRD, .scope = RT_SCOPE_LINK};
+    const Route route{
+        .destination = policy::Cidr::Of(policy::Address::FromV4(0x0a000000u + i), 128),
+        .ifindex = uplink_,
+        .protocol = RTPROT_BIRD,
+        .scope = RT_SCOPE_LINK};
     ASSERT_EQ(a_->netlink->AddRoute(route), absl::OkStatus());
   }
   auto events = a_->monitor->Read();
@@ -143,18 +146,20 @@ TEST_F(RoutesKernelTest, PodsOfTwoNodesReachEachOtherByVxlanInBothFamilies) {
   for (int i = 0; i < 2; ++i) {
     const auto& own = sides[i];
     const auto& far = sides[1 - i];
-    ASSERT_EQ(own.node->ns.Shell(absl::StrCat("ip addr add ", own.address, "/24 dev up0; ip addr add ",
-                                              own.pod4, "/32 dev lo; ip addr add ", own.pod6,
-                                              "/128 dev lo nodad")), 0);
+    ASSERT_EQ(own.node->ns.Shell(
+                  absl::StrCat("ip addr add ", own.address, "/24 dev up0; ip addr add ", own.pod4,
+                               "/32 dev lo; ip addr add ", own.pod6, "/128 dev lo nodad")),
+              0);
     ASSERT_EQ(own.node->ns.Run([] { return WriteWherePresent(NodeSysctls()); }), absl::OkStatus());
     VxlanConfig config;
     config.node_name = own.name;
     config.v4 = Addr(own.address);
     config.pools = {{Net("10.65.0.0/16"), VxlanMode::kAlways},
                     {Net("2001:db8:65::/64"), VxlanMode::kAlways}};
-    config.remotes = {{.name = far.name, .v4 = Addr(far.address),
-                       .blocks = {policy::Cidr::Of(Addr(far.pod4), 122),
-                                  policy::Cidr::Of(Addr(far.pod6), 122)}}};
+    config.remotes = {
+        {.name = far.name,
+         .v4 = Addr(far.address),
+         .blocks = {policy::Cidr::Of(Addr(far.pod4), 122), policy::Cidr::Of(Addr(far.pod6), 122)}}};
     const VxlanPlan plan = PlanVxlan(config);
     ASSERT_EQ(own.node->ns.Run([&] { return own.node->vxlan->Apply(plan); }), absl::OkStatus());
   }
@@ -176,7 +181,8 @@ TEST_F(RoutesKernelTest, PodsOfTwoNodesReachEachOtherByVxlanInBothFamilies) {
     EXPECT_TRUE(a_->HandleUntil([&] {
       const auto present = a_->kernel->Read({a_->vxlan->ifindex()});
       return present.ok() && Diff(a_->routes->wanted(), *present).empty();
-    })) << meddling << a_->status << a_->vxlan_status;
+    })) << meddling
+        << a_->status << a_->vxlan_status;
     EXPECT_EQ(reaches(), absl::OkStatus()) << meddling;
   }
 

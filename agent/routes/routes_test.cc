@@ -25,8 +25,7 @@ Route PodRoute(std::string_view net, uint32_t ifindex) {
   return Route{.destination = Net(net), .ifindex = ifindex, .scope = RT_SCOPE_LINK};
 }
 Neighbour PodNeighbour(std::string_view address, uint32_t ifindex) {
-  return Neighbour{.ifindex = ifindex, .address = Addr(address),
-                   .mac = Mac{{2, 0, 0x5e, 0, 0, 1}}};
+  return Neighbour{.ifindex = ifindex, .address = Addr(address), .mac = Mac{{2, 0, 0x5e, 0, 0, 1}}};
 }
 
 class RouteManagerTest : public ::testing::Test {
@@ -42,9 +41,8 @@ TEST_F(RouteManagerTest, NothingIsWrittenBeforeTheFirstReconcileAndThenOnlyTheDi
   ASSERT_TRUE(manager_.Put("pod/b", {PodRoute("192.0.2.2/32", 8)}).ok());
   EXPECT_THAT(kernel_.writes, IsEmpty());
   ASSERT_TRUE(manager_.Reconcile().ok());
-  EXPECT_THAT(kernel_.writes,
-              ElementsAre(RoutingWrite{Op::kDelete, PodRoute("192.0.2.99/32", 9)},
-                          RoutingWrite{Op::kReplace, PodRoute("192.0.2.2/32", 8)}));
+  EXPECT_THAT(kernel_.writes, ElementsAre(RoutingWrite{Op::kDelete, PodRoute("192.0.2.99/32", 9)},
+                                          RoutingWrite{Op::kReplace, PodRoute("192.0.2.2/32", 8)}));
   EXPECT_EQ(manager_.stats().repairs, 0u);
 }
 
@@ -60,7 +58,8 @@ TEST_F(RouteManagerTest, ForeignRoutesAreNeverTouched) {
 
 TEST_F(RouteManagerTest, NeighboursComeBeforeRoutesAndLeaveAfterThem) {
   ASSERT_TRUE(manager_.Reconcile().ok());
-  ASSERT_TRUE(manager_.Put("pod/a", {PodRoute("192.0.2.1/32", 7), PodNeighbour("192.0.2.1", 7)}).ok());
+  ASSERT_TRUE(
+      manager_.Put("pod/a", {PodRoute("192.0.2.1/32", 7), PodNeighbour("192.0.2.1", 7)}).ok());
   ASSERT_TRUE(manager_.Remove("pod/a").ok());
   ASSERT_EQ(kernel_.writes.size(), 4u);
   EXPECT_TRUE(std::holds_alternative<Neighbour>(kernel_.writes[0].entry));
@@ -113,11 +112,15 @@ TEST_F(RouteManagerTest, EventsOfItsOwnWritesCauseNoComparison) {
   ASSERT_TRUE(manager_.Reconcile().ok());
   const Route v6 = PodRoute("2001:db8::1/128", 7);
   ASSERT_TRUE(manager_.Put("pod/a", {v6, PodNeighbour("2001:db8::1", 7)}).ok());
-  ASSERT_TRUE(manager_.HandleEvents({RouteEvent{v6.Normalized(), false},
-                                     NeighbourEvent{PodNeighbour("2001:db8::1", 7), false}}).ok());
+  ASSERT_TRUE(manager_
+                  .HandleEvents({RouteEvent{v6.Normalized(), false},
+                                 NeighbourEvent{PodNeighbour("2001:db8::1", 7), false}})
+                  .ok());
   ASSERT_TRUE(manager_.Remove("pod/a").ok());
-  ASSERT_TRUE(manager_.HandleEvents({RouteEvent{v6.Normalized(), true},
-                                     NeighbourEvent{PodNeighbour("2001:db8::1", 7), true}}).ok());
+  ASSERT_TRUE(manager_
+                  .HandleEvents({RouteEvent{v6.Normalized(), true},
+                                 NeighbourEvent{PodNeighbour("2001:db8::1", 7), true}})
+                  .ok());
   EXPECT_EQ(manager_.stats().reconciles, 1u);
 }
 
@@ -185,9 +188,12 @@ VxlanConfig ThreeNodes() {
   config.v6 = Addr("2001:db8::1");
   config.pools = {{Net("10.65.0.0/16"), VxlanMode::kCrossSubnet},
                   {Net("2001:db8:65::/64"), VxlanMode::kCrossSubnet}};
-  config.remotes = {{.name = "node-b", .v4 = Addr("192.0.2.2"), .same_subnet = true,
+  config.remotes = {{.name = "node-b",
+                     .v4 = Addr("192.0.2.2"),
+                     .same_subnet = true,
                      .blocks = {Net("10.65.1.0/26")}},
-                    {.name = "node-c", .v4 = Addr("198.51.100.3"),
+                    {.name = "node-c",
+                     .v4 = Addr("198.51.100.3"),
                      .blocks = {Net("10.65.2.0/26"), Net("2001:db8:65::80/122")}}};
   return config;
 }
@@ -200,15 +206,17 @@ TEST(VxlanPlan, CrossSubnetTunnelsOnlyToOtherSubnetsAndBothFamiliesOverIpv4) {
   EXPECT_THAT(plan.problems, IsEmpty());
   ASSERT_EQ(plan.entries.size(), 1u);
   const Mac mac = VxlanMac("node-c");
-  EXPECT_THAT(plan.entries.at("node-c"),
-              UnorderedElementsAre(
-                  RoutingEntry(Route{.destination = Net("10.65.2.0/26"),
-                                     .gateway = Addr("198.51.100.3"), .onlink = true}),
-                  RoutingEntry(Route{.destination = Net("2001:db8:65::80/122"),
-                                     .gateway = mac.LinkLocal(), .onlink = true}),
-                  RoutingEntry(Neighbour{.address = Addr("198.51.100.3"), .mac = mac}),
-                  RoutingEntry(Neighbour{.address = mac.LinkLocal(), .mac = mac}),
-                  RoutingEntry(FdbEntry{.mac = mac, .remote = Addr("198.51.100.3")})));
+  EXPECT_THAT(
+      plan.entries.at("node-c"),
+      UnorderedElementsAre(
+          RoutingEntry(Route{
+              .destination = Net("10.65.2.0/26"), .gateway = Addr("198.51.100.3"), .onlink = true}),
+          RoutingEntry(Route{.destination = Net("2001:db8:65::80/122"),
+                             .gateway = mac.LinkLocal(),
+                             .onlink = true}),
+          RoutingEntry(Neighbour{.address = Addr("198.51.100.3"), .mac = mac}),
+          RoutingEntry(Neighbour{.address = mac.LinkLocal(), .mac = mac}),
+          RoutingEntry(FdbEntry{.mac = mac, .remote = Addr("198.51.100.3")})));
 }
 
 TEST(VxlanPlan, AlwaysTunnelsInsideTheSubnetTooAndNeverNotAtAll) {

@@ -20,12 +20,13 @@ RoutingEntry Normalized(const RoutingEntry& entry) {
 
 RoutingKey KeyOf(const RoutingEntry& entry) {
   return std::visit(
-      Overloaded{[](const FdbEntry& e) -> RoutingKey { return FdbKey{e.ifindex, e.mac}; },
-                 [](const Neighbour& e) -> RoutingKey { return NeighbourKey{e.ifindex, e.address}; },
-                 [](const Route& e) -> RoutingKey {
-                   const Route route = e.Normalized();
-                   return RouteKey{route.destination, route.table, route.priority};
-                 }},
+      Overloaded{
+          [](const FdbEntry& e) -> RoutingKey { return FdbKey{e.ifindex, e.mac}; },
+          [](const Neighbour& e) -> RoutingKey { return NeighbourKey{e.ifindex, e.address}; },
+          [](const Route& e) -> RoutingKey {
+            const Route route = e.Normalized();
+            return RouteKey{route.destination, route.table, route.priority};
+          }},
       entry);
 }
 

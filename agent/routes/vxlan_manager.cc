@@ -20,8 +20,11 @@ std::vector<Sysctl> DeviceSysctls(const std::string& name) {
   const std::string v6 = absl::StrCat("net/ipv6/conf/", name, "/");
   // Loose, not off: the larger of this and conf/all counts, and a host's own packets
   // to pods arrive here with an address whose route is the uplink.
-  return {{v4 + "rp_filter", "2"}, {v4 + "forwarding", "1"}, {v6 + "disable_ipv6", "0"},
-          {v6 + "forwarding", "1"}, {v6 + "accept_ra", "0"}};
+  return {{v4 + "rp_filter", "2"},
+          {v4 + "forwarding", "1"},
+          {v6 + "disable_ipv6", "0"},
+          {v6 + "forwarding", "1"},
+          {v6 + "accept_ra", "0"}};
 }
 
 }  // namespace

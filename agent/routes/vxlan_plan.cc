@@ -37,9 +37,8 @@ Mac VxlanMac(const std::string& node_name) {
 
 VxlanPlan PlanVxlan(const VxlanConfig& config) {
   VxlanPlan plan;
-  const bool any = std::any_of(config.pools.begin(), config.pools.end(), [](const VxlanPool& p) {
-    return p.mode != VxlanMode::kNever;
-  });
+  const bool any = std::any_of(config.pools.begin(), config.pools.end(),
+                               [](const VxlanPool& p) { return p.mode != VxlanMode::kNever; });
   if (!any) return plan;
   if (!config.v4.has_value() && !config.v6.has_value()) {
     plan.problems.push_back(

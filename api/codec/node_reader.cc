@@ -253,8 +253,7 @@ void NodeReader::ReadValue(const YAML::Node& node, const std::string& path, cons
       }
       return Report(node, path, "is not a number", "write a number such as 100 or 0.5");
     }
-    default:
-      return Report(node, path, "has a type this reader does not know", "");
+    default: return Report(node, path, "has a type this reader does not know", "");
   }
 }
 

@@ -231,8 +231,10 @@ TEST(ReaderTest, AnchorBombsDepthAndBrokenTextAreProblems) {
 }
 
 TEST(ReaderTest, TextThatIsNotUtf8IsAProblemSinceTheStoreCouldNotGiveItBack) {
-  for (const std::string bad : {"\xa6t", "\xff", "\xc0\xaf", "\xed\xa0\x80", "\xf5\x80\x80\x80", "\xe2\x82"}) {
-    EXPECT_THAT(Problems(Policy(absl::StrCat("{selector: \"a == '", bad, "'\"}"))), HasSubstr("is not UTF-8"));
+  for (const std::string bad :
+       {"\xa6t", "\xff", "\xc0\xaf", "\xed\xa0\x80", "\xf5\x80\x80\x80", "\xe2\x82"}) {
+    EXPECT_THAT(Problems(Policy(absl::StrCat("{selector: \"a == '", bad, "'\"}"))),
+                HasSubstr("is not UTF-8"));
     EXPECT_THAT(Problems(Policy(absl::StrCat("{egress: [{action: Allow, protocol: ", bad, "}]}"))),
                 HasSubstr("is not UTF-8"));
   }

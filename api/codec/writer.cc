@@ -36,16 +36,11 @@ Json ValueToJson(const Message& message, const FieldDescriptor* field, int index
                                     : r->GetMessage(message, field));
     case FieldDescriptor::CPPTYPE_STRING:
       return repeated ? r->GetRepeatedString(message, field, index) : r->GetString(message, field);
-    case FieldDescriptor::CPPTYPE_BOOL:
-      return r->GetBool(message, field);
-    case FieldDescriptor::CPPTYPE_INT64:
-      return r->GetInt64(message, field);
-    case FieldDescriptor::CPPTYPE_UINT32:
-      return r->GetUInt32(message, field);
-    case FieldDescriptor::CPPTYPE_DOUBLE:
-      return Number(r->GetDouble(message, field));
-    default:
-      return nullptr;  // resources.proto has no other types
+    case FieldDescriptor::CPPTYPE_BOOL: return r->GetBool(message, field);
+    case FieldDescriptor::CPPTYPE_INT64: return r->GetInt64(message, field);
+    case FieldDescriptor::CPPTYPE_UINT32: return r->GetUInt32(message, field);
+    case FieldDescriptor::CPPTYPE_DOUBLE: return Number(r->GetDouble(message, field));
+    default: return nullptr;  // resources.proto has no other types
   }
 }
 
@@ -187,8 +182,8 @@ std::string FieldText(const Message& root, const std::string& path) {
                                            : FieldNamed(*message, path.substr(at, end - at));
     if (field == nullptr) return "";
     const Reflection* r = message->GetReflection();
-    const bool there = field->is_repeated() ? r->FieldSize(*message, field) > 0
-                                            : r->HasField(*message, field);
+    const bool there =
+        field->is_repeated() ? r->FieldSize(*message, field) > 0 : r->HasField(*message, field);
     if (!there) return "";
     int index = -1;
     at = end;

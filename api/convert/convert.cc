@@ -124,15 +124,15 @@ absl::StatusOr<std::vector<ModelObject>> Convert(const Resource& resource,
   }
   if (const auto* r = resource.As<v1::StagedNetworkPolicy>()) {
     if (!Proposes(r->spec().staged_action())) return none;
-    return Single(Staged(
-        r->spec().staged_action(),
-        ConvertCalicoPolicy(PolicyKind::kStagedNetworkPolicy, metadata, r->spec())));
+    return Single(
+        Staged(r->spec().staged_action(),
+               ConvertCalicoPolicy(PolicyKind::kStagedNetworkPolicy, metadata, r->spec())));
   }
   if (const auto* r = resource.As<v1::StagedGlobalNetworkPolicy>()) {
     if (!Proposes(r->spec().staged_action())) return none;
-    return Single(Staged(
-        r->spec().staged_action(),
-        ConvertCalicoPolicy(PolicyKind::kStagedGlobalNetworkPolicy, metadata, r->spec())));
+    return Single(
+        Staged(r->spec().staged_action(),
+               ConvertCalicoPolicy(PolicyKind::kStagedGlobalNetworkPolicy, metadata, r->spec())));
   }
   if (const auto* r = resource.As<v1::StagedKubernetesNetworkPolicy>()) {
     if (!Proposes(r->spec().staged_action())) return none;

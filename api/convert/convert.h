@@ -29,9 +29,9 @@
 
 namespace ripstop::api {
 
-using ModelObject = std::variant<policy::Tier, policy::Policy, policy::Profile, policy::Endpoint,
-                                 policy::NetworkSet, policy::ServiceBackends, policy::Host,
-                                 policy::HostEndpoint>;
+using ModelObject =
+    std::variant<policy::Tier, policy::Policy, policy::Profile, policy::Endpoint,
+                 policy::NetworkSet, policy::ServiceBackends, policy::Host, policy::HostEndpoint>;
 
 struct ConvertOptions {
   std::string this_host;  // the Node of this name becomes Host::this_host

@@ -136,7 +136,8 @@ absl::StatusOr<policy::HostEndpoint> ConvertHostEndpoint(const v1::HostEndpoint&
   endpoint.id = from.metadata().name();
   endpoint.labels = OwnLabels(from.metadata());
   endpoint.profiles.assign(spec.profiles().begin(), spec.profiles().end());
-  RETURN_IF_ERROR(AddAddresses(spec.expected_ips(), "spec.expectedIPs", &endpoint.expected_addresses));
+  RETURN_IF_ERROR(
+      AddAddresses(spec.expected_ips(), "spec.expectedIPs", &endpoint.expected_addresses));
   for (int i = 0; i < spec.ports_size(); ++i) {
     const v1::EndpointPort& port = spec.ports(i);
     RETURN_IF_ERROR(AddPort(port.name(), port.has_protocol() ? ToString(port.protocol()) : "",

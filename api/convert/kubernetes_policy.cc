@@ -158,8 +158,8 @@ absl::StatusOr<policy::Policy> ConvertKubernetesPolicy(
     policy.egress = spec.egress_size() > 0;
   }
   for (int i = 0; policy.ingress && i < spec.ingress_size(); ++i) {
-    AddRules(spec.ingress(i), spec.ingress(i).from(), "from", absl::StrCat("ingress[", i, "]"), true,
-             ns, &policy.ingress_rules);
+    AddRules(spec.ingress(i), spec.ingress(i).from(), "from", absl::StrCat("ingress[", i, "]"),
+             true, ns, &policy.ingress_rules);
   }
   for (int i = 0; policy.egress && i < spec.egress_size(); ++i) {
     AddRules(spec.egress(i), spec.egress(i).to(), "to", absl::StrCat("egress[", i, "]"), false, ns,

@@ -115,7 +115,8 @@ TEST_F(StagedTest, TheKubernetesKindMeansNotCalicosPolicyOfTheSameName) {
 
 TEST_F(StagedTest, LearnAndIgnoreProposeNothing) {
   for (const char* action : {"Learn", "Ignore"}) {
-    const auto none = Convert(Doc("StagedNetworkPolicy", absl::StrCat("{stagedAction: ", action, "}")));
+    const auto none =
+        Convert(Doc("StagedNetworkPolicy", absl::StrCat("{stagedAction: ", action, "}")));
     ASSERT_TRUE(none.ok());
     EXPECT_THAT(*none, IsEmpty()) << action;
   }
@@ -125,8 +126,10 @@ TEST_F(StagedTest, LearnAndIgnoreProposeNothing) {
 }
 
 TEST_F(StagedTest, StagedPoliciesJudgeTogether) {
-  Put(Doc("StagedNetworkPolicy", "{order: 1, ingress: [{action: Allow, protocol: TCP, "
-                                 "destination: {ports: [80]}}]}", "allow-web"));
+  Put(Doc("StagedNetworkPolicy",
+          "{order: 1, ingress: [{action: Allow, protocol: TCP, "
+          "destination: {ports: [80]}}]}",
+          "allow-web"));
   Put(Doc("StagedNetworkPolicy", "{order: 2, ingress: [{action: Deny}]}", "deny-rest"));
   EXPECT_TRUE(Staged(80));
   EXPECT_FALSE(Staged(81));

@@ -22,9 +22,9 @@ AgentClient::AgentClient(const std::string& socket)
           grpc::CreateChannel("unix:" + socket, grpc::InsecureChannelCredentials()))) {}
 
 template <typename Request, typename Reply>
-absl::StatusOr<Reply> AgentClient::Call(
-    grpc::Status (Agent::Stub::*method)(grpc::ClientContext*, const Request&, Reply*),
-    const Request& request) {
+absl::StatusOr<Reply> AgentClient::Call(grpc::Status (Agent::Stub::*method)(grpc::ClientContext*,
+                                                                            const Request&, Reply*),
+                                        const Request& request) {
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + kTimeout);
   Reply reply;

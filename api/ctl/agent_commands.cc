@@ -99,7 +99,8 @@ void PrintDrops(const agent::v1::DropsReply& reply, bool all, std::ostream& out)
 // "NetworkPolicy shop/db (default) 120, profile kns.shop 1"
 std::string LargestPolicies(const agent::v1::PolicyTablesReply::Set& set) {
   return absl::StrJoin(set.largest_policies(), ", ", [](std::string* text, const auto& share) {
-    if (!share.tier().empty()) absl::StrAppend(text, share.kind(), " ");  // a profile says that it is one
+    if (!share.tier().empty())
+      absl::StrAppend(text, share.kind(), " ");  // a profile says that it is one
     absl::StrAppend(text, share.policy());
     if (!share.tier().empty()) absl::StrAppend(text, " (", share.tier(), ")");
     absl::StrAppend(text, " ", share.rules());
@@ -112,19 +113,18 @@ void PrintTables(const agent::v1::PolicyTablesReply& reply, std::ostream& out) {
   constexpr int kNamesMax = 3;  // a set may serve hundreds of endpoints; -o json has all
   for (const auto& set : reply.sets()) {
     const int named = std::min(set.endpoints_size(), kNamesMax);
-    std::string endpoints = absl::StrJoin(
-        set.endpoints().begin(), set.endpoints().begin() + named, ",");
+    std::string endpoints =
+        absl::StrJoin(set.endpoints().begin(), set.endpoints().begin() + named, ",");
     if (set.endpoints_size() > named)
       absl::StrAppend(&endpoints, ",+", set.endpoints_size() - named);
     table.Add({set.direction(), absl::StrCat(set.rules()), absl::StrCat(set.rows()),
                absl::StrCat(set.columns()), absl::StrCat(set.cells()), absl::StrCat(set.bytes()),
-               set.representation(), OrDash(endpoints),
-               OrDash(LargestPolicies(set))});
+               set.representation(), OrDash(endpoints), OrDash(LargestPolicies(set))});
   }
   table.Print(out);
-  out << "\n" << reply.sets_size() << " policy sets, " << reply.address_classes()
-      << " address classes, " << reply.l4_classes() << " L4 classes, " << reply.arena_bytes()
-      << " bytes of arena\n";
+  out << "\n"
+      << reply.sets_size() << " policy sets, " << reply.address_classes() << " address classes, "
+      << reply.l4_classes() << " L4 classes, " << reply.arena_bytes() << " bytes of arena\n";
 }
 
 void PrintHits(const agent::v1::RuleHitsReply& reply, bool never, std::ostream& out) {
@@ -166,13 +166,15 @@ CLI::App* AddVerb(CLI::App& parent, const char* name, const char* description,
 }
 
 void AddWhy(CLI::App& app, Context& context, const std::shared_ptr<AgentOptions>& options) {
-  CLI::App* why = AddVerb(app, "why", "Which rule decides for a packet, from the tables in force",
-                          options);
+  CLI::App* why =
+      AddVerb(app, "why", "Which rule decides for a packet, from the tables in force", options);
   why->add_option_function<std::string>(
-         "--from", [options](const std::string& v) { options->why.set_from(v); }, "namespace/pod or address")
+         "--from", [options](const std::string& v) { options->why.set_from(v); },
+         "namespace/pod or address")
       ->required();
   why->add_option_function<std::string>(
-         "--to", [options](const std::string& v) { options->why.set_to(v); }, "namespace/pod or address")
+         "--to", [options](const std::string& v) { options->why.set_to(v); },
+         "namespace/pod or address")
       ->required();
   options->why.set_protocol("TCP");
   options->why.set_icmp_type(-1);

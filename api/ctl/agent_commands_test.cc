@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "api/ctl/run.h"
@@ -113,14 +113,16 @@ TEST_F(AgentCommandsTest, WhyNamesTheDecidingRuleOfEachDirection) {
   EXPECT_EQ(Ctl({"why", "--from", "shop/web", "--to", "198.51.100.9", "--port", "8080",
                  "--protocol", "UDP", "--source-port", "53"}),
             kExitOk);
-  EXPECT_EQ(out_,
-            "Deny   shop/web (192.0.2.7) -> 198.51.100.9 UDP 8080\n"
-            "\n"
-            "DIRECTION   VERDICT   TIER      POLICY                    RULE                       PACKETS\n"
-            "egress      -         -         -                         no endpoint of this node   -\n"
-            "ingress     Deny      default   NetworkPolicy shop/cart   end of tier                12\n"
-            "\n"
-            "shop/web is on node2: ask there for its egress\n");
+  EXPECT_EQ(
+      out_,
+      "Deny   shop/web (192.0.2.7) -> 198.51.100.9 UDP 8080\n"
+      "\n"
+      "DIRECTION   VERDICT   TIER      POLICY                    RULE                       "
+      "PACKETS\n"
+      "egress      -         -         -                         no endpoint of this node   -\n"
+      "ingress     Deny      default   NetworkPolicy shop/cart   end of tier                12\n"
+      "\n"
+      "shop/web is on node2: ask there for its egress\n");
   EXPECT_EQ(agent_.asked.from(), "shop/web");
   EXPECT_EQ(agent_.asked.to(), "198.51.100.9");
   EXPECT_EQ(agent_.asked.port(), 8080u);
@@ -289,9 +291,13 @@ TEST_F(AgentCommandsTest, PolicyStagedListsWhatEachRuleWouldHaveChanged) {
 
 TEST_F(AgentCommandsTest, AbsentAgentIsUnreachableAndTheSocketNamed) {
   socket_ = folder_ + "/nobody.sock";
-  for (const auto& verb : std::vector<std::vector<std::string>>{
-           {"drops"}, {"node", "status"}, {"policy", "tables"}, {"policy", "hits"}, {"policy", "staged"},
-           {"why", "--from", "a/b", "--to", "a/c"}}) {
+  for (const auto& verb :
+       std::vector<std::vector<std::string>>{{"drops"},
+                                             {"node", "status"},
+                                             {"policy", "tables"},
+                                             {"policy", "hits"},
+                                             {"policy", "staged"},
+                                             {"why", "--from", "a/b", "--to", "a/c"}}) {
     EXPECT_EQ(Ctl(verb), kExitUnreachable);
     EXPECT_THAT(err_, HasSubstr("no agent answers at " + socket_));
     EXPECT_THAT(err_, HasSubstr("is ripstop-agent running"));

@@ -15,7 +15,7 @@ struct Column {
   std::string header;
   std::string pointer;  // JSON pointer (RFC 6901)
   std::string absent = "-";
-  bool wide = false;    // only with -o wide
+  bool wide = false;  // only with -o wide
 };
 
 // After NAMESPACE and NAME.

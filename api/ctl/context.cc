@@ -11,18 +11,13 @@ namespace ripstop::ctl {
 
 ExitCode ExitCodeOf(const absl::Status& status) {
   switch (status.code()) {
-    case absl::StatusCode::kOk:
-      return kExitOk;
-    case absl::StatusCode::kNotFound:
-      return kExitNotFound;
+    case absl::StatusCode::kOk: return kExitOk;
+    case absl::StatusCode::kNotFound: return kExitNotFound;
     case absl::StatusCode::kAborted:
-    case absl::StatusCode::kAlreadyExists:
-      return kExitConflict;
+    case absl::StatusCode::kAlreadyExists: return kExitConflict;
     case absl::StatusCode::kUnavailable:
-    case absl::StatusCode::kDeadlineExceeded:
-      return kExitUnreachable;
-    default:
-      return kExitError;
+    case absl::StatusCode::kDeadlineExceeded: return kExitUnreachable;
+    default: return kExitError;
   }
 }
 
@@ -36,8 +31,7 @@ void Context::Fail(const absl::Status& status) {
 }
 
 absl::StatusOr<std::unique_ptr<api::Store>> Context::OpenStore(bool create) {
-  absl::StatusOr<std::unique_ptr<api::Store>> store =
-      api::OpenStore(store_url, {.create = create});
+  absl::StatusOr<std::unique_ptr<api::Store>> store = api::OpenStore(store_url, {.create = create});
   if (store.ok()) return store;
   if (absl::IsInvalidArgument(store.status())) {
     // Of the command line, not of a document.
@@ -45,12 +39,13 @@ absl::StatusOr<std::unique_ptr<api::Store>> Context::OpenStore(bool create) {
     return store;
   }
   if (!absl::IsUnavailable(store.status())) return store;
-  return absl::UnavailableError(absl::StrCat(store.status().message(),
-                                             " (--store or RIPSTOP_STORE names another store)"));
+  return absl::UnavailableError(
+      absl::StrCat(store.status().message(), " (--store or RIPSTOP_STORE names another store)"));
 }
 
 CLI::Option* AddFileOption(CLI::App& command, std::vector<std::string>& files, bool many) {
-  return command.add_option("-f,--filename", files, "File, folder, or - for standard input; repeatable")
+  return command
+      .add_option("-f,--filename", files, "File, folder, or - for standard input; repeatable")
       ->type_name("FILE|DIR|-")
       ->allow_extra_args(many);
 }

@@ -41,7 +41,7 @@ struct Context {
 // Each adds its subcommands, which run from CLI11's callbacks and report into `context`.
 void AddResourceCommands(CLI::App& app, Context& context);  // apply create replace delete validate
 void AddGetCommand(CLI::App& app, Context& context);
-void AddAgentCommands(CLI::App& app, Context& context);     // why drops node policy
+void AddAgentCommands(CLI::App& app, Context& context);  // why drops node policy
 void AddEvaluateCommand(CLI::App& app, Context& context);
 
 // -f FILE|DIR|-, repeatable; `many`: one -f takes all words that follow, as a shell's

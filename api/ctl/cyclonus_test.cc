@@ -40,14 +40,13 @@ std::string Documents(const json& world, const json& policies) {
       ports.push_back({{"name", port["name"]},
                        {"protocol", port["protocol"]},
                        {"containerPort", port["port"]}});
-    items.push_back({{"apiVersion", "v1"},
-                     {"kind", "Pod"},
-                     {"metadata",
-                      {{"name", pod["name"]},
-                       {"namespace", pod["namespace"]},
-                       {"labels", pod["labels"]}}},
-                     {"spec", {{"containers", {{{"name", "c"}, {"ports", ports}}}}}},
-                     {"status", {{"podIPs", {{{"ip", pod["ip"]}}}}}}});
+    items.push_back(
+        {{"apiVersion", "v1"},
+         {"kind", "Pod"},
+         {"metadata",
+          {{"name", pod["name"]}, {"namespace", pod["namespace"]}, {"labels", pod["labels"]}}},
+         {"spec", {{"containers", {{{"name", "c"}, {"ports", ports}}}}}},
+         {"status", {{"podIPs", {{{"ip", pod["ip"]}}}}}}});
   }
   for (json policy : policies) {
     // Some cases leave these two out.

@@ -46,8 +46,7 @@ absl::StatusOr<std::vector<std::string>> FilesOf(const std::string& source, bool
       take(*it);
   }
   if (error) return CannotRead(source, error.message());
-  if (files.empty())
-    return CannotRead(source, "the folder has no *.yaml, *.yml or *.json file");
+  if (files.empty()) return CannotRead(source, "the folder has no *.yaml, *.yml or *.json file");
   std::sort(files.begin(), files.end());
   return files;
 }
@@ -67,12 +66,12 @@ void FindRepeated(api::Decoded& decoded) {
   for (const api::Resource& resource : decoded.resources) {
     const auto [it, fresh] = first.try_emplace(resource.key(), &resource);
     if (fresh) continue;
-    decoded.problems.push_back({.file = resource.file,
-                                .line = resource.line,
-                                .resource = resource.key().ToString(),
-                                .what = absl::StrCat("is already defined at ", it->second->file,
-                                                     ":", it->second->line),
-                                .remedy = "keep one of the two"});
+    decoded.problems.push_back(
+        {.file = resource.file,
+         .line = resource.line,
+         .resource = resource.key().ToString(),
+         .what = absl::StrCat("is already defined at ", it->second->file, ":", it->second->line),
+         .remedy = "keep one of the two"});
   }
 }
 
@@ -86,9 +85,8 @@ absl::StatusOr<api::Decoded> ReadDocuments(const std::vector<std::string>& sourc
     ASSIGN_OR_RETURN(const std::vector<std::string> files, FilesOf(source, options.recursive));
     for (const std::string& file : files) {
       ASSIGN_OR_RETURN(const std::string text, Content(file, standard_input));
-      api::Decoded part =
-          api::DecodeText(text, file == "-" ? "<stdin>" : file,
-                          {.default_namespace = options.default_namespace});
+      api::Decoded part = api::DecodeText(text, file == "-" ? "<stdin>" : file,
+                                          {.default_namespace = options.default_namespace});
       std::move(part.problems.begin(), part.problems.end(), std::back_inserter(all.problems));
       std::move(part.resources.begin(), part.resources.end(), std::back_inserter(all.resources));
     }

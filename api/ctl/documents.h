@@ -13,8 +13,8 @@ namespace ripstop::ctl {
 
 struct DocumentOptions {
   std::string default_namespace = "default";
-  bool recursive = false;      // into folders of folders
-  bool validate = true;        // content too, not just form
+  bool recursive = false;       // into folders of folders
+  bool validate = true;         // content too, not just form
   bool refuse_repeated = true;  // one resource twice
 };
 

@@ -75,9 +75,9 @@ void RunEvaluate(Context& context, const EvaluateOptions& options) {
   for (const std::string& file : options.files)
     if (file == "-" && from_stdin)
       return context.Fail(kExitUsage, "documents and queries cannot both be standard input");
-  const auto decoded = ReadDocuments(
-      options.files, context.io.in,
-      {.default_namespace = options.ns, .recursive = options.recursive});
+  const auto decoded =
+      ReadDocuments(options.files, context.io.in,
+                    {.default_namespace = options.ns, .recursive = options.recursive});
   if (!decoded.ok()) return context.Fail(decoded.status());
   for (const api::Problem& problem : decoded->problems)
     context.io.err << problem.ToString() << "\n";

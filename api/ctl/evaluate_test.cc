@@ -111,8 +111,7 @@ TEST_P(EvaluateTest, AddressOfAPodIsThatPodAndOthersHaveNoDirection) {
 }
 
 TEST_P(EvaluateTest, BothIpVersionsProtocolNumbersIcmpAndSourcePorts) {
-  const auto answers =
-      Ask(R"({"from": "shop/web", "to": "2001:db8::2", "protocol": 6, "port": 5432}
+  const auto answers = Ask(R"({"from": "shop/web", "to": "2001:db8::2", "protocol": 6, "port": 5432}
 {"from": "shop/web", "to": "data/db", "port": 5432, "ipVersion": 6}
 {"from": "shop/web", "to": "data/db", "protocol": "ICMP"}
 {"from": "shop/web", "to": "data/db", "protocol": "icmp", "icmpType": 13, "icmpCode": 0}
@@ -146,7 +145,8 @@ not json
   EXPECT_EQ(answers[8]["verdict"], "Allow");
   const std::vector<std::string> expected = {
       "line 2: from: \"shop/nobody\"", "line 3: \"prot\" is no field", "line 4: protocol: \"TPC\"",
-      "line 5: port: 65536", "line 6: port: is missing", "same IP version", "line 8: is not a JSON"};
+      "line 5: port: 65536",           "line 6: port: is missing",     "same IP version",
+      "line 8: is not a JSON"};
   for (size_t i = 0; i < expected.size(); ++i)
     EXPECT_THAT(answers[i + 1].value("error", ""), HasSubstr(expected[i]));
   EXPECT_THAT(err_, HasSubstr("<stdin>:2: "));
@@ -213,15 +213,19 @@ spec:
     return R"({"hostEndpoint": "node-a", )" + more + "}\n";
   };
   const std::string in = R"("direction": "ingress", "to": "192.0.2.200", )";
-  const std::vector<json> answers =
-      Ask(query(in + R"("from": "198.51.100.7", "port": 8080)") + query(in + R"("from": "shop/web", "port": 80)") +
-              query(in + R"("from": "198.51.100.7", "port": 80)") +
-              query(in + R"("from": "198.51.100.7", "port": 22)") +
-              query(R"("direction": "egress", "from": "data/db", "to": "198.51.100.7", "port": 80, "forwarded": true)") +
-              query(in + R"("from": "198.51.100.7", "port": 80, "forwarded": 1)") +
-              R"({"hostEndpoint": "node-b", "direction": "ingress", "from": "192.0.2.1", "to": "192.0.2.2", "port": 1})"
-              "\n" R"({"direction": "ingress", "from": "192.0.2.1", "to": "192.0.2.2", "port": 1})" "\n",
-          kExitError);
+  const std::vector<json> answers = Ask(
+      query(in + R"("from": "198.51.100.7", "port": 8080)") +
+          query(in + R"("from": "shop/web", "port": 80)") +
+          query(in + R"("from": "198.51.100.7", "port": 80)") +
+          query(in + R"("from": "198.51.100.7", "port": 22)") +
+          query(
+              R"("direction": "egress", "from": "data/db", "to": "198.51.100.7", "port": 80, "forwarded": true)") +
+          query(in + R"("from": "198.51.100.7", "port": 80, "forwarded": 1)") +
+          R"({"hostEndpoint": "node-b", "direction": "ingress", "from": "192.0.2.1", "to": "192.0.2.2", "port": 1})"
+          "\n"
+          R"({"direction": "ingress", "from": "192.0.2.1", "to": "192.0.2.2", "port": 1})"
+          "\n",
+      kExitError);
   ASSERT_EQ(answers.size(), 8u);
   EXPECT_THAT(answers[5]["error"], HasSubstr("forwarded: 1: write true or false"));
   EXPECT_THAT(answers[6]["error"], HasSubstr("hostEndpoint: \"node-b\": no HostEndpoint"));
@@ -234,7 +238,8 @@ spec:
     const json& host = answers[i]["hostEndpoint"];
     EXPECT_EQ(answers[i]["verdict"], host["verdict"]);
     const auto text = [](const json& j) { return j.is_null() ? "" : j.get<std::string>(); };
-    return text(host["verdict"]) + " " + text(host["group"]) + " " + text(host["policy"]) + " " + text(host["rule"]);
+    return text(host["verdict"]) + " " + text(host["group"]) + " " + text(host["policy"]) + " " +
+           text(host["rule"]);
   };
   EXPECT_EQ(who(0), "Deny pre-DNAT door ingress rule 0");
   EXPECT_EQ(who(1), "Allow normal web ingress rule 0");
@@ -246,8 +251,8 @@ spec:
 TEST_P(EvaluateTest, HundredThousandQueriesAreAnswered) {
   std::string queries;
   for (int i = 0; i < 100'000; ++i)
-    queries += "{\"from\":\"shop/web\",\"to\":\"data/db\",\"port\":" + std::to_string(i % 65536) +
-               "}\n";
+    queries +=
+        "{\"from\":\"shop/web\",\"to\":\"data/db\",\"port\":" + std::to_string(i % 65536) + "}\n";
   const auto start = std::chrono::steady_clock::now();
   ASSERT_EQ(Ctl({"evaluate", "-f", file_, "--engine", GetParam(), "--queries",
                  File("queries.jsonl", queries)}),

@@ -44,9 +44,9 @@ void AddImpliedProfile(policy::World& world, const std::string& name) {
 
 absl::StatusOr<uint8_t> ReadProtocol(const json& value) {
   static const auto& names = *new std::map<std::string, uint8_t>{
-      {"tcp", policy::kProtocolTcp},         {"udp", policy::kProtocolUdp},
-      {"sctp", policy::kProtocolSctp},       {"udplite", policy::kProtocolUdpLite},
-      {"icmp", policy::kProtocolIcmp},       {"icmpv6", policy::kProtocolIcmpV6},
+      {"tcp", policy::kProtocolTcp},     {"udp", policy::kProtocolUdp},
+      {"sctp", policy::kProtocolSctp},   {"udplite", policy::kProtocolUdpLite},
+      {"icmp", policy::kProtocolIcmp},   {"icmpv6", policy::kProtocolIcmpV6},
       {"icmp6", policy::kProtocolIcmpV6}};
   int number = -1;
   if (value.is_number_integer()) {
@@ -72,15 +72,14 @@ absl::StatusOr<int> ReadNumber(const json& query, const char* field, int max, in
 }
 
 absl::Status CheckFields(const json& query) {
-  static const char* const known[] = {"from",     "to",       "protocol", "port",
-                                      "sourcePort", "icmpType", "icmpCode", "ipVersion",
+  static const char* const known[] = {"from",         "to",        "protocol", "port",
+                                      "sourcePort",   "icmpType",  "icmpCode", "ipVersion",
                                       "hostEndpoint", "direction", "forwarded"};
   for (const auto& [key, value] : query.items()) {
     if (std::find(std::begin(known), std::end(known), key) != std::end(known)) continue;
     const std::string nearest = api::Nearest(key, {std::begin(known), std::end(known)});
-    return absl::InvalidArgumentError(absl::StrCat("\"", key, "\" is no field of a query",
-                                                   nearest.empty() ? "" : "; did you mean ",
-                                                   nearest));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "\"", key, "\" is no field of a query", nearest.empty() ? "" : "; did you mean ", nearest));
   }
   return absl::OkStatus();
 }
@@ -97,7 +96,8 @@ absl::Status ReadHost(const json& query, const policy::World& world, Flow& flow)
   const auto host = query.find("hostEndpoint");
   if (host == query.end()) {
     for (const char* field : {"direction", "forwarded"})
-      if (query.contains(field)) return Bad(field, query[field].dump(), "goes with \"hostEndpoint\"");
+      if (query.contains(field))
+        return Bad(field, query[field].dump(), "goes with \"hostEndpoint\"");
     return absl::OkStatus();
   }
   const auto known = world.host_endpoints.find(host->is_string() ? host->get<std::string>() : "");
@@ -180,8 +180,8 @@ absl::StatusOr<policy::World> MakeWorld(const std::vector<api::Resource>& resour
   for (const api::Resource& resource : resources) {
     absl::StatusOr<std::vector<api::ModelObject>> objects = api::ToModel(resource);
     if (!objects.ok())
-      return absl::InvalidArgumentError(absl::StrCat(resource.file, ":", resource.line, ": ",
-                                                     objects.status().message()));
+      return absl::InvalidArgumentError(
+          absl::StrCat(resource.file, ":", resource.line, ": ", objects.status().message()));
     for (api::ModelObject& object : *objects) {
       if (auto* endpoint = std::get_if<Endpoint>(&object))
         if (IsWorkload(resource) && endpoint->active)
@@ -227,8 +227,7 @@ absl::StatusOr<QueryReader::End> QueryReader::ReadEnd(const std::string& field,
 
 absl::StatusOr<Flow> QueryReader::Read(const std::string& text) const {
   const json query = json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!query.is_object())
-    return absl::InvalidArgumentError("is not a JSON object on one line");
+  if (!query.is_object()) return absl::InvalidArgumentError("is not a JSON object on one line");
   RETURN_IF_ERROR(CheckFields(query));
   ASSIGN_OR_RETURN(const std::string from_text, ReadText(query, "from"));
   ASSIGN_OR_RETURN(const std::string to_text, ReadText(query, "to"));
@@ -273,8 +272,8 @@ absl::StatusOr<Flow> QueryReader::Read(const std::string& text) const {
   }
   const bool icmp_v6 = packet.protocol == policy::kProtocolIcmpV6;
   const bool icmp = icmp_v6 || packet.protocol == policy::kProtocolIcmp;
-  ASSIGN_OR_RETURN(const int type, ReadNumber(query, "icmpType", 255,
-                                              icmp_v6 ? kEchoRequestV6 : kEchoRequest));
+  ASSIGN_OR_RETURN(const int type,
+                   ReadNumber(query, "icmpType", 255, icmp_v6 ? kEchoRequestV6 : kEchoRequest));
   ASSIGN_OR_RETURN(const int code, ReadNumber(query, "icmpCode", 255, 0));
   if (icmp) {
     packet.icmp_type = static_cast<uint8_t>(type);

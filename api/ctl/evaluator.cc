@@ -20,8 +20,7 @@ class ReferenceEvaluator : public Evaluator {
       });
     Judgement judgement;
     if (flow.from != nullptr)
-      judgement.egress =
-          reference_.Evaluate(world_, *flow.from, Direction::kEgress, flow.packet);
+      judgement.egress = reference_.Evaluate(world_, *flow.from, Direction::kEgress, flow.packet);
     if (flow.to != nullptr)
       judgement.ingress = reference_.Evaluate(world_, *flow.to, Direction::kIngress, flow.packet);
     return judgement;
@@ -38,9 +37,7 @@ std::unique_ptr<Evaluator> MakeReferenceEvaluator(const policy::World& world) {
   return std::make_unique<ReferenceEvaluator>(world);
 }
 
-std::vector<std::string> EvaluatorNames() {
-  return {"tables", "reference", "kernel"};
-}
+std::vector<std::string> EvaluatorNames() { return {"tables", "reference", "kernel"}; }
 
 absl::StatusOr<std::unique_ptr<Evaluator>> MakeEvaluator(const std::string& name,
                                                          const policy::World& world) {

@@ -28,8 +28,9 @@ class KernelProgramEvaluator : public Evaluator {
 
   absl::StatusOr<Judgement> Evaluate(const Flow& flow) override {
     if (flow.host != nullptr)
-      return absl::UnimplementedError("hostEndpoint: the programs judge at workloads only so far; "
-                                      "use --engine tables or reference");
+      return absl::UnimplementedError(
+          "hostEndpoint: the programs judge at workloads only so far; "
+          "use --engine tables or reference");
     Judgement judgement;
     if (flow.from == nullptr && flow.to == nullptr) return judgement;
     // A packet to oneself never leaves its pod, and the program drops one that claims to

@@ -21,8 +21,9 @@ class TablesEvaluator : public Evaluator {
   absl::StatusOr<Judgement> Evaluate(const Flow& flow) override {
     if (flow.host != nullptr)
       return JudgeHost(flow, [&](policy::HostGroup group) {
-        return Verdict(image_.HostVerdict(flow.host->interfaces.at(0), group, flow.direction, flow.packet),
-                       flow.host->id);
+        return Verdict(
+            image_.HostVerdict(flow.host->interfaces.at(0), group, flow.direction, flow.packet),
+            flow.host->id);
       });
     Judgement judgement;
     if (flow.from != nullptr) {

@@ -82,9 +82,9 @@ std::vector<Resource> Named(Context& context, const Target& target,
       found = true;
     }
     if (!found)
-      context.Fail(absl::NotFoundError(absl::StrCat(
-          Label({target.kinds[0]->kind, target.kinds[0]->namespaced ? ns : "", name}),
-          " not found")));
+      context.Fail(absl::NotFoundError(
+          absl::StrCat(Label({target.kinds[0]->kind, target.kinds[0]->namespaced ? ns : "", name}),
+                       " not found")));
   }
   return named;
 }

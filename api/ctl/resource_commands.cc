@@ -28,12 +28,11 @@ using Options = std::shared_ptr<ResourceOptions>;
 absl::StatusOr<std::vector<api::Resource>> ReadOrReport(Context& context,
                                                         const ResourceOptions& options,
                                                         bool validate) {
-  ASSIGN_OR_RETURN(api::Decoded decoded,
-                   ReadDocuments(options.files, context.io.in,
-                                 {.default_namespace = options.ns,
-                                  .recursive = options.recursive,
-                                  .validate = validate,
-                                  .refuse_repeated = validate}));
+  ASSIGN_OR_RETURN(api::Decoded decoded, ReadDocuments(options.files, context.io.in,
+                                                       {.default_namespace = options.ns,
+                                                        .recursive = options.recursive,
+                                                        .validate = validate,
+                                                        .refuse_repeated = validate}));
   if (!decoded.problems.empty()) {
     for (const api::Problem& problem : decoded.problems)
       context.io.err << problem.ToString() << "\n";
@@ -120,8 +119,8 @@ void RunDelete(Context& context, const ResourceOptions& options) {
 void RunValidate(Context& context, const ResourceOptions& options) {
   const auto resources = ReadOrReport(context, options, true);
   if (!resources.ok()) return context.Fail(resources.status());
-  context.io.out << resources->size() << (resources->size() == 1 ? " document is" : " documents are")
-                 << " valid\n";
+  context.io.out << resources->size()
+                 << (resources->size() == 1 ? " document is" : " documents are") << " valid\n";
 }
 
 CLI::App* AddCommand(CLI::App& app, const char* name, const char* description,
@@ -162,8 +161,7 @@ void AddResourceCommands(CLI::App& app, Context& context) {
   remove->callback([&context, removal] { RunDelete(context, *removal); });
 
   const auto check = std::make_shared<ResourceOptions>();
-  CLI::App* validate =
-      AddCommand(app, "validate", "Check documents, without a store", check, true);
+  CLI::App* validate = AddCommand(app, "validate", "Check documents, without a store", check, true);
   validate->get_option("--filename")->required();
   validate->callback([&context, check] { RunValidate(context, *check); });
 }

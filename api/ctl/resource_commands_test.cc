@@ -139,7 +139,8 @@ TEST_F(ResourceCommandsTest, NamespaceDefaultsToDefault) {
   EXPECT_EQ(Ctl({"get", "np"}), kExitOk);
   EXPECT_THAT(err_, HasSubstr("No resources found"));
   EXPECT_EQ(Ctl({"get", "NetworkPolicy", "-A"}), kExitOk);
-  EXPECT_EQ(out_, "NAMESPACE   NAME         TIER      ORDER\nshop        allow-cart   default   10\n");
+  EXPECT_EQ(out_,
+            "NAMESPACE   NAME         TIER      ORDER\nshop        allow-cart   default   10\n");
   EXPECT_EQ(Ctl({"apply", "-n", "shop", "-f", "-"}, With(kCart, ", namespace: shop", "")), kExitOk);
   EXPECT_EQ(out_, "networkpolicy shop/allow-cart unchanged\n");
 }
@@ -169,7 +170,8 @@ TEST_F(ResourceCommandsTest, TierMustExistBeforeItsPoliciesAndOutliveThem) {
   const std::string policy = With(kCart, "order: 10", "order: 10\n  tier: security");
   const std::string named = With(policy, "allow-cart", "security.allow-cart");
   const std::string tier =
-      "apiVersion: projectcalico.org/v3\nkind: Tier\nmetadata: {name: security}\nspec: {order: 1}\n";
+      "apiVersion: projectcalico.org/v3\nkind: Tier\nmetadata: {name: security}\nspec: {order: "
+      "1}\n";
   EXPECT_EQ(Ctl({"apply", "-f", "-"}, named), kExitError);
   EXPECT_THAT(err_, HasSubstr("spec.tier: \"security\" does not exist"));
   EXPECT_EQ(Ctl({"apply", "-f", "-"}, named + "---\n" + tier), kExitOk) << err_;
@@ -180,29 +182,34 @@ TEST_F(ResourceCommandsTest, TierMustExistBeforeItsPoliciesAndOutliveThem) {
 
 TEST_F(ResourceCommandsTest, TierOfAStagedPolicyMustExistToo) {
   const std::string staged =
-      "{apiVersion: projectcalico.org/v3, kind: StagedGlobalNetworkPolicy, metadata: {name: draft}, "
+      "{apiVersion: projectcalico.org/v3, kind: StagedGlobalNetworkPolicy, metadata: {name: "
+      "draft}, "
       "spec: {tier: security}}\n";
   const std::string tier =
-      "{apiVersion: projectcalico.org/v3, kind: Tier, metadata: {name: security}, spec: {order: 1}}\n";
+      "{apiVersion: projectcalico.org/v3, kind: Tier, metadata: {name: security}, spec: {order: "
+      "1}}\n";
   EXPECT_EQ(Ctl({"apply", "-f", "-"}, staged), kExitError);
   EXPECT_THAT(err_, HasSubstr("spec.tier: \"security\" does not exist; apply that Tier first"));
   EXPECT_EQ(Ctl({"apply", "-f", "-"}, staged + "---\n" + tier), kExitOk) << err_;
   EXPECT_EQ(Ctl({"delete", "tier", "security"}), kExitConflict);
 }
 
-TEST_F(ResourceCommandsTest, DamagedResourceIsNamedAndTheOthersAreShownAndItCanBeReplacedOrDeleted) {
+TEST_F(ResourceCommandsTest,
+       DamagedResourceIsNamedAndTheOthersAreShownAndItCanBeReplacedOrDeleted) {
   Ctl({"apply", "-f", "-"}, kCart);
   const auto damage = [&] {
     const auto store = api::OpenStore(store_);
     ASSERT_TRUE(store.ok()) << store.status();
-    ASSERT_TRUE((*store)
-                    ->Txn({{api::Mutation::Type::kPut, {"NetworkPolicy", "shop", "broken"}, "\xff", 0}})
-                    .ok());
+    ASSERT_TRUE(
+        (*store)
+            ->Txn({{api::Mutation::Type::kPut, {"NetworkPolicy", "shop", "broken"}, "\xff", 0}})
+            .ok());
   };
   damage();
   EXPECT_NE(Ctl({"get", "np", "-n", "shop"}), kExitOk);
   EXPECT_THAT(out_, HasSubstr("allow-cart"));
-  EXPECT_THAT(err_, HasSubstr("NetworkPolicy shop/broken: the stored bytes are not a NetworkPolicy"));
+  EXPECT_THAT(err_,
+              HasSubstr("NetworkPolicy shop/broken: the stored bytes are not a NetworkPolicy"));
   EXPECT_EQ(Ctl({"apply", "-f", "-"}, With(kCart, "allow-cart", "broken")), kExitOk) << err_;
   EXPECT_EQ(Ctl({"get", "np", "broken", "-n", "shop"}), kExitOk) << err_;
   damage();

@@ -51,8 +51,8 @@ absl::StatusOr<Existing> ReadExisting(api::Store& store, const std::set<Resource
 
 absl::Status At(const Resource& resource, const absl::Status& status) {
   if (resource.file.empty()) return status;
-  return absl::Status(status.code(), absl::StrCat(resource.file, ":", resource.line, ": ",
-                                                  status.message()));
+  return absl::Status(status.code(),
+                      absl::StrCat(resource.file, ":", resource.line, ": ", status.message()));
 }
 
 absl::StatusOr<std::set<std::string>> KnownTiers(api::Store& store,
@@ -117,15 +117,16 @@ absl::StatusOr<Step> PlanOne(const Resource& resource, const StoredResource* exi
     return absl::AlreadyExistsError(
         absl::StrCat(Label(key), " already exists; apply or replace changes it"));
   }
-  Step step{options.verb == Verb::kApply ? "configured" : "replaced", true,
+  Step step{options.verb == Verb::kApply ? "configured" : "replaced",
+            true,
             {Mutation::Type::kUpdate, key, NewValue(resource, existing), existing->revision}};
   if (options.verb == Verb::kApply && step.mutation.value == existing->value)
     return Step{"unchanged", false, {}};
   if (resource.revision() != 0 && resource.revision() != existing->revision)
-    return absl::AbortedError(absl::StrCat(
-        Label(key), " was changed since it was read: metadata.resourceVersion is ",
-        resource.revision(), ", the store has ", existing->revision,
-        "; read it again, or leave resourceVersion out to overwrite"));
+    return absl::AbortedError(
+        absl::StrCat(Label(key), " was changed since it was read: metadata.resourceVersion is ",
+                     resource.revision(), ", the store has ", existing->revision,
+                     "; read it again, or leave resourceVersion out to overwrite"));
   return step;
 }
 
@@ -164,9 +165,8 @@ WriteResult Plan(api::Store& store, const std::vector<Resource>& resources,
     result.outcomes.push_back({resource.key(), step->what});
     if (step->write) mutations.push_back(std::move(step->mutation));
   }
-  std::stable_sort(mutations.begin(), mutations.end(), [](const Mutation& a, const Mutation& b) {
-    return Rank(a.key) < Rank(b.key);
-  });
+  std::stable_sort(mutations.begin(), mutations.end(),
+                   [](const Mutation& a, const Mutation& b) { return Rank(a.key) < Rank(b.key); });
   return result;
 }
 

@@ -33,14 +33,17 @@ void CheckRoundTrip(const Resource& resource) {
     if (!back.problems.empty() || back.resources.size() != 1) {
       Fail("what was written does not read back: " + ToString(back.problems), text);
     }
-    if (!google::protobuf::util::MessageDifferencer::Equals(resource.message(), back.resources[0].message())) {
-      Fail("what was written reads back as something else: " + resource.message().DebugString(), text);
+    if (!google::protobuf::util::MessageDifferencer::Equals(resource.message(),
+                                                            back.resources[0].message())) {
+      Fail("what was written reads back as something else: " + resource.message().DebugString(),
+           text);
     }
   }
 }
 
 void CheckSelector(const std::optional<std::string>& selector) {
-  if (selector && !policy::Selector::Parse(*selector).ok()) Fail("a selector that does not parse", *selector);
+  if (selector && !policy::Selector::Parse(*selector).ok())
+    Fail("a selector that does not parse", *selector);
 }
 
 void CheckModel(const Resource& resource) {
@@ -83,7 +86,8 @@ void One(const uint8_t* data, size_t size) {
   const auto& kinds = AllKinds();
   std::string text(reinterpret_cast<const char*>(data + 1), size - 1);
   if (data[0] < kinds.size()) {
-    text = absl::StrCat("apiVersion: ", kinds[data[0]].api_version, "\nkind: ", kinds[data[0]].kind, "\n", text);
+    text = absl::StrCat("apiVersion: ", kinds[data[0]].api_version, "\nkind: ", kinds[data[0]].kind,
+                        "\n", text);
   }
   const Decoded decoded = DecodeText(text, "f.yaml");
   for (const Problem& problem : decoded.problems) {

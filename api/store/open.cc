@@ -16,8 +16,7 @@ absl::StatusOr<std::unique_ptr<Store>> OpenStore(std::string_view url,
                                                    "\" has no scheme that exists here; known: "
                                                    "sqlite:///PATH"));
   if (rest.empty()) return absl::InvalidArgumentError("store URL \"sqlite://\" names no file");
-  ASSIGN_OR_RETURN(auto store,
-                   SqliteStore::Open(std::string(rest), {.create = options.create}));
+  ASSIGN_OR_RETURN(auto store, SqliteStore::Open(std::string(rest), {.create = options.create}));
   return std::unique_ptr<Store>(std::move(store));
 }
 

@@ -23,13 +23,11 @@ SqliteDatabase::~SqliteDatabase() {
 }
 
 absl::Status SqliteDatabase::Error(int code) const {
-  const std::string message =
-      absl::StrCat("store ", path_, ": ",
-                   handle_ != nullptr ? sqlite3_errmsg(handle_) : sqlite3_errstr(code));
+  const std::string message = absl::StrCat(
+      "store ", path_, ": ", handle_ != nullptr ? sqlite3_errmsg(handle_) : sqlite3_errstr(code));
   switch (code & 0xff) {
     case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-      return absl::DataLossError(message);
+    case SQLITE_NOTADB: return absl::DataLossError(message);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
     case SQLITE_CANTOPEN:
@@ -38,10 +36,8 @@ absl::Status SqliteDatabase::Error(int code) const {
     case SQLITE_AUTH:
     case SQLITE_FULL:
     case SQLITE_IOERR:
-    case SQLITE_PROTOCOL:
-      return absl::UnavailableError(message);
-    default:
-      return absl::InternalError(message);
+    case SQLITE_PROTOCOL: return absl::UnavailableError(message);
+    default: return absl::InternalError(message);
   }
 }
 

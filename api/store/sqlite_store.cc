@@ -147,7 +147,9 @@ absl::StatusOr<Listing> ListSqlite(SqliteDatabase& database, const ResourceFilte
       ASSIGN_OR_RETURN(const bool row, query.Step());
       if (!row) break;
       listing.items.push_back({{query.Bytes(0), query.Bytes(1), query.Bytes(2)},
-                               query.Bytes(3), query.Integer(4), query.Integer(5)});
+                               query.Bytes(3),
+                               query.Integer(4),
+                               query.Integer(5)});
     }
   }
   RETURN_IF_ERROR(moment.Commit());

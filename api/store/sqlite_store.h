@@ -15,10 +15,10 @@
 #include <memory>
 #include <string>
 
-#include "api/store/sqlite_database.h"
-#include "api/store/store.h"
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "api/store/sqlite_database.h"
+#include "api/store/store.h"
 
 namespace ripstop::api {
 

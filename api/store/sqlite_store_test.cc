@@ -46,8 +46,7 @@ class SqliteBackend : public StoreBackend {
   Folder folder_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Sqlite, StoreSuite,
-                         testing::Values([]() -> std::unique_ptr<StoreBackend> {
+INSTANTIATE_TEST_SUITE_P(Sqlite, StoreSuite, testing::Values([]() -> std::unique_ptr<StoreBackend> {
                            return std::make_unique<SqliteBackend>();
                          }));
 

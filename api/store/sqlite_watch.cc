@@ -17,7 +17,7 @@
 namespace ripstop::api {
 namespace {
 
-constexpr int64_t kBatch = 4096;                 // changes of one Next
+constexpr int64_t kBatch = 4096;                  // changes of one Next
 constexpr long kSecondLookNs = 10 * 1000 * 1000;  // after a write to the log
 constexpr int kBusyTimeoutMs = 1000;              // another process recovers the log
 
@@ -91,8 +91,8 @@ absl::Status SqliteWatch::Drain() {
 absl::Status SqliteWatch::CheckFile() const {
   const absl::StatusOr<ino_t> inode = Inode(database_->path());
   if (inode.ok() && *inode == inode_) return absl::OkStatus();
-  return absl::DataLossError(absl::StrCat("store ", database_->path(),
-                                          ": its file was removed or replaced while in use"));
+  return absl::DataLossError(
+      absl::StrCat("store ", database_->path(), ": its file was removed or replaced while in use"));
 }
 
 absl::StatusOr<std::vector<WatchEvent>> SqliteWatch::Next() {
@@ -129,9 +129,9 @@ absl::Status SqliteWatch::Deltas(std::vector<WatchEvent>* events) {
     compacted = meta.Integer(1);
   }
   if (revision_ < compacted)
-    return absl::OutOfRangeError(absl::StrCat("store ", database_->path(), ": revision ",
-                                              revision_, " is compacted, the oldest kept is ",
-                                              compacted, "; watch anew from 0"));
+    return absl::OutOfRangeError(absl::StrCat("store ", database_->path(), ": revision ", revision_,
+                                              " is compacted, the oldest kept is ", compacted,
+                                              "; watch anew from 0"));
   if (revision_ > now)
     return absl::OutOfRangeError(absl::StrCat("store ", database_->path(), " is at revision ", now,
                                               ", before ", revision_, "; watch anew from 0"));
@@ -153,7 +153,9 @@ absl::Status SqliteWatch::Deltas(std::vector<WatchEvent>* events) {
       const int64_t revision = query.Integer(0);
       events->push_back({query.Integer(1) ? WatchEvent::Type::kDelete : WatchEvent::Type::kPut,
                          {{query.Bytes(2), query.Bytes(3), query.Bytes(4)},
-                          query.Bytes(5), revision, query.Integer(6)},
+                          query.Bytes(5),
+                          revision,
+                          query.Integer(6)},
                          revision});
       ++count;
     }

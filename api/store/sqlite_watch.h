@@ -51,19 +51,19 @@ class SqliteWatch : public Watch {
  private:
   SqliteWatch(std::unique_ptr<SqliteDatabase> database, ResourceFilter filter, int64_t revision)
       : database_(std::move(database)), filter_(std::move(filter)), revision_(revision) {}
-  absl::Status Arm();             // descriptors; once
-  absl::Status Drain();           // what woke us
+  absl::Status Arm();    // descriptors; once
+  absl::Status Drain();  // what woke us
   absl::Status CheckFile() const;
   absl::Status Snapshot(std::vector<WatchEvent>* events);
   absl::Status Deltas(std::vector<WatchEvent>* events);
-  void WakeAgain() const;         // there is more: keep fd readable
+  void WakeAgain() const;  // there is more: keep fd readable
 
   const std::unique_ptr<SqliteDatabase> database_;
   const ResourceFilter filter_;
-  int64_t revision_;      // everything up to it was delivered
+  int64_t revision_;  // everything up to it was delivered
   bool synced_ = false;
   ino_t inode_ = 0;
-  UniqueFd poll_;         // epoll of the three below
+  UniqueFd poll_;  // epoll of the three below
   UniqueFd inotify_;
   UniqueFd second_look_;  // timerfd
   UniqueFd more_;         // eventfd

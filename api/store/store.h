@@ -33,7 +33,7 @@ struct ResourceKey {
 struct StoredResource {
   ResourceKey key;
   std::string value;
-  int64_t revision = 0;         // of the last change to this resource
+  int64_t revision = 0;  // of the last change to this resource
   int64_t create_revision = 0;
 };
 
@@ -50,9 +50,9 @@ struct ResourceFilter {
 
 struct WatchEvent {
   enum class Type {
-    kPut,      // created or updated, also each item of the opening snapshot
-    kDelete,   // `resource` holds the last value
-    kSynced,   // the snapshot is complete; `revision` is its revision
+    kPut,     // created or updated, also each item of the opening snapshot
+    kDelete,  // `resource` holds the last value
+    kSynced,  // the snapshot is complete; `revision` is its revision
   };
   Type type = Type::kPut;
   StoredResource resource;

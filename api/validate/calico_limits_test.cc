@@ -40,12 +40,14 @@ TEST(CalicoLimitsTest, SelectorsHave1024Bytes) {
   for (const char* field : {"selector", "namespaceSelector", "serviceAccountSelector"}) {
     EXPECT_EQ(Gnp(absl::StrCat("{", field, ": \"", Selector(1024), "\"}")), "") << field;
     EXPECT_EQ(Gnp(absl::StrCat("{", field, ": \"", Selector(1025), "\"}")),
-              absl::StrCat("spec.", field, ": \"1025 bytes\" is longer than 1024; give what it "
-                                           "selects a label of its own"));
+              absl::StrCat("spec.", field,
+                           ": \"1025 bytes\" is longer than 1024; give what it "
+                           "selects a label of its own"));
   }
   for (const char* field : {"selector", "notSelector", "namespaceSelector"}) {
     const auto rule = [&](size_t bytes) {
-      return Ingress(absl::StrCat("{action: Allow, source: {", field, ": \"", Selector(bytes), "\"}}"));
+      return Ingress(
+          absl::StrCat("{action: Allow, source: {", field, ": \"", Selector(bytes), "\"}}"));
     };
     EXPECT_EQ(rule(1024), "") << field;
     EXPECT_THAT(rule(1025), HasSubstr(absl::StrCat("spec.ingress[0].source.", field,
@@ -58,7 +60,8 @@ TEST(CalicoLimitsTest, ListsOfARuleAndOfAPolicyAreBounded) {
   const auto port = [](int i) { return absl::StrCat(1000 + i); };
   for (const char* field : {"nets", "notNets"}) {
     const auto rule = [&](int count) {
-      return Ingress(absl::StrCat("{action: Deny, source: {", field, ": [", List(count, net), "]}}"));
+      return Ingress(
+          absl::StrCat("{action: Deny, source: {", field, ": [", List(count, net), "]}}"));
     };
     EXPECT_EQ(rule(256), "");
     EXPECT_EQ(rule(257), absl::StrCat("spec.ingress[0].source.", field,
@@ -95,10 +98,12 @@ TEST(CalicoLimitsTest, SetsHaveEachItemOnce) {
 
 TEST(CalicoLimitsTest, ServicesStandForThePeersAndNothingElse) {
   EXPECT_EQ(Ingress("{action: Allow, destination: {services: {name: a}}}"),
-            "spec.ingress[0].destination.services: {\"name\":\"a\"} cannot be the destination of an ingress rule; "
+            "spec.ingress[0].destination.services: {\"name\":\"a\"} cannot be the destination of "
+            "an ingress rule; "
             "write it as source, or select the pods behind it");
   EXPECT_EQ(Egress("{action: Allow, source: {services: {name: a}}}"),
-            "spec.egress[0].source.services: {\"name\":\"a\"} cannot be the source of an egress rule; write it as "
+            "spec.egress[0].source.services: {\"name\":\"a\"} cannot be the source of an egress "
+            "rule; write it as "
             "destination, or select the pods behind it");
   const auto beside = [](const std::string& field) {
     return Egress(absl::StrCat("{action: Allow, protocol: TCP, destination: {services: {name: a}, ",
@@ -116,7 +121,8 @@ TEST(CalicoLimitsTest, ServicesStandForThePeersAndNothingElse) {
                            "remove it: the service says which addresses and ports"));
   }
   // As sources, services say addresses only, so ports may be asked for beside them.
-  EXPECT_EQ(Ingress("{action: Allow, protocol: TCP, source: {services: {name: a}, ports: [1]}}"), "");
+  EXPECT_EQ(Ingress("{action: Allow, protocol: TCP, source: {services: {name: a}, ports: [1]}}"),
+            "");
   EXPECT_EQ(Ingress("{action: Allow, source: {services: {namespace: b}}}"),
             "spec.ingress[0].source.services.name: is missing; write a name");
 }
@@ -129,7 +135,8 @@ TEST(CalicoLimitsTest, IcmpIsOfItsVersionAndHasTypesTo254) {
            {"{action: Allow, protocol: ICMP, icmp: {code: 0}}",
             "spec.ingress[0].icmp.code: 0 needs a type; write type beside it"},
            {"{action: Allow, protocol: TCP, icmp: {type: 8}}",
-            "spec.ingress[0].icmp: {\"type\":8} needs protocol ICMP or ICMPv6; write protocol: ICMP or ICMPv6"},
+            "spec.ingress[0].icmp: {\"type\":8} needs protocol ICMP or ICMPv6; write protocol: "
+            "ICMP or ICMPv6"},
            {"{action: Allow, protocol: ICMP, ipVersion: 4}", ""},
            {"{action: Allow, protocol: ICMP, ipVersion: 6}",
             "spec.ingress[0].ipVersion: \"6\" is not that of ICMP; write 4, or remove it"},
@@ -144,7 +151,8 @@ TEST(CalicoLimitsTest, IcmpIsOfItsVersionAndHasTypesTo254) {
 TEST(CalicoLimitsTest, ARuleThatNoPacketCanMatchIsRefused) {
   EXPECT_EQ(Ingress("{action: Deny, source: {nets: [192.0.2.0/24]}, destination: {nets: "
                     "['2001:db8::/32']}}"),
-            "spec.ingress[0].destination.nets: [\"2001:db8::/32\"] is IPv6 and source.nets is IPv4; write a rule for "
+            "spec.ingress[0].destination.nets: [\"2001:db8::/32\"] is IPv6 and source.nets is "
+            "IPv4; write a rule for "
             "each version");
   EXPECT_EQ(Ingress("{action: Deny, source: {nets: [192.0.2.0/24, '2001:db8::/32']}, destination: "
                     "{nets: ['2001:db8::/32']}}"),
@@ -169,8 +177,9 @@ TEST(CalicoLimitsTest, PreDnatAndDoNotTrackExcludeEachOtherAndNeedApplyOnForward
              {"{preDNAT: true, applyOnForward: true}", ""},
              {"{doNotTrack: true, applyOnForward: true, egress: [{action: Allow}]}", ""},
              {"{preDNAT: false, doNotTrack: true, applyOnForward: true}", ""},
-             {"{preDNAT: true}", "spec.applyOnForward: is missing beside doNotTrack or preDNAT; "
-                                 "write applyOnForward: true"},
+             {"{preDNAT: true}",
+              "spec.applyOnForward: is missing beside doNotTrack or preDNAT; "
+              "write applyOnForward: true"},
              {"{doNotTrack: true, applyOnForward: false}",
               "spec.applyOnForward: false is not for doNotTrack or preDNAT; write "
               "applyOnForward: true"},
@@ -188,8 +197,8 @@ TEST(CalicoLimitsTest, PreDnatAndDoNotTrackExcludeEachOtherAndNeedApplyOnForward
 TEST(CalicoLimitsTest, AStagedDeletionNamesThePolicyAndItsTierOnly) {
   for (const char* kind : {"StagedNetworkPolicy", "StagedGlobalNetworkPolicy"}) {
     EXPECT_EQ(Problems(Doc(kCalico, kind, "{stagedAction: Delete, tier: net}")), "");
-    for (const char* more : {"order: 1", "selector: all()", "ingress: [{action: Allow}]",
-                             "types: [Egress]"}) {
+    for (const char* more :
+         {"order: 1", "selector: all()", "ingress: [{action: Allow}]", "types: [Egress]"}) {
       EXPECT_THAT(Problems(Doc(kCalico, kind, absl::StrCat("{stagedAction: Delete, ", more, "}"))),
                   testing::AllOf(testing::StartsWith("spec: {\"stagedAction\":\"Delete\","),
                                  HasSubstr("} says more than tier, and stagedAction is Delete; "
@@ -229,8 +238,10 @@ TEST(CalicoLimitsTest, CalicosOwnTiersHaveTheirOrder) {
 
 TEST(CalicoLimitsTest, AnnotationsAndReservedLabels) {
   const auto set = [](const std::string& metadata) {
-    return Problems(absl::StrCat("{apiVersion: projectcalico.org/v3, kind: NetworkSet, metadata: "
-                                 "{name: s, namespace: shop, ", metadata, "}}"));
+    return Problems(
+        absl::StrCat("{apiVersion: projectcalico.org/v3, kind: NetworkSet, metadata: "
+                     "{name: s, namespace: shop, ",
+                     metadata, "}}"));
   };
   EXPECT_EQ(set("annotations: {Example.com/a: b}"), "");
   EXPECT_THAT(set("annotations: {'a b': c}"),
@@ -242,9 +253,10 @@ TEST(CalicoLimitsTest, AnnotationsAndReservedLabels) {
   EXPECT_EQ(set("labels: {projectcalico.org/namespace: other}"),
             "metadata.labels[projectcalico.org/namespace]: \"other\" is reserved; remove it; "
             "metadata.namespace says where the set is");
-  EXPECT_EQ(set("labels: {pcns.team: other}"),
-            "metadata.labels[pcns.team]: \"other\" is reserved; remove it; such labels come from the "
-            "namespace and the service account");
+  EXPECT_EQ(
+      set("labels: {pcns.team: other}"),
+      "metadata.labels[pcns.team]: \"other\" is reserved; remove it; such labels come from the "
+      "namespace and the service account");
   EXPECT_THAT(Ingress("{action: Allow, metadata: {annotations: {'a b': c}}}"),
               HasSubstr("spec.ingress[0].metadata.annotations[a b]"));
 }
@@ -292,9 +304,7 @@ TEST(CalicoLimitsTest, PoolsAndBgp) {
   EXPECT_EQ(config("{programClusterRoutes: Sometimes}"),
             "spec.programClusterRoutes: \"Sometimes\" is not a value known here; write one of "
             "Disabled, EnabledIPIPOnly, EnabledNoEncapOnly, Enabled");
-  const auto peer = [](const std::string& spec) {
-    return Problems(Doc(kCalico, "BGPPeer", spec));
-  };
+  const auto peer = [](const std::string& spec) { return Problems(Doc(kCalico, "BGPPeer", spec)); };
   EXPECT_THAT(peer("{peerSelector: all(), reachableBy: 192.0.2.1}"), HasSubstr("needs a peerIP"));
   EXPECT_THAT(peer("{peerIP: '2001:db8::1', asNumber: 1, reachableBy: 192.0.2.1}"),
               HasSubstr("write an IPv6 address"));

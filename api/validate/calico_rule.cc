@@ -34,7 +34,8 @@ void CheckPorts(const v1::PortList& ports, const std::string& path, Checker& che
   if (ports.items_size() == 0) {
     check.Wrong(path, "is an empty list", "list ports, or remove it to match every port");
   }
-  CheckCount(ports.items_size(), kPortsMax, path, "join ports to ranges, or write two rules", check);
+  CheckCount(ports.items_size(), kPortsMax, path, "join ports to ranges, or write two rules",
+             check);
   for (int i = 0; i < ports.items_size(); ++i) {
     if (!CalicoPort(ports.items(i))) {
       check.Bad(Index(path, i), ToString(ports.items(i)), "is not a port",
@@ -71,8 +72,9 @@ void CheckService(const v1::EntityRule& entity, const std::string& path, const E
   const v1::ServiceMatch& service = entity.services();
   const std::string at = Field(path, "services");
   if (place.ingress == place.destination) {
-    check.Wrong(at, place.ingress ? "cannot be the destination of an ingress rule"
-                                  : "cannot be the source of an egress rule",
+    check.Wrong(at,
+                place.ingress ? "cannot be the destination of an ingress rule"
+                              : "cannot be the source of an egress rule",
                 place.ingress ? "write it as source, or select the pods behind it"
                               : "write it as destination, or select the pods behind it");
   }
@@ -174,11 +176,13 @@ void CheckNetVersions(const v1::Rule& rule, const std::string& path, Checker& ch
   const auto version = [](const v1::StringList& nets) {
     std::set<int> versions;
     for (const std::string& net : nets.items()) {
-      if (const auto cidr = policy::Cidr::Parse(net); cidr.ok()) versions.insert(cidr->is_v4() ? 4 : 6);
+      if (const auto cidr = policy::Cidr::Parse(net); cidr.ok())
+        versions.insert(cidr->is_v4() ? 4 : 6);
     }
     return versions.size() == 1 ? *versions.begin() : 0;
   };
-  const int source = version(rule.source().nets()), destination = version(rule.destination().nets());
+  const int source = version(rule.source().nets()),
+            destination = version(rule.destination().nets());
   if (source == 0 || destination == 0 || source == destination) return;
   check.Wrong(Field(path, "destination.nets"),
               absl::StrCat("is IPv", destination, " and source.nets is IPv", source),

@@ -134,9 +134,9 @@ bool Checker::AnnotationKey(const std::string& path, const std::string& key) {
 
 bool Checker::AnnotationBytes(const std::string& path, size_t bytes) {
   constexpr size_t kBytesMax = 256 << 10;
-  return bytes <= kBytesMax || Bad(path, absl::StrCat(bytes, " bytes"),
-                                   absl::StrCat("is larger than ", kBytesMax),
-                                   "keep what is large in a ConfigMap");
+  return bytes <= kBytesMax ||
+         Bad(path, absl::StrCat(bytes, " bytes"), absl::StrCat("is larger than ", kBytesMax),
+             "keep what is large in a ConfigMap");
 }
 
 bool Checker::LabelValue(const std::string& path, const std::string& value) {

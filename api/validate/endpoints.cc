@@ -19,7 +19,8 @@ void CheckPorts(const Ports& ports, const std::string& path, Checker& check) {
     if (ports[i].name().empty()) {
       check.Wrong(Field(at, "name"), "is missing", "write a name");
     } else if (!named || !std::holds_alternative<std::string>(*named)) {
-      check.Bad(Field(at, "name"), ports[i].name(), "is not a name that a rule's ports could ask for",
+      check.Bad(Field(at, "name"), ports[i].name(),
+                "is not a name that a rule's ports could ask for",
                 "write at most 128 of A-Z, a-z, 0-9, -, _ and ., not digits alone");
     }
     const v1::IntOrString& protocol = ports[i].protocol();
@@ -58,20 +59,34 @@ void CheckQos(const v1::QosControls& qos, const std::string& path, Checker& chec
   };
   constexpr int64_t kBits = 1'000, kBitsMax = 1'000'000'000'000'000, kPackets = 10'000;
   for (const Limit& limit : {
-           Limit{qos.has_ingress_bandwidth(), qos.ingress_bandwidth(), "ingressBandwidth", kBits, kBitsMax},
-           Limit{qos.has_egress_bandwidth(), qos.egress_bandwidth(), "egressBandwidth", kBits, kBitsMax},
-           Limit{qos.has_ingress_burst(), qos.ingress_burst(), "ingressBurst", kBits, int64_t{UINT32_MAX} * 8},
-           Limit{qos.has_egress_burst(), qos.egress_burst(), "egressBurst", kBits, int64_t{UINT32_MAX} * 8},
-           Limit{qos.has_ingress_peakrate(), qos.ingress_peakrate(), "ingressPeakrate", 1'010, kBitsMax / 100 * 101},
-           Limit{qos.has_egress_peakrate(), qos.egress_peakrate(), "egressPeakrate", 1'010, kBitsMax / 100 * 101},
-           Limit{qos.has_ingress_minburst(), qos.ingress_minburst(), "ingressMinburst", 1'000, 100'000'000},
-           Limit{qos.has_egress_minburst(), qos.egress_minburst(), "egressMinburst", 1'000, 100'000'000},
-           Limit{qos.has_ingress_packet_rate(), qos.ingress_packet_rate(), "ingressPacketRate", 1, kPackets},
-           Limit{qos.has_egress_packet_rate(), qos.egress_packet_rate(), "egressPacketRate", 1, kPackets},
-           Limit{qos.has_ingress_packet_burst(), qos.ingress_packet_burst(), "ingressPacketBurst", 1, kPackets},
-           Limit{qos.has_egress_packet_burst(), qos.egress_packet_burst(), "egressPacketBurst", 1, kPackets},
-           Limit{qos.has_ingress_max_connections(), qos.ingress_max_connections(), "ingressMaxConnections", 1, UINT32_MAX},
-           Limit{qos.has_egress_max_connections(), qos.egress_max_connections(), "egressMaxConnections", 1, UINT32_MAX},
+           Limit{qos.has_ingress_bandwidth(), qos.ingress_bandwidth(), "ingressBandwidth", kBits,
+                 kBitsMax},
+           Limit{qos.has_egress_bandwidth(), qos.egress_bandwidth(), "egressBandwidth", kBits,
+                 kBitsMax},
+           Limit{qos.has_ingress_burst(), qos.ingress_burst(), "ingressBurst", kBits,
+                 int64_t{UINT32_MAX} * 8},
+           Limit{qos.has_egress_burst(), qos.egress_burst(), "egressBurst", kBits,
+                 int64_t{UINT32_MAX} * 8},
+           Limit{qos.has_ingress_peakrate(), qos.ingress_peakrate(), "ingressPeakrate", 1'010,
+                 kBitsMax / 100 * 101},
+           Limit{qos.has_egress_peakrate(), qos.egress_peakrate(), "egressPeakrate", 1'010,
+                 kBitsMax / 100 * 101},
+           Limit{qos.has_ingress_minburst(), qos.ingress_minburst(), "ingressMinburst", 1'000,
+                 100'000'000},
+           Limit{qos.has_egress_minburst(), qos.egress_minburst(), "egressMinburst", 1'000,
+                 100'000'000},
+           Limit{qos.has_ingress_packet_rate(), qos.ingress_packet_rate(), "ingressPacketRate", 1,
+                 kPackets},
+           Limit{qos.has_egress_packet_rate(), qos.egress_packet_rate(), "egressPacketRate", 1,
+                 kPackets},
+           Limit{qos.has_ingress_packet_burst(), qos.ingress_packet_burst(), "ingressPacketBurst",
+                 1, kPackets},
+           Limit{qos.has_egress_packet_burst(), qos.egress_packet_burst(), "egressPacketBurst", 1,
+                 kPackets},
+           Limit{qos.has_ingress_max_connections(), qos.ingress_max_connections(),
+                 "ingressMaxConnections", 1, UINT32_MAX},
+           Limit{qos.has_egress_max_connections(), qos.egress_max_connections(),
+                 "egressMaxConnections", 1, UINT32_MAX},
        }) {
     if (limit.present) check.Range(Field(path, limit.name), limit.value, limit.min, limit.max);
   }
@@ -86,11 +101,11 @@ void CheckNat(const v1::IpNat& nat, const v1::WorkloadEndpointSpec& spec, const 
     check.Bad(Field(path, "externalIP"), nat.external_ip(), "is not of the version of internalIP",
               internal->is_v4() ? "write an IPv4 address" : "write an IPv6 address");
   }
-  const bool own = std::any_of(
-      spec.ip_networks().begin(), spec.ip_networks().end(), [&](const std::string& text) {
-        const auto network = policy::Cidr::Parse(text);
-        return network.ok() && internal && network->Contains(*internal);
-      });
+  const bool own = std::any_of(spec.ip_networks().begin(), spec.ip_networks().end(),
+                               [&](const std::string& text) {
+                                 const auto network = policy::Cidr::Parse(text);
+                                 return network.ok() && internal && network->Contains(*internal);
+                               });
   if (internal && !own) {
     check.Bad(Field(path, "internalIP"), nat.internal_ip(), "is none of ipNetworks",
               "write an address of the endpoint");

@@ -21,18 +21,28 @@ using Json = nlohmann::ordered_json;
 using testing::IsEmpty;
 
 const char kPolicy[] =
-    "{tier: net, order: 5, selector: has(a), serviceAccountSelector: has(b), types: [Ingress, Egress], performanceHints:"
-    " [AssumeNeededOnEveryNode], ingress: [{action: Allow, ipVersion: 4, protocol: TCP, notProtocol: UDP, source: {nets:"
-    " [192.0.2.0/24], notNets: [192.0.2.0/25], selector: has(c), notSelector: has(d), namespaceSelector: has(e), ports:"
-    " [80], notPorts: ['90:91'], serviceAccounts: {names: [sa], selector: has(f)}}, destination: {ports: [http]},"
-    " metadata: {annotations: {name: x}}}, {action: Deny, protocol: ICMP, icmp: {type: 8, code: 0}, notICMP: {type: 8,"
-    " code: 1}}], egress: [{action: Pass, destination: {services: {name: dns, namespace: kube-system}}}]";
+    "{tier: net, order: 5, selector: has(a), serviceAccountSelector: has(b), types: [Ingress, "
+    "Egress], performanceHints:"
+    " [AssumeNeededOnEveryNode], ingress: [{action: Allow, ipVersion: 4, protocol: TCP, "
+    "notProtocol: UDP, source: {nets:"
+    " [192.0.2.0/24], notNets: [192.0.2.0/25], selector: has(c), notSelector: has(d), "
+    "namespaceSelector: has(e), ports:"
+    " [80], notPorts: ['90:91'], serviceAccounts: {names: [sa], selector: has(f)}}, destination: "
+    "{ports: [http]},"
+    " metadata: {annotations: {name: x}}}, {action: Deny, protocol: ICMP, icmp: {type: 8, code: "
+    "0}, notICMP: {type: 8,"
+    " code: 1}}], egress: [{action: Pass, destination: {services: {name: dns, namespace: "
+    "kube-system}}}]";
 const char kKubernetes[] =
-    "podSelector: {matchLabels: {a: b}, matchExpressions: [{key: c, operator: In, values: [d]}]}, policyTypes: [Ingress,"
-    " Egress], ingress: [{from: [{podSelector: {matchLabels: {e: f}}, namespaceSelector: {matchLabels: {g: h}}}], ports:"
-    " [{port: 80, endPort: 90, protocol: TCP}]}], egress: [{to: [{ipBlock: {cidr: 192.0.2.0/24, except:"
+    "podSelector: {matchLabels: {a: b}, matchExpressions: [{key: c, operator: In, values: [d]}]}, "
+    "policyTypes: [Ingress,"
+    " Egress], ingress: [{from: [{podSelector: {matchLabels: {e: f}}, namespaceSelector: "
+    "{matchLabels: {g: h}}}], ports:"
+    " [{port: 80, endPort: 90, protocol: TCP}]}], egress: [{to: [{ipBlock: {cidr: 192.0.2.0/24, "
+    "except:"
     " [192.0.2.0/25]}}], ports: [{port: http, protocol: SCTP}]}]";
-const char kPodPorts[] = "[{name: c, ports: [{name: http, protocol: TCP, containerPort: 80, hostPort: 8080}]}]";
+const char kPodPorts[] =
+    "[{name: c, ports: [{name: http, protocol: TCP, containerPort: 80, hostPort: 8080}]}]";
 
 std::vector<std::string> GoodDocuments() {
   const auto calico = [](const char* kind, const std::string& spec, const std::string& name = "p") {
@@ -40,79 +50,124 @@ std::vector<std::string> GoodDocuments() {
   };
   const std::string policy = kPolicy, kubernetes = kKubernetes;
   const auto whole = [](const std::string& rest) {
-    return absl::StrCat("{", rest, ", metadata: {name: p, namespace: shop, labels: {a.b/c: d}, annotations: {a.b/c: d e}}}");
+    return absl::StrCat(
+        "{", rest,
+        ", metadata: {name: p, namespace: shop, labels: {a.b/c: d}, annotations: {a.b/c: d e}}}");
   };
   return {
       calico("NetworkPolicy", policy + "}"),
-      calico("GlobalNetworkPolicy", policy + ", namespaceSelector: has(g), doNotTrack: false, preDNAT: false,"
-                                             " applyOnForward: true}"),
+      calico("GlobalNetworkPolicy",
+             policy + ", namespaceSelector: has(g), doNotTrack: false, preDNAT: false,"
+                      " applyOnForward: true}"),
       calico("StagedNetworkPolicy", policy + ", stagedAction: Set}"),
       calico("StagedGlobalNetworkPolicy", policy + ", stagedAction: Learn}"),
-      calico("StagedKubernetesNetworkPolicy", absl::StrCat("{stagedAction: Set, ", kubernetes, "}")),
+      calico("StagedKubernetesNetworkPolicy",
+             absl::StrCat("{stagedAction: Set, ", kubernetes, "}")),
       Doc("networking.k8s.io/v1", "NetworkPolicy", absl::StrCat("{", kubernetes, "}")),
       Doc("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy",
-          "{tier: Admin, priority: 7, subject: {pods: {namespaceSelector: {matchLabels: {a: b}}, podSelector:"
-          " {matchExpressions: [{key: c, operator: Exists}]}}}, ingress: [{name: one, action: Accept, from: [{namespaces:"
-          " {matchLabels: {d: e}}}], protocols: [{tcp: {destinationPort: {number: 80}}}]}], egress: [{name: two, action:"
-          " Deny, to: [{networks: [192.0.2.0/24]}, {pods: {podSelector: {}}}], protocols: [{udp: {destinationPort: {range:"
+          "{tier: Admin, priority: 7, subject: {pods: {namespaceSelector: {matchLabels: {a: b}}, "
+          "podSelector:"
+          " {matchExpressions: [{key: c, operator: Exists}]}}}, ingress: [{name: one, action: "
+          "Accept, from: [{namespaces:"
+          " {matchLabels: {d: e}}}], protocols: [{tcp: {destinationPort: {number: 80}}}]}], "
+          "egress: [{name: two, action:"
+          " Deny, to: [{networks: [192.0.2.0/24]}, {pods: {podSelector: {}}}], protocols: [{udp: "
+          "{destinationPort: {range:"
           " {start: 1, end: 9}}}}, {sctp: {}}, {destinationNamedPort: http}]}]}"),
       calico("Tier", "{order: 10, defaultAction: Pass}"),
-      calico("Profile", "{labelsToApply: {a: b}, ingress: [{action: Allow}], egress: [{action: Deny, protocol: 47}]}"),
+      calico("Profile",
+             "{labelsToApply: {a: b}, ingress: [{action: Allow}], egress: [{action: Deny, "
+             "protocol: 47}]}"),
       calico("NetworkSet", "{nets: [192.0.2.0/24]}"),
       calico("GlobalNetworkSet", "{nets: ['2001:db8::/32']}"),
-      calico("WorkloadEndpoint",
-             "{orchestrator: k8s, workload: w, node: n1, containerID: c, pod: p, endpoint: eth0, serviceAccountName: sa,"
-             " ipNetworks: [192.0.2.1/32], ipNATs: [{internalIP: 192.0.2.1, externalIP: 198.51.100.1}], ipv4Gateway:"
-             " 192.0.2.9, ipv6Gateway: '2001:db8::9', profiles: [kns.shop], interfaceName: cali1, mac:"
-             " '02:00:5e:10:00:01', ports: [{name: http, protocol: TCP, port: 80, hostPort: 8080, hostIP: 192.0.2.2}],"
-             " allowSpoofedSourcePrefixes: [192.0.2.0/24], qosControls: {ingressBandwidth: 1000000, egressPacketRate:"
-             " 10}}"),
-      calico("HostEndpoint", "{node: n1, interfaceName: eth0, expectedIPs: [192.0.2.1], profiles: [a], ports: [{name:"
-                             " ssh, protocol: TCP, port: 22}]}"),
-      calico("Node", "{bgp: {asNumber: 64496, ipv4Address: 192.0.2.1/24, ipv6Address: '2001:db8::1/64',"
-                     " ipv4IPIPTunnelAddr: 192.0.2.3, routeReflectorClusterID: 192.0.2.9, interfaceName: eth0},"
-                     " ipv4VXLANTunnelAddr: 192.0.2.4, ipv6VXLANTunnelAddr: '2001:db8::4', vxlanTunnelMACAddr:"
-                     " '02:00:5e:10:00:01', vxlanTunnelMACAddrV6: '02:00:5e:10:00:02', orchRefs: [{nodeName: n1,"
-                     " orchestrator: k8s}], wireguard: {interfaceIPv4Address: 192.0.2.5, interfaceIPv6Address:"
-                     " '2001:db8::5'}, addresses: [{address: 192.0.2.1, type: InternalIP}]}"),
-      calico("IPPool", "{cidr: 10.65.0.0/16, vxlanMode: CrossSubnet, ipipMode: Never, natOutgoing: true, disabled: false,"
-                       " disableBGPExport: false, blockSize: 26, nodeSelector: all(), allowedUses: [Workload],"
-                       " assignmentMode: Automatic, namespaceSelector: all()}"),
+      calico(
+          "WorkloadEndpoint",
+          "{orchestrator: k8s, workload: w, node: n1, containerID: c, pod: p, endpoint: eth0, "
+          "serviceAccountName: sa,"
+          " ipNetworks: [192.0.2.1/32], ipNATs: [{internalIP: 192.0.2.1, externalIP: "
+          "198.51.100.1}], ipv4Gateway:"
+          " 192.0.2.9, ipv6Gateway: '2001:db8::9', profiles: [kns.shop], interfaceName: cali1, mac:"
+          " '02:00:5e:10:00:01', ports: [{name: http, protocol: TCP, port: 80, hostPort: 8080, "
+          "hostIP: 192.0.2.2}],"
+          " allowSpoofedSourcePrefixes: [192.0.2.0/24], qosControls: {ingressBandwidth: 1000000, "
+          "egressPacketRate:"
+          " 10}}"),
+      calico(
+          "HostEndpoint",
+          "{node: n1, interfaceName: eth0, expectedIPs: [192.0.2.1], profiles: [a], ports: [{name:"
+          " ssh, protocol: TCP, port: 22}]}"),
+      calico(
+          "Node",
+          "{bgp: {asNumber: 64496, ipv4Address: 192.0.2.1/24, ipv6Address: '2001:db8::1/64',"
+          " ipv4IPIPTunnelAddr: 192.0.2.3, routeReflectorClusterID: 192.0.2.9, interfaceName: "
+          "eth0},"
+          " ipv4VXLANTunnelAddr: 192.0.2.4, ipv6VXLANTunnelAddr: '2001:db8::4', vxlanTunnelMACAddr:"
+          " '02:00:5e:10:00:01', vxlanTunnelMACAddrV6: '02:00:5e:10:00:02', orchRefs: [{nodeName: "
+          "n1,"
+          " orchestrator: k8s}], wireguard: {interfaceIPv4Address: 192.0.2.5, interfaceIPv6Address:"
+          " '2001:db8::5'}, addresses: [{address: 192.0.2.1, type: InternalIP}]}"),
+      calico(
+          "IPPool",
+          "{cidr: 10.65.0.0/16, vxlanMode: CrossSubnet, ipipMode: Never, natOutgoing: true, "
+          "disabled: false,"
+          " disableBGPExport: false, blockSize: 26, nodeSelector: all(), allowedUses: [Workload],"
+          " assignmentMode: Automatic, namespaceSelector: all()}"),
       calico("BGPConfiguration",
-             "{logSeverityScreen: Info, nodeToNodeMeshEnabled: true, asNumber: 64496, serviceLoadBalancerIPs: [{cidr:"
-             " 198.51.100.0/24}], serviceExternalIPs: [{cidr: 198.51.100.0/25}], serviceClusterIPs: [{cidr:"
-             " 10.96.0.0/12}], communities: [{name: c, value: '64496:100'}], prefixAdvertisements: [{cidr: 10.65.0.0/16,"
-             " communities: [c]}], listenPort: 179, nodeMeshPassword: {secretKeyRef: {name: s, key: k, optional: true}},"
-             " nodeMeshMaxRestartTime: 120s, bindMode: NodeIP, ignoredInterfaces: [eth9], localWorkloadPeeringIPV4:"
-             " 192.0.2.1, localWorkloadPeeringIPV6: '2001:db8::1', serviceLoadBalancerAggregation: Enabled,"
+             "{logSeverityScreen: Info, nodeToNodeMeshEnabled: true, asNumber: 64496, "
+             "serviceLoadBalancerIPs: [{cidr:"
+             " 198.51.100.0/24}], serviceExternalIPs: [{cidr: 198.51.100.0/25}], "
+             "serviceClusterIPs: [{cidr:"
+             " 10.96.0.0/12}], communities: [{name: c, value: '64496:100'}], prefixAdvertisements: "
+             "[{cidr: 10.65.0.0/16,"
+             " communities: [c]}], listenPort: 179, nodeMeshPassword: {secretKeyRef: {name: s, "
+             "key: k, optional: true}},"
+             " nodeMeshMaxRestartTime: 120s, bindMode: NodeIP, ignoredInterfaces: [eth9], "
+             "localWorkloadPeeringIPV4:"
+             " 192.0.2.1, localWorkloadPeeringIPV6: '2001:db8::1', serviceLoadBalancerAggregation: "
+             "Enabled,"
              " programClusterRoutes: Enabled}",
              "default"),
-      calico("BGPPeer", "{node: n1, peerIP: '192.0.2.1:179', asNumber: 64497, keepOriginalNextHop: true, password:"
-                        " {secretKeyRef: {name: s, key: k}}, sourceAddress: UseNodeIP, maxRestartTime: 120s,"
-                        " numAllowedLocalASNumbers: 1, ttlSecurity: 2, reachableBy: 192.0.2.2, localASNumber: 64498,"
-                        " keepaliveTime: 30s, reversePeering: Manual}"),
+      calico("BGPPeer",
+             "{node: n1, peerIP: '192.0.2.1:179', asNumber: 64497, keepOriginalNextHop: true, "
+             "password:"
+             " {secretKeyRef: {name: s, key: k}}, sourceAddress: UseNodeIP, maxRestartTime: 120s,"
+             " numAllowedLocalASNumbers: 1, ttlSecurity: 2, reachableBy: 192.0.2.2, localASNumber: "
+             "64498,"
+             " keepaliveTime: 30s, reversePeering: Manual}"),
       whole("apiVersion: v1, kind: ServiceAccount"),
       "{apiVersion: v1, kind: Namespace, metadata: {name: p, labels: {a: b}}}",
-      whole(absl::StrCat("apiVersion: v1, kind: Pod, spec: {nodeName: n1, hostNetwork: false, serviceAccountName: sa,"
-                         " containers: ", kPodPorts, ", initContainers: ", kPodPorts,
-                         "}, status: {phase: Running, podIP: 192.0.2.1, podIPs: [{ip: 192.0.2.1}], hostIP: 192.0.2.9}")),
-      whole("apiVersion: v1, kind: Service, spec: {type: LoadBalancer, clusterIP: 10.96.0.1, clusterIPs: [10.96.0.1],"
-            " externalIPs: [198.51.100.1], loadBalancerIP: 198.51.100.2, externalTrafficPolicy: Local, selector: {a: b},"
-            " ports: [{name: web, protocol: TCP, port: 80, targetPort: http, nodePort: 30080}]}, status: {loadBalancer:"
+      whole(absl::StrCat("apiVersion: v1, kind: Pod, spec: {nodeName: n1, hostNetwork: false, "
+                         "serviceAccountName: sa,"
+                         " containers: ",
+                         kPodPorts, ", initContainers: ", kPodPorts,
+                         "}, status: {phase: Running, podIP: 192.0.2.1, podIPs: [{ip: 192.0.2.1}], "
+                         "hostIP: 192.0.2.9}")),
+      whole("apiVersion: v1, kind: Service, spec: {type: LoadBalancer, clusterIP: 10.96.0.1, "
+            "clusterIPs: [10.96.0.1],"
+            " externalIPs: [198.51.100.1], loadBalancerIP: 198.51.100.2, externalTrafficPolicy: "
+            "Local, selector: {a: b},"
+            " ports: [{name: web, protocol: TCP, port: 80, targetPort: http, nodePort: 30080}]}, "
+            "status: {loadBalancer:"
             " {ingress: [{ip: 198.51.100.2}]}}"),
-      whole("apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4, endpoints: [{addresses:"
-            " [192.0.2.1], conditions: {ready: true}, nodeName: n1}], ports: [{name: web, protocol: TCP, port: 80}]"),
+      whole("apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4, endpoints: "
+            "[{addresses:"
+            " [192.0.2.1], conditions: {ready: true}, nodeName: n1}], ports: [{name: web, "
+            "protocol: TCP, port: 80}]"),
   };
 }
 
 // Every place of `json`: an object, a list or a value; with its path as problems write it.
-void Walk(Json& json, const std::string& path, const std::function<void(Json&, const std::string&)>& visit) {
+void Walk(Json& json, const std::string& path,
+          const std::function<void(Json&, const std::string&)>& visit) {
   visit(json, path);
   if (!json.is_structured()) return;
   int index = 0;
   for (auto& [key, child] : json.items()) {
-    Walk(child, json.is_array() ? absl::StrCat(path, "[", index++, "]")
-                                : path.empty() ? key : absl::StrCat(path, ".", key), visit);
+    Walk(child,
+         json.is_array() ? absl::StrCat(path, "[", index++, "]")
+         : path.empty()  ? key
+                         : absl::StrCat(path, ".", key),
+         visit);
   }
 }
 
@@ -127,8 +182,9 @@ std::vector<Problem> ProblemsOf(const Json& document) {
 }
 
 // Calls `with` for each good document changed at one place: `change` says whether it did.
-void Broken(const std::function<bool(Json&, const std::string&)>& change,
-            const std::function<void(const Json&, const std::string&, const std::vector<Problem>&)>& with) {
+void Broken(
+    const std::function<bool(Json&, const std::string&)>& change,
+    const std::function<void(const Json&, const std::string&, const std::vector<Problem>&)>& with) {
   for (const std::string& text : GoodDocuments()) {
     const Decoded decoded = DecodeText(text, "");
     ASSERT_EQ(decoded.resources.size(), 1u) << ToString(decoded.problems);
@@ -157,7 +213,8 @@ TEST(EveryKindTest, EveryKindHasAGoodDocumentThatNobodyRefuses) {
   std::set<std::string> kinds;
   for (const std::string& text : GoodDocuments()) {
     EXPECT_EQ(Problems(text), "") << text;
-    for (const Resource& resource : DecodeText(text, "").resources) kinds.insert(resource.kind().store_kind);
+    for (const Resource& resource : DecodeText(text, "").resources)
+      kinds.insert(resource.kind().store_kind);
   }
   EXPECT_EQ(kinds.size(), AllKinds().size());
 }
@@ -192,14 +249,17 @@ TEST(EveryKindTest, AValueOfAnotherTypeIsRefusedWhereverItStands) {
   Broken(
       [](Json& json, const std::string& path) {
         if (path.empty() || path == "apiVersion" || path == "kind") return false;
-        json = json.is_array() ? Json("word") : json.is_object() ? Json::array({"word"}) : Json::object({{"a", 1}});
+        json = json.is_array()    ? Json("word")
+               : json.is_object() ? Json::array({"word"})
+                                  : Json::object({{"a", 1}});
         return true;
       },
       [&](const Json& document, const std::string& place, const std::vector<Problem>& problems) {
         // A Kubernetes document's status of another kind says nothing that is read.
         ASSERT_FALSE(problems.empty()) << place << document;
         ExpectWhole(problems[0]);
-        EXPECT_TRUE(absl::StartsWith(problems[0].path, place) || absl::StrContains(problems[0].path, "["))
+        EXPECT_TRUE(absl::StartsWith(problems[0].path, place) ||
+                    absl::StrContains(problems[0].path, "["))
             << place << ToString(problems);
         ++refused;
       });
@@ -268,7 +328,7 @@ TEST(EveryKindTest, ANumberOutOfRangeIsRefusedWhereverANumberMeansSomething) {
         [&](const Json& document, const std::string& place, const std::vector<Problem>& problems) {
           for (const Problem& problem : problems) ExpectWhole(problem);
           refused += !problems.empty();
-        if (!problems.empty()) return;
+          if (!problems.empty()) return;
           // An order is any number, and a bandwidth may be this large.
           EXPECT_TRUE(place == "spec.order" || (number > 0 && absl::EndsWith(place, "Bandwidth")))
               << "accepted: " << number << " for " << place << " of " << document["kind"];

@@ -190,8 +190,7 @@ void CheckClusterPolicy(const v1::ClusterNetworkPolicySpec& spec, Checker& check
   }
   const v1::ClusterPolicySubject& subject = spec.subject();
   if (subject.has_namespaces() == subject.has_pods()) {
-    check.Wrong("spec.subject",
-                spec.has_subject() ? "has not exactly one field" : "is missing",
+    check.Wrong("spec.subject", spec.has_subject() ? "has not exactly one field" : "is missing",
                 "write namespaces or pods");
   }
   check.LabelSelector("spec.subject.namespaces", subject.namespaces());

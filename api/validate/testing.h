@@ -17,7 +17,7 @@ namespace ripstop::api {
 inline constexpr char kCalico[] = "projectcalico.org/v3";
 
 inline std::string Doc(const char* api, const char* kind, const std::string& spec,
-                const std::string& name = "p") {
+                       const std::string& name = "p") {
   const KindInfo* info = FindKind(api, kind);
   EXPECT_NE(info, nullptr);
   return absl::StrCat("apiVersion: ", api, "\nkind: ", kind, "\nmetadata: {name: ", name,

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "api/validate/testing.h"
-
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "api/codec/reader.h"
+#include "api/validate/testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -140,10 +139,12 @@ TEST(ValidateTest, CalicoRulesAreRefusedWithARemedy) {
             "spec.ingress[0].protocol: \"0\" is not a protocol; write TCP, UDP, ICMP, ICMPv6, "
             "SCTP, UDPLite or 1 to 255"},
            {"{action: Allow, destination: {ports: [80]}}",
-            "spec.ingress[0].destination.ports: [80] needs a protocol; write protocol: TCP, UDP, SCTP "
+            "spec.ingress[0].destination.ports: [80] needs a protocol; write protocol: TCP, UDP, "
+            "SCTP "
             "or UDPLite in the rule"},
            {"{action: Allow, protocol: ICMP, destination: {ports: [80]}}",
-            "spec.ingress[0].destination.ports: [80] makes no sense with protocol ICMP; write protocol: "
+            "spec.ingress[0].destination.ports: [80] makes no sense with protocol ICMP; write "
+            "protocol: "
             "TCP, UDP, SCTP or UDPLite in the rule, or remove the ports"},
            {"{action: Allow, protocol: TCP, destination: {ports: ['90:80']}}",
             "spec.ingress[0].destination.ports[0]: \"90:80\" is not a port; write 0 to 65535, a "
@@ -161,17 +162,20 @@ TEST(ValidateTest, CalicoRulesAreRefusedWithARemedy) {
             "spec.ingress[0].source.nets[0]: \"192.0.2.0/24\" is not IPv6, which the rule's "
             "ipVersion says; remove ipVersion, or write a CIDR of that family"},
            {"{action: Allow, icmp: {type: 8}}",
-            "spec.ingress[0].icmp: {\"type\":8} needs protocol ICMP or ICMPv6; write protocol: ICMP or ICMPv6"},
+            "spec.ingress[0].icmp: {\"type\":8} needs protocol ICMP or ICMPv6; write protocol: "
+            "ICMP or ICMPv6"},
            {"{action: Allow, protocol: ICMP, notICMP: {code: 256}}",
             "spec.ingress[0].notICMP.code: \"256\" is out of range; write 0 to 255\n"
             "spec.ingress[0].notICMP.code: 256 needs a type; write type beside it"},
            {"{action: Allow, http: {methods: [GET]}}",
-            "spec.ingress[0].http: {\"methods\":[\"GET\"]} is not enforced here; remove it and match by ports; the "
+            "spec.ingress[0].http: {\"methods\":[\"GET\"]} is not enforced here; remove it and "
+            "match by ports; the "
             "datapath does not read HTTP"},
            {"{action: Allow, source: {services: {name: cart}, nets: [192.0.2.0/24]}}",
             "spec.ingress[0].source.services.namespace: is missing; a global policy must name the "
             "namespace\n"
-            "spec.ingress[0].source.nets: [\"192.0.2.0/24\"] cannot stand beside services; remove it: the service "
+            "spec.ingress[0].source.nets: [\"192.0.2.0/24\"] cannot stand beside services; remove "
+            "it: the service "
             "says which addresses and ports"}}) {
     EXPECT_EQ(Rule(c.rule), c.problem) << c.rule;
   }
@@ -188,7 +192,8 @@ TEST(ValidateTest, FieldsOfAnotherKindOfPolicyAreRefused) {
             "spec.applyOnForward: true belongs to GlobalNetworkPolicy; remove it, or write a "
             "GlobalNetworkPolicy");
   EXPECT_THAT(Np("{namespaceSelector: all()}"), HasSubstr("belongs to GlobalNetworkPolicy"));
-  EXPECT_EQ(Np("{stagedAction: Set}"), "spec.stagedAction: \"Set\" belongs to the staged kinds; remove it");
+  EXPECT_EQ(Np("{stagedAction: Set}"),
+            "spec.stagedAction: \"Set\" belongs to the staged kinds; remove it");
   EXPECT_THAT(Gnp("{doNotTrack: true}"), HasSubstr("write applyOnForward: true"));
   EXPECT_THAT(Gnp("{doNotTrack: true, preDNAT: true, applyOnForward: true}"),
               HasSubstr("cannot stand beside doNotTrack"));
@@ -303,9 +308,10 @@ TEST(ValidateTest, PoolsThatOverlapAreNamed) {
 }
 
 TEST(ValidateTest, BgpPeersAndConfigurations) {
-  EXPECT_EQ(Peer("{}"),
-            "spec: {} has not exactly one of peerIP and peerSelector; write the address of a router, "
-            "or a selector of nodes");
+  EXPECT_EQ(
+      Peer("{}"),
+      "spec: {} has not exactly one of peerIP and peerSelector; write the address of a router, "
+      "or a selector of nodes");
   EXPECT_EQ(Peer("{peerIP: 192.0.2.1}"), "spec.asNumber: is missing; write the peer's AS number");
   EXPECT_THAT(Peer("{peerIP: '192.0.2.1:0', asNumber: 64496}"), HasSubstr("nor one with a port"));
   EXPECT_THAT(Peer("{peerIP: router, asNumber: 0}"),
@@ -339,10 +345,11 @@ TEST(ValidateTest, EndpointsAndNodes) {
                              HasSubstr("ports[0].protocol: is missing"),
                              HasSubstr("ports[0].port: \"0\" is out of range")));
   const auto hep = [](const std::string& s) { return Problems(Doc(kCalico, "HostEndpoint", s)); };
-  EXPECT_EQ(Problems("{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: h}}"),
-            "spec.node: is missing; write a name\n"
-            "spec: {} says neither interfaceName nor expectedIPs; write interfaceName: with a name or "
-            "\"*\", or expectedIPs");
+  EXPECT_EQ(
+      Problems("{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: h}}"),
+      "spec.node: is missing; write a name\n"
+      "spec: {} says neither interfaceName nor expectedIPs; write interfaceName: with a name or "
+      "\"*\", or expectedIPs");
   EXPECT_THAT(hep("{node: n1}"), HasSubstr("neither interfaceName nor expectedIPs"));
   EXPECT_THAT(hep("{node: n1, expectedIPs: [192.0.2.0/24]}"), HasSubstr("is not an IP address"));
   const auto node = [](const std::string& s) { return Problems(Doc(kCalico, "Node", s)); };

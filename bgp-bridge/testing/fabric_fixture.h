@@ -65,8 +65,7 @@ class FabricTest : public ::testing::Test {
     return model;
   }
 
-  void Start(
-      int count, const std::function<void(Model&)>& change = [](Model&) {}) {
+  void Start(int count, const std::function<void(Model&)>& change = [](Model&) {}) {
     for (int i = 0; i < count; ++i) {
       Model model = ModelOf(i, count);
       change(model);

@@ -39,7 +39,7 @@ TEST(AbiTest, EveryRuleIdHasAHitCounter) {
 
 TEST(AbiTest, DropReasonsHaveDistinctNamesAndDescriptions) {
   std::set<std::string> names;
-#define X(id, name, description)                   \
+#define X(id, name, description)                  \
   EXPECT_TRUE(names.insert(name).second) << name; \
   EXPECT_GT(std::strlen(description), 20u) << name;
   DROP_REASONS(X)

@@ -17,7 +17,8 @@
  * Each address is decided by one word, so one aligned 32-bit store moves it. What a
  * stored entry names was written before; it is reused after a grace period.
  *
- * Writer: policy/tables/cidr_table.cc. Readers: bpf/lib/address_class.h, policy/tables/cidr_lookup.h.
+ * Writer: policy/tables/cidr_table.cc. Readers: bpf/lib/address_class.h,
+ * policy/tables/cidr_lookup.h.
  */
 #ifndef RIPSTOP_BPF_ABI_CIDR_TABLE_H
 #define RIPSTOP_BPF_ABI_CIDR_TABLE_H

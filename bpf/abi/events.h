@@ -26,8 +26,8 @@ struct flow_event {
 	__be16 destination_port;
 	__u32 egress_verdict; /* verdict words; 0: no policy in this direction */
 	__u32 ingress_verdict;
-	__u8 type;     /* enum flow_event_type */
-	__u8 reason;   /* enum drop_reason */
+	__u8 type;   /* enum flow_event_type */
+	__u8 reason; /* enum drop_reason */
 	__u8 protocol;
 	__u8 icmp_type;
 	__u8 icmp_code;

@@ -44,7 +44,7 @@ ABI_ASSERT(sizeof(struct flow_side) == 24);
 
 /* One cache line. */
 struct flow_value {
-	__u64 seen_ns; /* CLOCK_MONOTONIC_COARSE, at most FLOW_SEEN_STEP_NS behind */
+	__u64 seen_ns;  /* CLOCK_MONOTONIC_COARSE, at most FLOW_SEEN_STEP_NS behind */
 	__u8 initiator; /* enum flow_end */
 	__u8 flags;     /* FLOW_* */
 	__u8 icmp_type; /* of the initiator's message */

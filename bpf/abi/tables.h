@@ -35,7 +35,7 @@
 #define ARENA_CHUNKS_MAX 1024
 #define ARENA_HANDLE(chunk, line) (((__u32)(chunk) << 16) | (__u32)(line))
 #define ARENA_HANDLE_CHUNK(handle) ((handle) >> 16)
-#define ARENA_HANDLE_LINE(handle) ((handle)&0xffffu)
+#define ARENA_HANDLE_LINE(handle) ((handle) & 0xffffu)
 
 /* One line of the arena, seen as words or as halves (host order). */
 struct arena_line {
@@ -59,8 +59,8 @@ ABI_ASSERT(sizeof(struct arena_range) == 12);
 struct active_generation {
 	__u32 slot;     /* 0 or 1: which inner maps of addresses and rule hits */
 	__u32 l4_table; /* handle of the L4 class table, which the roots of cidr_table.h
-			 * follow; 0: nothing in force, drop all
-			 */
+	                 * follow; 0: nothing in force, drop all
+	                 */
 };
 ABI_ASSERT(sizeof(struct active_generation) == 8);
 
@@ -74,16 +74,16 @@ struct address_value {
 	__u32 ifindex;       /* host-side interface of a local endpoint; else 0 */
 	__u32 egress_set;    /* handle; 0 on a local endpoint: deny, DROP_NO_POLICY_SET */
 	__u32 ingress_set;
-	__u32 flags;         /* ADDRESS_* */
-	__u8 mac[6];         /* the endpoint's own, for delivery; zero when remote */
+	__u32 flags; /* ADDRESS_* */
+	__u8 mac[6]; /* the endpoint's own, for delivery; zero when remote */
 	__u16 reserved;
 };
 ABI_ASSERT(sizeof(struct address_value) == 28);
 
 enum address_flag {
-	ADDRESS_LOCAL_ENDPOINT = 1u << 0, /* an endpoint of this node: has ifindex and sets */
-	ADDRESS_THIS_HOST = 1u << 1,      /* an address of this node itself */
-	ADDRESS_OTHER_NODE = 1u << 2,     /* an address of another node of the cluster */
+	ADDRESS_LOCAL_ENDPOINT = 1u << 0,  /* an endpoint of this node: has ifindex and sets */
+	ADDRESS_THIS_HOST = 1u << 1,       /* an address of this node itself */
+	ADDRESS_OTHER_NODE = 1u << 2,      /* an address of another node of the cluster */
 	ADDRESS_REMOTE_ENDPOINT = 1u << 3, /* an endpoint of another node */
 };
 
@@ -113,21 +113,21 @@ enum l4_block {
  * packet decides.
  */
 struct policy_set_header {
-	__u32 set_index;            /* index into epochs; 0 is never allocated */
-	__u32 representation;       /* enum policy_set_representation */
-	__u32 rows;                 /* line: row of each address class, of the far address */
-	__u32 row_capacity;         /* address classes the row tables have room for */
-	__u32 columns;              /* line: column of each L4 class */
-	__u32 column_capacity;      /* L4 classes the column tables have room for */
-	__u32 source_columns;       /* line: column by L4 class of the source port; 0: unused */
-	__u32 column_count;         /* dense: columns of one row, near row and source column */
-	__u32 source_column_count;  /* dense: 1 when source_columns is 0 */
-	__u32 verdicts;             /* line: words. Dense: [((row * near_count + near) *
-				     * source_column_count + source_column) * column_count
-				     * + column]. Bit vectors: by rule. */
-	__u32 verdict_count;        /* words in verdicts */
-	__u32 near_rows;            /* line: row by class of the near address; 0: unused */
-	__u32 near_count;           /* dense: 1 when near_rows is 0 */
+	__u32 set_index;           /* index into epochs; 0 is never allocated */
+	__u32 representation;      /* enum policy_set_representation */
+	__u32 rows;                /* line: row of each address class, of the far address */
+	__u32 row_capacity;        /* address classes the row tables have room for */
+	__u32 columns;             /* line: column of each L4 class */
+	__u32 column_capacity;     /* L4 classes the column tables have room for */
+	__u32 source_columns;      /* line: column by L4 class of the source port; 0: unused */
+	__u32 column_count;        /* dense: columns of one row, near row and source column */
+	__u32 source_column_count; /* dense: 1 when source_columns is 0 */
+	__u32 verdicts;            /* line: words. Dense: [((row * near_count + near) *
+	                            * source_column_count + source_column) * column_count
+	                            * + column]. Bit vectors: by rule. */
+	__u32 verdict_count;       /* words in verdicts */
+	__u32 near_rows;           /* line: row by class of the near address; 0: unused */
+	__u32 near_count;          /* dense: 1 when near_rows is 0 */
 	__u32 reserved[3];
 };
 ABI_ASSERT(sizeof(struct policy_set_header) == ARENA_LINE_BYTES);
@@ -161,10 +161,10 @@ enum policy_set_representation {
  */
 struct bitmap_block {
 	__u64 summary[4];
-	__u16 rank[4];   /* words stored before those of summary[s] */
-	__u32 next;      /* handle; 0 in the last block */
-	__u32 always;    /* handle, in columns; 0: none */
-	__u64 words[2];  /* the first of them; they go on in the next line */
+	__u16 rank[4];  /* words stored before those of summary[s] */
+	__u32 next;     /* handle; 0 in the last block */
+	__u32 always;   /* handle, in columns; 0: none */
+	__u64 words[2]; /* the first of them; they go on in the next line */
 };
 ABI_ASSERT(sizeof(struct bitmap_block) == ARENA_LINE_BYTES);
 ABI_ASSERT(offsetof(struct bitmap_block, words) == BITMAP_FIRST_LONG * sizeof(__u64));
@@ -172,7 +172,8 @@ ABI_ASSERT(offsetof(struct bitmap_block, words) == BITMAP_FIRST_LONG * sizeof(__
 /* A verdict word. 0 was never written: deny, DROP_NO_VERDICT. */
 #define VERDICT_ALLOW (1u << 31)
 #define VERDICT_LOG (1u << 30)
-#define VERDICT_NEXT_GROUP (1u << 29) /* a host endpoint's group leaves it to the next; without ALLOW */
+#define VERDICT_NEXT_GROUP                                                                         \
+	(1u << 29) /* a host endpoint's group leaves it to the next; without ALLOW */
 #define VERDICT_RULE_MASK 0x00ffffffu /* rule id; 0 is never allocated */
 
 /* In the verdicts of bit vectors only: not a verdict, go on at the rule whose number is

@@ -9,8 +9,7 @@
 static const struct ip_address no_address;
 
 static long
-sweep_one(void *map, struct flow_key *key, struct flow_value *flow,
-	  struct sweep_request *request)
+sweep_one(void *map, struct flow_key *key, struct flow_value *flow, struct sweep_request *request)
 {
 	struct datapath_state *state = state_get();
 	int forget = !address_equal(&request->forget, &no_address);
@@ -25,10 +24,10 @@ sweep_one(void *map, struct flow_key *key, struct flow_value *flow,
 		return 0;
 	}
 	if (state)
-		event_send(state, request->now_ns, FLOW_EVENT_CLOSED, DROP_NONE, &copy, flow->initiator & 1,
-			   flow->icmp_type, flow->icmp_code,
-			   flow->side[flow->initiator & 1].verdict,
-			   flow->side[~flow->initiator & 1].verdict);
+		event_send(state, request->now_ns, FLOW_EVENT_CLOSED, DROP_NONE, &copy,
+		           flow->initiator & 1, flow->icmp_type, flow->icmp_code,
+		           flow->side[flow->initiator & 1].verdict,
+		           flow->side[~flow->initiator & 1].verdict);
 	bpf_map_delete_elem(map, &copy);
 	request->removed++;
 	return 0;

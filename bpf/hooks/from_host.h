@@ -15,7 +15,7 @@ is_our_vxlan(struct __sk_buff *skb, const struct walk *w, const struct datapath_
 	    w->p.destination_port != state->vxlan_port || w->p.fragment == FRAGMENT_LATER)
 		return 0;
 	if (bpf_skb_load_bytes(skb, w->p.l4_offset + sizeof(struct udphdr) + 4, &word,
-			       sizeof(word)))
+	                       sizeof(word)))
 		return 0;
 	return bpf_ntohl(word) >> 8 == state->vxlan_vni;
 }

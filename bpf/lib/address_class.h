@@ -34,7 +34,7 @@ static __always_inline int
 cidr_path_leads(const struct cidr_path *path, const __u64 *address)
 {
 	return !(((address[0] ^ path->bits[0]) & path->mask[0]) |
-		 ((address[1] ^ path->bits[1]) & path->mask[1]));
+	         ((address[1] ^ path->bits[1]) & path->mask[1]));
 }
 
 /* Class of @address by the longest prefix that contains it; 0 when none does, and
@@ -101,7 +101,7 @@ cidr_class(const struct ip_address *address, __u32 l4_table)
 /* Address class of @address, whose hash entry is @value. */
 static __always_inline __u32
 class_of(struct active_generation active, const struct ip_address *address,
-	 const struct address_value *value)
+         const struct address_value *value)
 {
 	return value->reserved ? cidr_class(address, active.l4_table) : value->address_class;
 }

@@ -17,10 +17,10 @@ struct bitmap_search {
 	__u32 side[BITMAP_SIDES]; /* handles of blocks: far row, column, near row, source column */
 	__u32 rule_words;         /* handle of the first verdict word */
 	__u32 rule_count;
-	__u32 rule;               /* no rule before it decides */
-	__u32 block_first;        /* first rule of the blocks */
-	__u32 flags;              /* of Log rules met */
-	__u32 word;               /* 0 until the search succeeds */
+	__u32 rule;        /* no rule before it decides */
+	__u32 block_first; /* first rule of the blocks */
+	__u32 flags;       /* of Log rules met */
+	__u32 word;        /* 0 until the search succeeds */
 };
 
 #define BITMAP_STOP 1
@@ -38,7 +38,8 @@ bitmap_open(__u32 handle, struct bitmap_side *ret)
 	ret->block = NULL;
 	ret->chunk = arena_chunk(ARENA_HANDLE_CHUNK(handle));
 	if (ret->chunk)
-		ret->block = (struct bitmap_block *)arena_line(ret->chunk, ARENA_HANDLE_LINE(handle));
+		ret->block =
+		    (struct bitmap_block *)arena_line(ret->chunk, ARENA_HANDLE_LINE(handle));
 	return ret->block;
 }
 
@@ -48,7 +49,7 @@ bitmap_open(__u32 handle, struct bitmap_side *ret)
  */
 static __always_inline struct arena_line *
 bitmap_word(const struct bitmap_side *side, int sides, __u32 handle, __u32 s, __u64 low,
-	    __u64 *words)
+            __u64 *words)
 {
 	__u64 before = side->block->summary[s] & (low - 1);
 	__u32 at = BITMAP_FIRST_LONG + side->block->rank[s] + __builtin_popcountll(before);
@@ -110,13 +111,15 @@ bitmap_step(struct bitmap_search *search, int sides, int tries)
 			low = summary & -summary;
 			if (both & low) {
 				rules = ~0ull;
-				if (!bitmap_word(&side[0], sides, search->side[0], s, low, &rules) ||
+				if (!bitmap_word(&side[0], sides, search->side[0], s, low,
+				                 &rules) ||
 				    !bitmap_word(&side[1], sides, search->side[1], s, low, &rules))
 					return BITMAP_STOP;
 			}
 			if (always.block && (always.block->summary[s] & low)) {
 				more = ~0ull;
-				if (!bitmap_word(&always, sides, side[1].block->always, s, low, &more))
+				if (!bitmap_word(&always, sides, side[1].block->always, s, low,
+				                 &more))
 					return BITMAP_STOP;
 				rules |= more;
 			}
@@ -134,7 +137,7 @@ bitmap_step(struct bitmap_search *search, int sides, int tries)
 		}
 		if (summary) {
 			search->rule = search->block_first + s * BITMAP_SUMMARY_RULES +
-				       __builtin_ctzll(summary) * BITMAP_WORD_RULES;
+			               __builtin_ctzll(summary) * BITMAP_WORD_RULES;
 			return BITMAP_GO_ON;
 		}
 	}

@@ -43,7 +43,7 @@ decrement_ttl(struct __sk_buff *skb, const struct packet *p)
 /* Into the pod behind @ifindex, past the host's stack. */
 static __always_inline int
 deliver_local(struct __sk_buff *skb, const struct packet *p, const struct datapath_state *state,
-	      __u32 ifindex, const __u8 *mac)
+              __u32 ifindex, const __u8 *mac)
 {
 	struct ethhdr *eth;
 

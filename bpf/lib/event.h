@@ -26,7 +26,7 @@ event_lost(void)
 /* Whether anybody asked about such a flow. A flow of no interest costs two loads. */
 static __always_inline int
 event_wanted(const struct datapath_state *state, __u8 type, __u32 egress_verdict,
-	     __u32 ingress_verdict)
+             __u32 ingress_verdict)
 {
 	if (type == FLOW_EVENT_CLOSED)
 		return (state->flags & STATE_WATCH_CLOSED) != 0;
@@ -58,8 +58,8 @@ event_allowed(const struct datapath_state *state, __u64 now)
  */
 static __always_inline void
 event_send(const struct datapath_state *state, __u64 now, __u8 type, enum drop_reason reason,
-	   const struct flow_key *key, __u32 initiator, __u8 icmp_type, __u8 icmp_code,
-	   __u32 egress_verdict, __u32 ingress_verdict)
+           const struct flow_key *key, __u32 initiator, __u8 icmp_type, __u8 icmp_code,
+           __u32 egress_verdict, __u32 ingress_verdict)
 {
 	struct flow_event *event;
 

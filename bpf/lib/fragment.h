@@ -22,8 +22,8 @@ static __always_inline void
 fragment_remember(const struct packet *p)
 {
 	struct fragment_value value = {
-		.source_port = p->source_port,
-		.destination_port = p->destination_port,
+	    .source_port = p->source_port,
+	    .destination_port = p->destination_port,
 	};
 	struct fragment_key key;
 

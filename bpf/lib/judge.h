@@ -15,9 +15,9 @@
 /* One direction of a judgement; keeps the first reason to drop. */
 static __always_inline void
 judge_side(struct __sk_buff *skb, struct verdict_query *query, __u32 set,
-	   const struct address_value *near_value, const struct ip_address *far,
-	   const struct address_value *far_value, enum drop_reason denied,
-	   struct verdict *ret, enum drop_reason *reason)
+           const struct address_value *near_value, const struct ip_address *far,
+           const struct address_value *far_value, enum drop_reason denied, struct verdict *ret,
+           enum drop_reason *reason)
 {
 	__u32 address_class = class_of(query->active, far, far_value);
 	enum drop_reason unread;
@@ -41,8 +41,8 @@ judge_side(struct __sk_buff *skb, struct verdict_query *query, __u32 set,
  * other end's ingress policy, each where the end is an endpoint of this node.
  */
 static __always_inline void
-walk_judge(struct __sk_buff *skb, struct walk *w, __u32 initiator, __u8 icmp_type,
-	   __u8 icmp_code, struct judgement *ret)
+walk_judge(struct __sk_buff *skb, struct walk *w, __u32 initiator, __u8 icmp_type, __u8 icmp_code,
+           struct judgement *ret)
 {
 	int forward = initiator == w->source_end;
 	const struct address_value *from = forward ? &w->source : &w->destination;
@@ -51,18 +51,17 @@ walk_judge(struct __sk_buff *skb, struct walk *w, __u32 initiator, __u8 icmp_typ
 	const struct ip_address *from_address = forward ? &w->p.source : &w->p.destination;
 	const struct ip_address *to_address = forward ? &w->p.destination : &w->p.source;
 
-	ret->reason = classify_l4(w->active, w->p.protocol,
-				  forward ? w->p.source_port : w->p.destination_port,
-				  forward ? w->p.destination_port : w->p.source_port, icmp_type,
-				  icmp_code, &query);
+	ret->reason = classify_l4(
+	    w->active, w->p.protocol, forward ? w->p.source_port : w->p.destination_port,
+	    forward ? w->p.destination_port : w->p.source_port, icmp_type, icmp_code, &query);
 	if (ret->reason)
 		return;
 	if (from->flags & ADDRESS_LOCAL_ENDPOINT)
-		judge_side(skb, &query, from->egress_set, from, to_address, to,
-			   DROP_POLICY_EGRESS, &ret->egress, &ret->reason);
+		judge_side(skb, &query, from->egress_set, from, to_address, to, DROP_POLICY_EGRESS,
+		           &ret->egress, &ret->reason);
 	if (to->flags & ADDRESS_LOCAL_ENDPOINT)
 		judge_side(skb, &query, to->ingress_set, to, from_address, from,
-			   DROP_POLICY_INGRESS, &ret->ingress, &ret->reason);
+		           DROP_POLICY_INGRESS, &ret->ingress, &ret->reason);
 	skb->cb[RUN_EGRESS_VERDICT] = ret->egress.word;
 	skb->cb[RUN_INGRESS_VERDICT] = ret->ingress.word;
 }
@@ -84,7 +83,7 @@ side_fill(struct flow_side *side, const struct address_value *value, const struc
  */
 static __always_inline enum drop_reason
 walk_write_flow(struct walk *w, const struct flow_value *flow, __u32 initiator, __u8 icmp_type,
-		__u8 icmp_code, __u8 flags, int known)
+                __u8 icmp_code, __u8 flags, int known)
 {
 	const struct judgement *judgement = &w->judgement;
 	struct flow_value *value = &w->value;
@@ -100,8 +99,7 @@ walk_write_flow(struct walk *w, const struct flow_value *flow, __u32 initiator, 
 	value->icmp_code = icmp_code;
 	value->reserved = 0;
 	side_fill(source, &w->source, forward ? &judgement->egress : &judgement->ingress);
-	side_fill(destination, &w->destination,
-		  forward ? &judgement->ingress : &judgement->egress);
+	side_fill(destination, &w->destination, forward ? &judgement->ingress : &judgement->egress);
 	if (flags & FLOW_HOST_BYPASS)
 		value->side[initiator & 1].flags = FLOW_SIDE_HOST;
 	if (known && flow) {
@@ -114,8 +112,8 @@ walk_write_flow(struct walk *w, const struct flow_value *flow, __u32 initiator, 
 		if (flow && !w->embryo)
 			bpf_map_delete_elem(&rs_flows_v1, &w->key);
 		return bpf_map_update_elem(&rs_embryo_v1, &w->key, value, BPF_ANY)
-			       ? DROP_FLOW_TABLE_FULL
-			       : DROP_NONE;
+		           ? DROP_FLOW_TABLE_FULL
+		           : DROP_NONE;
 	}
 	if (bpf_map_update_elem(&rs_flows_v1, &w->key, value, BPF_ANY))
 		return DROP_FLOW_TABLE_FULL;
@@ -130,7 +128,7 @@ walk_write_flow(struct walk *w, const struct flow_value *flow, __u32 initiator, 
  */
 __noinline int
 walk_decide(struct __sk_buff *skb, const struct datapath_state *state, struct flow_value *flow,
-	    enum hook hook)
+            enum hook hook)
 {
 	struct walk *w = walk_get();
 	__u8 icmp_type, icmp_code, flags = 0;
@@ -173,8 +171,8 @@ walk_decide(struct __sk_buff *skb, const struct datapath_state *state, struct fl
 			 * packets is judged, and it goes on when policy lets it again.
 			 */
 			event_send(state, bpf_ktime_get_coarse_ns(), FLOW_EVENT_DENIED,
-				   judgement->reason, &w->key, initiator, icmp_type, icmp_code,
-				   judgement->egress.word, judgement->ingress.word);
+			           judgement->reason, &w->key, initiator, icmp_type, icmp_code,
+			           judgement->egress.word, judgement->ingress.word);
 			return judgement->reason;
 		}
 	}
@@ -189,8 +187,8 @@ walk_decide(struct __sk_buff *skb, const struct datapath_state *state, struct fl
 		return DROP_NONE;
 	if (!flow)
 		event_send(state, bpf_ktime_get_coarse_ns(), FLOW_EVENT_NEW, DROP_NONE, &w->key,
-			   initiator, icmp_type, icmp_code, judgement->egress.word,
-			   judgement->ingress.word);
+		           initiator, icmp_type, icmp_code, judgement->egress.word,
+		           judgement->ingress.word);
 	return walk_write_flow(w, flow, initiator, icmp_type, icmp_code, flags, known);
 }
 

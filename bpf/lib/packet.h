@@ -36,7 +36,7 @@ struct packet {
 	__be16 source_port; /* ICMP echo: the identifier, in both; else zero */
 	__be16 destination_port;
 	__u8 protocol;
-	__u8 family; /* 4 or 6 */
+	__u8 family;   /* 4 or 6 */
 	__u8 fragment; /* enum fragment_kind */
 	__u8 tcp_flags;
 	__u8 icmp_type;
@@ -101,7 +101,7 @@ is_icmp_echo(const struct packet *p)
 	if (!is_own_icmp(p))
 		return 0;
 	return p->family == 4 ? p->icmp_type == 8 || p->icmp_type == 0
-			      : p->icmp_type == 128 || p->icmp_type == 129;
+	                      : p->icmp_type == 128 || p->icmp_type == 129;
 }
 
 static __always_inline int

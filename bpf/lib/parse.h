@@ -212,15 +212,15 @@ parse_ipv4(struct __sk_buff *skb, struct packet *ret)
 	if (offset)
 		return check_later_fragment(ret, offset, total - header);
 	return parse_l4(skb, ret, total - header,
-			header == sizeof(*ip) ? ETH_HLEN + sizeof(*ip) : 0);
+	                header == sizeof(*ip) ? ETH_HLEN + sizeof(*ip) : 0);
 }
 
 struct ipv6_extension {
 	__u8 next;
-	__u8 units;      /* of 8 bytes, the first not counted; reserved in a fragment header */
-	__u8 type;       /* routing header: its type; fragment header: offset, upper byte */
-	__u8 rest;       /* fragment header: offset, lower bits, and M */
-	__be32 id;       /* fragment header */
+	__u8 units; /* of 8 bytes, the first not counted; reserved in a fragment header */
+	__u8 type;  /* routing header: its type; fragment header: offset, upper byte */
+	__u8 rest;  /* fragment header: offset, lower bits, and M */
+	__be32 id;  /* fragment header */
 };
 
 static __always_inline int

@@ -62,7 +62,7 @@ parse_quote(struct __sk_buff *skb, const struct packet *p, struct packet *ret)
  */
 __noinline int
 is_related(struct __sk_buff *skb, const struct packet *p, struct packet *quoted,
-	   const struct datapath_state *state, int from_endpoint)
+           const struct datapath_state *state, int from_endpoint)
 {
 	struct flow_value *flow;
 	struct flow_key key;

@@ -81,7 +81,7 @@ read_l4_class(struct active_generation active, __u32 index, __u32 *ret)
 /* Fills @ret for a flow whose first packet has these fields. */
 static __always_inline enum drop_reason
 classify_l4(struct active_generation active, __u8 protocol, __be16 source_port,
-	    __be16 destination_port, __u8 icmp_type, __u8 icmp_code, struct verdict_query *ret)
+            __be16 destination_port, __u8 icmp_type, __u8 icmp_code, struct verdict_query *ret)
 {
 	__u32 block = l4_block(protocol);
 	__u32 index;
@@ -112,7 +112,7 @@ read_source_class(const struct verdict_query *query, __u32 *ret)
 /* The verdict word of a dense set. Returns false when it cannot be read. */
 static __always_inline int
 read_dense(void *chunk, const struct policy_set_header *header, const struct verdict_query *query,
-	   __u32 address_class, __u32 source_class, __u32 *ret_word)
+           __u32 address_class, __u32 source_class, __u32 *ret_word)
 {
 	__u32 index, column, source = 0;
 	struct arena_line *line;
@@ -145,8 +145,8 @@ read_dense(void *chunk, const struct policy_set_header *header, const struct ver
 /* The same of a set of bit vectors. */
 static __always_inline int
 read_bit_vectors(void *chunk, const struct policy_set_header *header, __u32 set_handle,
-		 const struct verdict_query *query, __u32 address_class, __u32 source_class,
-		 __u32 *ret_word)
+                 const struct verdict_query *query, __u32 address_class, __u32 source_class,
+                 __u32 *ret_word)
 {
 	struct bitmap_search search = {};
 
@@ -178,7 +178,7 @@ read_bit_vectors(void *chunk, const struct policy_set_header *header, __u32 set_
  */
 __noinline int
 verdict_read(const struct verdict_query *query, __u32 handle, __u32 address_class,
-	     struct verdict *ret)
+             struct verdict *ret)
 {
 	__u32 first = ARENA_HANDLE_LINE(handle);
 	struct policy_set_header *header;
@@ -208,8 +208,8 @@ verdict_read(const struct verdict_query *query, __u32 handle, __u32 address_clas
 	if (address_class >= header->row_capacity ||
 	    query->destination_class >= header->column_capacity)
 		return DROP_BAD_POLICY_SET;
-	if (header->source_columns && (read_source_class(query, &source_class) ||
-				       source_class >= header->column_capacity))
+	if (header->source_columns &&
+	    (read_source_class(query, &source_class) || source_class >= header->column_capacity))
 		return DROP_BAD_POLICY_SET;
 	if (header->near_rows && query->near_class >= header->row_capacity)
 		return DROP_BAD_POLICY_SET;
@@ -217,7 +217,7 @@ verdict_read(const struct verdict_query *query, __u32 handle, __u32 address_clas
 		read = read_dense(chunk, header, query, address_class, source_class, &ret->word);
 	else if (header->representation == POLICY_SET_BITVECTOR)
 		read = read_bit_vectors(chunk, header, handle, query, address_class, source_class,
-					&ret->word);
+		                        &ret->word);
 	else
 		read = 0;
 	if (!read)

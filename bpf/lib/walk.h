@@ -39,7 +39,7 @@ walk_find_flow(struct walk *w)
 
 static __always_inline int
 walk_deliver(struct __sk_buff *skb, struct walk *w, const struct datapath_state *state,
-	     enum hook hook, __u32 ifindex, const __u8 *mac, int to_host)
+             enum hook hook, __u32 ifindex, const __u8 *mac, int to_host)
 {
 	if (w->p.fragment == FRAGMENT_FIRST)
 		fragment_remember(&w->p);
@@ -57,7 +57,7 @@ walk_deliver(struct __sk_buff *skb, struct walk *w, const struct datapath_state 
  */
 static __always_inline int
 walk_established(struct __sk_buff *skb, struct walk *w, const struct datapath_state *state,
-		 struct flow_value *flow, enum hook hook)
+                 struct flow_value *flow, enum hook hook)
 {
 	struct flow_side *source, *destination;
 
@@ -82,13 +82,13 @@ walk_established(struct __sk_buff *skb, struct walk *w, const struct datapath_st
 	skb->cb[RUN_EGRESS_VERDICT] = flow->side[flow->initiator & 1].verdict;
 	skb->cb[RUN_INGRESS_VERDICT] = flow->side[~flow->initiator & 1].verdict;
 	return walk_deliver(skb, w, state, hook, destination->ifindex, destination->mac,
-			    destination->flags & FLOW_SIDE_HOST);
+	                    destination->flags & FLOW_SIDE_HOST);
 }
 
 /* May this packet be here at all? Spoofing, martians, tunnels, foreign receivers. */
 static __always_inline enum drop_reason
 walk_admit(struct __sk_buff *skb, const struct walk *w, const struct datapath_state *state,
-	   enum hook hook)
+           enum hook hook)
 {
 	const struct packet *p = &w->p;
 
@@ -127,7 +127,7 @@ walk_admit(struct __sk_buff *skb, const struct walk *w, const struct datapath_st
 
 static __always_inline int
 walk_slow(struct __sk_buff *skb, struct walk *w, const struct datapath_state *state,
-	  struct flow_value *flow, enum hook hook)
+          struct flow_value *flow, enum hook hook)
 {
 	enum drop_reason reason;
 
@@ -149,13 +149,13 @@ walk_slow(struct __sk_buff *skb, struct walk *w, const struct datapath_state *st
 	if (reason)
 		return drop(skb, reason);
 	return walk_deliver(skb, w, state, hook, w->destination.ifindex, w->destination.mac,
-			    w->destination.flags & ADDRESS_THIS_HOST);
+	                    w->destination.flags & ADDRESS_THIS_HOST);
 }
 
 /* Parsed packet in @w->p: all the rest of its way. */
 static __always_inline int
 walk_packet(struct __sk_buff *skb, struct walk *w, const struct datapath_state *state,
-	    enum hook hook)
+            enum hook hook)
 {
 	struct flow_value *flow;
 	int action;

@@ -23,10 +23,10 @@ struct walk {
 	struct flow_key key;
 	struct address_value source, destination; /* slow path only */
 	struct active_generation active;          /* slow path only */
-	__u32 source_end;  /* enum flow_end */
-	__u8 embryo;       /* the flow is in rs_embryo_v1 */
-	__u8 unresolved;   /* a later fragment whose first is not known */
-	__u8 host_origin;  /* TO_WORKLOAD: sent by this node's own stack */
+	__u32 source_end;                         /* enum flow_end */
+	__u8 embryo;                              /* the flow is in rs_embryo_v1 */
+	__u8 unresolved;                          /* a later fragment whose first is not known */
+	__u8 host_origin;                         /* TO_WORKLOAD: sent by this node's own stack */
 	__u8 reserved;
 	struct judgement judgement;
 	struct flow_value value;

@@ -13,9 +13,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "agent/dataplane/tables_reader.h"
-#include "bpf/testing/bench_query.h"
-
 #include "bpf/bench.skel.h"
+#include "bpf/testing/bench_query.h"
 #include "e2e/bench/map_memory.h"
 #include "policy/status_macros.h"
 
@@ -76,7 +75,8 @@ absl::StatusOr<std::unique_ptr<BenchKernel>> BenchKernel::Open() {
     return absl::ErrnoToStatus(-error, "load the bench object");
   }
   const int empty = bpf_program__fd(kernel->skeleton_->progs.bench_empty);
-  if (bpf_map_update_elem(bpf_map__fd(kernel->skeleton_->maps.bench_next), &kEmpty, &empty, BPF_ANY) != 0) {
+  if (bpf_map_update_elem(bpf_map__fd(kernel->skeleton_->maps.bench_next), &kEmpty, &empty,
+                          BPF_ANY) != 0) {
     return absl::ErrnoToStatus(errno, "bench_next");
   }
   return kernel;
@@ -143,8 +143,8 @@ absl::StatusOr<Timing> BenchKernel::Verdict(const policy::Packet& packet,
   ASSIGN_OR_RETURN(const agent::KernelVerdict truth, evaluator.Evaluate(packet));
   const uint32_t expected = ingress ? truth.ingress_word : truth.egress_word;
   if (query.word == 0 || query.word != expected) {
-    return absl::InternalError(absl::StrCat("verdict word ", uint32_t{query.word},
-                                            ", the datapath says ", expected));
+    return absl::InternalError(
+        absl::StrCat("verdict word ", uint32_t{query.word}, ", the datapath says ", expected));
   }
   return timing;
 }
@@ -181,7 +181,8 @@ absl::StatusOr<Timing> BenchKernel::TimeRenewed(int subject_fd, const agent::Fra
       for (const auto& drop : drops) {
         if (drop.packets > 0) absl::StrAppend(&reasons, " ", drop.name, "=", drop.packets);
       }
-      return absl::Status(ns.status().code(), absl::StrCat(std::string(ns.status().message()), ";", reasons));
+      return absl::Status(ns.status().code(),
+                          absl::StrCat(std::string(ns.status().message()), ";", reasons));
     }
     runs.push_back(*ns);
   }

@@ -21,7 +21,7 @@ struct bench;
 namespace ripstop::bench {
 
 struct Timing {
-  double best = 0;    // ns
+  double best = 0;  // ns
   double median = 0;
 };
 

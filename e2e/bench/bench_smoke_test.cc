@@ -8,10 +8,9 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #ifndef RIPSTOP_BENCH_FOLDER
 #error "the folder of the benchmark binaries"
@@ -81,7 +80,8 @@ TEST_F(BenchSmokeTest, PacketCostsArePrintedBesideTheirBars) {
   EXPECT_EQ(output.exit_code, 0);
   EXPECT_THAT(output.others, testing::IsEmpty());
   size_t with_bar = 0;
-  for (const json& figure : Figures(output)) with_bar += figure.contains("bar") && figure.contains("met");
+  for (const json& figure : Figures(output))
+    with_bar += figure.contains("bar") && figure.contains("met");
   EXPECT_EQ(with_bar, 10u);
 }
 

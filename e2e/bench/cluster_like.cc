@@ -30,8 +30,7 @@ Policy KubernetesPolicy(int index, const std::string& ns, int deployments, int n
   policy.order = 1000;
   policy.ingress = true;
   policy.egress = dice.Percent(20);
-  policy.selector =
-      InNamespace("app == '" + Number("app-", dice.Skewed(deployments)) + "'", ns);
+  policy.selector = InNamespace("app == '" + Number("app-", dice.Skewed(deployments)) + "'", ns);
   const int rules = 1 + dice.Below(3);
   for (int i = 0; i < rules; ++i) {
     Rule rule = AllowTcp(kPopularPorts[dice.Skewed(std::size(kPopularPorts))]);
@@ -76,8 +75,8 @@ policy::World KubernetesLike(const KubernetesShape& shape) {
   for (int i = 0; i < shape.endpoints; ++i) {
     Endpoint endpoint;
     const std::string ns = Number("ns-", static_cast<int>(dice.Skewed(namespaces)));
-    const auto app = static_cast<int>(
-        dice.Skewed(static_cast<uint32_t>(shape.deployments_per_namespace)));
+    const auto app =
+        static_cast<int>(dice.Skewed(static_cast<uint32_t>(shape.deployments_per_namespace)));
     endpoint.id = ns + "/pod-" + std::to_string(i);
     endpoint.labels = {{"app", Number("app-", app)},
                        {"tier", Number("tier-", app % 3)},
@@ -89,7 +88,8 @@ policy::World KubernetesLike(const KubernetesShape& shape) {
     // Local ones are spread over the cluster's endpoints, as a scheduler does.
     const int stride = std::max(1, shape.endpoints / std::max(1, shape.local_endpoints));
     if (i % stride == 0 && i / stride < shape.local_endpoints) {
-      endpoint.local = policy::Attachment{static_cast<uint32_t>(i / stride + 2), {2, 0, 0, 0, 0, 1}};
+      endpoint.local =
+          policy::Attachment{static_cast<uint32_t>(i / stride + 2), {2, 0, 0, 0, 0, 1}};
     }
     world.Put(std::move(endpoint));
   }

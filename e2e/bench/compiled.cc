@@ -77,8 +77,7 @@ absl::Status Compile(const policy::World& world, Compiled& made, Row& row) {
   for (const policy::PolicySetStats& set : made.engine->Stats()) {
     if (set.bytes < largest) continue;
     largest = set.bytes;
-    std::snprintf(row.representation, sizeof(row.representation), "%s",
-                  set.representation.c_str());
+    std::snprintf(row.representation, sizeof(row.representation), "%s", set.representation.c_str());
   }
   for (const std::string& alarm : made.engine->Alarms()) {
     row.Note(alarm);
@@ -109,7 +108,9 @@ absl::Status FindPairs(const std::vector<policy::Address>& local,
   for (size_t i = 0; i < local.size() * 40 && made.packets.size() < count; ++i) {
     const policy::Packet packet{remote[(i * 7) % remote.size()], local[i % local.size()],
                                 policy::kProtocolTcp, 40000,
-                                static_cast<uint16_t>(i % 3 == 0 ? 80 : i % 3 == 1 ? 443 : 8080)};
+                                static_cast<uint16_t>(i % 3 == 0   ? 80
+                                                      : i % 3 == 1 ? 443
+                                                                   : 8080)};
     ASSIGN_OR_RETURN(const agent::KernelVerdict verdict, made.kernel->evaluator().Evaluate(packet));
     const auto rule = made.engine->Rule(verdict.ingress_word & VERDICT_RULE_MASK);
     if (verdict.delivered && rule && rule->kind == policy::RuleIdentity::Kind::kRule) {

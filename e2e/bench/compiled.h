@@ -25,7 +25,7 @@ struct Row {
   double agent_mib = 0;  // private memory of the process, more than without engine and store
   unsigned address_classes = 0, l4_classes = 0;
   double verdict_ns = 0, new_flow_ns = 0;
-  double one_verdict_ns = 0, one_new_flow_ns = 0;  // with one rule
+  double one_verdict_ns = 0, one_new_flow_ns = 0;            // with one rule
   double straight_ns = 0, nft_rules_ns = 0, nft_map_ns = 0;  // 0: not measured
   char representation[24] = "";
   char note[240] = "";

@@ -93,10 +93,10 @@ absl::Status SetUp(PodPair& pods, Variant variant, const Policy& policy) {
   if (variant == kSockets || variant == kPlain) return absl::OkStatus();
   if (variant == kRipstop) return pods.Attach();
   const NftForm form = variant == kNftMap ? NftForm::kMap : NftForm::kRules;
-  return LoadNft(pods.node(),
-                 NftRuleset(policy.nft, form, "forward", "ct state established,related accept",
-                            "tcp"),
-                 kLoadLimitSeconds);
+  return LoadNft(
+      pods.node(),
+      NftRuleset(policy.nft, form, "forward", "ct state established,related accept", "tcp"),
+      kLoadLimitSeconds);
 }
 
 absl::Status TearDown(PodPair& pods, Variant variant) {
@@ -129,8 +129,8 @@ absl::StatusOr<Rates> Measure(PodPair& pods, int n, std::string& note) {
       RETURN_IF_ERROR(TearDown(pods, static_cast<Variant>(variant)));
       if (!rate.ok()) {
         return absl::Status(rate.status().code(),
-                            absl::StrCat(kNames[variant], ", ", n, " rules: ",
-                                         std::string(rate.status().message())));
+                            absl::StrCat(kNames[variant], ", ", n,
+                                         " rules: ", std::string(rate.status().message())));
       }
       rates[static_cast<size_t>(variant)].push_back(*rate);
     }
@@ -147,18 +147,18 @@ void Report(int n, const Rates& rates, const std::string& note) {
   const double over_rules = MedianRatio(rates, kNftRules), over_map = MedianRatio(rates, kNftMap),
                over_plain = MedianRatio(rates, kPlain);
   if (json) {
-    std::printf("{\"table\":\"connect\",\"rules\":%d,\"sockets\":%.0f,\"plain\":%.0f,"
-                "\"nft_rules\":%.0f,\"nft_map\":%.0f,\"ripstop\":%.0f,\"over_plain\":%.3f,"
-                "\"over_nft_rules\":%.3f,\"over_nft_map\":%.3f,\"plain_us\":%.2f,"
-                "\"nft_rules_us\":%.2f,\"nft_map_us\":%.2f,\"ripstop_us\":%.2f,"
-                "\"rounds\":%zu,\"note\":%s}\n",
-                n, median[kSockets], median[kPlain], median[kNftRules], median[kNftMap],
-                median[kRipstop], over_plain, over_rules, over_map, path_us[kPlain],
-                path_us[kNftRules], path_us[kNftMap], path_us[kRipstop], rates[kPlain].size(),
-                Quoted(note).c_str());
+    std::printf(
+        "{\"table\":\"connect\",\"rules\":%d,\"sockets\":%.0f,\"plain\":%.0f,"
+        "\"nft_rules\":%.0f,\"nft_map\":%.0f,\"ripstop\":%.0f,\"over_plain\":%.3f,"
+        "\"over_nft_rules\":%.3f,\"over_nft_map\":%.3f,\"plain_us\":%.2f,"
+        "\"nft_rules_us\":%.2f,\"nft_map_us\":%.2f,\"ripstop_us\":%.2f,"
+        "\"rounds\":%zu,\"note\":%s}\n",
+        n, median[kSockets], median[kPlain], median[kNftRules], median[kNftMap], median[kRipstop],
+        over_plain, over_rules, over_map, path_us[kPlain], path_us[kNftRules], path_us[kNftMap],
+        path_us[kRipstop], rates[kPlain].size(), Quoted(note).c_str());
   } else {
-    std::printf("%8d %8.0f %8.0f %10.0f %8.0f %8.0f %8.2f %12.2f %10.2f %8.2f %8.2f %8.2f  %s\n",
-                n, median[kSockets], median[kPlain], median[kNftRules], median[kNftMap],
+    std::printf("%8d %8.0f %8.0f %10.0f %8.0f %8.0f %8.2f %12.2f %10.2f %8.2f %8.2f %8.2f  %s\n", n,
+                median[kSockets], median[kPlain], median[kNftRules], median[kNftMap],
                 median[kRipstop], over_plain, over_rules, over_map, path_us[kPlain],
                 path_us[kNftMap], path_us[kRipstop], note.c_str());
   }
@@ -168,10 +168,11 @@ void Report(int n, const Rates& rates, const std::string& note) {
 absl::Status Run() {
   ASSIGN_OR_RETURN(const auto pods, PodPair::Make());
   if (!json) {
-    std::printf("connections per second, medians of up to %d rounds of %.2f s\n"
-                "%8s %8s %8s %10s %8s %8s %8s %12s %10s %8s %8s %8s\n", rounds, seconds, "rules",
-                "sockets", "plain", "nft rules", "nft map", "ripstop", "/ plain", "/ nft rules",
-                "/ nft map", "plain us", "map us", "own us");
+    std::printf(
+        "connections per second, medians of up to %d rounds of %.2f s\n"
+        "%8s %8s %8s %10s %8s %8s %8s %12s %10s %8s %8s %8s\n",
+        rounds, seconds, "rules", "sockets", "plain", "nft rules", "nft map", "ripstop", "/ plain",
+        "/ nft rules", "/ nft map", "plain us", "map us", "own us");
   }
   std::vector<Series> lines;
   for (const char* name : kNames) lines.push_back({name, {}, std::strcmp(name, "ripstop") != 0});
@@ -195,7 +196,8 @@ absl::Status Run() {
         json);
   if (max_rules >= 10000) {
     Print({"connect rate / nftables with a map, 10,000 rules", over_map_of_many, "x", 1.3, true,
-           note_of_many}, json);
+           note_of_many},
+          json);
   }
   if (svg_folder.empty()) return absl::OkStatus();
   const std::string path = absl::StrCat(svg_folder, "/connect-rules.svg");
@@ -228,8 +230,9 @@ int main(int argc, char** argv) {
     } else if (option == "--svg" && i + 1 < argc) {
       svg_folder = argv[++i];
     } else {
-      std::fprintf(stderr, "connect_bench [--json] [--quick] [--rounds N] [--seconds S] "
-                           "[--max-rules N] [--svg FOLDER]\n");
+      std::fprintf(stderr,
+                   "connect_bench [--json] [--quick] [--rounds N] [--seconds S] "
+                   "[--max-rules N] [--svg FOLDER]\n");
       return 2;
     }
   }

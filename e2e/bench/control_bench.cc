@@ -98,8 +98,10 @@ absl::Status MeasureColdStart(ColdStart& cost) {
     const auto flushed = Clock::now();
     RETURN_IF_ERROR(node.Apply(writes));
     const auto done = Clock::now();
-    cost = {.load_ms = Us(start, loaded) / 1000, .put_ms = Us(loaded, put) / 1000,
-            .flush_ms = Us(put, flushed) / 1000, .apply_ms = Us(flushed, done) / 1000};
+    cost = {.load_ms = Us(start, loaded) / 1000,
+            .put_ms = Us(loaded, put) / 1000,
+            .flush_ms = Us(put, flushed) / 1000,
+            .apply_ms = Us(flushed, done) / 1000};
     cost.addresses = policy::Count(writes).addresses;
   }
   cost.peak_mib = static_cast<double>(PeakBytes()) / kMib;
@@ -122,7 +124,8 @@ absl::Status RunColdStart() {
   Print({absl::StrCat(what, ": inputs taken"), best.put_ms, "ms", 0, false, ""}, json);
   Print({absl::StrCat(what, ": tables compiled"), best.flush_ms, "ms", 0, false, ""}, json);
   Print({absl::StrCat(what, ": maps written and in force"), best.apply_ms, "ms", 0, false,
-         absl::StrCat(best.addresses, " addresses")}, json);
+         absl::StrCat(best.addresses, " addresses")},
+        json);
   Print({absl::StrCat(what, ": to in sync"),
          (best.load_ms + best.put_ms + best.flush_ms + best.apply_ms) / 1000, "s", 2, false, ""},
         json);
@@ -146,12 +149,13 @@ void Raise(const policy::WriteCount& one, policy::WriteCount& most) {
 void ReportEvent(const policy::ClusterEvent& event, double engine_us, double least_us,
                  double maps_us, double grace_us, const policy::WriteCount& most) {
   if (json) {
-    std::printf("{\"table\":\"event\",\"name\":%s,\"promise\":%s,\"repeats\":%d,\"engine_us\":%.1f,"
-                "\"engine_least_us\":%.1f,\"maps_us\":%.1f,\"grace_us\":%.1f,\"addresses\":%zu,"
-                "\"stores\":%zu,\"words\":%zu,\"graces\":%zu,\"epochs\":%zu}\n",
-                Quoted(event.name).c_str(), Quoted(event.promise).c_str(), event.repeat, engine_us,
-                least_us, maps_us, grace_us, most.addresses, most.stores, most.words,
-                most.graces, most.epochs);
+    std::printf(
+        "{\"table\":\"event\",\"name\":%s,\"promise\":%s,\"repeats\":%d,\"engine_us\":%.1f,"
+        "\"engine_least_us\":%.1f,\"maps_us\":%.1f,\"grace_us\":%.1f,\"addresses\":%zu,"
+        "\"stores\":%zu,\"words\":%zu,\"graces\":%zu,\"epochs\":%zu}\n",
+        Quoted(event.name).c_str(), Quoted(event.promise).c_str(), event.repeat, engine_us,
+        least_us, maps_us, grace_us, most.addresses, most.stores, most.words, most.graces,
+        most.epochs);
   } else {
     std::printf("%-54s %9.0f %9.0f %8.0f %8.0f %6zu %6zu %7zu %6zu %6zu  %s\n", event.name.c_str(),
                 engine_us, least_us, maps_us, grace_us, most.addresses, most.stores, most.words,
@@ -165,10 +169,9 @@ absl::Status RunEvents() {
   policy::PutCluster(shape, *node.engine);
   RETURN_IF_ERROR(node.Apply(node.engine->Flush()));
   if (!json) {
-    std::printf("%-54s %9s %9s %8s %8s %6s %6s %7s %6s %6s  %s\n%-54s %9s %9s %8s %8s\n",
-                "event", "engine us", "engine us", "maps us", "grace us", "addr.",
-                "stores", "words", "graces", "epochs", "may cost", "", "median", "least",
-                "median", "median");
+    std::printf("%-54s %9s %9s %8s %8s %6s %6s %7s %6s %6s  %s\n%-54s %9s %9s %8s %8s\n", "event",
+                "engine us", "engine us", "maps us", "grace us", "addr.", "stores", "words",
+                "graces", "epochs", "may cost", "", "median", "least", "median", "median");
   }
   for (const policy::ClusterEvent& event : policy::ClusterEvents(shape)) {
     std::vector<double> engine_us, maps_us, grace_us, new_us, all_us;
@@ -191,10 +194,11 @@ absl::Status RunEvents() {
                 Median(maps_us), Median(grace_us), most);
     if (event.name == policy::kHalfEdited) {
       const auto print = [&](const char* whom, const std::vector<double>& us) {
-        Print({absl::StrCat("policy edit touching ", most.addresses, " local endpoints, in force for ",
-                            whom),
+        Print({absl::StrCat("policy edit touching ", most.addresses,
+                            " local endpoints, in force for ", whom),
                *std::min_element(us.begin(), us.end()) / 1000, "ms", 10, false,
-               absl::StrCat("median ", static_cast<int>(Median(us) / 1000 + 0.5), " ms")}, json);
+               absl::StrCat("median ", static_cast<int>(Median(us) / 1000 + 0.5), " ms")},
+              json);
       };
       print("new flows", new_us);
       print("known flows", all_us);
@@ -252,7 +256,8 @@ void RunLongPolicies() {
     if (ok) note = absl::StrCat("engine ", static_cast<int>(best.engine_ms + 0.5), " ms");
     Print({absl::StrCat(name, ", edit to in force"),
            ok ? std::optional<double>(best.engine_ms + best.maps_ms) : std::nullopt, "ms", 100,
-           false, note}, json);
+           false, note},
+          json);
   }
 }
 

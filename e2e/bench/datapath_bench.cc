@@ -18,7 +18,8 @@ bool json = false;
 
 void Report(const char* name, const Timing& timing, double bar) {
   Print({name, timing.best, "ns", bar, false,
-         absl::StrCat("median ", static_cast<int>(timing.median + 0.5))}, json);
+         absl::StrCat("median ", static_cast<int>(timing.median + 0.5))},
+        json);
 }
 
 policy::Address Pod(int i, bool v4) {

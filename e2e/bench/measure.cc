@@ -23,7 +23,8 @@ policy::World WorldOf(const std::string& family, int rules) {
   if (family == "selectors") return SelectorLike(rules);
   if (family == "hosts") return HostsLike(rules);
   if (family == "cidrs" || family == "cidrs-v6") return CidrLike(rules, family == "cidrs", 1);
-  for (const FilterFamily f : {FilterFamily::kAcl, FilterFamily::kFirewall, FilterFamily::kIpChain}) {
+  for (const FilterFamily f :
+       {FilterFamily::kAcl, FilterFamily::kFirewall, FilterFamily::kIpChain}) {
     if (family == ToString(f)) return FilterLike(f, rules, 1);
   }
   return FilterLike(FilterFamily::kPathological, rules, 1);
@@ -57,8 +58,8 @@ absl::Status TimeStraightLine(const policy::World& world, Compiled& made, Row& r
   }
   ASSIGN_OR_RETURN(const int decided, (*line)->Decide(made.packets[0]));
   if (decided != row.rule) {
-    return absl::InternalError(absl::StrCat("straight line decides by rule ", decided,
-                                            ", the tables by rule ", row.rule));
+    return absl::InternalError(
+        absl::StrCat("straight line decides by rule ", decided, ", the tables by rule ", row.rule));
   }
   ASSIGN_OR_RETURN(const Timing timing, made.kernel->Program((*line)->program(), made.packets[0]));
   row.straight_ns = timing.best;
@@ -82,7 +83,7 @@ absl::Status TimeNft(const policy::World& world, Row& row) {
     const absl::StatusOr<double> ns = cost->Packet(rules, form);
     if (!ns.ok()) {
       row.Note(absl::StrCat(form == NftForm::kMap ? "nft map: " : "nft rules: ",
-                        std::string(ns.status().message())));
+                            std::string(ns.status().message())));
     } else {
       (form == NftForm::kMap ? row.nft_map_ns : row.nft_rules_ns) = *ns;
     }
@@ -110,7 +111,8 @@ absl::Status Rules(const std::string& family, const MeasureOptions& options, Row
   if (!made.packets.empty()) {
     RETURN_IF_ERROR(TimeBoth(made, one, row));
     // The generated programs know IPv4 only.
-    if (options.straight_line && made.packets[0].source.is_v4()) RETURN_IF_ERROR(TimeStraightLine(world, made, row));
+    if (options.straight_line && made.packets[0].source.is_v4())
+      RETURN_IF_ERROR(TimeStraightLine(world, made, row));
   }
   return absl::OkStatus();
 }
@@ -151,12 +153,12 @@ Row InProcessOfItsOwn(int size, double limit, const std::function<absl::Status(R
 
 Row MeasureRules(const std::string& family, int rules, const MeasureOptions& options) {
   if (family == "kubernetes") {
-    return MeasureCluster({.endpoints = std::clamp(rules, 200, 10000),
-                           .policies = std::max(1, rules / 2)}, rules, options);
+    return MeasureCluster(
+        {.endpoints = std::clamp(rules, 200, 10000), .policies = std::max(1, rules / 2)}, rules,
+        options);
   }
-  Row row = InProcessOfItsOwn(rules, options.limit_seconds, [&](Row& filled) {
-    return Rules(family, options, filled);
-  });
+  Row row = InProcessOfItsOwn(rules, options.limit_seconds,
+                              [&](Row& filled) { return Rules(family, options, filled); });
   if (options.nft && (family == "hosts" || family == "selectors")) {
     // By itself: it takes long where the list is long, and the rest need not wait for it.
     const Row nft = InProcessOfItsOwn(rules, 3 * options.limit_seconds, [&](Row& filled) {

@@ -60,8 +60,7 @@ std::string NftRuleset(const std::vector<NftRule>& rules, NftForm form, const st
   return text;
 }
 
-absl::Status LoadNft(const agent::TestNetns& netns, const std::string& ruleset,
-                     int limit_seconds) {
+absl::Status LoadNft(const agent::TestNetns& netns, const std::string& ruleset, int limit_seconds) {
   const std::string path = absl::StrCat("/tmp/ripstop-bench-", getpid(), ".nft");
   std::ofstream(path) << ruleset;
   const int rc = netns.Shell(absl::StrCat("timeout ", limit_seconds, " nft -f ", path));
@@ -127,8 +126,7 @@ absl::StatusOr<double> NftCost::Packet(const std::vector<NftRule>& rules, NftFor
     return absl::InternalError(absl::StrCat("address ", address));
   }
   ASSIGN_OR_RETURN(const double before, Send(last, kPackets, kRuns));
-  RETURN_IF_ERROR(
-      LoadNft(netns_, NftRuleset(rules, form, "output", "", "udp"), kLoadLimitSeconds));
+  RETURN_IF_ERROR(LoadNft(netns_, NftRuleset(rules, form, "output", "", "udp"), kLoadLimitSeconds));
   // Runs of about a millisecond, so that some of them meet nobody else on the processor.
   ASSIGN_OR_RETURN(const double about, Send(last, kBatch, 3));
   const int packets = std::clamp(static_cast<int>(1e6 / about), kBatch / 4, kPackets);

@@ -34,8 +34,8 @@ absl::Status LoadNft(const agent::TestNetns& netns, const std::string& ruleset, 
 absl::Status FlushNft(const agent::TestNetns& netns);
 
 // What a ruleset costs each packet: UDP datagrams sent in a namespace of its own out of a
-// device whose other end is down, through a chain on `output`, without connection tracking; the cost of the
-// same sends without any ruleset is subtracted.
+// device whose other end is down, through a chain on `output`, without connection tracking; the
+// cost of the same sends without any ruleset is subtracted.
 class NftCost {
  public:
   static absl::StatusOr<std::unique_ptr<NftCost>> Open();

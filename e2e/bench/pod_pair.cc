@@ -115,22 +115,26 @@ absl::Status PodPair::Detach() {
 
 absl::Status PodPair::MakePod(const TestNetns& pod, const char* host_side, const char* address,
                               const char* mac) {
-  RETURN_IF_ERROR(Shell(*node_, absl::StrCat(
-      "ip link add ", host_side, " address ee:ee:ee:ee:ee:ee type veth peer name eth0 address ",
-      mac, " && ip link set eth0 netns ", pod.path(), " && ip link set ", host_side,
-      " up && ip route add ", address, "/32 dev ", host_side, " && ip neigh replace ", address,
-      " lladdr ", mac, " dev ", host_side, " nud permanent")));
-  return Shell(pod, absl::StrCat(
-      "ip link set lo up && ip link set eth0 up && ip addr add ", address,
-      "/32 dev eth0 && ip route add 169.254.1.1 dev eth0 && ip route add default via "
-      "169.254.1.1 && ip neigh replace 169.254.1.1 lladdr ee:ee:ee:ee:ee:ee dev eth0 nud "
-      "permanent && sysctl -w net.ipv4.ip_local_port_range=\"1024 65000\""));
+  RETURN_IF_ERROR(Shell(
+      *node_,
+      absl::StrCat("ip link add ", host_side,
+                   " address ee:ee:ee:ee:ee:ee type veth peer name eth0 address ", mac,
+                   " && ip link set eth0 netns ", pod.path(), " && ip link set ", host_side,
+                   " up && ip route add ", address, "/32 dev ", host_side, " && ip neigh replace ",
+                   address, " lladdr ", mac, " dev ", host_side, " nud permanent")));
+  return Shell(
+      pod, absl::StrCat(
+               "ip link set lo up && ip link set eth0 up && ip addr add ", address,
+               "/32 dev eth0 && ip route add 169.254.1.1 dev eth0 && ip route add default via "
+               "169.254.1.1 && ip neigh replace 169.254.1.1 lladdr ee:ee:ee:ee:ee:ee dev eth0 nud "
+               "permanent && sysctl -w net.ipv4.ip_local_port_range=\"1024 65000\""));
 }
 
 absl::Status PodPair::Listen(const TestNetns& pod, const char* address, Listener& listener) {
   // A busy machine may keep the acceptor waiting for thousands of connections.
-  RETURN_IF_ERROR(Shell(pod, "sysctl -w net.core.somaxconn=65535 "
-                             "net.ipv4.tcp_max_syn_backlog=65535"));
+  RETURN_IF_ERROR(Shell(pod,
+                        "sysctl -w net.core.somaxconn=65535 "
+                        "net.ipv4.tcp_max_syn_backlog=65535"));
   RETURN_IF_ERROR(pod.Run([&]() -> absl::Status {
     socklen_t length = 0;
     const sockaddr_storage at = agent::ProbeAddress(address, kServerPort, &length);

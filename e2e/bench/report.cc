@@ -19,8 +19,8 @@ std::string Quoted(const std::string& text) {
 void Print(const Figure& figure, bool json) {
   const char* const bar = figure.at_least ? "at least" : "at most";
   if (json) {
-    std::string line = absl::StrFormat("{\"figure\":%s,\"unit\":%s", Quoted(figure.name),
-                                       Quoted(figure.unit));
+    std::string line =
+        absl::StrFormat("{\"figure\":%s,\"unit\":%s", Quoted(figure.name), Quoted(figure.unit));
     if (figure.value) absl::StrAppendFormat(&line, ",\"value\":%.4g", *figure.value);
     if (figure.bar > 0) {
       absl::StrAppendFormat(&line, ",\"bar\":%g,\"bar_is\":\"%s\",\"met\":%s", figure.bar, bar,

@@ -20,22 +20,40 @@ using policy::Rule;
 using policy::World;
 
 struct FilterShape {
-  uint32_t any_source;      // percent of rules without a source prefix
-  uint32_t host_source;     // percent of the others with a full-length prefix
-  uint32_t any_port;        // percent
-  uint32_t exact_port;      // percent of the others
-  uint32_t tcp, udp;        // percent; the rest any protocol
+  uint32_t any_source;   // percent of rules without a source prefix
+  uint32_t host_source;  // percent of the others with a full-length prefix
+  uint32_t any_port;     // percent
+  uint32_t exact_port;   // percent of the others
+  uint32_t tcp, udp;     // percent; the rest any protocol
   uint32_t deny;
 };
 
 FilterShape ShapeOf(FilterFamily family) {
   switch (family) {
-    case FilterFamily::kAcl: return {.any_source = 4, .host_source = 45, .any_port = 12,
-                                     .exact_port = 75, .tcp = 80, .udp = 14, .deny = 10};
-    case FilterFamily::kFirewall: return {.any_source = 25, .host_source = 60, .any_port = 20,
-                                          .exact_port = 60, .tcp = 68, .udp = 22, .deny = 40};
-    default: return {.any_source = 10, .host_source = 55, .any_port = 35,
-                     .exact_port = 70, .tcp = 55, .udp = 25, .deny = 25};
+    case FilterFamily::kAcl:
+      return {.any_source = 4,
+              .host_source = 45,
+              .any_port = 12,
+              .exact_port = 75,
+              .tcp = 80,
+              .udp = 14,
+              .deny = 10};
+    case FilterFamily::kFirewall:
+      return {.any_source = 25,
+              .host_source = 60,
+              .any_port = 20,
+              .exact_port = 60,
+              .tcp = 68,
+              .udp = 22,
+              .deny = 40};
+    default:
+      return {.any_source = 10,
+              .host_source = 55,
+              .any_port = 35,
+              .exact_port = 70,
+              .tcp = 55,
+              .udp = 25,
+              .deny = 25};
   }
 }
 
@@ -55,7 +73,8 @@ Rule FilterRule(const FilterShape& shape, Dice& dice) {
   if (!any_source) {
     const int bits = dice.Percent(shape.host_source) ? 32 : 16 + static_cast<int>(dice.Below(13));
     // Sites are nested: a few hundred /16s hold all prefixes, as in real filters.
-    rule.source.nets = {V4Cidr(0x20000000 | (dice.Skewed(400) << 16) | (dice.Word() & 0xffff), bits)};
+    rule.source.nets = {
+        V4Cidr(0x20000000 | (dice.Skewed(400) << 16) | (dice.Word() & 0xffff), bits)};
   }
   if (rule.protocol && (any_source || !dice.Percent(shape.any_port))) {
     PortRange range;
@@ -166,8 +185,8 @@ policy::World CidrLike(int rules, bool v4, uint32_t seed) {
 }
 
 std::string HostAddress(int rule) {
-  return "100." + std::to_string(64 + rule / 62500) + "." + std::to_string(rule / 250 % 250) +
-         "." + std::to_string(rule % 250 + 1);
+  return "100." + std::to_string(64 + rule / 62500) + "." + std::to_string(rule / 250 % 250) + "." +
+         std::to_string(rule % 250 + 1);
 }
 
 uint16_t HostPort(int rule) { return static_cast<uint16_t>(9000 + rule % 16); }
@@ -188,8 +207,7 @@ policy::Packet PacketForRule(const policy::World& world, size_t index) {
   packet.source = Address::FromV4(0x08080808);
   if (rule.source.nets) packet.source = rule.source.nets->front().address;
   if (rule.source.selector) {
-    packet.source =
-        Address::FromV4(kLocalEndpoint + 0x10000u + static_cast<uint32_t>(2 * index));
+    packet.source = Address::FromV4(kLocalEndpoint + 0x10000u + static_cast<uint32_t>(2 * index));
   }
   packet.destination = world.endpoints.at("bench/server").addresses.front();
   packet.protocol = rule.protocol.value_or(policy::kProtocolTcp);

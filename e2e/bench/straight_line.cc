@@ -16,8 +16,8 @@
 namespace ripstop::bench {
 namespace {
 
-constexpr int kProgramsMax = 33;      // the kernel's limit on a chain of tail calls
-constexpr int kBranchesMax = 7000;    // of one program; the verifier stops at 8,192
+constexpr int kProgramsMax = 33;    // the kernel's limit on a chain of tail calls
+constexpr int kBranchesMax = 7000;  // of one program; the verifier stops at 8,192
 constexpr int16_t kSource = offsetof(__sk_buff, cb[0]);     // host order
 constexpr int16_t kProtoPort = offsetof(__sk_buff, cb[1]);  // protocol << 16 | port
 constexpr int16_t kSourceRaw = offsetof(__sk_buff, cb[2]);  // network order
@@ -150,8 +150,8 @@ absl::StatusOr<std::unique_ptr<StraightLine>> StraightLine::Load(
     const std::vector<policy::Rule>& rules,
     const std::map<std::string, std::vector<policy::Address>>& members) {
   auto line = std::unique_ptr<StraightLine>(new StraightLine());
-  line->next_ = agent::BpfFd(bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "line_next", 4, 4,
-                                            kProgramsMax, nullptr));
+  line->next_ = agent::BpfFd(
+      bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "line_next", 4, 4, kProgramsMax, nullptr));
   size_t entries = 1;
   for (const auto& [selector, addresses] : members) entries += addresses.size();
   LIBBPF_OPTS(bpf_map_create_opts, trie, .map_flags = BPF_F_NO_PREALLOC);
@@ -184,8 +184,8 @@ absl::StatusOr<std::unique_ptr<StraightLine>> StraightLine::Load(
     if (!rule.source.nets && !rule.source.selector && !rule.protocol) break;  // takes all
   }
   if (codes.size() > kProgramsMax) {
-    return absl::ResourceExhaustedError(absl::StrCat(codes.size(), " programs; the kernel joins ",
-                                                     kProgramsMax));
+    return absl::ResourceExhaustedError(
+        absl::StrCat(codes.size(), " programs; the kernel joins ", kProgramsMax));
   }
   for (size_t i = 0; i < codes.size(); ++i) {
     Code& code = codes[i];

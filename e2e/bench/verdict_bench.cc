@@ -45,12 +45,13 @@ void Report(const std::string& family, const Row& row) {
         row.new_flow_ns, row.new_flow_ratio(), row.straight_ns, row.nft_rules_ns, row.nft_map_ns,
         Quoted(row.note).c_str());
   } else {
-    std::printf("%-13s %7d %9.1f %8.1f %8.2f %8.2f %8.2f %-12s %7s %6.2f %8s %6.2f %9s %9s %7s  %s\n",
-                family.c_str(), row.size, row.put_ms + row.compile_ms, row.apply_ms, row.table_mib,
-                row.map_mib, row.agent_mib, row.representation, Number(row.verdict_ns).c_str(),
-                row.verdict_ratio(), Number(row.new_flow_ns).c_str(), row.new_flow_ratio(),
-                Number(row.straight_ns).c_str(), Number(row.nft_rules_ns).c_str(),
-                Number(row.nft_map_ns).c_str(), row.note);
+    std::printf(
+        "%-13s %7d %9.1f %8.1f %8.2f %8.2f %8.2f %-12s %7s %6.2f %8s %6.2f %9s %9s %7s  %s\n",
+        family.c_str(), row.size, row.put_ms + row.compile_ms, row.apply_ms, row.table_mib,
+        row.map_mib, row.agent_mib, row.representation, Number(row.verdict_ns).c_str(),
+        row.verdict_ratio(), Number(row.new_flow_ns).c_str(), row.new_flow_ratio(),
+        Number(row.straight_ns).c_str(), Number(row.nft_rules_ns).c_str(),
+        Number(row.nft_map_ns).c_str(), row.note);
   }
   std::fflush(stdout);
 }
@@ -84,7 +85,8 @@ void PrintBars(const std::string& family, const Row& row) {
   const auto print = [&](const std::string& name, bool known, double value, const char* unit,
                          double bar) {
     Print({name + in, known ? std::optional<double>(value) : std::nullopt, unit, bar, false,
-           known ? "" : row.note}, json);
+           known ? "" : row.note},
+          json);
   };
   const bool timed = row.verdict_ns > 0;
   print("new flow, many rules / one rule", timed, row.new_flow_ratio(), "x", 1.15);
@@ -120,13 +122,14 @@ absl::Status RunRules(const MeasureOptions& options) {
     }
   }
   for (const auto& [family, row] : at_ten_thousand) PrintBars(family, row);
-  RETURN_IF_ERROR(Plot("verdict-rules.svg", "One verdict against the number of rules", "rules",
-                       families));
+  RETURN_IF_ERROR(
+      Plot("verdict-rules.svg", "One verdict against the number of rules", "rules", families));
   return Plot("verdict-alternatives.svg", "The same policy by other means", "rules", alternatives);
 }
 
 absl::Status RunClusters(const MeasureOptions& options) {
-  Series policies{"1,000 pods, policies vary", {}, false}, pods{"1,000 policies, pods vary", {}, false};
+  Series policies{"1,000 pods, policies vary", {}, false},
+      pods{"1,000 policies, pods vary", {}, false};
   if (Wanted("policies")) Header("policies");
   for (int n = 10; Wanted("policies") && n <= std::min(max_rules, 10000); n *= 10) {
     const Row row = MeasureCluster({.endpoints = 1000, .policies = n}, n, options);
@@ -142,7 +145,8 @@ absl::Status RunClusters(const MeasureOptions& options) {
     if (n != 100000) continue;
     Print({"new flow, 100,000 pods and 1,000 policies / one rule",
            row.verdict_ns > 0 ? std::optional<double>(row.new_flow_ratio()) : std::nullopt, "x",
-           1.5, false, row.note}, json);
+           1.5, false, row.note},
+          json);
   }
   return Plot("verdict-cluster.svg", "One verdict against the size of a Kubernetes-like cluster",
               "policies, or pods known", {policies, pods});
@@ -175,9 +179,10 @@ int main(int argc, char** argv) {
     } else if (option == "--svg" && i + 1 < argc) {
       svg_folder = argv[++i];
     } else {
-      std::fprintf(stderr,
-                   "verdict_bench [--json] [--quick] [--family NAME] [--max-rules N] [--max-pods N] "
-                   "[--svg FOLDER]\n");
+      std::fprintf(
+          stderr,
+          "verdict_bench [--json] [--quick] [--family NAME] [--max-rules N] [--max-pods N] "
+          "[--svg FOLDER]\n");
       return 2;
     }
   }

@@ -49,7 +49,7 @@ std::string CniConfig(const Pod& pod, const std::string& agent_socket) {
   for (const Port& port : pod.ports) {
     ports.push_back({{"name", port.name}, {"protocol", port.protocol}, {"port", port.port}});
   }
-  json config = {{"cniVersion", "1.0.0"},   {"name", "ripstop"},    {"type", "ripstop-cni"},
+  json config = {{"cniVersion", "1.0.0"},  {"name", "ripstop"},    {"type", "ripstop-cni"},
                  {"socket", agent_socket}, {"labels", pod.labels}, {"ports", ports}};
   if (!pod.service_account.empty()) config["serviceAccount"] = pod.service_account;
   if (!pod.ips.empty()) config["runtimeConfig"] = {{"ips", pod.ips}};

@@ -57,9 +57,10 @@ TEST(Topology, ErrorsNameLineFieldAndRemedy) {
               HasSubstr("t.yaml:5: nodes[0].v4 is '192.0.2.64', not an address of subnet a"));
   EXPECT_THAT(ErrorOf("name: demo\npods:\n- {name: p, node: gone}\n"),
               HasSubstr("pods[0].node 'gone' is not a node of this file"));
-  EXPECT_THAT(ErrorOf("name: demo\nsubnets: [{name: a, v4: 192.0.2.0/26}]\n"
-                      "nodes: [{name: n, subnet: a}]\npods:\n- {name: p, node: n, ips: [10.65.0]}\n"),
-              HasSubstr("t.yaml:5: pods[0].ips has '10.65.0', which is not an address"));
+  EXPECT_THAT(
+      ErrorOf("name: demo\nsubnets: [{name: a, v4: 192.0.2.0/26}]\n"
+              "nodes: [{name: n, subnet: a}]\npods:\n- {name: p, node: n, ips: [10.65.0]}\n"),
+      HasSubstr("t.yaml:5: pods[0].ips has '10.65.0', which is not an address"));
   EXPECT_THAT(ErrorOf("name: [\n"), HasSubstr("t.yaml:"));
 }
 

@@ -70,8 +70,8 @@ TEST_F(AgentRestart, SigkillAndRestartLoseNoPacketAndLetNoDeniedOneThrough) {
   }
   // What a gap in programs, tables or flows would have dropped, TCP included.
   for (const std::string node : {"node1", "node2", "node3"}) {
-    for (const char* reason : {"no-generation", "no-policy-set", "bad-policy-set", "no-verdict",
-                               "no-flow", "spoofed"}) {
+    for (const char* reason :
+         {"no-generation", "no-policy-set", "bad-policy-set", "no-verdict", "no-flow", "spoofed"}) {
       EXPECT_EQ(DropsOf(node, reason), 0u) << node << ": " << reason;
     }
   }

@@ -18,7 +18,8 @@ class StagedPolicy : public DemoLab {
     return absl::StrCat("apiVersion: projectcalico.org/v3\nkind: ", kind,
                         "\nmetadata: {name: checkout-audit, namespace: shop}\n"
                         "spec:\n  selector: app == 'checkout'\n  order: 1\n  types: [Egress]\n"
-                        "  egress: ", egress, "\n");
+                        "  egress: ",
+                        egress, "\n");
   }
   static std::string AnyDeny(bool staged) {
     return Document(staged ? "StagedNetworkPolicy" : "NetworkPolicy",
@@ -40,9 +41,8 @@ class StagedPolicy : public DemoLab {
 
 TEST_F(StagedPolicy, AStagedDenyIsReportedWithTheFlowAndTheFlowStillPasses) {
   ASSERT_TRUE(lab().Apply(AnyDeny(true)).ok());
-  ASSERT_TRUE(Eventually(absl::Seconds(5), [&] {
-    return !Ask({"policy", "staged"})["policies"].empty();
-  }));
+  ASSERT_TRUE(
+      Eventually(absl::Seconds(5), [&] { return !Ask({"policy", "staged"})["policies"].empty(); }));
   EXPECT_TRUE(Reaches(flow_));
   nlohmann::json rule;
   ASSERT_TRUE(Eventually(absl::Seconds(5), [&] {
@@ -62,7 +62,8 @@ TEST_F(StagedPolicy, AStagedDenyIsReportedWithTheFlowAndTheFlowStillPasses) {
   EXPECT_TRUE(absl::StrContains(rule["insteadOf"].get<std::string>(), "shop/checkout")) << rule;
   EXPECT_GE(rule["lastSeenAgoMs"], 0);
 
-  const auto why = Ask({"why", "--from", "shop/checkout-1", "--to", "data/database-2", "--port", "5432"});
+  const auto why =
+      Ask({"why", "--from", "shop/checkout-1", "--to", "data/database-2", "--port", "5432"});
   EXPECT_EQ(why["verdict"], "Allow") << why;
   EXPECT_EQ(why["staged"]["verdict"], "Deny") << why;
   EXPECT_EQ(why["staged"]["egress"]["policyKind"], "StagedNetworkPolicy") << why;
@@ -73,9 +74,11 @@ TEST_F(StagedPolicy, AStagedDenyIsReportedWithTheFlowAndTheFlowStillPasses) {
   ASSERT_TRUE(lab().Apply(AnyDeny(false)).ok());
   EXPECT_TRUE(Eventually(absl::Seconds(5), [&] { return !Reaches(flow_); }));
   EXPECT_TRUE(Rows().empty());
-  ASSERT_TRUE(lab().Apply("apiVersion: projectcalico.org/v3\nkind: StagedNetworkPolicy\n"
-                          "metadata: {name: checkout-audit, namespace: shop}\n"
-                          "spec: {stagedAction: Delete}\n").ok());
+  ASSERT_TRUE(lab()
+                  .Apply("apiVersion: projectcalico.org/v3\nkind: StagedNetworkPolicy\n"
+                         "metadata: {name: checkout-audit, namespace: shop}\n"
+                         "spec: {stagedAction: Delete}\n")
+                  .ok());
   EXPECT_TRUE(Eventually(absl::Seconds(10), [&] {
     EXPECT_FALSE(Reaches(flow_, absl::Milliseconds(300)));
     for (const nlohmann::json& row : Rows()) {
@@ -86,8 +89,11 @@ TEST_F(StagedPolicy, AStagedDenyIsReportedWithTheFlowAndTheFlowStillPasses) {
 }
 
 TEST_F(StagedPolicy, ALogRuleWritesALineForTheFlowAndForNoOther) {
-  ASSERT_TRUE(lab().Apply(Document("NetworkPolicy", "[{action: Log, protocol: TCP, destination: "
-                                                    "{ports: [5432]}}]")).ok());
+  ASSERT_TRUE(lab()
+                  .Apply(Document("NetworkPolicy",
+                                  "[{action: Log, protocol: TCP, destination: "
+                                  "{ports: [5432]}}]"))
+                  .ok());
   const std::string log = absl::StrCat(lab().state().dir(), "/node2/agent.log");
   const std::string mark = absl::StrCat("\\\"destination\\\":\\\"",
                                         lab().AddressOf("data/database-2", 4).value(), "\\\"");

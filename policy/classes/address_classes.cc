@@ -41,7 +41,8 @@ uint32_t AddressClasses::Kind(const std::vector<uint32_t>& atoms) {
   if (const auto known = kinds_.Find(atoms)) return *known;
   std::vector<uint32_t> signature = SignatureOf(atoms);
   const auto it = by_signature_.find(signature);
-  const uint32_t address_class = it != by_signature_.end() ? it->second : NewClass(std::move(signature));
+  const uint32_t address_class =
+      it != by_signature_.end() ? it->second : NewClass(std::move(signature));
   const uint32_t kind = kinds_.Intern(atoms);
   Join(kind, address_class);
   return kind;
@@ -88,7 +89,8 @@ void AddressClasses::Leave(uint32_t kind) {
   c.kinds.erase(kind);
   if (!c.kinds.empty()) return;
   SetSignature(address_class, {});
-  if (const auto it = by_signature_.find({}); it != by_signature_.end() && it->second == address_class) {
+  if (const auto it = by_signature_.find({});
+      it != by_signature_.end() && it->second == address_class) {
     by_signature_.erase(it);
   }
   c.used = false;
@@ -126,7 +128,8 @@ void AddressClasses::SetSignature(uint32_t id, std::vector<uint32_t> signature) 
   ClassData& c = classes_[id];
   const auto it = by_signature_.find(c.signature);
   if (it != by_signature_.end() && it->second == id) by_signature_.erase(it);
-  const auto for_new = [](const std::vector<uint32_t>& now, const std::vector<uint32_t>& before, auto f) {
+  const auto for_new = [](const std::vector<uint32_t>& now, const std::vector<uint32_t>& before,
+                          auto f) {
     auto b = before.begin();
     for (const uint32_t p : now) {
       while (b != before.end() && *b < p) ++b;
@@ -145,7 +148,8 @@ bool AddressClasses::Activate(uint32_t predicate, const std::vector<uint32_t>& a
   for (const uint32_t atom : atoms) {
     const auto it = kinds_with_.find(atom);
     if (it == kinds_with_.end()) continue;
-    for (const uint32_t kind : it->second) found.emplace_back(kinds_data_[kind].address_class, kind);
+    for (const uint32_t kind : it->second)
+      found.emplace_back(kinds_data_[kind].address_class, kind);
   }
   std::sort(found.begin(), found.end());
   found.erase(std::unique(found.begin(), found.end()), found.end());
@@ -153,7 +157,8 @@ bool AddressClasses::Activate(uint32_t predicate, const std::vector<uint32_t>& a
   bool split = false;
   for (auto yes = found.begin(); yes != found.end();) {
     const uint32_t id = yes->first;
-    const auto yes_end = std::find_if(yes, found.end(), [&](const auto& f) { return f.first != id; });
+    const auto yes_end =
+        std::find_if(yes, found.end(), [&](const auto& f) { return f.first != id; });
     split |= Divide(predicate, id, {yes, yes_end});
     yes = yes_end;
   }

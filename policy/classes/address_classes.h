@@ -84,8 +84,9 @@ class AddressClasses {
   std::vector<ClassData> classes_;
   uint32_t count_ = 0;
   absl::flat_hash_map<std::vector<uint32_t>, uint32_t> by_signature_;
-  absl::flat_hash_map<uint32_t, absl::flat_hash_set<uint32_t>> kinds_with_;    // atom -> kinds
-  absl::flat_hash_map<uint32_t, absl::flat_hash_set<uint32_t>> classes_with_;  // predicate -> classes
+  absl::flat_hash_map<uint32_t, absl::flat_hash_set<uint32_t>> kinds_with_;  // atom -> kinds
+  absl::flat_hash_map<uint32_t, absl::flat_hash_set<uint32_t>>
+      classes_with_;  // predicate -> classes
   std::vector<uint32_t> new_classes_;
   std::vector<uint32_t> free_;
   std::vector<uint32_t> retired_;

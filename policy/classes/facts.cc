@@ -22,7 +22,8 @@ void Toggle(Set& set, uint32_t id, bool add) {
 
 bool Facts::IsTrue(const Predicate& p, const Selector* selector, const Atom& a) const {
   switch (p.kind) {
-    case Predicate::Kind::kSelector: return a.kind == Atom::Kind::kOwner && selector->Matches(a.labels);
+    case Predicate::Kind::kSelector:
+      return a.kind == Atom::Kind::kOwner && selector->Matches(a.labels);
     case Predicate::Kind::kCidr: return a.kind == Atom::Kind::kCidr && a.cidr == p.cidr;
     case Predicate::Kind::kService: return a.kind == Atom::Kind::kService && a.service == p.service;
     case Predicate::Kind::kServicePort:
@@ -104,7 +105,8 @@ void Facts::Answer(uint32_t id) {
     const auto active = atoms_of_.find(p);
     if (active == atoms_of_.end()) continue;
     const auto selector = selectors_.find(p);
-    if (!IsTrue(predicates_[p], selector == selectors_.end() ? nullptr : &selector->second, a)) continue;
+    if (!IsTrue(predicates_[p], selector == selectors_.end() ? nullptr : &selector->second, a))
+      continue;
     true_[id].push_back(p);
     active->second.insert(id);
   }
@@ -112,7 +114,8 @@ void Facts::Answer(uint32_t id) {
 }
 
 uint32_t Facts::InternSelector(const Selector& selector) {
-  const uint32_t id = predicates_.Intern({Predicate::Kind::kSelector, selector.Canonical(), {}, {}, {}});
+  const uint32_t id =
+      predicates_.Intern({Predicate::Kind::kSelector, selector.Canonical(), {}, {}, {}});
   if (!atoms_of_.contains(id)) parsed_.insert_or_assign(id, selector);
   return id;
 }
@@ -125,7 +128,8 @@ std::vector<uint32_t> Facts::Activate(uint32_t id) {
     case Predicate::Kind::kSelector: {
       absl::StatusOr<Selector> parsed = absl::NotFoundError("");
       // The number may have been another's when it was parsed.
-      if (const auto it = parsed_.find(id); it != parsed_.end() && it->second.Canonical() == p.text) {
+      if (const auto it = parsed_.find(id);
+          it != parsed_.end() && it->second.Canonical() == p.text) {
         parsed = it->second;
       }
       parsed_.erase(id);
@@ -152,7 +156,8 @@ std::vector<uint32_t> Facts::Activate(uint32_t id) {
       break;
     }
     case Predicate::Kind::kCidr:
-      if (const auto atom = atoms_.Find({Atom::Kind::kCidr, {}, {}, p.cidr, {}, {}})) candidates.insert(*atom);
+      if (const auto atom = atoms_.Find({Atom::Kind::kCidr, {}, {}, p.cidr, {}, {}}))
+        candidates.insert(*atom);
       break;
     case Predicate::Kind::kService:
     case Predicate::Kind::kServicePort:
@@ -160,7 +165,8 @@ std::vector<uint32_t> Facts::Activate(uint32_t id) {
       break;
     case Predicate::Kind::kNamedPort:
       if (const auto it = named_ports_.find(p.text); it != named_ports_.end()) {
-        if (const auto ids = it->second.find(p.port); ids != it->second.end()) candidates = ids->second;
+        if (const auto ids = it->second.find(p.port); ids != it->second.end())
+          candidates = ids->second;
       }
       break;
   }
@@ -184,7 +190,8 @@ void Facts::Deactivate(uint32_t id) {
   if (selector == selectors_.end()) return;
   if (const auto key = IndexKey(selector->second)) {
     if (key->second.any_value) selectors_by_key_[key->first].erase(id);
-    for (const std::string& value : key->second.values) selectors_by_label_[key->first][value].erase(id);
+    for (const std::string& value : key->second.values)
+      selectors_by_label_[key->first][value].erase(id);
   } else {
     selectors_unkeyed_.erase(id);
   }

@@ -21,10 +21,10 @@ namespace ripstop::policy {
 struct Atom {
   enum class Kind : uint8_t { kOwner, kCidr, kService };
   Kind kind = Kind::kOwner;
-  Labels labels;                 // kOwner, inherited ones included
-  std::vector<NamedPort> ports;  // kOwner: sorted
-  Cidr cidr;                     // kCidr
-  ServiceName service;           // kService
+  Labels labels;                           // kOwner, inherited ones included
+  std::vector<NamedPort> ports;            // kOwner: sorted
+  Cidr cidr;                               // kCidr
+  ServiceName service;                     // kService
   std::vector<ServicePort> service_ports;  // kService: sorted
   bool operator==(const Atom&) const = default;
   template <typename H>
@@ -61,7 +61,9 @@ class Facts {
   void RefAtom(uint32_t id) { atoms_.Ref(id); }
   void UnrefAtom(uint32_t id);  // gone with its last reference
   const Atom& atom(uint32_t id) const { return atoms_[id]; }
-  const std::vector<uint32_t>& TruePredicates(uint32_t atom) const { return true_[atom]; }  // sorted
+  const std::vector<uint32_t>& TruePredicates(uint32_t atom) const {
+    return true_[atom];
+  }  // sorted
 
   // The predicate of a selector, kept parsed until Activate wants it.
   uint32_t InternSelector(const Selector& selector);
@@ -90,10 +92,10 @@ class Facts {
 
   Interned<Atom> atoms_;
   Interned<Predicate> predicates_;
-  std::vector<std::vector<uint32_t>> true_;               // by atom
-  absl::flat_hash_map<uint32_t, Ids> atoms_of_;           // active predicate -> atoms
-  absl::flat_hash_map<uint32_t, Selector> selectors_;     // active selector predicates
-  absl::flat_hash_map<uint32_t, Selector> parsed_;        // of others, perhaps active soon
+  std::vector<std::vector<uint32_t>> true_;            // by atom
+  absl::flat_hash_map<uint32_t, Ids> atoms_of_;        // active predicate -> atoms
+  absl::flat_hash_map<uint32_t, Selector> selectors_;  // active selector predicates
+  absl::flat_hash_map<uint32_t, Selector> parsed_;     // of others, perhaps active soon
 
   // Owner atoms by label key, "" for all; and active selectors by a key they need.
   absl::flat_hash_map<std::string, absl::flat_hash_map<std::string, Ids>> owners_by_label_;
@@ -103,7 +105,7 @@ class Facts {
   Ids selectors_unkeyed_;
 
   std::map<std::string, std::map<ServicePort, Ids>> named_ports_;  // atoms with it
-  std::map<ServiceName, Ids> services_;  // atoms of it
+  std::map<ServiceName, Ids> services_;                            // atoms of it
   std::map<std::string, std::map<ServicePort, int>> announced_names_;
   std::map<ServiceName, std::map<ServicePort, int>> announced_services_;
   std::set<std::string> changed_names_;

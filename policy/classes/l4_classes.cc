@@ -48,7 +48,9 @@ std::vector<L4Classes::Split> L4Classes::Refine(const L4Set& set) {
   }
   std::sort(found.begin(), found.end());
   const auto parted = [&](uint32_t c) { return inside_[c] != points_[c]; };
-  const bool fits = static_cast<size_t>(std::count_if(found.begin(), found.end(), parted)) + count() <= kClassesMax;
+  const bool fits =
+      static_cast<size_t>(std::count_if(found.begin(), found.end(), parted)) + count() <=
+      kClassesMax;
   full_ |= !fits;
   std::vector<Split> splits;
   for (const uint32_t from : found) {
@@ -77,7 +79,8 @@ bool L4Classes::Knows(const L4Set& set) const {
   absl::flat_hash_map<uint32_t, uint32_t> inside;
   for (const L4Set::Interval& i : set.intervals()) {
     for (auto it = std::prev(start_.upper_bound(i.first)); it->first <= i.last; ++it) {
-      inside[it->second] += std::min(std::next(it)->first, i.last + 1) - std::max(it->first, i.first);
+      inside[it->second] +=
+          std::min(std::next(it)->first, i.last + 1) - std::max(it->first, i.first);
     }
   }
   return std::all_of(inside.begin(), inside.end(),

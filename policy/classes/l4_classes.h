@@ -45,10 +45,10 @@ class L4Classes {
   static constexpr size_t kClassesMax = 1u << 16;  // an entry of the table is a half
   void CutAt(uint32_t index);
 
-  absl::btree_map<uint32_t, uint32_t> start_;  // first index of an interval -> class
+  absl::btree_map<uint32_t, uint32_t> start_;     // first index of an interval -> class
   mutable std::vector<uint32_t> representative_;  // of classes; too short after a split
-  std::vector<uint32_t> points_;  // indexes in each class
-  bool full_ = false;  // some set was not refined with
+  std::vector<uint32_t> points_;                  // indexes in each class
+  bool full_ = false;                             // some set was not refined with
   // Since TakeChanges, in any order: made one set there, not for each split.
   std::vector<L4Set::Interval> changed_ = L4Set::All().intervals();
   // Of Refine alone, by class; all 0 between calls.

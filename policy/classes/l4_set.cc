@@ -56,7 +56,8 @@ L4Set L4Set::OfRanges(const std::vector<PortRange>& ranges) {
   for (const uint8_t protocol : kWithPorts) {
     const uint32_t block = L4PortBlock(protocol);
     for (const PortRange& r : ranges) {
-      if (r.first <= r.last) intervals.push_back({L4_INDEX(block, r.first), L4_INDEX(block, r.last)});
+      if (r.first <= r.last)
+        intervals.push_back({L4_INDEX(block, r.first), L4_INDEX(block, r.last)});
     }
   }
   return Normal(std::move(intervals));

@@ -31,8 +31,11 @@ uint32_t Engine::State::AcquireSource(SourceKey key) {
   if (sources.references(id) == 0) {
     if (source_atom.size() <= id) source_atom.resize(id + 1);
     source_atom[id] = facts.InternAtom({Atom::Kind::kOwner,
-                                        EffectiveLabels(key.labels, key.profiles, profiles), key.ports,
-                                        {}, {}, {}});
+                                        EffectiveLabels(key.labels, key.profiles, profiles),
+                                        key.ports,
+                                        {},
+                                        {},
+                                        {}});
     facts.RefAtom(source_atom[id]);
     facts.Announce(source_atom[id], 1);
     for (const std::string& p : key.profiles) sources_of_profile[p].insert(id);
@@ -165,7 +168,8 @@ void Engine::PutServiceBackends(const ServiceBackends& b) {
   SortUnique(next.addresses);
   s.facts.RefAtom(next.atom);
   const auto it = s.slices.find({b.service, b.slice});
-  if (it != s.slices.end() && it->second.atom == next.atom && it->second.addresses == next.addresses) {
+  if (it != s.slices.end() && it->second.atom == next.atom &&
+      it->second.addresses == next.addresses) {
     s.facts.UnrefAtom(next.atom);
     return;
   }
@@ -216,7 +220,8 @@ void Engine::RemoveHost(std::string_view name) {
 // Local endpoints that a policy selects must be folded again, before and after a change.
 void Engine::State::MarkSelected(const Policy& policy) {
   for (EndpointRecord* e : local_endpoints) {
-    if (!e->fold && policies.Selects(policy, facts.atom(source_atom[e->source]).labels)) e->fold = true;
+    if (!e->fold && policies.Selects(policy, facts.atom(source_atom[e->source]).labels))
+      e->fold = true;
   }
   for (auto& [id, h] : host_endpoints) {
     h.owner->fold |= policies.Selects(policy, facts.atom(source_atom[h.owner->source]).labels);

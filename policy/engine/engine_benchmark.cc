@@ -44,9 +44,8 @@ int Run(const ClusterShape& shape) {
       most.words = std::max(most.words, count.words);
     }
     std::sort(took.begin(), took.end());
-    std::printf("%-55s %10.0f %10.0f %9zu %7zu %7zu\n", event.name.c_str(),
-                took[took.size() / 2], took.front(), most.addresses, most.stores,
-                most.words);
+    std::printf("%-55s %10.0f %10.0f %9zu %7zu %7zu\n", event.name.c_str(), took[took.size() / 2],
+                took.front(), most.addresses, most.stores, most.words);
   }
   const EngineTotals t = engine.Totals();
   std::printf("%u address classes, %u L4 classes, %.1f MiB of tables\n", t.address_classes,
@@ -58,7 +57,9 @@ int Run(const ClusterShape& shape) {
 }  // namespace ripstop::policy
 
 int main(int argc, char** argv) {
-  const auto argument = [&](int i, int otherwise) { return argc > i ? std::atoi(argv[i]) : otherwise; };
+  const auto argument = [&](int i, int otherwise) {
+    return argc > i ? std::atoi(argv[i]) : otherwise;
+  };
   return ripstop::policy::Run({.endpoints = argument(1, 100'000),
                                .policies = argument(2, 10'000),
                                .local = argument(3, 200)});

@@ -74,8 +74,8 @@ TEST_F(EngineTest, PodWithANewCombinationThatRulesTellApartCostsARowInTheSetsTha
   engine_.PutEndpoint(Pod("shop/east-0", "192.0.2.102", {{"zone", "east"}}));
   const TableWrites writes = Flush();
   EXPECT_EQ(Count<SetAddress>(writes), 1u);
-  EXPECT_EQ(Count<WriteWords>(writes), 4u)
-      << "mail and cache ask for the zone, the database does not: a row, and the class's number of it";
+  EXPECT_EQ(Count<WriteWords>(writes), 4u) << "mail and cache ask for the zone, the database does "
+                                              "not: a row, and the class's number of it";
   EXPECT_EQ(writes.size(), 5u);
   EXPECT_TRUE(Allowed("192.0.2.102", "192.0.2.3", 25));
   EXPECT_FALSE(Allowed("192.0.2.102", "192.0.2.1", 5432));
@@ -101,7 +101,8 @@ TEST_F(EngineTest, PodThatGoesCostsOneWriteAndTheEpochOfTheSetThatAllowedIt) {
 
 TEST_F(EngineTest, PolicyEditCostsTheTablesOfItsSetAndOneWriteForEachOfItsEndpoints) {
   for (int i = 2; i < 6; ++i) {
-    engine_.PutEndpoint(Pod(absl::StrCat("shop/db-", i), absl::StrCat("192.0.2.", i), {{"app", "db"}}, 10 + i));
+    engine_.PutEndpoint(
+        Pod(absl::StrCat("shop/db-", i), absl::StrCat("192.0.2.", i), {{"app", "db"}}, 10 + i));
   }
   engine_.PutEndpoint(Pod("shop/mail", "192.0.2.9", {{"app", "mail"}}, 30));
   engine_.PutPolicy(Ingress("mail", "app == 'mail'", {AllowFrom("app == 'web'", 25)}));
@@ -117,7 +118,8 @@ TEST_F(EngineTest, PolicyEditCostsTheTablesOfItsSetAndOneWriteForEachOfItsEndpoi
     if (std::holds_alternative<WriteWords>(writes[i])) last_table = i;
   }
   EXPECT_LT(last_table, first_switch) << "tables first";
-  EXPECT_EQ(image_.Find(A("192.0.2.9"))->ingress_set, mail.ingress_set) << "no other set is touched";
+  EXPECT_EQ(image_.Find(A("192.0.2.9"))->ingress_set, mail.ingress_set)
+      << "no other set is touched";
   EXPECT_TRUE(Allowed("192.0.2.101", "192.0.2.5", 5432));
   EXPECT_FALSE(Allowed("192.0.2.100", "192.0.2.5", 5432));
 }

@@ -18,8 +18,8 @@ constexpr uint64_t kRetiredCidrBytesMax = 1 << 20;
 
 absl::Status Engine::State::Place(PolicySet& set) {
   if (free_set_indexes.empty() && next_set_index >= EPOCHS_MAX) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("epochs: all ", EPOCHS_MAX, " policy sets are in use; let policies tell fewer pods apart"));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "epochs: all ", EPOCHS_MAX, " policy sets are in use; let policies tell fewer pods apart"));
   }
   const std::vector<uint32_t> runs = set.runs();
   std::vector<uint32_t> handles;
@@ -27,9 +27,9 @@ absl::Status Engine::State::Place(PolicySet& set) {
     const auto handle = arena.Allocate(lines);
     if (!handle) {
       for (size_t i = 0; i < handles.size(); ++i) arena.Free(handles[i], runs[i]);
-      return absl::ResourceExhaustedError(
-          absl::StrCat("arena: no room for ", lines, " lines of ", set.lines(), " in ", arena.chunk_count(),
-                       " chunks of ", ARENA_CHUNK_LINES, "; give the engine more chunks"));
+      return absl::ResourceExhaustedError(absl::StrCat(
+          "arena: no room for ", lines, " lines of ", set.lines(), " in ", arena.chunk_count(),
+          " chunks of ", ARENA_CHUNK_LINES, "; give the engine more chunks"));
     }
     handles.push_back(*handle);
   }
@@ -59,8 +59,9 @@ void Engine::State::Fail(SetRecord& record, const absl::Status& why) {
   if (record.published) RetireSpace(*record.set);
   record.published = false;
   record.set->Unplace();
-  record.alarm = absl::StrCat(ToString(record.direction), " policy set of ", record.set->rules().size(),
-                              " rules, its endpoints are denied: ", std::string(why.message()));
+  record.alarm =
+      absl::StrCat(ToString(record.direction), " policy set of ", record.set->rules().size(),
+                   " rules, its endpoints are denied: ", std::string(why.message()));
 }
 
 // Moves a published set to a larger space. Same rows, same columns: the switch of its
@@ -91,7 +92,8 @@ void Engine::State::Grow(SetRecord& record) {
   for (auto& [interface, sets] : host_written) {
     bool changed = false;
     for (auto* handles : {&sets.ingress, &sets.egress}) {
-      changed |= std::find(std::begin(*handles), std::end(*handles), old_handle) != std::end(*handles);
+      changed |=
+          std::find(std::begin(*handles), std::end(*handles), old_handle) != std::end(*handles);
       std::replace(std::begin(*handles), std::end(*handles), old_handle, handle);
     }
     if (changed) out.push_back(SetHostSets{interface, sets});
@@ -192,14 +194,15 @@ void Engine::State::CleanUp() {
     CidrRecord& node = cidrs.find(predicate.cidr)->second;
     const uint32_t atom = node.rule_atom;
     node.rule_atom = 0;
-    ForRegions(predicate.cidr, [&](const Address& a, int, uint32_t& kind, AddressRecord* record, CidrRecord*) {
-      std::vector<uint32_t> atoms = classes.AtomsOf(kind);
-      const auto at = std::lower_bound(atoms.begin(), atoms.end(), atom);
-      if (at == atoms.end() || *at != atom) return;
-      atoms.erase(at);
-      SetKind(kind, classes.KindLike(atoms, kind));
-      if (record != nullptr) dirty_addresses.insert(a);
-    });
+    ForRegions(predicate.cidr,
+               [&](const Address& a, int, uint32_t& kind, AddressRecord* record, CidrRecord*) {
+                 std::vector<uint32_t> atoms = classes.AtomsOf(kind);
+                 const auto at = std::lower_bound(atoms.begin(), atoms.end(), atom);
+                 if (at == atoms.end() || *at != atom) return;
+                 atoms.erase(at);
+                 SetKind(kind, classes.KindLike(atoms, kind));
+                 if (record != nullptr) dirty_addresses.insert(a);
+               });
     facts.UnrefAtom(atom);
     changed_cidrs.insert(predicate.cidr);
   }

@@ -20,7 +20,10 @@ void Engine::State::RefreshSources() {
     const SourceKey& key = sources[id];
     const uint32_t atom = facts.InternAtom({Atom::Kind::kOwner,
                                             EffectiveLabels(key.labels, key.profiles, profiles),
-                                            key.ports, {}, {}, {}});
+                                            key.ports,
+                                            {},
+                                            {},
+                                            {}});
     if (atom == source_atom[id]) return true;
     facts.RefAtom(atom);
     facts.Announce(atom, 1);
@@ -66,13 +69,15 @@ void Engine::State::FoldAll() {
   const std::set<std::string> names = facts.TakeChangedNames();
   const std::set<ServiceName> services = facts.TakeChangedServices();
   const auto any = [](const auto& used, const auto& changed) {
-    return std::any_of(used.begin(), used.end(), [&](const auto& x) { return changed.contains(x); });
+    return std::any_of(used.begin(), used.end(),
+                       [&](const auto& x) { return changed.contains(x); });
   };
   for (EndpointRecord* e : local_endpoints) {
     if (!e->fold && names.empty() && services.empty()) continue;
     for (const Address& a : e->addresses) {
       const AddressRecord& record = At(a);
-      if (e->fold || any(record.names, names) || any(record.services_folded, services)) fold.insert(a);
+      if (e->fold || any(record.names, names) || any(record.services_folded, services))
+        fold.insert(a);
     }
     e->fold = false;
   }
@@ -108,7 +113,8 @@ void Engine::State::Fold(const Address& address, AddressRecord& record) {
   for (const EndpointRecord* e : record.endpoints) {
     anyone_active |= e->active;
     if (!e->local) continue;
-    if (attached == nullptr || std::pair(e->active, e->sequence) > std::pair(attached->active, attached->sequence)) {
+    if (attached == nullptr ||
+        std::pair(e->active, e->sequence) > std::pair(attached->active, attached->sequence)) {
       attached = e;
     }
   }
@@ -134,12 +140,14 @@ void Engine::State::Fold(const Address& address, AddressRecord& record) {
   });
   for (const uint32_t atom : record.services) {
     const Atom& service = facts.atom(atom);
-    near.services[service.service].insert(service.service_ports.begin(), service.service_ports.end());
+    near.services[service.service].insert(service.service_ports.begin(),
+                                          service.service_ports.end());
   }
   const std::vector<const Profile*> own_profiles = ProfilesOf(*attached);
   const Labels& labels = facts.atom(source_atom[attached->source]).labels;
   for (const Direction direction : {Direction::kIngress, Direction::kEgress}) {
-    auto folded = folder.Fold(policies.Applicable(labels, direction), own_profiles, near, direction);
+    auto folded =
+        folder.Fold(policies.Applicable(labels, direction), own_profiles, near, direction);
     record.names.merge(folded.names);
     record.services_folded.merge(folded.services);
     Want(record.wanted[static_cast<int>(direction)], direction, std::move(folded.rules));

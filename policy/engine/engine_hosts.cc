@@ -21,7 +21,8 @@ static_assert(static_cast<int>(HostGroup::kUntracked) == HOST_UNTRACKED &&
 std::string OwnerId(std::string_view id) { return absl::StrCat("host endpoint ", std::string(id)); }
 
 uint32_t& HandleIn(host_sets& sets, int group, int direction) {
-  return direction == static_cast<int>(Direction::kIngress) ? sets.ingress[group] : sets.egress[group];
+  return direction == static_cast<int>(Direction::kIngress) ? sets.ingress[group]
+                                                            : sets.egress[group];
 }
 
 bool Same(const host_sets& a, const host_sets& b) { return std::memcmp(&a, &b, sizeof(a)) == 0; }
@@ -61,9 +62,11 @@ void Engine::State::UnwantAll(HostEndpointRecord& record) {
   }
 }
 
-void Engine::State::FoldHosts(const std::set<std::string>& names, const std::set<ServiceName>& services) {
+void Engine::State::FoldHosts(const std::set<std::string>& names,
+                              const std::set<ServiceName>& services) {
   const auto any = [](const auto& used, const auto& changed) {
-    return std::any_of(used.begin(), used.end(), [&](const auto& x) { return changed.contains(x); });
+    return std::any_of(used.begin(), used.end(),
+                       [&](const auto& x) { return changed.contains(x); });
   };
   for (auto& [id, h] : host_endpoints) {
     if (h.owner->fold || any(h.names, names) || any(h.services_folded, services)) FoldHost(h);
@@ -81,8 +84,8 @@ void Engine::State::FoldHost(HostEndpointRecord& record) {
     const HostGroup group = static_cast<HostGroup>(g);
     for (const Direction direction : {Direction::kIngress, Direction::kEgress}) {
       if (group == HostGroup::kPreDnat && direction == Direction::kEgress) continue;
-      auto folded = folder.FoldHost(policies.Applicable(labels, direction, group), own_profiles, failsafe,
-                                    group, direction);
+      auto folded = folder.FoldHost(policies.Applicable(labels, direction, group), own_profiles,
+                                    failsafe, group, direction);
       record.names.merge(folded.names);
       record.services_folded.merge(folded.services);
       Want(record.wanted[g][static_cast<int>(direction)], direction, std::move(folded.rules));
@@ -107,7 +110,8 @@ host_sets Engine::State::HostSetsOf(const HostEndpointRecord& record) const {
   return sets;
 }
 
-bool Engine::State::PlanHosts(PublishedSets& published, Leavers& leavers, std::set<SetRecord*>& targets) {
+bool Engine::State::PlanHosts(PublishedSets& published, Leavers& leavers,
+                              std::set<SetRecord*>& targets) {
   bool change = false;
   const auto switches = [&](host_sets now, host_sets then) {
     if (Same(now, then)) return;
@@ -144,7 +148,8 @@ void Engine::State::RedirectHosts(SetRecord* set, SetRecord* copy, bool renewed)
     for (int g = 0; g < kHostGroups; ++g) {
       for (int d = 0; d < 2; ++d) {
         if (record->wanted[g][d] != set) continue;
-        const bool stays = written != host_written.end() && HandleIn(written->second, g, d) == handle;
+        const bool stays =
+            written != host_written.end() && HandleIn(written->second, g, d) == handle;
         if (stays && !renewed) continue;
         --set->users;
         ++copy->users;
@@ -168,7 +173,8 @@ void Engine::State::WriteHosts() {
   for (const auto& [interface, record] : wanted) {
     if (interface != kAnyInterface) write(interface, *record);
   }
-  if (const auto any = wanted.find(kAnyInterface); any != wanted.end()) write(kAnyInterface, *any->second);
+  if (const auto any = wanted.find(kAnyInterface); any != wanted.end())
+    write(kAnyInterface, *any->second);
   // kAnyInterface is the least of all, so it goes first.
   for (auto it = host_written.begin(); it != host_written.end();) {
     if (wanted.contains(it->first)) {

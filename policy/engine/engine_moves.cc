@@ -116,7 +116,8 @@ void Engine::State::EmitMoves(std::vector<Move>& moves) {
   std::stable_sort(moves.begin(), moves.end(), [](const Move& a, const Move& b) {
     return std::pair(-a.bits, a.record == nullptr) < std::pair(-b.bits, b.record == nullptr);
   });
-  const bool transitions = std::any_of(moves.begin(), moves.end(), [](const Move& m) { return m.via != 0; });
+  const bool transitions =
+      std::any_of(moves.begin(), moves.end(), [](const Move& m) { return m.via != 0; });
   const auto set = [&](const Move& m, uint32_t address_class) {
     const size_t before = out.size();
     if (m.record != nullptr) {
@@ -158,8 +159,8 @@ void Engine::State::EmitMoves(std::vector<Move>& moves) {
     out.push_back(EnsureRules{rules_ensured});
   }
 
-  const bool any_switch =
-      hosts_switch || std::any_of(moves.begin(), moves.end(), [](const Move& m) { return m.switches; });
+  const bool any_switch = hosts_switch || std::any_of(moves.begin(), moves.end(),
+                                                      [](const Move& m) { return m.switches; });
   hosts_switch = false;
   // A program that read a class before step 1 must not meet a set of step 2.
   if (any_switch && moved_before_switch) out.push_back(Grace{});

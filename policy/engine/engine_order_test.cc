@@ -16,7 +16,8 @@ namespace {
 
 Address A(const std::string& text) { return *Address::Parse(text); }
 
-Endpoint Pod(const std::string& name, const std::string& address, Labels labels, uint32_t ifindex = 0) {
+Endpoint Pod(const std::string& name, const std::string& address, Labels labels,
+             uint32_t ifindex = 0) {
   Endpoint e;
   e.id = "shop/" + name;
   e.labels = std::move(labels);
@@ -32,7 +33,8 @@ Rule When(Action action, Direction direction, const std::string& selector) {
   return r;
 }
 
-Policy Of(const std::string& name, const std::string& selector, Direction direction, std::vector<Rule> rules) {
+Policy Of(const std::string& name, const std::string& selector, Direction direction,
+          std::vector<Rule> rules) {
   Policy p;
   p.key = {PolicyKind::kNetworkPolicy, "shop", name};
   p.selector = selector;
@@ -81,8 +83,8 @@ class EngineOrderTest : public ::testing::Test {
       for (const auto& [packet, allowed] : between[i]) {
         EXPECT_TRUE(allowed == before.at(packet) || allowed == after.at(packet))
             << std::get<0>(packet) << " to " << std::get<1>(packet) << ", "
-            << ToString(std::get<2>(packet)) << ": " << before.at(packet) << " -> " << allowed << " -> "
-            << after.at(packet) << " after write " << i + 1 << " of " << between.size();
+            << ToString(std::get<2>(packet)) << ": " << before.at(packet) << " -> " << allowed
+            << " -> " << after.at(packet) << " after write " << i + 1 << " of " << between.size();
       }
     }
   }

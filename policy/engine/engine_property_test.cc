@@ -90,7 +90,8 @@ class RacingReads {
     for (const uint32_t set : sets_) {
       for (const uint32_t near : near_) {
         for (const uint32_t far : far_) {
-          for (const uint32_t l4 : l4_) words.push_back(image.Answer({set, {far, near, l4, source_l4_}, true}).word);
+          for (const uint32_t l4 : l4_)
+            words.push_back(image.Answer({set, {far, near, l4, source_l4_}, true}).word);
         }
       }
     }
@@ -121,7 +122,9 @@ std::vector<Probe> Probes(RandomWorld& random, const World& world, int count) {
     if (!world.host_endpoints.empty() && random.Chance(30)) {
       const HostGroup group = static_cast<HostGroup>(random.Below(kHostGroups));
       const bool ingress = group == HostGroup::kPreDnat || random.Chance(50);
-      probes.push_back({{}, ingress ? Direction::kIngress : Direction::kEgress, random.RandomForwarded(world),
+      probes.push_back({{},
+                        ingress ? Direction::kIngress : Direction::kEgress,
+                        random.RandomForwarded(world),
                         std::pair(random.Below(RandomWorld::kInterfaces), group)});
       continue;
     }
@@ -146,8 +149,8 @@ std::string Disagreement(const World& world, const Engine& engine, const TableIm
       *rule == want->by) {
     return "";
   }
-  return absl::StrCat("reference: ", want->allow ? "allow" : "deny", want->log ? " log" : "", " by ",
-                      want->by.ToString(), "\ntables:    ", got->allow() ? "allow" : "deny",
+  return absl::StrCat("reference: ", want->allow ? "allow" : "deny", want->log ? " log" : "",
+                      " by ", want->by.ToString(), "\ntables:    ", got->allow() ? "allow" : "deny",
                       got->log() ? " log" : "", " by ", rule ? rule->ToString() : "nobody",
                       " (set ", got->set_index, " class ", got->address_class, " row ", got->row,
                       " L4 class ", got->l4_class, " column ", got->column, ")");
@@ -169,11 +172,12 @@ std::string Report(const World& world, const Probe& probe, const std::string& wh
   const auto fails = [&](const World& w) { return !DisagreementWhenFresh(w, probe).empty(); };
   const bool fresh = fails(world);
   const World small = fresh ? testing::Shrink(world, fails) : world;
-  return absl::StrCat(fresh ? DisagreementWhenFresh(small, probe) : what + " (only after these changes)", "\n",
-                      probe.direction == Direction::kIngress ? "ingress of " : "egress of ",
-                      probe.at ? absl::StrCat("interface ", probe.at->first, " ", ToString(probe.at->second))
-                               : probe.local.id,
-                      " ", Describe(probe.packet), "\n", Describe(small));
+  return absl::StrCat(
+      fresh ? DisagreementWhenFresh(small, probe) : what + " (only after these changes)", "\n",
+      probe.direction == Direction::kIngress ? "ingress of " : "egress of ",
+      probe.at ? absl::StrCat("interface ", probe.at->first, " ", ToString(probe.at->second))
+               : probe.local.id,
+      " ", Describe(probe.packet), "\n", Describe(small));
 }
 
 TEST(EngineProperty, TablesAgreeWithTheReferenceWhateverTheOrderOfInputs) {
@@ -203,7 +207,8 @@ TEST(EngineProperty, TablesAgreeWithTheReferenceWhateverTheOrderOfInputs) {
     image.set_l4_table(engine.l4_table());
     const TableWrites nothing = engine.Flush();
     ASSERT_TRUE(nothing.empty()) << "a flush without a change writes, first a write of kind "
-                                 << nothing[0].index() << " of " << nothing.size() << ", seed " << seed;
+                                 << nothing[0].index() << " of " << nothing.size() << ", seed "
+                                 << seed;
     ASSERT_TRUE(engine.Alarms().empty()) << engine.Alarms()[0];
     for (const Probe& probe : Probes(random, world, packets)) {
       const std::string what = Disagreement(world, engine, image, reference, probe);
@@ -240,7 +245,8 @@ TEST(EngineProperty, EveryPrefixOfEveryChangeGivesTheOldOrTheNewVerdict) {
       const TableWrites writes = engine.Flush();
       std::vector<std::vector<uint32_t>> seen(probes.size()), raced(probes.size());
       std::vector<RacingReads> reads(probes.size());
-      for (size_t i = 0; i < probes.size(); ++i) reads[i].Note(probes[i].packet, Classify(image, probes[i]));
+      for (size_t i = 0; i < probes.size(); ++i)
+        reads[i].Note(probes[i].packet, Classify(image, probes[i]));
       for (const TableWrite& write : writes) {
         image.Apply(write);
         const bool grace = std::holds_alternative<Grace>(write);
@@ -258,32 +264,39 @@ TEST(EngineProperty, EveryPrefixOfEveryChangeGivesTheOldOrTheNewVerdict) {
         const uint32_t now = WordOf(probes[i], Got(image, probes[i]));
         for (const uint32_t word : seen[i]) {
           ASSERT_TRUE(word == old[i].word || word == now)
-              << "seed " << seed << " step " << step << ": between the writes " << std::hex << old[i].word
-              << " -> " << word << " -> " << now << "\n" << Describe(probes[i].packet)
-              << "\nbefore:\n" << Describe(before) << "\nafter:\n" << Describe(world);
+              << "seed " << seed << " step " << step << ": between the writes " << std::hex
+              << old[i].word << " -> " << word << " -> " << now << "\n"
+              << Describe(probes[i].packet) << "\nbefore:\n"
+              << Describe(before) << "\nafter:\n"
+              << Describe(world);
         }
         for (const uint32_t word : raced[i]) {
           ASSERT_TRUE(word == old[i].word || word == now)
-              << "seed " << seed << " step " << step << ": a program that reads while the tables change "
-              << std::hex << old[i].word << " -> " << word << " -> " << now << "\n"
-              << Describe(probes[i].packet) << "\nbefore:\n" << Describe(before) << "\nafter:\n"
+              << "seed " << seed << " step " << step
+              << ": a program that reads while the tables change " << std::hex << old[i].word
+              << " -> " << word << " -> " << now << "\n"
+              << Describe(probes[i].packet) << "\nbefore:\n"
+              << Describe(before) << "\nafter:\n"
               << Describe(world);
         }
         // A flow that was allowed under a set must be judged again when that has changed.
         if (old[i].set_index != 0 && old[i].allow() && old[i].word != now) {
-          ASSERT_NE(image.epoch(old[i].set_index), old[i].epoch) << "seed " << seed << " step " << step;
+          ASSERT_NE(image.epoch(old[i].set_index), old[i].epoch)
+              << "seed " << seed << " step " << step;
         }
         Probe probe = probes[i];
         if (!probe.at) {
           const auto current = world.endpoints.find(probe.local.id);
           if (current == world.endpoints.end()) continue;
           probe.local = current->second;
-          const Address& near = probe.direction == Direction::kIngress ? probe.packet.destination : probe.packet.source;
+          const Address& near = probe.direction == Direction::kIngress ? probe.packet.destination
+                                                                       : probe.packet.source;
           const auto& own = probe.local.addresses;
           if (std::find(own.begin(), own.end(), near) == own.end()) continue;
         }
         const std::string what = Disagreement(world, engine, image, reference, probe);
-        ASSERT_EQ(what, "") << "seed " << seed << " step " << step << "\n" << Report(world, probe, what);
+        ASSERT_EQ(what, "") << "seed " << seed << " step " << step << "\n"
+                            << Report(world, probe, what);
       }
     }
   }

@@ -113,7 +113,7 @@ struct AddressRecord {
 
 // A CIDR of a rule in use or of a network set. In the trie, unless it is a single address.
 struct CidrRecord {
-  uint32_t rule_atom = 0;                 // 0: no rule in use asks for it
+  uint32_t rule_atom = 0;  // 0: no rule in use asks for it
   std::vector<const NetworkSetRecord*> sets;
   uint32_t kind = 0;
   std::optional<uint32_t> written;
@@ -121,8 +121,7 @@ struct CidrRecord {
 };
 
 struct Engine::State {
-  explicit State(const EngineOptions& o)
-      : options(o), arena(o.first_chunk, o.chunk_count) {}
+  explicit State(const EngineOptions& o) : options(o), arena(o.first_chunk, o.chunk_count) {}
 
   // engine.cc
   uint32_t AcquireSource(SourceKey key);
@@ -144,7 +143,8 @@ struct Engine::State {
   SetRecord* NewSet(FlatRules rules, Direction direction);
   void ActivatePredicates();
   void Rekind();
-  std::vector<uint32_t> AtomsOf(const Address& address, int bits, const AddressRecord* record) const;
+  std::vector<uint32_t> AtomsOf(const Address& address, int bits,
+                                const AddressRecord* record) const;
   template <typename F>
   void ForCover(const Address& address, int bits, F f) const;
   template <typename F>
@@ -197,7 +197,9 @@ struct Engine::State {
   };
   TableWrites Flush();
   absl::Status Place(PolicySet& set);
-  static Space SpaceOf(const PolicySet& set) { return {set.handles(), set.runs(), set.set_index()}; }
+  static Space SpaceOf(const PolicySet& set) {
+    return {set.handles(), set.runs(), set.set_index()};
+  }
   void Free(const Space& space);
   PolicySetLimits Limits() const { return {options.dense_cells_max, options.bit_vectors}; }
   void RetireSpace(const PolicySet& set);
@@ -301,10 +303,12 @@ template <typename F>
 void Engine::State::ForRegions(const Cidr& cidr, F f) {
   Address last = cidr.address;
   for (int bit = cidr.bits; bit < 128; ++bit) last.bytes[bit / 8] |= 0x80 >> (bit % 8);
-  for (auto it = addresses.lower_bound(cidr.address); it != addresses.end() && it->first <= last; ++it) {
+  for (auto it = addresses.lower_bound(cidr.address); it != addresses.end() && it->first <= last;
+       ++it) {
     if (cidr.Contains(it->first)) f(it->first, 128, it->second->kind, it->second.get(), nullptr);
   }
-  for (auto it = cidrs.lower_bound(Cidr{cidr.address, 0}); it != cidrs.end() && it->first.address <= last; ++it) {
+  for (auto it = cidrs.lower_bound(Cidr{cidr.address, 0});
+       it != cidrs.end() && it->first.address <= last; ++it) {
     if (cidr.Contains(it->first) && it->first.bits < 128) {
       f(it->first.address, it->first.bits, it->second.kind, nullptr, &it->second);
     }

@@ -11,9 +11,11 @@
 namespace ripstop::policy {
 namespace {
 
-std::vector<PolicyShare> LargestPolicies(const FlatRules& rules, const Interned<RuleIdentity>& rule_ids) {
+std::vector<PolicyShare> LargestPolicies(const FlatRules& rules,
+                                         const Interned<RuleIdentity>& rule_ids) {
   using Kind = RuleIdentity::Kind;
-  using Owner = std::tuple<std::string_view, const PolicyKey&, std::string_view>;  // tier, policy, profile
+  using Owner =
+      std::tuple<std::string_view, const PolicyKey&, std::string_view>;  // tier, policy, profile
   std::map<Owner, PolicyShare> shares;
   auto last = shares.end();
   for (const FlatRule& rule : rules) {

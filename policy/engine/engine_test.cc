@@ -92,9 +92,12 @@ TEST(FullArena, CidrsThatDoNotFitAreDeniedWithAnAlarmAndComeBack) {
     image.set_l4_table(engine.l4_table());
   };
   // Each /28 needs a node of its own, and a chunk has room for some 22,500.
-  const auto net = [](uint32_t i) { return Cidr::Of(Address::FromV4(0x0a000000 + (i << 8)), 96 + 28); };
+  const auto net = [](uint32_t i) {
+    return Cidr::Of(Address::FromV4(0x0a000000 + (i << 8)), 96 + 28);
+  };
   const auto allowed = [&](const Address& from) {
-    const auto got = image.Verdict(Direction::kIngress, {from, A("192.0.2.1"), kProtocolTcp, 40000, 80});
+    const auto got =
+        image.Verdict(Direction::kIngress, {from, A("192.0.2.1"), kProtocolTcp, 40000, 80});
     return got && got->allow();
   };
   NetworkSet set{"shop/office", {{"app", "office"}}, {}, {}};
@@ -106,7 +109,8 @@ TEST(FullArena, CidrsThatDoNotFitAreDeniedWithAnAlarmAndComeBack) {
   size_t count = 0;
   for (uint32_t i = 0; i < 24'000; ++i) {
     count += allowed(net(i).address);
-    ASSERT_FALSE(allowed(Cidr::Of(Address::FromV4(0x0a000010 + (i << 8)), 128).address)) << "beside " << i;
+    ASSERT_FALSE(allowed(Cidr::Of(Address::FromV4(0x0a000010 + (i << 8)), 128).address))
+        << "beside " << i;
   }
   EXPECT_GT(count, 20'000u);
   EXPECT_LT(count, 24'000u);
@@ -148,7 +152,8 @@ TEST_F(EngineTest, HostsAreFlagged) {
 }
 
 TEST_F(EngineTest, EveryVerdictNamesItsRule) {
-  const auto got = image_.Verdict(Direction::kIngress, {A("192.0.2.100"), A("192.0.2.1"), kProtocolTcp, 1, 5432});
+  const auto got = image_.Verdict(Direction::kIngress,
+                                  {A("192.0.2.100"), A("192.0.2.1"), kProtocolTcp, 1, 5432});
   EXPECT_EQ(engine_.Rule(got->rule_id())->ToString(), "default/shop/db ingress rule 0");
   EXPECT_FALSE(engine_.Rule(0).has_value());
 }
@@ -166,7 +171,8 @@ class TinyTables : public EngineTest {
 
 TEST_F(TinyTables, WhatDoesNotFitIsDeniedWithAnAlarmAndComesBack) {
   std::vector<Rule> rules;
-  for (int i = 0; i < 40; ++i) rules.push_back(AllowFrom("app == 'cart'", static_cast<uint16_t>(1000 + i)));
+  for (int i = 0; i < 40; ++i)
+    rules.push_back(AllowFrom("app == 'cart'", static_cast<uint16_t>(1000 + i)));
   engine_.PutPolicy(Ingress("many", "app == 'db'", rules));
   Flush();
   EXPECT_EQ(image_.Find(A("192.0.2.1"))->ingress_set, 0u);
@@ -191,7 +197,8 @@ TEST(BitVectorsTest, ASetTooLargeForADenseTableIsShownAsBitVectorsAndTakesPodsOn
     return writes;
   };
   const auto allowed = [&](const std::string& from, uint16_t port) {
-    const auto got = image.Verdict(Direction::kIngress, {A(from), A("192.0.2.1"), kProtocolTcp, 40000, port});
+    const auto got =
+        image.Verdict(Direction::kIngress, {A(from), A("192.0.2.1"), kProtocolTcp, 40000, port});
     return got && got->allow();
   };
   std::vector<Rule> rules;

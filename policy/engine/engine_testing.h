@@ -21,7 +21,8 @@ namespace ripstop::policy {
 inline Address A(std::string_view text) { return *Address::Parse(text); }
 inline Cidr C(std::string_view text) { return *Cidr::Parse(text); }
 
-inline Endpoint Pod(const std::string& id, const std::string& address, Labels labels, uint32_t ifindex = 0) {
+inline Endpoint Pod(const std::string& id, const std::string& address, Labels labels,
+                    uint32_t ifindex = 0) {
   Endpoint e;
   e.id = id;
   e.labels = std::move(labels);
@@ -41,7 +42,8 @@ inline Rule AllowFrom(const std::string& selector, uint16_t port = 0) {
   return r;
 }
 
-inline Policy Ingress(const std::string& name, const std::string& selector, std::vector<Rule> rules) {
+inline Policy Ingress(const std::string& name, const std::string& selector,
+                      std::vector<Rule> rules) {
   Policy p;
   p.key = {PolicyKind::kNetworkPolicy, "shop", name};
   p.selector = selector;
@@ -74,7 +76,8 @@ class EngineTest : public ::testing::Test {
     return writes;
   }
   bool Allowed(const std::string& from, const std::string& to, uint16_t port) {
-    const auto got = image_.Verdict(Direction::kIngress, {A(from), A(to), kProtocolTcp, 40000, port});
+    const auto got =
+        image_.Verdict(Direction::kIngress, {A(from), A(to), kProtocolTcp, 40000, port});
     return got && got->allow();
   }
   Engine engine_;

@@ -29,7 +29,8 @@ void Engine::State::MarkAtOnce(std::vector<Move>& moves) const {
 // Sets that look at both addresses of a packet, when addresses move that they tell apart
 // on the one side and on the other: a packet between two that move would meet one old and
 // one new class. Their interfaces switch to a copy instead.
-std::set<SetRecord*> Engine::State::Renewed(const std::set<std::pair<uint32_t, uint32_t>>& pairs) const {
+std::set<SetRecord*> Engine::State::Renewed(
+    const std::set<std::pair<uint32_t, uint32_t>>& pairs) const {
   std::set<SetRecord*> result;
   for (const auto& [pointer, record] : sets) {
     if (!record->published || !record->set->has_near()) continue;
@@ -85,7 +86,8 @@ void Engine::State::PlanTransitions(std::vector<Move>& moves) {
   for (const auto& [pointer, record] : sets) {
     if (!record->published) continue;
     const auto revokes = [&](const auto& pair) {
-      return record->set->RevokesBetween(record->set->RowOf(pair.first), record->set->RowOf(pair.second));
+      return record->set->RevokesBetween(record->set->RowOf(pair.first),
+                                         record->set->RowOf(pair.second));
     };
     if (std::any_of(pairs.begin(), pairs.end(), revokes)) bumps.insert(record->set->set_index());
   }

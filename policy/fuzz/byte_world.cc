@@ -9,18 +9,27 @@
 namespace ripstop::policy::fuzz {
 namespace {
 
-const char* const kSelectors[] = {"all()",      "app == 'a'",  "app == 'b'", "app != 'a'", "has(tier)",
-                                  "!has(tier)", "ns == 'n'",   "app in {'a', 'c'}", "tier starts with 'a'",
-                                  "app == 'a' && tier == 'a'", "app == 'a' || tier == 'b'", "((invalid"};
-const char* const kNets[] = {"0.0.0.0/0",    "::/0",          "192.0.2.0/28", "192.0.2.0/30",
-                             "192.0.2.4/32", "2001:db8::/64", "2001:db8::4/126", "192.0.2.16/28",
+const char* const kSelectors[] = {"all()",
+                                  "app == 'a'",
+                                  "app == 'b'",
+                                  "app != 'a'",
+                                  "has(tier)",
+                                  "!has(tier)",
+                                  "ns == 'n'",
+                                  "app in {'a', 'c'}",
+                                  "tier starts with 'a'",
+                                  "app == 'a' && tier == 'a'",
+                                  "app == 'a' || tier == 'b'",
+                                  "((invalid"};
+const char* const kNets[] = {"0.0.0.0/0",    "::/0",           "192.0.2.0/28",    "192.0.2.0/30",
+                             "192.0.2.4/32", "2001:db8::/64",  "2001:db8::4/126", "192.0.2.16/28",
                              "::/64",        "198.51.100.0/24"};
 const char* const kValues[] = {"a", "b", "c", "ab"};
 const char* const kNames[] = {"http", "dns"};
 const char* const kTierNames[] = {"default", "kube-admin", "kube-baseline", "t1", "t2"};
-const uint8_t kProtocols[] = {kProtocolTcp, kProtocolUdp, kProtocolSctp, kProtocolIcmp, kProtocolIcmpV6, 47};
+const uint8_t kProtocols[] = {kProtocolTcp,  kProtocolUdp,    kProtocolSctp,
+                              kProtocolIcmp, kProtocolIcmpV6, 47};
 const uint16_t kPorts[] = {0, 80, 81, 8080, 65535};
-
 
 Address LowAddress(bool v4, uint8_t low) {
   if (v4) return Address::FromV4(0xc0000200 + low);
@@ -81,8 +90,8 @@ Rule ByteWorld::SomeRule() {
 Policy ByteWorld::SomePolicy() {
   Policy p;
   const uint8_t what = Byte();
-  p.key = {what & 1 ? PolicyKind::kNetworkPolicy : PolicyKind::kGlobalNetworkPolicy, what & 1 ? "n" : "",
-           absl::StrCat("p", what >> 1 & 3)};
+  p.key = {what & 1 ? PolicyKind::kNetworkPolicy : PolicyKind::kGlobalNetworkPolicy,
+           what & 1 ? "n" : "", absl::StrCat("p", what >> 1 & 3)};
   p.tier = PICK(kTierNames);
   if (what & 8) p.order = what >> 4 & 3;
   p.selector = PICK(kSelectors);
@@ -145,9 +154,14 @@ ByteWorld::Step ByteWorld::Next(World& w, Engine& engine) {
     (engine.*member)(object);
   };
   switch (op) {
-    case 0: case 1: return Step::kFlush;
+    case 0:
+    case 1: return Step::kFlush;
     case 2: return Step::kRestart;
-    case 3: case 4: case 5: case 6: case 7: put(SomePolicy(), &Engine::PutPolicy); break;
+    case 3:
+    case 4:
+    case 5:
+    case 6:
+    case 7: put(SomePolicy(), &Engine::PutPolicy); break;
     case 8: {
       const uint8_t what = Byte();
       const PolicyKey key{what & 1 ? PolicyKind::kNetworkPolicy : PolicyKind::kGlobalNetworkPolicy,
@@ -155,9 +169,13 @@ ByteWorld::Step ByteWorld::Next(World& w, Engine& engine) {
       remove(w.policies, key, [&](const PolicyKey& k) { engine.RemovePolicy(k); });
       break;
     }
-    case 9: case 10: case 11: case 12: put(SomeEndpoint(), &Engine::PutEndpoint); break;
+    case 9:
+    case 10:
+    case 11:
+    case 12: put(SomeEndpoint(), &Engine::PutEndpoint); break;
     case 13:
-      remove(w.endpoints, absl::StrCat("pod", Below(8)), [&](const std::string& id) { engine.RemoveEndpoint(id); });
+      remove(w.endpoints, absl::StrCat("pod", Below(8)),
+             [&](const std::string& id) { engine.RemoveEndpoint(id); });
       break;
     case 14: {
       NetworkSet set{absl::StrCat("set", Below(2)), SomeLabels(), {}, {}};
@@ -168,7 +186,8 @@ ByteWorld::Step ByteWorld::Next(World& w, Engine& engine) {
       break;
     }
     case 15:
-      remove(w.network_sets, absl::StrCat("set", Below(2)), [&](const std::string& id) { engine.RemoveNetworkSet(id); });
+      remove(w.network_sets, absl::StrCat("set", Below(2)),
+             [&](const std::string& id) { engine.RemoveNetworkSet(id); });
       break;
     case 16: {
       const uint8_t what = Byte();
@@ -184,7 +203,8 @@ ByteWorld::Step ByteWorld::Next(World& w, Engine& engine) {
     case 17: {
       const uint8_t what = Byte();
       if ((what & 2) == 0) {
-        remove(w.profiles, std::string(what & 1 ? "one" : "two"), [&](const std::string& n) { engine.RemoveProfile(n); });
+        remove(w.profiles, std::string(what & 1 ? "one" : "two"),
+               [&](const std::string& n) { engine.RemoveProfile(n); });
       } else if (what & 8) {
         remove(w.host_endpoints, std::string(what & 4 ? "host1" : "host2"),
                [&](const std::string& id) { engine.RemoveHostEndpoint(id); });
@@ -196,8 +216,10 @@ ByteWorld::Step ByteWorld::Next(World& w, Engine& engine) {
     case 18: {
       ServiceBackends b{{"n", "svc"}, absl::StrCat("slice", Below(2)), {}, {}};
       const uint8_t what = Byte();
-      for (uint8_t n = what & 3; n > 0; --n) b.addresses.push_back(LowAddress(what & 128, Below(20)));
-      for (uint8_t n = what >> 2 & 3; n > 0; --n) b.ports.push_back({PICK(kProtocols), PICK(kPorts)});
+      for (uint8_t n = what & 3; n > 0; --n)
+        b.addresses.push_back(LowAddress(what & 128, Below(20)));
+      for (uint8_t n = what >> 2 & 3; n > 0; --n)
+        b.ports.push_back({PICK(kProtocols), PICK(kPorts)});
       if (what & 16) {
         w.services.erase({b.service, b.slice});
         engine.RemoveServiceBackends(b.service, b.slice);
@@ -250,7 +272,8 @@ const std::vector<ByteWorld::Probe>& ByteWorld::Probes() {
     }
     for (int n = 0; n < 96; ++n) {
       const HostGroup group = static_cast<HostGroup>(n % kHostGroups);
-      const bool ingress = group == HostGroup::kPreDnat || n / kHostGroups % 2 == 0, v4 = n % 3 != 0;
+      const bool ingress = group == HostGroup::kPreDnat || n / kHostGroups % 2 == 0,
+                 v4 = n % 3 != 0;
       Packet p;
       p.source = LowAddress(v4, static_cast<uint8_t>(n * 7 % 20));
       p.destination = LowAddress(v4, static_cast<uint8_t>(n * 11 % 19));

@@ -57,8 +57,10 @@ class Run {
   }
 
   uint32_t Word(const ByteWorld::Probe& probe) const {
-    if (!probe.at) return image_->Verdict(probe.direction, probe.packet).value_or(TableImage::Result{}).word;
-    const auto got = image_->HostVerdict(probe.at->first, probe.at->second, probe.direction, probe.packet);
+    if (!probe.at)
+      return image_->Verdict(probe.direction, probe.packet).value_or(TableImage::Result{}).word;
+    const auto got =
+        image_->HostVerdict(probe.at->first, probe.at->second, probe.direction, probe.packet);
     return got ? got->word : ~0u;  // nobody is asked, which is not "denied"
   }
 
@@ -80,8 +82,9 @@ class Run {
       if (seen[i].size() <= 2) continue;
       for (const uint32_t word : seen[i]) {
         if (word != seen[i].front() && word != seen[i].back()) {
-          Fail(world_, probes[watched[i]].packet, absl::StrCat("neither old nor new between writes: ",
-               absl::Hex(seen[i].front()), " ", absl::Hex(word), " ", absl::Hex(seen[i].back())));
+          Fail(world_, probes[watched[i]].packet,
+               absl::StrCat("neither old nor new between writes: ", absl::Hex(seen[i].front()), " ",
+                            absl::Hex(word), " ", absl::Hex(seen[i].back())));
         }
       }
     }
@@ -96,7 +99,8 @@ class Run {
       }
       const auto e = world_.endpoints.find(absl::StrCat("pod", probe.local));
       if (e == world_.endpoints.end()) continue;
-      const Address& near = probe.direction == Direction::kIngress ? probe.packet.destination : probe.packet.source;
+      const Address& near =
+          probe.direction == Direction::kIngress ? probe.packet.destination : probe.packet.source;
       const auto& own = e->second.addresses;
       if (std::find(own.begin(), own.end(), near) == own.end()) continue;
       const auto want = reference_.Evaluate(world_, e->second, probe.direction, probe.packet);
@@ -106,11 +110,13 @@ class Run {
         continue;
       }
       const auto rule = got ? engine_->Rule(got->rule_id()) : std::nullopt;
-      if (!got || !rule || got->allow() != want->allow || got->log() != want->log || *rule != want->by) {
+      if (!got || !rule || got->allow() != want->allow || got->log() != want->log ||
+          *rule != want->by) {
         Fail(world_, probe.packet,
              absl::StrCat(ToString(probe.direction), " of pod", probe.local, ": reference ",
-                          want->allow ? "allows by " : "denies by ", want->by.ToString(), ", tables ",
-                          got && got->allow() ? "allow by " : "deny by ", rule ? rule->ToString() : "nobody"));
+                          want->allow ? "allows by " : "denies by ", want->by.ToString(),
+                          ", tables ", got && got->allow() ? "allow by " : "deny by ",
+                          rule ? rule->ToString() : "nobody"));
       }
     }
   }
@@ -120,16 +126,19 @@ class Run {
     const HostEndpoint* host = world_.HostEndpointAt(interface);
     const auto got = image_->HostVerdict(interface, group, probe.direction, probe.packet);
     if (host == nullptr || !got) {
-      if (host != nullptr || got) Fail(world_, probe.packet, "reference and tables differ about an interface");
+      if (host != nullptr || got)
+        Fail(world_, probe.packet, "reference and tables differ about an interface");
       return;
     }
-    const Verdict want = reference_.EvaluateHost(world_, *host, group, probe.direction, probe.packet);
+    const Verdict want =
+        reference_.EvaluateHost(world_, *host, group, probe.direction, probe.packet);
     const auto rule = engine_->Rule(got->rule_id());
     if (!rule || got->allow() != want.allow || got->log() != want.log || got->next() != want.next ||
         *rule != want.by) {
       Fail(world_, probe.packet,
-           absl::StrCat(ToString(probe.direction), " ", ToString(group), " of ", host->id, ": reference ",
-                        want.by.ToString(), ", tables ", rule ? rule->ToString() : "nobody"));
+           absl::StrCat(ToString(probe.direction), " ", ToString(group), " of ", host->id,
+                        ": reference ", want.by.ToString(), ", tables ",
+                        rule ? rule->ToString() : "nobody"));
     }
   }
 

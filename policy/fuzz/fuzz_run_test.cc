@@ -27,17 +27,20 @@ TEST(RIPSTOP_FUZZ_SUITE, FindsNothingInBoundedTime) {
   ASSERT_GT(kept, 0u) << "no corpus in " RIPSTOP_FUZZ_CORPUS;
   std::string folder = fs::temp_directory_path() / "ripstop-fuzz-XXXXXX";
   ASSERT_NE(mkdtemp(folder.data()), nullptr);
-  const std::string command = std::string("exec " RIPSTOP_FUZZER) + " -max_total_time=" + Seconds() +
-                              " -timeout=10 -print_final_stats=1 -artifact_prefix=" + folder + "/finding- " +
-                              RIPSTOP_FUZZ_OPTIONS + " " + folder + " " RIPSTOP_FUZZ_CORPUS " 2>&1";
+  const std::string command =
+      std::string("exec " RIPSTOP_FUZZER) + " -max_total_time=" + Seconds() +
+      " -timeout=10 -print_final_stats=1 -artifact_prefix=" + folder + "/finding- " +
+      RIPSTOP_FUZZ_OPTIONS + " " + folder + " " RIPSTOP_FUZZ_CORPUS " 2>&1";
   FILE* pipe = popen(command.c_str(), "r");
   ASSERT_NE(pipe, nullptr);
   std::string output;
   std::array<char, 4096> buffer;
-  while (const size_t n = fread(buffer.data(), 1, buffer.size(), pipe)) output.append(buffer.data(), n);
+  while (const size_t n = fread(buffer.data(), 1, buffer.size(), pipe))
+    output.append(buffer.data(), n);
   const int status = pclose(pipe);
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0)
-      << command << "\n" << output.substr(output.size() > 20000 ? output.size() - 20000 : 0);
+      << command << "\n"
+      << output.substr(output.size() > 20000 ? output.size() - 20000 : 0);
   // Each kept input has been run, and others made from them.
   const size_t at = output.find("stat::number_of_executed_units:");
   ASSERT_NE(at, std::string::npos) << output;

@@ -25,7 +25,10 @@ void Check(bool holds) {
 std::vector<Labels> Candidates(std::string_view text) {
   std::vector<std::string> words, values = {"", "x"};
   for (size_t i = 0; i < text.size() && words.size() + values.size() < 16;) {
-    const auto label = [&](char c) { return std::isalnum(static_cast<unsigned char>(c)) || (c != 0 && std::string_view("_./-").find(c) != std::string_view::npos); };
+    const auto label = [&](char c) {
+      return std::isalnum(static_cast<unsigned char>(c)) ||
+             (c != 0 && std::string_view("_./-").find(c) != std::string_view::npos);
+    };
     if (text[i] == '\'' || text[i] == '"') {
       const size_t end = text.find(text[i], i + 1);
       if (end == std::string_view::npos) break;

@@ -72,7 +72,8 @@ Tier PolicyIndex::TierNamed(const std::string& name) const {
   return {name, std::nullopt, Action::kDeny};
 }
 
-std::vector<PolicyIndex::TierPolicies> PolicyIndex::Applicable(const Labels& labels, Direction direction,
+std::vector<PolicyIndex::TierPolicies> PolicyIndex::Applicable(const Labels& labels,
+                                                               Direction direction,
                                                                HostGroup group) const {
   std::map<std::string, std::vector<const Policy*>> by_tier;
   const auto consider = [&](const Keys& keys) {

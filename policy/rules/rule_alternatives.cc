@@ -8,7 +8,8 @@ L4Set SetOf(const ServicePort& port) { return L4Set::OfPort(port.protocol, port.
 
 }  // namespace
 
-std::vector<Alternative> Require(const std::vector<Alternative>& from, Side side, const PortTerm& term) {
+std::vector<Alternative> Require(const std::vector<Alternative>& from, Side side,
+                                 const PortTerm& term) {
   std::vector<Alternative> result;
   for (const Alternative& a : from) {
     Alternative plain = a;
@@ -25,7 +26,8 @@ std::vector<Alternative> Require(const std::vector<Alternative>& from, Side side
   return result;
 }
 
-std::vector<Alternative> Exclude(const std::vector<Alternative>& from, Side side, const PortTerm& term) {
+std::vector<Alternative> Exclude(const std::vector<Alternative>& from, Side side,
+                                 const PortTerm& term) {
   std::vector<Alternative> result;
   L4Set points = L4Set::None();
   for (const auto& [port, predicates] : term.points) points = points.Or(SetOf(port));

@@ -35,8 +35,10 @@ struct PortTerm {
 };
 
 // The ways in which `from` matches and the port of `side` is (or is not) in `term`.
-std::vector<Alternative> Require(const std::vector<Alternative>& from, Side side, const PortTerm& term);
-std::vector<Alternative> Exclude(const std::vector<Alternative>& from, Side side, const PortTerm& term);
+std::vector<Alternative> Require(const std::vector<Alternative>& from, Side side,
+                                 const PortTerm& term);
+std::vector<Alternative> Exclude(const std::vector<Alternative>& from, Side side,
+                                 const PortTerm& term);
 
 }  // namespace ripstop::policy
 

@@ -38,7 +38,7 @@ bool RuleFlattener::Append(const Rule& rule, uint32_t rule_id) {
   for (const bool source : {true, false}) {
     const EntityMatch& m = source ? rule.source : rule.destination;
     const Side side = source ? &Alternative::source : &Alternative::destination;
-        if (IsNear(source)) {
+    if (IsNear(source)) {
       if (!NearMatches(m, rule.action, (ways[0].*side).l4)) return false;
       continue;
     }
@@ -58,7 +58,8 @@ bool RuleFlattener::Append(const Rule& rule, uint32_t rule_id) {
   for (Alternative& way : ways) {
     if (way.destination.l4.empty() || way.source.l4.empty()) continue;
     // Within a protocol that has ports, the whole protocol is no condition.
-    if (with_ports && way.source.l4 == L4Set::OfProtocol(*rule.protocol)) way.source.l4 = L4Set::All();
+    if (with_ports && way.source.l4 == L4Set::OfProtocol(*rule.protocol))
+      way.source.l4 = L4Set::All();
     everything |= AppendFlat(std::move(way), rule.action, rule_id);
   }
   return everything && rule.action != Action::kLog;
@@ -77,7 +78,6 @@ void RuleFlattener::PassToHere(size_t first) {
     }
   }
 }
-
 
 // True when the flat rule matches everything.
 bool RuleFlattener::AppendFlat(Alternative way, Action action, uint32_t rule_id) {
@@ -126,7 +126,8 @@ bool RuleFlattener::NearMatches(const EntityMatch& m, Action action, L4Set& l4) 
     if (backend == near_->services.end()) return false;
     if (direction_ == Direction::kIngress) {
       L4Set ports = L4Set::None();
-      for (const ServicePort& p : backend->second) ports = ports.Or(L4Set::OfPort(p.protocol, p.port));
+      for (const ServicePort& p : backend->second)
+        ports = ports.Or(L4Set::OfPort(p.protocol, p.port));
       l4 = l4.And(ports);
     }
   }
@@ -178,8 +179,8 @@ bool RuleFlattener::AddressTerms(const EntityMatch& m, bool source, Action actio
     }
   }
   if (m.service && source) {
-    out.any_of.push_back({facts_->predicates().Intern(
-        {Predicate::Kind::kService, "", {}, *m.service, {}})});
+    out.any_of.push_back(
+        {facts_->predicates().Intern({Predicate::Kind::kService, "", {}, *m.service, {}})});
   }
   return true;
 }
@@ -190,8 +191,8 @@ PortTerm RuleFlattener::Ports(const PortMatch& match) {
   for (const std::string& name : match.names) {
     result_.names.insert(name);
     for (const ServicePort& p : facts_->PortsNamed(name)) {
-      term.points[p].push_back(facts_->predicates().Intern(
-          {Predicate::Kind::kNamedPort, name, {}, {}, p}));
+      term.points[p].push_back(
+          facts_->predicates().Intern({Predicate::Kind::kNamedPort, name, {}, {}, p}));
     }
   }
   return term;
@@ -201,8 +202,8 @@ PortTerm RuleFlattener::PortsOfService(const ServiceName& service) {
   PortTerm term;
   result_.services.insert(service);
   for (const ServicePort& p : facts_->PortsOf(service)) {
-    term.points[p].push_back(facts_->predicates().Intern(
-        {Predicate::Kind::kServicePort, "", {}, service, p}));
+    term.points[p].push_back(
+        facts_->predicates().Intern({Predicate::Kind::kServicePort, "", {}, service, p}));
   }
   return term;
 }

@@ -15,9 +15,13 @@ namespace ripstop::policy {
 class RuleFlattener {
  public:
   // Without `near`: a host endpoint, both of whose sides are asked.
-  RuleFlattener(Facts* facts, Interned<L4Set>* l4_sets, SelectorCache* selectors, const NearSide* near,
-                Direction direction)
-      : facts_(facts), l4_sets_(l4_sets), selectors_(selectors), near_(near), direction_(direction) {}
+  RuleFlattener(Facts* facts, Interned<L4Set>* l4_sets, SelectorCache* selectors,
+                const NearSide* near, Direction direction)
+      : facts_(facts),
+        l4_sets_(l4_sets),
+        selectors_(selectors),
+        near_(near),
+        direction_(direction) {}
 
   // Appends the rule; true when it matches everything, so that what follows it in its
   // tier can never be reached.
@@ -30,7 +34,9 @@ class RuleFlattener {
   FoldedRules Take() { return std::move(result_); }
 
  private:
-  bool IsNear(bool source) const { return near_ != nullptr && source == (direction_ == Direction::kEgress); }
+  bool IsNear(bool source) const {
+    return near_ != nullptr && source == (direction_ == Direction::kEgress);
+  }
   bool AppendFlat(Alternative way, Action action, uint32_t rule_id);
   uint32_t Number(const L4Set& set) { return set.is_all() ? 0 : l4_sets_->Intern(set); }
   uint32_t CidrPredicate(const Cidr& cidr);

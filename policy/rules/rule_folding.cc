@@ -5,7 +5,8 @@
 
 namespace ripstop::policy {
 
-void RuleFolder::AppendTiers(RuleFlattener& folding, const std::vector<PolicyIndex::TierPolicies>& tiers,
+void RuleFolder::AppendTiers(RuleFlattener& folding,
+                             const std::vector<PolicyIndex::TierPolicies>& tiers,
                              Direction direction, bool deny_at_end) {
   using Kind = RuleIdentity::Kind;
   const bool ingress = direction == Direction::kIngress;
@@ -16,9 +17,10 @@ void RuleFolder::AppendTiers(RuleFlattener& folding, const std::vector<PolicyInd
       const std::vector<Rule>& rules = ingress ? p->ingress_rules : p->egress_rules;
       for (size_t i = 0; i < rules.size() && !closed; ++i) {
         const bool decides = rules[i].action == Action::kAllow || rules[i].action == Action::kDeny;
-        const uint32_t id = !decides ? 0
-                                     : rule_ids_->Intern({Kind::kRule, tier.name, p->key, "", direction,
-                                                          static_cast<int>(i), rules[i].name});
+        const uint32_t id = !decides
+                                ? 0
+                                : rule_ids_->Intern({Kind::kRule, tier.name, p->key, "", direction,
+                                                     static_cast<int>(i), rules[i].name});
         closed = folding.Append(rules[i], id);
       }
       if (closed) break;
@@ -42,7 +44,8 @@ void RuleFolder::AppendProfiles(RuleFlattener& folding, const std::vector<const 
       Rule rule = rules[i];
       uint32_t id = 0;
       if (rule.action != Action::kLog) {
-        id = rule_ids_->Intern({Kind::kProfile, "", {}, profile->name, direction, static_cast<int>(i), rule.name});
+        id = rule_ids_->Intern(
+            {Kind::kProfile, "", {}, profile->name, direction, static_cast<int>(i), rule.name});
         // There is no next tier to pass to. An invalid selector must narrow a Pass as
         // it would the Deny it becomes, so the order of these two lines is free.
         if (rule.action == Action::kPass) rule.action = Action::kDeny;
@@ -54,8 +57,8 @@ void RuleFolder::AppendProfiles(RuleFlattener& folding, const std::vector<const 
 }
 
 FoldedRules RuleFolder::Fold(const std::vector<PolicyIndex::TierPolicies>& tiers,
-                                    const std::vector<const Profile*>& profiles,
-                                    const NearSide& near, Direction direction) {
+                             const std::vector<const Profile*>& profiles, const NearSide& near,
+                             Direction direction) {
   RuleFlattener folding(facts_, l4_sets_, selectors_, &near, direction);
   AppendTiers(folding, tiers, direction, true);
   AppendProfiles(folding, profiles, direction);
@@ -63,9 +66,9 @@ FoldedRules RuleFolder::Fold(const std::vector<PolicyIndex::TierPolicies>& tiers
 }
 
 FoldedRules RuleFolder::FoldHost(const std::vector<PolicyIndex::TierPolicies>& tiers,
-                                        const std::vector<const Profile*>& profiles,
-                                        const FailsafePorts& failsafe, HostGroup group,
-                                        Direction direction) {
+                                 const std::vector<const Profile*>& profiles,
+                                 const FailsafePorts& failsafe, HostGroup group,
+                                 Direction direction) {
   using Kind = RuleIdentity::Kind;
   const bool ingress = direction == Direction::kIngress;
   const bool before_connections = group == HostGroup::kUntracked || group == HostGroup::kPreDnat;
@@ -78,7 +81,12 @@ FoldedRules RuleFolder::FoldHost(const std::vector<PolicyIndex::TierPolicies>& t
       side.ports = PortMatch{{{ports[i].port, ports[i].port}}, {}};
       EntityMatch& far = ingress ? rule.source : rule.destination;
       if (ports[i].net) far.nets = {*ports[i].net};
-      folding.Append(rule, rule_ids_->Intern({Kind::kFailsafe, "", {}, "", direction, static_cast<int>(i),
+      folding.Append(rule, rule_ids_->Intern({Kind::kFailsafe,
+                                              "",
+                                              {},
+                                              "",
+                                              direction,
+                                              static_cast<int>(i),
                                               FailsafeName(ports[i], way_back)}));
     }
   };

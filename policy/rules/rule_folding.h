@@ -21,15 +21,15 @@ namespace ripstop::policy {
 // and source are in the L4 sets. At a host endpoint the near address is not constant
 // either (whatever the host has or forwards to), so it has clauses of its own.
 struct FlatRule {
-  std::vector<std::vector<uint32_t>> any_of;  // each sorted, unique, never empty
-  std::vector<uint32_t> none_of;              // sorted, unique
+  std::vector<std::vector<uint32_t>> any_of;       // each sorted, unique, never empty
+  std::vector<uint32_t> none_of;                   // sorted, unique
   std::vector<std::vector<uint32_t>> near_any_of;  // the same of the near address
   std::vector<uint32_t> near_none_of;
   uint32_t l4 = 0;         // of Interned<L4Set>; 0: any
   uint32_t source_l4 = 0;  // the same, by source port
   Action action = Action::kDeny;
-  uint32_t rule_id = 0;  // of Interned<RuleIdentity>; 0 for Pass and Log
-  uint32_t pass_to = 0;  // Pass: index of the first rule of the next tier
+  uint32_t rule_id = 0;     // of Interned<RuleIdentity>; 0 for Pass and Log
+  uint32_t pass_to = 0;     // Pass: index of the first rule of the next tier
   bool next_group = false;  // Deny: VERDICT_NEXT_GROUP
   bool operator==(const FlatRule&) const = default;
   template <typename H>
@@ -46,9 +46,9 @@ using FlatRules = std::vector<FlatRule>;
 // What is known of the near side: one address of a local endpoint.
 struct NearSide {
   Address address;
-  std::vector<const Labels*> owners;          // of endpoints and network sets
+  std::vector<const Labels*> owners;                      // of endpoints and network sets
   std::map<ServiceName, std::set<ServicePort>> services;  // of which it is a backend
-  std::vector<NamedPort> ports;               // the local endpoint's own
+  std::vector<NamedPort> ports;                           // the local endpoint's own
 };
 
 struct FoldedRules {
@@ -73,17 +73,18 @@ class RuleFolder {
 
   // nullptr in `profiles`: a profile that is missing; it denies.
   FoldedRules Fold(const std::vector<PolicyIndex::TierPolicies>& tiers,
-              const std::vector<const Profile*>& profiles, const NearSide& near,
-              Direction direction);
+                   const std::vector<const Profile*>& profiles, const NearSide& near,
+                   Direction direction);
   // One group of a host endpoint; `profiles` only matter to kNormal.
   FoldedRules FoldHost(const std::vector<PolicyIndex::TierPolicies>& tiers,
-                  const std::vector<const Profile*>& profiles, const FailsafePorts& failsafe,
-                  HostGroup group, Direction direction);
+                       const std::vector<const Profile*>& profiles, const FailsafePorts& failsafe,
+                       HostGroup group, Direction direction);
 
  private:
   void AppendTiers(RuleFlattener& folding, const std::vector<PolicyIndex::TierPolicies>& tiers,
                    Direction direction, bool deny_at_end);
-  void AppendProfiles(RuleFlattener& folding, const std::vector<const Profile*>& profiles, Direction direction);
+  void AppendProfiles(RuleFlattener& folding, const std::vector<const Profile*>& profiles,
+                      Direction direction);
 
   Facts* const facts_;
   Interned<L4Set>* const l4_sets_;

@@ -79,7 +79,8 @@ std::optional<BitVectors::Spot> BitVectors::Store(const std::vector<uint32_t>& b
   }
   Extent& extent = extents_.back();
   if (used(extent) + lines > extent.lines) return std::nullopt;
-  const Spot spot = {static_cast<uint32_t>(extents_.size() - 1), static_cast<uint32_t>(used(extent))};
+  const Spot spot = {static_cast<uint32_t>(extents_.size() - 1),
+                     static_cast<uint32_t>(used(extent))};
   for (const size_t word : kHandles) {
     if (block[word] != 0) extent.links.push_back(extent.words.size() + word);
   }
@@ -137,9 +138,11 @@ void BitVectors::Everything(TableWrites& out) {
 void BitVectors::TakeChanges(TableWrites& out) {
   for (Extent& e : extents_) {
     if (e.written == e.words.size()) continue;
-    WriteWords write{e.handle, static_cast<uint32_t>(e.written),
+    WriteWords write{e.handle,
+                     static_cast<uint32_t>(e.written),
                      {e.words.begin() + static_cast<ptrdiff_t>(e.written), e.words.end()}};
-    for (auto link = std::lower_bound(e.links.begin(), e.links.end(), e.written); link != e.links.end(); ++link) {
+    for (auto link = std::lower_bound(e.links.begin(), e.links.end(), e.written);
+         link != e.links.end(); ++link) {
       uint32_t& number = write.words[*link - e.written];
       number = HandleOf(Spot{number >> 16, (number & 0xffff) - 1});
     }

@@ -52,9 +52,9 @@ class BitVectors {
     uint32_t line = 0;
   };
   struct Extent {
-    uint32_t lines = 0;   // room
+    uint32_t lines = 0;  // room
     uint32_t handle = 0;
-    size_t written = 0;   // words that have been written out
+    size_t written = 0;  // words that have been written out
     // As the kernel has them, but for handles: those are numbers of spots, so that an
     // extent may be placed anywhere.
     std::vector<uint32_t> words;
@@ -64,7 +64,8 @@ class BitVectors {
   uint32_t HandleOf(Spot spot) const { return extents_[spot.extent].handle + spot.line; }
   std::optional<uint32_t> Add(const RuleBits& bits, const RuleBits& without_row);
   // `next`, `always`: numbers of spots, or 0. The result is good until the next call.
-  const std::vector<uint32_t>& Block(const RuleBits& bits, uint32_t block, uint32_t next, uint32_t always);
+  const std::vector<uint32_t>& Block(const RuleBits& bits, uint32_t block, uint32_t next,
+                                     uint32_t always);
   std::optional<Spot> Store(const std::vector<uint32_t>& block);
 
   uint32_t rule_count_;
@@ -72,7 +73,7 @@ class BitVectors {
   RuleBits always_;
   bool sealed_ = false;
   std::vector<Extent> extents_;
-  std::vector<Spot> bitmaps_;  // by number: the first block
+  std::vector<Spot> bitmaps_;                       // by number: the first block
   absl::flat_hash_map<size_t, Spot> spot_of_hash_;  // of a block's words
   std::vector<uint32_t> block_;
 };

@@ -21,7 +21,8 @@ class BitVectorsTest : public ::testing::Test {
  protected:
   void Place(BitVectors& vectors) {
     std::vector<uint32_t> handles;
-    for (size_t i = 0; i < vectors.extents().size(); ++i) handles.push_back(ARENA_HANDLE(i + 3, 100));
+    for (size_t i = 0; i < vectors.extents().size(); ++i)
+      handles.push_back(ARENA_HANDLE(i + 3, 100));
     vectors.Place(handles);
     TableWrites writes;
     vectors.Everything(writes);
@@ -30,7 +31,8 @@ class BitVectorsTest : public ::testing::Test {
   void Apply(const TableWrites& writes) {
     for (const TableWrite& write : writes) {
       const auto& w = std::get<WriteWords>(write);
-      for (size_t i = 0; i < w.words.size(); ++i) words_[uint64_t{w.handle} * 16 + w.first_word + i] = w.words[i];
+      for (size_t i = 0; i < w.words.size(); ++i)
+        words_[uint64_t{w.handle} * 16 + w.first_word + i] = w.words[i];
     }
   }
   bitmap_block Block(uint32_t handle) const {
@@ -141,7 +143,8 @@ TEST_F(BitVectorsTest, ManyBitmapsTakeMoreExtentsThanOne) {
   EXPECT_GT(vectors.extents().size(), 1u);
   for (const uint32_t lines : vectors.extents()) EXPECT_LE(lines, ARENA_CHUNK_LINES / 4u);
   Place(vectors);
-  for (const uint32_t i : {0u, 1u, 5000u, 9998u}) EXPECT_TRUE(Decode(vectors.HandleOf(numbers[i])).contains(i));
+  for (const uint32_t i : {0u, 1u, 5000u, 9998u})
+    EXPECT_TRUE(Decode(vectors.HandleOf(numbers[i])).contains(i));
 }
 
 }  // namespace

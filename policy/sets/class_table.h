@@ -45,8 +45,9 @@ class ClassTable {
   uint32_t FindOrAdd(RuleBits rules) {
     const size_t hash = absl::HashOf(rules);
     const auto it = known_.find(Question{&rules, hash});
-    return it != known_.end() ? it->second
-                              : AddKnown({std::make_shared<const RuleBits>(std::move(rules)), hash});
+    return it != known_.end()
+               ? it->second
+               : AddKnown({std::make_shared<const RuleBits>(std::move(rules)), hash});
   }
   // `rules` give the verdicts that `number` gives.
   void Alias(RuleBits rules, uint32_t number) {
@@ -76,7 +77,9 @@ class ClassTable {
   struct Hash {
     using is_transparent = void;
     template <typename K>
-    size_t operator()(const K& k) const { return k.hash; }
+    size_t operator()(const K& k) const {
+      return k.hash;
+    }
   };
   struct Equal {
     using is_transparent = void;

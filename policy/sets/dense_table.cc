@@ -42,12 +42,14 @@ std::vector<uint32_t> DenseTable::Row(const FlatRules& rules, const PolicySides&
   std::vector<uint32_t> cells(row_words());
   const RuleBits all_far = sides.far.always().Or(far);
   for (uint32_t n = 0; n < sides.near.count(); ++n) {
-    FillStrip(rules, sides, all_far, sides.near.AllRules(n), cells.data() + size_t{n} * strip_words_);
+    FillStrip(rules, sides, all_far, sides.near.AllRules(n),
+              cells.data() + size_t{n} * strip_words_);
   }
   return cells;
 }
 
-bool DenseTable::Build(const FlatRules& rules, PolicySides& sides, uint32_t slack, uint32_t cells_max) {
+bool DenseTable::Build(const FlatRules& rules, PolicySides& sides, uint32_t slack,
+                       uint32_t cells_max) {
   const uint64_t strip = uint64_t{sides.source.count()} * sides.column.count();
   const uint64_t near = sides.has_near ? Slots(sides.near.count(), slack) : 1;
   const uint64_t row = strip * near;
@@ -77,8 +79,8 @@ bool DenseTable::Build(const FlatRules& rules, PolicySides& sides, uint32_t slac
   return true;
 }
 
-std::optional<uint32_t> DenseTable::AddFar(const FlatRules& rules, PolicySides& sides, const RuleBits& bits,
-                                           std::vector<Strip>& changed) {
+std::optional<uint32_t> DenseTable::AddFar(const FlatRules& rules, PolicySides& sides,
+                                           const RuleBits& bits, std::vector<Strip>& changed) {
   std::vector<uint32_t> cells = Row(rules, sides, bits);
   if (!sides.has_near) {
     if (const auto it = row_of_cells_.find(cells); it != row_of_cells_.end()) {
@@ -94,8 +96,8 @@ std::optional<uint32_t> DenseTable::AddFar(const FlatRules& rules, PolicySides& 
   return row;
 }
 
-std::optional<uint32_t> DenseTable::AddNear(const FlatRules& rules, PolicySides& sides, const RuleBits& bits,
-                                            std::vector<Strip>& changed) {
+std::optional<uint32_t> DenseTable::AddNear(const FlatRules& rules, PolicySides& sides,
+                                            const RuleBits& bits, std::vector<Strip>& changed) {
   if (sides.near.count() >= near_slots_) return std::nullopt;
   const uint32_t near = sides.near.Add(bits);
   const RuleBits all_near = sides.near.AllRules(near);
@@ -111,7 +113,8 @@ bool DenseTable::Grow(const PolicySides& sides, uint32_t slack, uint32_t cells_m
   uint64_t near = near_slots_, rows = row_slots_;
   if (sides.has_near && sides.near.count() >= near) near = Slots(sides.near.count() + 1, slack);
   if (sides.far.count() >= rows) rows = Slots(sides.far.count() + 1, slack);
-  if (near * rows * strip_words_ > cells_max || near > kNumbersMax || rows > kNumbersMax) return false;
+  if (near * rows * strip_words_ > cells_max || near > kNumbersMax || rows > kNumbersMax)
+    return false;
   if (near != near_slots_) {
     std::vector<uint32_t> wider(near * strip_words_ * sides.far.count());
     for (uint32_t row = 0; row < sides.far.count(); ++row) {
@@ -133,7 +136,8 @@ bool DenseTable::RevokesFar(uint32_t from, uint32_t to) const {
 bool DenseTable::RevokesNear(const PolicySides& sides, uint32_t from, uint32_t to) const {
   for (uint32_t row = 0; from != to && row < sides.far.count(); ++row) {
     const uint32_t* strips = &cells_[size_t{row} * row_words()];
-    if (Revokes(strips + size_t{from} * strip_words_, strips + size_t{to} * strip_words_, strip_words_)) {
+    if (Revokes(strips + size_t{from} * strip_words_, strips + size_t{to} * strip_words_,
+                strip_words_)) {
       return true;
     }
   }

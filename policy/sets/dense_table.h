@@ -56,7 +56,8 @@ class DenseTable {
  private:
   uint32_t row_words() const { return near_slots_ * strip_words_; }
   // `far`: besides those of every far class.
-  std::vector<uint32_t> Row(const FlatRules& rules, const PolicySides& sides, const RuleBits& far) const;
+  std::vector<uint32_t> Row(const FlatRules& rules, const PolicySides& sides,
+                            const RuleBits& far) const;
   // `far`, `near`: all rules of the row.
   void FillStrip(const FlatRules& rules, const PolicySides& sides, const RuleBits& far,
                  const RuleBits& near, uint32_t* cells) const;

@@ -35,7 +35,8 @@ PolicySet::PolicySet(FlatRules rules, const Interned<L4Set>& l4_sets, uint32_t c
       l4_sets_(&l4_sets),
       capacity_min_(capacity_min),
       far_conditions_(std::make_shared<AddressConditions>(rules_, AddressConditions::Side::kFar)),
-      near_conditions_(std::make_shared<AddressConditions>(rules_, AddressConditions::Side::kNear)) {
+      near_conditions_(
+          std::make_shared<AddressConditions>(rules_, AddressConditions::Side::kNear)) {
   predicates_ = far_conditions_->predicates();
   predicates_.insert(predicates_.end(), near_conditions_->predicates().begin(),
                      near_conditions_->predicates().end());
@@ -71,8 +72,9 @@ void PolicySet::FillSides(const AddressClasses& addresses, const L4Classes& l4) 
   }
   const auto columns = [&](bool source, ClassTable& side) {
     side.Reserve(Capacity(l4.count()));
-    ForL4Classes(rules_, *l4_sets_, l4, source,
-                 [&](uint32_t c, RuleBits rules) { side.Set(c, side.FindOrAdd(std::move(rules))); });
+    ForL4Classes(rules_, *l4_sets_, l4, source, [&](uint32_t c, RuleBits rules) {
+      side.Set(c, side.FindOrAdd(std::move(rules)));
+    });
   };
   columns(false, sides_.column);
   if (sides_.has_source) {
@@ -87,8 +89,8 @@ absl::Status PolicySet::Compile(const AddressClasses& addresses, const L4Classes
   vectors_.reset();
   for (const uint32_t id : l4_ids_) {
     if (l4.Knows((*l4_sets_)[id])) continue;
-    return absl::ResourceExhaustedError(
-        absl::StrCat("all ", l4.count(), " L4 classes are in use; use fewer distinct ports and ranges"));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "all ", l4.count(), " L4 classes are in use; use fewer distinct ports and ranges"));
   }
   FillSides(addresses, l4);
   return MakeTables(limits);
@@ -102,13 +104,14 @@ absl::Status PolicySet::MakeTables(const PolicySetLimits& limits) {
 
 absl::Status PolicySet::MakeVectors(const PolicySetLimits& limits) {
   if (!limits.bit_vectors) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("verdict table of ", rules_.size(), " rules needs more than ", limits.dense_cells_max,
-                     " verdicts; split the policies or use fewer distinct ports and CIDRs"));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "verdict table of ", rules_.size(), " rules needs more than ", limits.dense_cells_max,
+        " verdicts; split the policies or use fewer distinct ports and CIDRs"));
   }
   if (rules_.size() > BITMAP_RULES_MAX) {
-    return absl::ResourceExhaustedError(absl::StrCat("bit vectors of ", rules_.size(), " rules; they hold at most ",
-                                                     BITMAP_RULES_MAX, ": split the policies"));
+    return absl::ResourceExhaustedError(absl::StrCat("bit vectors of ", rules_.size(),
+                                                     " rules; they hold at most ", BITMAP_RULES_MAX,
+                                                     ": split the policies"));
   }
   dense_ = {};
   bitmaps_ = {};
@@ -119,7 +122,9 @@ absl::Status PolicySet::MakeVectors(const PolicySetLimits& limits) {
   return Fits();
 }
 
-bool PolicySet::AlwaysInColumns() const { return sides_.far.always().words().size() > kWordsInRows; }
+bool PolicySet::AlwaysInColumns() const {
+  return sides_.far.always().words().size() > kWordsInRows;
+}
 
 std::optional<uint32_t> PolicySet::AddRow(bool far, const RuleBits& rules) {
   if (far && AlwaysInColumns()) return vectors_->Add(rules);
@@ -128,17 +133,21 @@ std::optional<uint32_t> PolicySet::AddRow(bool far, const RuleBits& rules) {
 
 // Room is unlimited until Seal.
 void PolicySet::AddBitmaps() {
-  const auto for_numbers = [&](const ClassTable& side, std::vector<uint32_t>& bitmaps, const auto& add) {
+  const auto for_numbers = [&](const ClassTable& side, std::vector<uint32_t>& bitmaps,
+                               const auto& add) {
     bitmaps.reserve(side.count());
     for (uint32_t n = 0; n < side.count(); ++n) bitmaps.push_back(*add(side.Rules(n)));
   };
   for_numbers(sides_.far, bitmaps_.far, [&](const RuleBits& rules) { return AddRow(true, rules); });
-  for_numbers(sides_.column, bitmaps_.column, [&](const RuleBits& rules) { return vectors_->AddColumn(rules); });
+  for_numbers(sides_.column, bitmaps_.column,
+              [&](const RuleBits& rules) { return vectors_->AddColumn(rules); });
   if (sides_.has_near) {
-    for_numbers(sides_.near, bitmaps_.near, [&](const RuleBits& rules) { return AddRow(false, rules); });
+    for_numbers(sides_.near, bitmaps_.near,
+                [&](const RuleBits& rules) { return AddRow(false, rules); });
   }
   if (sides_.has_source) {
-    for_numbers(sides_.source, bitmaps_.source, [&](const RuleBits& rules) { return vectors_->Add(rules); });
+    for_numbers(sides_.source, bitmaps_.source,
+                [&](const RuleBits& rules) { return vectors_->Add(rules); });
   }
 }
 
@@ -179,7 +188,8 @@ absl::StatusOr<uint32_t> PolicySet::RowFor(bool far, const RuleBits& bits, Table
                           : dense_.AddNear(rules_, sides_, bits, changed);
   if (!number) return absl::OutOfRangeError("verdict table is full");
   for (DenseTable::Strip& s : changed) {
-    out.push_back(WriteWords{handle(), Lines().verdicts * ARENA_LINE_WORDS + s.first, std::move(s.words)});
+    out.push_back(
+        WriteWords{handle(), Lines().verdicts * ARENA_LINE_WORDS + s.first, std::move(s.words)});
   }
   return *number;
 }
@@ -195,7 +205,8 @@ absl::Status PolicySet::SetRowOf(uint32_t address_class, const std::vector<uint3
   return SetRow(address_class, rows, out);
 }
 
-bool PolicySet::VectorsRevoke(const RuleBits& from, const RuleBits& to, const ClassTable* other) const {
+bool PolicySet::VectorsRevoke(const RuleBits& from, const RuleBits& to,
+                              const ClassTable* other) const {
   const auto& words = from.words();
   const bool allows = std::any_of(words.begin(), words.end(), [&](const RuleBits::Word& w) {
     for (uint64_t left = w.bits; left != 0; left &= left - 1) {
@@ -206,7 +217,8 @@ bool PolicySet::VectorsRevoke(const RuleBits& from, const RuleBits& to, const Cl
   });
   if (!allows) return false;
   const uint32_t others = other != nullptr ? other->count() : 1;
-  if (uint64_t{others} * sides_.source.count() * sides_.column.count() > kRevocationsTried) return true;
+  if (uint64_t{others} * sides_.source.count() * sides_.column.count() > kRevocationsTried)
+    return true;
   for (uint32_t o = 0; o < others; ++o) {
     const RuleBits others_rules = other != nullptr ? other->AllRules(o) : RuleBits();
     for (uint32_t s = 0; s < sides_.source.count(); ++s) {
@@ -227,10 +239,11 @@ bool PolicySet::RevokesBetween(Rows from, Rows to) const {
   if (is_dense()) {
     return dense_.RevokesFar(from.far, to.far) || dense_.RevokesNear(sides_, from.near, to.near);
   }
-  return (from.far != to.far && VectorsRevoke(sides_.far.AllRules(from.far), sides_.far.AllRules(to.far),
-                                              sides_.has_near ? &sides_.near : nullptr)) ||
-         (from.near != to.near &&
-          VectorsRevoke(sides_.near.AllRules(from.near), sides_.near.AllRules(to.near), &sides_.far));
+  return (from.far != to.far &&
+          VectorsRevoke(sides_.far.AllRules(from.far), sides_.far.AllRules(to.far),
+                        sides_.has_near ? &sides_.near : nullptr)) ||
+         (from.near != to.near && VectorsRevoke(sides_.near.AllRules(from.near),
+                                                sides_.near.AllRules(to.near), &sides_.far));
 }
 
 uint32_t PolicySet::column_count() const {

@@ -43,7 +43,8 @@ class PolicySet {
 
   // Fills the tables for all classes in use.
   //   kResourceExhausted  neither representation fits
-  absl::Status Compile(const AddressClasses& addresses, const L4Classes& l4, const PolicySetLimits& limits);
+  absl::Status Compile(const AddressClasses& addresses, const L4Classes& l4,
+                       const PolicySetLimits& limits);
 
   // A copy with room for `classes` address classes, `l4_classes` and at least one more
   // row. May be bit vectors where this one is dense.
@@ -97,7 +98,8 @@ class PolicySet {
 
  private:
   void FillSides(const AddressClasses& addresses, const L4Classes& l4);
-  void FillRows(const AddressConditions& conditions, const AddressClasses& addresses, ClassTable& rows);
+  void FillRows(const AddressConditions& conditions, const AddressClasses& addresses,
+                ClassTable& rows);
   absl::Status MakeTables(const PolicySetLimits& limits);
   absl::Status MakeVectors(const PolicySetLimits& limits);
   // Bit vectors: the unconditional rules of the far side stand in columns, not in rows.
@@ -120,7 +122,8 @@ class PolicySet {
   uint32_t verdict_words() const;
   std::vector<uint32_t> RuleWords() const;
   // `bitmaps`: those of `side`, by number.
-  uint32_t Entry(const ClassTable& side, const std::vector<uint32_t>& bitmaps, uint32_t of_class) const;
+  uint32_t Entry(const ClassTable& side, const std::vector<uint32_t>& bitmaps,
+                 uint32_t of_class) const;
   void SetNumber(uint32_t first_line, ClassTable& side, const std::vector<uint32_t>& bitmaps,
                  uint32_t of_class, uint32_t number, TableWrites& out);
 
@@ -136,7 +139,7 @@ class PolicySet {
   std::vector<uint32_t> l4_ids_;
 
   PolicySides sides_;
-  DenseTable dense_;                   // when there are no vectors
+  DenseTable dense_;  // when there are no vectors
   std::optional<BitVectors> vectors_;
   struct {
     std::vector<uint32_t> far, near, column, source;

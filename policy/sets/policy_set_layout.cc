@@ -57,7 +57,8 @@ uint64_t PolicySet::lines() const {
 absl::Status PolicySet::Fits() const {
   const uint32_t lines = runs()[0];
   if (lines < ARENA_CHUNK_LINES) return absl::OkStatus();
-  return absl::ResourceExhaustedError(absl::StrCat("policy set of ", lines, " lines is larger than a chunk"));
+  return absl::ResourceExhaustedError(
+      absl::StrCat("policy set of ", lines, " lines is larger than a chunk"));
 }
 
 void PolicySet::Place(std::vector<uint32_t> handles, uint32_t set_index) {
@@ -83,7 +84,8 @@ std::vector<uint32_t> PolicySet::RuleWords() const {
   return words;
 }
 
-uint32_t PolicySet::Entry(const ClassTable& side, const std::vector<uint32_t>& bitmaps, uint32_t of_class) const {
+uint32_t PolicySet::Entry(const ClassTable& side, const std::vector<uint32_t>& bitmaps,
+                          uint32_t of_class) const {
   const uint32_t number = side.NumberOf(of_class);
   return is_dense() ? number : vectors_->HandleOf(bitmaps[number]);
 }
@@ -111,7 +113,8 @@ void PolicySet::Everything(TableWrites& out) {
   WriteWords write{handle(), 0, std::vector<uint32_t>(size_t{runs()[0]} * ARENA_LINE_WORDS)};
   const auto bytes = std::bit_cast<std::array<uint32_t, ARENA_LINE_WORDS>>(h);
   std::copy(bytes.begin(), bytes.end(), write.words.begin());
-  const auto table = [&](uint32_t first_line, const ClassTable& side, const std::vector<uint32_t>& bitmaps) {
+  const auto table = [&](uint32_t first_line, const ClassTable& side,
+                         const std::vector<uint32_t>& bitmaps) {
     uint32_t* const words = &write.words[size_t{first_line} * ARENA_LINE_WORDS];
     for (uint32_t c = 0; c < side.capacity(); ++c) {
       const uint32_t entry = Entry(side, bitmaps, c);
@@ -131,8 +134,9 @@ void PolicySet::Everything(TableWrites& out) {
   out.push_back(std::move(write));
 }
 
-void PolicySet::SetNumber(uint32_t first_line, ClassTable& side, const std::vector<uint32_t>& bitmaps,
-                          uint32_t of_class, uint32_t number, TableWrites& out) {
+void PolicySet::SetNumber(uint32_t first_line, ClassTable& side,
+                          const std::vector<uint32_t>& bitmaps, uint32_t of_class, uint32_t number,
+                          TableWrites& out) {
   if (side.NumberOf(of_class) == number) return;
   side.Set(of_class, number);
   uint32_t at = of_class, word = 0;
@@ -148,13 +152,15 @@ void PolicySet::SetNumber(uint32_t first_line, ClassTable& side, const std::vect
 absl::Status PolicySet::SetRow(uint32_t address_class, Rows rows, TableWrites& out) {
   if (address_class >= row_capacity()) return absl::OutOfRangeError("row table is full");
   SetNumber(Lines().far, sides_.far, bitmaps_.far, address_class, rows.far, out);
-  if (sides_.has_near) SetNumber(Lines().near, sides_.near, bitmaps_.near, address_class, rows.near, out);
+  if (sides_.has_near)
+    SetNumber(Lines().near, sides_.near, bitmaps_.near, address_class, rows.near, out);
   return absl::OkStatus();
 }
 
 absl::Status PolicySet::CopyColumn(const L4Classes::Split& split, TableWrites& out) {
   if (split.to >= sides_.column.capacity()) return absl::OutOfRangeError("column table is full");
-  const auto copy = [&](uint32_t first_line, ClassTable& side, const std::vector<uint32_t>& bitmaps) {
+  const auto copy = [&](uint32_t first_line, ClassTable& side,
+                        const std::vector<uint32_t>& bitmaps) {
     SetNumber(first_line, side, bitmaps, split.to, side.NumberOf(split.from), out);
   };
   copy(Lines().column, sides_.column, bitmaps_.column);

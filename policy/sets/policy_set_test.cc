@@ -24,7 +24,8 @@ class ToyArena {
  public:
   void Place(PolicySet& set) {
     std::vector<uint32_t> handles;
-    for (size_t i = 0; i < set.runs().size(); ++i) handles.push_back(ARENA_HANDLE(++last_chunk_, 7));
+    for (size_t i = 0; i < set.runs().size(); ++i)
+      handles.push_back(ARENA_HANDLE(++last_chunk_, 7));
     set.Place(std::move(handles), 1);
   }
   void Apply(const TableWrites& writes) {
@@ -32,15 +33,18 @@ class ToyArena {
       const auto& w = std::get<WriteWords>(write);
       for (size_t i = 0; i < w.words.size(); ++i) {
         const size_t word = w.first_word + i;
-        lines_[w.handle + static_cast<uint32_t>(word / ARENA_LINE_WORDS)].words[word % ARENA_LINE_WORDS] = w.words[i];
+        lines_[w.handle + static_cast<uint32_t>(word / ARENA_LINE_WORDS)]
+            .words[word % ARENA_LINE_WORDS] = w.words[i];
       }
     }
   }
   VerdictLookup Look(const PolicySet& set, const PacketClasses& packet) const {
-    return LookUpVerdict([this](uint32_t handle) -> std::optional<arena_line> {
-      const auto it = lines_.find(handle);
-      return it == lines_.end() ? std::nullopt : std::optional(it->second);
-    }, set.handle(), packet);
+    return LookUpVerdict(
+        [this](uint32_t handle) -> std::optional<arena_line> {
+          const auto it = lines_.find(handle);
+          return it == lines_.end() ? std::nullopt : std::optional(it->second);
+        },
+        set.handle(), packet);
   }
 
  private:
@@ -55,14 +59,17 @@ struct Case {
 
 class PolicySetTest : public ::testing::TestWithParam<Case> {
  protected:
-  void ExpectVerdicts(RandomPolicySet& random, const PolicySet& set, const ToyArena& arena, int packets) {
+  void ExpectVerdicts(RandomPolicySet& random, const PolicySet& set, const ToyArena& arena,
+                      int packets) {
     for (int i = 0; i < packets && !HasFailure(); ++i) {
       const uint32_t far = random.AnyClass(), near = random.AnyClass();
       const uint32_t index = random.AnyL4Index(), source = random.AnyL4Index();
-      const VerdictLookup got = arena.Look(set, {far, near, random.l4().ClassOf(index), random.l4().ClassOf(source)});
+      const VerdictLookup got =
+          arena.Look(set, {far, near, random.l4().ClassOf(index), random.l4().ClassOf(source)});
       EXPECT_TRUE(got.read);
       EXPECT_EQ(got.word, random.Verdict(far, near, index, source))
-          << "far class " << far << " near class " << near << " port " << index << " source port " << source;
+          << "far class " << far << " near class " << near << " port " << index << " source port "
+          << source;
       latest_ = std::max(latest_, got.word & VERDICT_RULE_MASK);
     }
   }
@@ -71,7 +78,8 @@ class PolicySetTest : public ::testing::TestWithParam<Case> {
 
 TEST_P(PolicySetTest, VerdictsAreThoseOfTheRulesWhateverIsAddedLater) {
   const Case& c = GetParam();
-  const PolicySetLimits limits = {.dense_cells_max = c.dense ? 1u << 19 : 0, .bit_vectors = !c.dense};
+  const PolicySetLimits limits = {.dense_cells_max = c.dense ? 1u << 19 : 0,
+                                  .bit_vectors = !c.dense};
   size_t grown = 0;
   for (uint64_t seed = 1; seed <= (c.rules > 1000 ? 2u : 8u); ++seed) {
     SCOPED_TRACE(seed);
@@ -123,12 +131,13 @@ TEST_P(PolicySetTest, VerdictsAreThoseOfTheRulesWhateverIsAddedLater) {
 
 INSTANTIATE_TEST_SUITE_P(
     Shapes, PolicySetTest,
-    ::testing::Values(Case{1, false, false, false}, Case{3, true, false, true}, Case{3, true, false, false},
-                      Case{64, false, true, false}, Case{65, true, false, true}, Case{65, true, true, false},
-                      Case{300, true, false, true}, Case{300, false, true, true}, Case{300, true, true, false},
-                      Case{4096, false, false, false}, Case{4097, true, true, false},
-                      Case{16384, false, false, false}, Case{16385, false, true, false},
-                      Case{40000, true, false, false}),
+    ::testing::Values(Case{1, false, false, false}, Case{3, true, false, true},
+                      Case{3, true, false, false}, Case{64, false, true, false},
+                      Case{65, true, false, true}, Case{65, true, true, false},
+                      Case{300, true, false, true}, Case{300, false, true, true},
+                      Case{300, true, true, false}, Case{4096, false, false, false},
+                      Case{4097, true, true, false}, Case{16384, false, false, false},
+                      Case{16385, false, true, false}, Case{40000, true, false, false}),
     [](const auto& info) {
       return std::to_string(info.param.rules) + "Rules" + (info.param.near ? "Near" : "") +
              (info.param.source ? "Source" : "") + (info.param.dense ? "Dense" : "BitVectors");
@@ -139,7 +148,8 @@ TEST(PolicySetRevocationTest, NoRevocationIsOverlooked) {
   int revoking = 0, exact = 0, pairs = 0;
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     RandomPolicySet random(seed, {40, seed % 2 == 0, seed % 3 == 0});
-    PolicySet dense(random.rules(), random.l4_sets(), 2), vectors(random.rules(), random.l4_sets(), 2);
+    PolicySet dense(random.rules(), random.l4_sets(), 2),
+        vectors(random.rules(), random.l4_sets(), 2);
     ASSERT_TRUE(dense.Compile(random.classes(), random.l4(), {1u << 19, false}).ok());
     ASSERT_TRUE(vectors.Compile(random.classes(), random.l4(), {0, true}).ok());
     for (uint32_t from = 0; from < random.classes().bound(); ++from) {
@@ -147,10 +157,12 @@ TEST(PolicySetRevocationTest, NoRevocationIsOverlooked) {
         bool revokes = false;
         for (uint32_t other = 0; other < random.classes().bound() && !revokes; ++other) {
           for (uint32_t port = 0; port < 128 && !revokes; port += 3) {
-            const uint32_t source = L4_INDEX(L4_TCP, random.Below(128)), index = L4_INDEX(L4_TCP, port);
+            const uint32_t source = L4_INDEX(L4_TCP, random.Below(128)),
+                           index = L4_INDEX(L4_TCP, port);
             for (const bool near : {false, true}) {
               const auto verdict = [&](uint32_t c) {
-                return near ? random.Verdict(other, c, index, source) : random.Verdict(c, other, index, source);
+                return near ? random.Verdict(other, c, index, source)
+                            : random.Verdict(c, other, index, source);
               };
               const uint32_t word = verdict(from);
               revokes |= (word & (VERDICT_ALLOW | VERDICT_NEXT_GROUP)) != 0 && verdict(to) != word;
@@ -160,7 +172,8 @@ TEST(PolicySetRevocationTest, NoRevocationIsOverlooked) {
         const bool by_dense = dense.RevokesBetween(dense.RowOf(from), dense.RowOf(to));
         const bool by_vectors = vectors.RevokesBetween(vectors.RowOf(from), vectors.RowOf(to));
         if (revokes) {
-          EXPECT_TRUE(by_dense && by_vectors) << "seed " << seed << " class " << from << " to " << to;
+          EXPECT_TRUE(by_dense && by_vectors)
+              << "seed " << seed << " class " << from << " to " << to;
         }
         revoking += revokes;
         exact += by_dense == by_vectors;
@@ -202,7 +215,8 @@ TEST(PolicySetLimitsTest, ASetThatNeedsMoreL4ClassesThanThereAreIsRefusedAndOthe
   };
   EXPECT_EQ(compile(80, 80), absl::StatusCode::kOk);
   EXPECT_EQ(compile(100, 2000), absl::StatusCode::kOk);
-  EXPECT_EQ(compile(L4_INDEX(L4_UDP, 5000), L4_INDEX(L4_UDP, 5000)), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(compile(L4_INDEX(L4_UDP, 5000), L4_INDEX(L4_UDP, 5000)),
+            absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(compile(100, L4_INDEX(L4_UDP, 5000)), absl::StatusCode::kResourceExhausted);
 }
 
@@ -220,8 +234,10 @@ TEST(PolicySetLimitsTest, ADenseSetThatOutgrowsItsTableBecomesBitVectors) {
   (*grown)->Everything(writes);
   arena.Apply(writes);
   for (int i = 0; i < 500; ++i) {
-    const uint32_t far = random.AnyClass(), index = random.AnyL4Index(), source = random.AnyL4Index();
-    const VerdictLookup got = arena.Look(**grown, {far, 0, random.l4().ClassOf(index), random.l4().ClassOf(source)});
+    const uint32_t far = random.AnyClass(), index = random.AnyL4Index(),
+                   source = random.AnyL4Index();
+    const VerdictLookup got =
+        arena.Look(**grown, {far, 0, random.l4().ClassOf(index), random.l4().ClassOf(source)});
     ASSERT_EQ(got.word, random.Verdict(far, 0, index, source));
   }
   EXPECT_FALSE(set.Grown(1000, random.l4().count(), {1, false}).ok());

@@ -33,7 +33,8 @@ RuleBits::RuleBits(std::span<const uint32_t> rules) {
 RuleBits RuleBits::FromDense(std::span<const uint64_t> words, uint64_t first) {
   RuleBits result;
   // Thousands of these are kept, each without room to spare.
-  result.words_.reserve(words.size() - static_cast<size_t>(std::count(words.begin(), words.end(), 0)));
+  result.words_.reserve(words.size() -
+                        static_cast<size_t>(std::count(words.begin(), words.end(), 0)));
   for (size_t i = 0; i < words.size(); ++i) {
     if (words[i] != 0) result.words_.push_back({first + i, words[i]});
   }

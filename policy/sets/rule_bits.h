@@ -37,11 +37,13 @@ class RuleBits {
 
   bool operator==(const RuleBits& other) const {
     if (words_.size() != other.words_.size()) return false;
-    return words_.empty() || std::memcmp(words_.data(), other.words_.data(), words_.size() * sizeof(Word)) == 0;
+    return words_.empty() ||
+           std::memcmp(words_.data(), other.words_.data(), words_.size() * sizeof(Word)) == 0;
   }
   template <typename H>
   friend H AbslHashValue(H h, const RuleBits& b) {
-    return H::combine_contiguous(std::move(h), reinterpret_cast<const unsigned char*>(b.words_.data()),
+    return H::combine_contiguous(std::move(h),
+                                 reinterpret_cast<const unsigned char*>(b.words_.data()),
                                  b.words_.size() * sizeof(Word));
   }
 

@@ -114,7 +114,8 @@ void ForL4Classes(const FlatRules& rules, const Interned<L4Set>& sets, const L4C
       edges.push_back({i.last + 1, number, false});
     }
   }
-  std::sort(edges.begin(), edges.end(), [](const Edge& a, const Edge& b) { return a.index < b.index; });
+  std::sort(edges.begin(), edges.end(),
+            [](const Edge& a, const Edge& b) { return a.index < b.index; });
 
   std::vector<std::pair<uint32_t, uint32_t>> points;  // an index of each class
   for (uint32_t c = 0; c < classes.count(); ++c) points.emplace_back(classes.representative(c), c);

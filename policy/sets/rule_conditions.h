@@ -43,7 +43,7 @@ class AddressConditions {
   std::vector<uint32_t> rule_of_clause_;  // clauses of a rule are neighbours
   mutable std::vector<uint64_t> dense_;   // of RulesOf alone; all 0 between calls
   std::vector<uint32_t> clause_count_;    // by rule
-  RuleBits unless_excluded_;  // they only ask for a no
+  RuleBits unless_excluded_;              // they only ask for a no
   RuleBits unconditional_;
   std::vector<uint32_t> predicates_;
 };

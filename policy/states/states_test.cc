@@ -2,8 +2,6 @@
 //
 // Any state of states_test_library.h may follow any other, however its inputs arrive:
 // in another order, in one batch or many, twice, or to an agent that has just started.
-#include "policy/states/states_test_library.h"
-
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -15,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "policy/engine/engine.h"
 #include "policy/reference.h"
+#include "policy/states/states_test_library.h"
 #include "policy/tables/table_image.h"
 #include "policy/testing/random_world.h"
 
@@ -64,7 +63,8 @@ class Node {
     const TableWrites writes = engine_->Flush();
     for (const TableWrite& write : writes) {
       if (const auto* words = std::get_if<WriteWords>(&write)) {
-        ASSERT_EQ(ARENA_HANDLE_CHUNK(words->handle) / (ARENA_CHUNKS_MAX / 2), static_cast<uint32_t>(next))
+        ASSERT_EQ(ARENA_HANDLE_CHUNK(words->handle) / (ARENA_CHUNKS_MAX / 2),
+                  static_cast<uint32_t>(next))
             << "writes into the tables that are in force";
       }
       slots_[next]->Apply(write);
@@ -130,10 +130,12 @@ std::string Text(Outcome o) {
   return o == Outcome::kAllow ? "allow" : o == Outcome::kDeny ? "deny" : "no endpoint";
 }
 
-void ExpectSeen(const Seen& seen, const NamedState& state, const Expectation& e, const std::string& how) {
-  const std::string what = absl::StrCat("in state \"", state.name, "\", ", how, ": ",
-                                        e.direction == Direction::kIngress ? "ingress of " : "egress of ",
-                                        e.local, " ", Describe(e.packet));
+void ExpectSeen(const Seen& seen, const NamedState& state, const Expectation& e,
+                const std::string& how) {
+  const std::string what =
+      absl::StrCat("in state \"", state.name, "\", ", how, ": ",
+                   e.direction == Direction::kIngress ? "ingress of " : "egress of ", e.local, " ",
+                   Describe(e.packet));
   EXPECT_EQ(Text(seen.outcome), Text(e.outcome)) << what << " by " << seen.by;
   if (e.outcome == Outcome::kNoEndpoint) return;
   EXPECT_EQ(seen.log, e.log) << what;
@@ -144,9 +146,11 @@ void ExpectSeen(const Seen& seen, const NamedState& state, const Expectation& e,
 }
 
 void Expect(Node& node, const NamedState& state, const std::string& how) {
-  for (const Expectation& e : state.expected) ExpectSeen(Look(node.engine(), node.image(), e), state, e, how);
+  for (const Expectation& e : state.expected)
+    ExpectSeen(Look(node.engine(), node.image(), e), state, e, how);
   EXPECT_TRUE(node.engine().Alarms().empty()) << state.name;
-  EXPECT_TRUE(node.engine().Flush().empty()) << "a flush without a change writes, " << state.name << ", " << how;
+  EXPECT_TRUE(node.engine().Flush().empty())
+      << "a flush without a change writes, " << state.name << ", " << how;
 }
 
 // Calls `f(from, to)` for each ordered pair of states, until something has failed.
@@ -162,9 +166,12 @@ void ForPairs(F f) {
 
 // By the largest dense table: as the agent has it, none at all, and some.
 class StatesTest : public ::testing::TestWithParam<uint32_t> {};
-INSTANTIATE_TEST_SUITE_P(Tables, StatesTest, ::testing::Values(1u << 19, 0u, 16u), [](const auto& info) {
-  return info.param == 0 ? "BitVectors" : info.param == 16 ? "BothKinds" : "Dense";
-});
+INSTANTIATE_TEST_SUITE_P(Tables, StatesTest, ::testing::Values(1u << 19, 0u, 16u),
+                         [](const auto& info) {
+                           return info.param == 0    ? "BitVectors"
+                                  : info.param == 16 ? "BothKinds"
+                                                     : "Dense";
+                         });
 
 TEST(StatesLibraryTest, TheLibraryIsLargeEnoughAndItsNamesDiffer) {
   std::set<std::string> names;
@@ -259,7 +266,8 @@ TEST_P(StatesTest, ARestartBeforeBetweenAndAfter) {
     Node node(GetParam());
     node.Restart(from.world);
     Expect(node, from, "started");
-    const NamedState& to = AllStates()[static_cast<size_t>(&from - AllStates().data() + 11) % AllStates().size()];
+    const NamedState& to =
+        AllStates()[static_cast<size_t>(&from - AllStates().data() + 11) % AllStates().size()];
     node.Go(to.world);
     Expect(node, to, absl::StrCat("after a start in \"", from.name, "\""));
     node.Restart(to.world);
@@ -306,9 +314,9 @@ TEST_P(StatesTest, EveryPrefixOfTheWritesIsOldOrNewAndARestartRecovers) {
     for (size_t w = 0; w < between.size(); ++w) {
       for (size_t i = 0; i < probes.size(); ++i) {
         EXPECT_TRUE(between[w][i] == old[i] || between[w][i] == between.back()[i])
-            << "after write " << w << " of " << writes.size() << " from \"" << from.name << "\" to \""
-            << to.name << "\": " << std::hex << old[i] << " -> " << between[w][i] << " -> "
-            << between.back()[i] << " " << Describe(probes[i].packet);
+            << "after write " << w << " of " << writes.size() << " from \"" << from.name
+            << "\" to \"" << to.name << "\": " << std::hex << old[i] << " -> " << between[w][i]
+            << " -> " << between.back()[i] << " " << Describe(probes[i].packet);
       }
     }
     node.FlushedTo(to.world);

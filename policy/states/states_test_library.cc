@@ -21,7 +21,9 @@ Endpoint Pod(const std::string& ns, const std::string& name, int low, uint16_t h
   v6.bytes[15] = static_cast<uint8_t>(low);
   e.addresses = {Address::FromV4(0xc0000200 + low), v6};
   if (http != 0) e.ports = {{"http", kProtocolTcp, http}};
-  if (low < 100) e.local = Attachment{static_cast<uint32_t>(10 + low), {2, 0, 0, 0, 0, static_cast<uint8_t>(low)}};
+  if (low < 100)
+    e.local =
+        Attachment{static_cast<uint32_t>(10 + low), {2, 0, 0, 0, 0, static_cast<uint8_t>(low)}};
   return e;
 }
 

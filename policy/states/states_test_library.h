@@ -39,9 +39,9 @@ struct NamedState {
 const std::vector<NamedState>& AllStates();
 
 // Pieces of AllStates().
-void AddPeerStates(std::vector<NamedState>& states);    // who the far side is
-void AddPortStates(std::vector<NamedState>& states);    // protocols, ports, names, services
-void AddOrderStates(std::vector<NamedState>& states);   // tiers, order, actions, profiles
+void AddPeerStates(std::vector<NamedState>& states);      // who the far side is
+void AddPortStates(std::vector<NamedState>& states);      // protocols, ports, names, services
+void AddOrderStates(std::vector<NamedState>& states);     // tiers, order, actions, profiles
 void AddEndpointStates(std::vector<NamedState>& states);  // endpoints come, change and go
 void AddHostStates(std::vector<NamedState>& states);      // host endpoints and their groups
 

@@ -35,7 +35,8 @@ void AddEndpointStates(std::vector<NamedState>& states) {
   World both = base;
   next.labels["app"] = "thief";
   both.Put(next);
-  add("two live pods share an address: their labels unite", both, {In("shop/db", kCart, kTcp, 1, kAllow)});
+  add("two live pods share an address: their labels unite", both,
+      {In("shop/db", kCart, kTcp, 1, kAllow)});
   World swapped = base;
   std::swap(At(swapped, "shop/cart").addresses, At(swapped, "other/probe").addresses);
   add("two pods swap their addresses", swapped,
@@ -54,7 +55,8 @@ void AddEndpointStates(std::vector<NamedState>& states) {
   World gone = base;
   gone.endpoints.erase("shop/db");
   add("a local pod is gone", gone,
-      {In("shop/db", kCart, kTcp, 1, Outcome::kNoEndpoint), In("shop/web", kCart, kTcp, 1, kAllow)});
+      {In("shop/db", kCart, kTcp, 1, Outcome::kNoEndpoint),
+       In("shop/web", kCart, kTcp, 1, kAllow)});
   World elsewhere = base;
   At(elsewhere, "shop/db").local.reset();
   At(elsewhere, "shop/cart").local = Attachment{77, {2, 0, 0, 0, 0, 77}};

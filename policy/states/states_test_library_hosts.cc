@@ -12,7 +12,8 @@ constexpr HostGroup kUntracked = HostGroup::kUntracked, kPreDnat = HostGroup::kP
 constexpr HostGroup kForward = HostGroup::kForward, kNormal = HostGroup::kNormal;
 constexpr uint32_t kUplink = 2, kSecond = 3;
 // The node's own address, somebody outside, and the pods shop/db and shop/cart.
-const char kNode[] = "192.0.2.200", kOutside[] = "198.51.100.7", kDb[] = "192.0.2.1", kCart[] = "192.0.2.100";
+const char kNode[] = "192.0.2.200", kOutside[] = "198.51.100.7", kDb[] = "192.0.2.1",
+           kCart[] = "192.0.2.100";
 
 HostEndpoint Uplink() {
   HostEndpoint e;
@@ -29,8 +30,8 @@ Policy Global(const std::string& name, std::vector<Rule> ingress, std::vector<Ru
   return p;
 }
 
-Expectation At(HostGroup group, Direction direction, const char* from, const char* to, uint8_t protocol,
-               uint16_t port, Outcome outcome, const std::string& by = "") {
+Expectation At(HostGroup group, Direction direction, const char* from, const char* to,
+               uint8_t protocol, uint16_t port, Outcome outcome, const std::string& by = "") {
   Expectation e{direction, "node-a-uplink", {}, outcome, by};
   e.packet.source = *Address::Parse(from);
   e.packet.destination = *Address::Parse(to);
@@ -55,7 +56,8 @@ Expectation Out(HostGroup group, const char* from, const char* to, uint16_t port
 Expectation Next(Expectation e) {
   e.outcome = kDeny;
   e.next = true;
-  e.by = std::string(e.direction == Direction::kIngress ? "ingress" : "egress") + " no rule of the group";
+  e.by = std::string(e.direction == Direction::kIngress ? "ingress" : "egress") +
+         " no rule of the group";
   return e;
 }
 
@@ -78,26 +80,30 @@ void AddHostStates(std::vector<NamedState>& states) {
        Out(kNormal, kNode, kOutside, 80, kDeny, "egress no profile matched"),
        In(kForward, kOutside, kDb, 80, kAllow, "ingress no policy for forwarded traffic"),
        Out(kForward, kDb, kOutside, 80, kAllow, "egress no policy for forwarded traffic"),
-       Next(In(kPreDnat, kOutside, kNode, 80, kDeny)), Next(In(kUntracked, kOutside, kNode, 80, kDeny)),
+       Next(In(kPreDnat, kOutside, kNode, 80, kDeny)),
+       Next(In(kUntracked, kOutside, kNode, 80, kDeny)),
        On(kSecond, In(kNormal, kOutside, kNode, 80, kNobody))});
-  Expectation back = Out(kUntracked, kNode, kOutside, 40000, kAllow, "egress failsafe reply to tcp 22");
+  Expectation back =
+      Out(kUntracked, kNode, kOutside, 40000, kAllow, "egress failsafe reply to tcp 22");
   back.packet.source_port = 22;
-  add("failsafe ports stay open whatever policy says", [&] {
-    World w = base;
-    Policy closed = Global("closed", {R(Action::kDeny)}, {R(Action::kDeny)});
-    Policy raw = closed;
-    raw.key.name = "raw";
-    raw.do_not_track = raw.apply_on_forward = true;
-    w.Put(closed);
-    w.Put(raw);
-    return w;
-  }(), {In(kNormal, kOutside, kNode, 22, kAllow, "ingress failsafe tcp 22"),
-        In(kNormal, kOutside, kNode, 23, kDeny, "default/closed ingress rule 0"),
-        In(kUntracked, kOutside, kNode, 6443, kAllow, "ingress failsafe tcp 6443"),
-        In(kUntracked, kOutside, kNode, 80, kDeny, "default/raw ingress rule 0"),
-        At(kNormal, Direction::kEgress, kNode, kOutside, kUdp, 53, kAllow, "egress failsafe udp 53"),
-        Out(kNormal, kNode, kOutside, 22, kDeny, "default/closed egress rule 0"),
-        Out(kNormal, kNode, kOutside, 179, kAllow, "egress failsafe tcp 179"), back});
+  add("failsafe ports stay open whatever policy says",
+      [&] {
+        World w = base;
+        Policy closed = Global("closed", {R(Action::kDeny)}, {R(Action::kDeny)});
+        Policy raw = closed;
+        raw.key.name = "raw";
+        raw.do_not_track = raw.apply_on_forward = true;
+        w.Put(closed);
+        w.Put(raw);
+        return w;
+      }(),
+      {In(kNormal, kOutside, kNode, 22, kAllow, "ingress failsafe tcp 22"),
+       In(kNormal, kOutside, kNode, 23, kDeny, "default/closed ingress rule 0"),
+       In(kUntracked, kOutside, kNode, 6443, kAllow, "ingress failsafe tcp 6443"),
+       In(kUntracked, kOutside, kNode, 80, kDeny, "default/raw ingress rule 0"),
+       At(kNormal, Direction::kEgress, kNode, kOutside, kUdp, 53, kAllow, "egress failsafe udp 53"),
+       Out(kNormal, kNode, kOutside, 22, kDeny, "default/closed egress rule 0"),
+       Out(kNormal, kNode, kOutside, 179, kAllow, "egress failsafe tcp 179"), back});
   World own = base;
   own.failsafe = {{{kTcp, 2222, *Cidr::Parse("198.51.100.0/25")}}, {}};
   add("another list of failsafe ports, with a net", own,
@@ -105,7 +111,8 @@ void AddHostStates(std::vector<NamedState>& states) {
        In(kNormal, kCart, kNode, 2222, kDeny), In(kNormal, kOutside, kNode, 22, kDeny)});
 
   World normal = base;
-  normal.Put(Global("web", {R(Action::kAllow).From("app == 'cart'").Port(kTcp, 80)}, {R(Action::kAllow)}));
+  normal.Put(
+      Global("web", {R(Action::kAllow).From("app == 'cart'").Port(kTcp, 80)}, {R(Action::kAllow)}));
   add("a normal policy judges the host's own traffic only", normal,
       {In(kNormal, kCart, kNode, 80, kAllow, "default/web ingress rule 0"),
        In(kNormal, kOutside, kNode, 80, kDeny, "default/web ingress end of tier"),
@@ -138,7 +145,8 @@ void AddHostStates(std::vector<NamedState>& states) {
        In(kForward, kOutside, kDb, 80, kAllow, "ingress no policy for forwarded traffic"),
        In(kNormal, kOutside, kNode, 80, kDeny, "default/web ingress end of tier")});
   World raw = before;
-  Policy flood = Global("flood", {R(Action::kAllow).From("app == 'cart'"), R(Action::kPass)}, {R(Action::kAllow)});
+  Policy flood = Global("flood", {R(Action::kAllow).From("app == 'cart'"), R(Action::kPass)},
+                        {R(Action::kAllow)});
   flood.do_not_track = flood.apply_on_forward = true;
   raw.Put(flood);
   add("an untracked policy allows without connections; Pass leaves it to the next group", raw,
@@ -152,7 +160,8 @@ void AddHostStates(std::vector<NamedState>& states) {
   rest.interfaces = {kAnyInterface};
   rest.profiles = {"kns.other"};
   any.Put(rest);
-  Expectation second = On(kSecond, In(kNormal, kOutside, kNode, 80, kAllow, "profile kns.other ingress rule 0"));
+  Expectation second =
+      On(kSecond, In(kNormal, kOutside, kNode, 80, kAllow, "profile kns.other ingress rule 0"));
   second.local = "node-a-rest";
   add("a host endpoint of any interface has those that no other has", any,
       {In(kNormal, kOutside, kNode, 80, kDeny, "default/web ingress end of tier"), second});
@@ -161,7 +170,8 @@ void AddHostStates(std::vector<NamedState>& states) {
   Expectation first = In(kNormal, kOutside, kNode, 80, kAllow, "profile kns.other ingress rule 0");
   first.local = "node-a-rest";
   add("a host endpoint moves to another interface", moved,
-      {first, On(kSecond, In(kNormal, kOutside, kNode, 80, kDeny, "default/web ingress end of tier"))});
+      {first,
+       On(kSecond, In(kNormal, kOutside, kNode, 80, kDeny, "default/web ingress end of tier"))});
 
   World peer = Base();
   peer.Put(P("db", "app == 'db'", {R(Action::kAllow).From("role == 'node'")}));
@@ -170,7 +180,8 @@ void AddHostStates(std::vector<NamedState>& states) {
   peer.Put(elsewhere);
   add("the expected addresses of another node's host endpoint feed selectors", peer,
       {testing::In("shop/db", kNode, kTcp, 80, kAllow, "default/shop/db ingress rule 0"),
-       testing::In("shop/db", kOutside, kTcp, 80, kDeny), In(kNormal, kOutside, kNode, 80, kNobody)});
+       testing::In("shop/db", kOutside, kTcp, 80, kDeny),
+       In(kNormal, kOutside, kNode, 80, kNobody)});
 }
 
 }  // namespace ripstop::policy::testing

@@ -31,7 +31,8 @@ void AddOrderStates(std::vector<NamedState>& states) {
   World missing = Base();
   missing.profiles.erase("kns.shop");
   add("a missing profile denies", missing,
-      {In("shop/db", kCart, kTcp, 1, kDeny, "ingress no profile matched"), Out("shop/db", kCart6, kTcp, 1, kDeny)});
+      {In("shop/db", kCart, kTcp, 1, kDeny, "ingress no profile matched"),
+       Out("shop/db", kCart6, kTcp, 1, kDeny)});
   World isolated = Base();
   isolated.Put(P("deny", "", {}));
   add("isolated for ingress only", isolated,
@@ -41,7 +42,8 @@ void AddOrderStates(std::vector<NamedState>& states) {
   World tiers = Base();
   tiers.Put(Tier{"first", 1, kD});
   tiers.Put(Tier{"second", 2, kD});
-  tiers.Put(In("first", {}, P("a", "app == 'db'", {R(Action::kPass).From("app == 'cart'"), R(kD)})));
+  tiers.Put(
+      In("first", {}, P("a", "app == 'db'", {R(Action::kPass).From("app == 'cart'"), R(kD)})));
   tiers.Put(In("second", {}, P("b", "app == 'db'", {R(kA)})));
   add("a tier passes one peer on", tiers,
       {In("shop/db", kCart, kTcp, 1, kAllow, "second/shop/b ingress rule 0"),
@@ -54,7 +56,8 @@ void AddOrderStates(std::vector<NamedState>& states) {
   ends.Put(Tier{"first", 1, kD});
   ends.Put(In("first", {}, P("a", "app == 'db'", {R(kA).From("app == 'cart'")})));
   add("the end of a tier denies", ends,
-      {In("shop/db", kCart, kTcp, 1, kAllow), In("shop/db", kProbe, kTcp, 1, kDeny, "first/shop/a ingress end of tier")});
+      {In("shop/db", kCart, kTcp, 1, kAllow),
+       In("shop/db", kProbe, kTcp, 1, kDeny, "first/shop/a ingress end of tier")});
   ends.Put(Tier{"first", 1, Action::kPass});
   add("the end of a tier passes", ends,
       {In("shop/db", kCart, kTcp, 1, kAllow, "first/shop/a ingress rule 0"),
@@ -71,10 +74,12 @@ void AddOrderStates(std::vector<NamedState>& states) {
       {In("shop/db", kCart, kTcp, 1, kDeny, "default/shop/b ingress rule 0"),
        In("shop/db", kProbe, kTcp, 1, kAllow, "default/shop/a ingress rule 0")});
   order.Put(In("default", {}, P("b", "app == 'db'", {R(kD).From("app == 'cart'")})));
-  add("no order comes last", order, {In("shop/db", kCart, kTcp, 1, kAllow, "default/shop/a ingress rule 0")});
+  add("no order comes last", order,
+      {In("shop/db", kCart, kTcp, 1, kAllow, "default/shop/a ingress rule 0")});
   order.Put(In("default", {}, P("a", "app == 'db'", {R(kA).From("app == 'probe'")})));
   add("equal orders go by name", order,
-      {In("shop/db", kCart, kTcp, 1, kDeny, "default/shop/b ingress rule 0"), In("shop/db", kProbe, kTcp, 1, kAllow)});
+      {In("shop/db", kCart, kTcp, 1, kDeny, "default/shop/b ingress rule 0"),
+       In("shop/db", kProbe, kTcp, 1, kAllow)});
 
   World built_in = Base();
   built_in.Put(In("kube-admin", 0, P("admin", "has(app)", {R(kD).Port(kTcp, 22)})));
@@ -103,7 +108,8 @@ void AddOrderStates(std::vector<NamedState>& states) {
   World profile = Base();
   profile.profiles.at("kns.shop").ingress_rules = {R(Action::kPass).From("app == 'cart'"), R(kA)};
   add("Pass in a profile denies", profile,
-      {In("shop/db", kCart, kTcp, 1, kDeny, "profile kns.shop ingress rule 0"), In("shop/db", kProbe, kTcp, 1, kAllow)});
+      {In("shop/db", kCart, kTcp, 1, kDeny, "profile kns.shop ingress rule 0"),
+       In("shop/db", kProbe, kTcp, 1, kAllow)});
 }
 
 }  // namespace ripstop::policy::testing

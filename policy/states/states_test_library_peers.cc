@@ -60,12 +60,15 @@ void AddPeerStates(std::vector<NamedState>& states) {
   World nets = Base();
   nets.Put(P("nets", "app == 'db'", {R(kA).FromNets({"198.51.100.0/24"}, {"198.51.100.128/25"})}));
   add("a net with an exception", nets,
-      {In("shop/db", "198.51.100.1", kTcp, 1, kAllow), In("shop/db", "198.51.100.129", kTcp, 1, kDeny),
-       In("shop/db", "198.51.101.1", kTcp, 1, kDeny), In("shop/db", "2001:db8:1::1", kTcp, 1, kDeny)});
+      {In("shop/db", "198.51.100.1", kTcp, 1, kAllow),
+       In("shop/db", "198.51.100.129", kTcp, 1, kDeny),
+       In("shop/db", "198.51.101.1", kTcp, 1, kDeny),
+       In("shop/db", "2001:db8:1::1", kTcp, 1, kDeny)});
   nets.Put(P("again", "app == 'db'", {R(kA).FromNets({"198.51.100.200/32"})}));
   add("another policy re-allows an excepted address", nets,
       {In("shop/db", "198.51.100.200", kTcp, 1, kAllow, "default/shop/again ingress rule 0"),
-       In("shop/db", "198.51.100.201", kTcp, 1, kDeny), In("shop/db", "198.51.100.1", kTcp, 1, kAllow)});
+       In("shop/db", "198.51.100.201", kTcp, 1, kDeny),
+       In("shop/db", "198.51.100.1", kTcp, 1, kAllow)});
 
   World v4 = Base(), v6 = Base();
   v4.Put(P("all4", "app == 'db'", {R(kA).FromNets({"0.0.0.0/0"})}));
@@ -77,30 +80,37 @@ void AddPeerStates(std::vector<NamedState>& states) {
       {In("shop/db", kCart6, kTcp, 1, kAllow), In("shop/db", "2001:db8:1::1", kTcp, 1, kAllow),
        In("shop/db", kCart, kTcp, 1, kDeny), In("shop/db", "203.0.113.1", kTcp, 1, kDeny)});
   World nested = Base();
-  nested.Put(P("nested", "app == 'db'", {R(Action::kDeny).FromNets({"198.51.100.64/26", "192.0.2.101/32"}),
-                                         R(kA).FromNets({"198.51.100.0/24", "192.0.2.96/27"})}));
+  nested.Put(P("nested", "app == 'db'",
+               {R(Action::kDeny).FromNets({"198.51.100.64/26", "192.0.2.101/32"}),
+                R(kA).FromNets({"198.51.100.0/24", "192.0.2.96/27"})}));
   add("nets inside nets, over pods too", nested,
       {In("shop/db", "198.51.100.70", kTcp, 1, kDeny, "default/shop/nested ingress rule 0"),
        In("shop/db", "198.51.100.1", kTcp, 1, kAllow), In("shop/db", kCart, kTcp, 1, kAllow),
        In("shop/db", kProbe, kTcp, 1, kDeny), In("shop/db", "192.0.2.110", kTcp, 1, kAllow)});
 
   World sets = Base();
-  sets.Put(P("office", "app == 'db'", {R(kA).From("role == 'office'")}, {R(kA).To("role == 'office'")}));
-  add("no network set yet", sets, {In("shop/db", "198.51.100.1", kTcp, 1, kDeny), In("shop/db", kCart, kTcp, 1, kDeny)});
+  sets.Put(
+      P("office", "app == 'db'", {R(kA).From("role == 'office'")}, {R(kA).To("role == 'office'")}));
+  add("no network set yet", sets,
+      {In("shop/db", "198.51.100.1", kTcp, 1, kDeny), In("shop/db", kCart, kTcp, 1, kDeny)});
   sets.Put(Office({"198.51.100.0/25", "2001:db8:1::/48"}));
   add("a network set", sets,
-      {In("shop/db", "198.51.100.1", kTcp, 1, kAllow), In("shop/db", "198.51.100.129", kTcp, 1, kDeny),
-       In("shop/db", "2001:db8:1::1", kTcp, 1, kAllow), Out("shop/db", "198.51.100.1", kTcp, 1, kAllow),
-       In("shop/db", kCart, kTcp, 1, kDeny)});
+      {In("shop/db", "198.51.100.1", kTcp, 1, kAllow),
+       In("shop/db", "198.51.100.129", kTcp, 1, kDeny),
+       In("shop/db", "2001:db8:1::1", kTcp, 1, kAllow),
+       Out("shop/db", "198.51.100.1", kTcp, 1, kAllow), In("shop/db", kCart, kTcp, 1, kDeny)});
   sets.Put(Office({"198.51.100.0/24", "192.0.2.100/32"}));
   add("the network set has other nets, a pod's address among them", sets,
-      {In("shop/db", "198.51.100.129", kTcp, 1, kAllow), In("shop/db", "2001:db8:1::1", kTcp, 1, kDeny),
-       In("shop/db", kCart, kTcp, 1, kAllow), Out("shop/db", kCart6, kTcp, 1, kDeny)});
+      {In("shop/db", "198.51.100.129", kTcp, 1, kAllow),
+       In("shop/db", "2001:db8:1::1", kTcp, 1, kDeny), In("shop/db", kCart, kTcp, 1, kAllow),
+       Out("shop/db", kCart6, kTcp, 1, kDeny)});
 
   World inner = Base();
-  inner.Put(P("inner", "app == 'db'", {R(Action::kDeny).From("role == 'lab'"), R(kA).From("role == 'office'")}));
+  inner.Put(P("inner", "app == 'db'",
+              {R(Action::kDeny).From("role == 'lab'"), R(kA).From("role == 'office'")}));
   add("rules for two network sets that are not there", inner,
-      {In("shop/db", "198.51.100.70", kTcp, 1, kDeny), In("shop/db", "198.51.100.1", kTcp, 1, kDeny)});
+      {In("shop/db", "198.51.100.70", kTcp, 1, kDeny),
+       In("shop/db", "198.51.100.1", kTcp, 1, kDeny)});
   inner.Put(Office({"198.51.100.0/24", "2001:db8:1::/48"}));
   NetworkSet lab = Office({"198.51.100.64/28", "198.51.100.200/32", "2001:db8:1:1::/64"});
   lab.id = "shop/lab";
@@ -109,7 +119,8 @@ void AddPeerStates(std::vector<NamedState>& states) {
   add("a network set inside another", inner,
       {In("shop/db", "198.51.100.70", kTcp, 1, kDeny, "default/shop/inner ingress rule 0"),
        In("shop/db", "198.51.100.200", kTcp, 1, kDeny, "default/shop/inner ingress rule 0"),
-       In("shop/db", "198.51.100.1", kTcp, 1, kAllow), In("shop/db", "2001:db8:1:1::1", kTcp, 1, kDeny),
+       In("shop/db", "198.51.100.1", kTcp, 1, kAllow),
+       In("shop/db", "2001:db8:1:1::1", kTcp, 1, kDeny),
        In("shop/db", "2001:db8:1:2::1", kTcp, 1, kAllow)});
 
   World negated = Base();

@@ -77,19 +77,23 @@ void AddPortStates(std::vector<NamedState>& states) {
   echo6.icmp = IcmpMatch{128, {}};
   icmp.Put(P("echo", "app == 'db'", {echo4, echo6}));
   add("echo requests only", icmp,
-      {In("shop/db", kCart, kProtocolIcmp, 8, kAllow), In("shop/db", kCart, kProtocolIcmp, 13, kDeny),
-       In("shop/db", kCart6, kProtocolIcmpV6, 128, kAllow), In("shop/db", kCart6, kProtocolIcmpV6, 8, kDeny),
-       In("shop/db", kCart, kTcp, 8, kDeny)});
+      {In("shop/db", kCart, kProtocolIcmp, 8, kAllow),
+       In("shop/db", kCart, kProtocolIcmp, 13, kDeny),
+       In("shop/db", kCart6, kProtocolIcmpV6, 128, kAllow),
+       In("shop/db", kCart6, kProtocolIcmpV6, 8, kDeny), In("shop/db", kCart, kTcp, 8, kDeny)});
   World sctp = Base();
-  sctp.Put(P("sctp", "app == 'db'", {R(kA).Port(kProtocolSctp, 80), R(kA).Protocol(kProtocolUdpLite)}));
+  sctp.Put(
+      P("sctp", "app == 'db'", {R(kA).Port(kProtocolSctp, 80), R(kA).Protocol(kProtocolUdpLite)}));
   add("SCTP is not TCP", sctp,
-      {In("shop/db", kCart, kProtocolSctp, 80, kAllow), In("shop/db", kCart6, kProtocolSctp, 80, kAllow),
-       In("shop/db", kCart, kTcp, 80, kDeny), In("shop/db", kCart, kProtocolSctp, 81, kDeny),
+      {In("shop/db", kCart, kProtocolSctp, 80, kAllow),
+       In("shop/db", kCart6, kProtocolSctp, 80, kAllow), In("shop/db", kCart, kTcp, 80, kDeny),
+       In("shop/db", kCart, kProtocolSctp, 81, kDeny),
        In("shop/db", kCart, kProtocolUdpLite, 9, kAllow), In("shop/db", kCart, kUdp, 9, kDeny)});
   World gre = Base();
   gre.Put(P("gre", "app == 'db'", {R(kA).Protocol(47)}));
   add("a protocol by number", gre,
-      {In("shop/db", kCart, 47, 0, kAllow), In("shop/db", kCart, 50, 0, kDeny), In("shop/db", kCart, kTcp, 1, kDeny)});
+      {In("shop/db", kCart, 47, 0, kAllow), In("shop/db", kCart, 50, 0, kDeny),
+       In("shop/db", kCart, kTcp, 1, kDeny)});
 
   World range = Base();
   R source(kA);
@@ -115,7 +119,8 @@ void AddPortStates(std::vector<NamedState>& states) {
   World many = Base();
   std::vector<Rule> rules;
   for (uint16_t i = 0; i < 40; ++i) {
-    rules.push_back(R(kA).From(i % 2 == 0 ? "app == 'cart'" : "app == 'probe'").Port(kTcp, 1000 + 10 * i));
+    rules.push_back(
+        R(kA).From(i % 2 == 0 ? "app == 'cart'" : "app == 'probe'").Port(kTcp, 1000 + 10 * i));
   }
   many.Put(P("many", "app == 'db'", rules));
   add("forty rules of their own ports", many,

@@ -26,7 +26,8 @@ void Arena::Free(uint32_t handle, uint32_t lines) {
   FreeRuns& runs = *chunks_[ARENA_HANDLE_CHUNK(handle) - first_chunk_];
   auto it = runs.emplace(ARENA_HANDLE_LINE(handle), lines).first;
   bytes_used_ -= uint64_t{lines} * ARENA_LINE_BYTES;
-  if (const auto next = std::next(it); next != runs.end() && it->first + it->second == next->first) {
+  if (const auto next = std::next(it);
+      next != runs.end() && it->first + it->second == next->first) {
     it->second += next->second;
     runs.erase(next);
   }
@@ -40,7 +41,8 @@ void Arena::Free(uint32_t handle, uint32_t lines) {
 std::vector<uint32_t> Arena::TakeEmptyChunks() {
   std::vector<uint32_t> result;
   for (uint32_t i = 0; i < chunks_.size(); ++i) {
-    if (!chunks_[i] || chunks_[i]->empty() || chunks_[i]->begin()->second != ARENA_CHUNK_LINES - 1) {
+    if (!chunks_[i] || chunks_[i]->empty() ||
+        chunks_[i]->begin()->second != ARENA_CHUNK_LINES - 1) {
       continue;
     }
     chunks_[i].reset();

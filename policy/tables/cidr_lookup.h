@@ -30,7 +30,8 @@ uint32_t LookUpCidrClass(const Address& address, uint32_t l4_table, Read read) {
   const uint32_t root = CidrRootIndex(address);
   uint32_t expected = v4 ? CIDR_FIRST_POSITION_V4 : CIDR_FIRST_POSITION_V6;
   arena_line line;
-  if (!read(l4_table + (v4 ? CIDR_ROOT_LINE_V4 : CIDR_ROOT_LINE_V6) + root / ARENA_LINE_WORDS, line)) {
+  if (!read(l4_table + (v4 ? CIDR_ROOT_LINE_V4 : CIDR_ROOT_LINE_V6) + root / ARENA_LINE_WORDS,
+            line)) {
     return CIDR_UNREADABLE;
   }
   uint32_t entry = line.words[root % ARENA_LINE_WORDS];
@@ -46,7 +47,8 @@ uint32_t LookUpCidrClass(const Address& address, uint32_t l4_table, Read read) {
       uint64_t bits[2];
       std::memcpy(&path, &line, sizeof(path));
       std::memcpy(bits, address.bytes.data(), sizeof(bits));
-      if (((bits[0] ^ path.bits[0]) & path.mask[0]) != 0 || ((bits[1] ^ path.bits[1]) & path.mask[1]) != 0) {
+      if (((bits[0] ^ path.bits[0]) & path.mask[0]) != 0 ||
+          ((bits[1] ^ path.bits[1]) & path.mask[1]) != 0) {
         entry = path.otherwise;
       }
     }

@@ -68,8 +68,9 @@ bool CidrTable::Insert(Place at, const Cidr& cidr, Leaf leaf, bool fresh, TableW
   // What is there now, if anything, lies deeper or elsewhere: the two part at `fork`.
   Node* other = at.slot->child.get();
   const Leaf around = other != nullptr ? other->otherwise : at.slot->leaf;
-  const uint32_t fork =
-      other == nullptr ? end : Walk::SharedPositions(cidr.address, other->path, std::min(end, other->position));
+  const uint32_t fork = other == nullptr ? end
+                                         : Walk::SharedPositions(cidr.address, other->path,
+                                                                 std::min(end, other->position));
   std::unique_ptr<Node> top = NewNode(cidr.address, fork, around);
   if (top == nullptr) return false;
   std::unique_ptr<Node> own = fork < end ? NewNode(cidr.address, end, around) : nullptr;
@@ -113,7 +114,8 @@ void CidrTable::Take(Place at, const Cidr& cidr, TableWrites& out) {
     if (slot.child->ends > 0 || std::ranges::count_if(slot.child->slots, has_child) > 1) return;
     std::unique_ptr<Node> gone = std::move(slot.child);
     slot.leaf = gone->otherwise;
-    if (const auto below = std::ranges::find_if(gone->slots, has_child); below != gone->slots.end()) {
+    if (const auto below = std::ranges::find_if(gone->slots, has_child);
+        below != gone->slots.end()) {
       slot.child = std::move(below->child);
     }
     Walk::Show(way.back(), out);
@@ -169,7 +171,8 @@ void CidrTable::Push(Node& node, int bits, Leaf leaf, Which which, TableWrites& 
   }
 }
 
-std::unique_ptr<CidrTable::Node> CidrTable::NewNode(const Address& address, uint32_t position, Leaf otherwise) {
+std::unique_ptr<CidrTable::Node> CidrTable::NewNode(const Address& address, uint32_t position,
+                                                    Leaf otherwise) {
   const auto handle = arena_->Allocate(CIDR_NODE_LINES);
   if (!handle) return nullptr;
   auto node = std::make_unique<Node>();

@@ -44,7 +44,9 @@ class CidrTable {
   std::vector<std::string> Alarms() const;
 
   // Nodes that are not reachable any more, and may be while programs run that began before.
-  uint64_t retired_bytes() const { return uint64_t{CIDR_NODE_LINES} * ARENA_LINE_BYTES * retired_.size(); }
+  uint64_t retired_bytes() const {
+    return uint64_t{CIDR_NODE_LINES} * ARENA_LINE_BYTES * retired_.size();
+  }
   // A grace period has passed. Returns whether anything was given back to the arena.
   bool FreeRetired();
 

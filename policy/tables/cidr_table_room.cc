@@ -52,9 +52,11 @@ void CidrTable::Retry(TableWrites& out) {
 std::vector<std::string> CidrTable::Alarms() const {
   const size_t blocked = roots_[0].blocked.size() + roots_[1].blocked.size();
   if (blocked == 0) return {};
-  return {absl::StrCat("CIDR table: no room in ", arena_->chunk_count(), " chunks of the arena; addresses of ",
-                       blocked, " blocks of 16 bits that have no entry of their own are denied; give the engine "
-                       "more chunks")};
+  return {
+      absl::StrCat("CIDR table: no room in ", arena_->chunk_count(),
+                   " chunks of the arena; addresses of ", blocked,
+                   " blocks of 16 bits that have no entry of their own are denied; give the engine "
+                   "more chunks")};
 }
 
 }  // namespace ripstop::policy

@@ -14,7 +14,6 @@
 
 #include "policy/testing/cidr_memory.h"
 
-
 namespace ripstop::policy {
 namespace {
 
@@ -64,7 +63,9 @@ class CidrTableTest : public ::testing::Test {
     for (int i = 0; i < 6; ++i) {
       AddBoundaries(RandomCidr(), probes);
       if (prefixes_.empty()) continue;
-      AddBoundaries(std::next(prefixes_.begin(), Below(static_cast<uint32_t>(prefixes_.size())))->first, probes);
+      AddBoundaries(
+          std::next(prefixes_.begin(), Below(static_cast<uint32_t>(prefixes_.size())))->first,
+          probes);
     }
     std::vector<Class> old, now;
     for (const Address& a : probes) old.push_back(memory_.Find(a, roots_));
@@ -81,8 +82,9 @@ class CidrTableTest : public ::testing::Test {
       for (size_t i = 0; i < probes.size(); ++i) {
         const Class got = memory_.Find(probes[i], roots_);
         ASSERT_TRUE(got == now[i] || (!done && got == old[i]))
-            << probes[i].ToString() << " has " << got.value_or(-1) << ", before " << old[i].value_or(-1)
-            << ", after " << now[i].value_or(-1) << ", at " << cidr.ToString();
+            << probes[i].ToString() << " has " << got.value_or(-1) << ", before "
+            << old[i].value_or(-1) << ", after " << now[i].value_or(-1) << ", at "
+            << cidr.ToString();
       }
     };
     for (const TableWrite& write : writes) {
@@ -113,9 +115,10 @@ TEST_F(CidrTableTest, EveryStoreOfEveryChangeGivesTheOldOrTheNewClass) {
     const size_t most = 10 << Below(5);
     for (int step = 0; step < 600; ++step) {
       const bool add = prefixes_.empty() || (prefixes_.size() < most && Below(100) < 60);
-      const Cidr some = prefixes_.empty()
-                            ? Cidr{}
-                            : std::next(prefixes_.begin(), Below(static_cast<uint32_t>(prefixes_.size())))->first;
+      const Cidr some =
+          prefixes_.empty()
+              ? Cidr{}
+              : std::next(prefixes_.begin(), Below(static_cast<uint32_t>(prefixes_.size())))->first;
       if (add) {
         ASSERT_NO_FATAL_FAILURE(Change(RandomCidr(), Below(5)));
       } else if (Below(4) == 0) {
@@ -180,7 +183,8 @@ TEST_F(CidrTableTest, WithoutRoomTheSixteenBitsOfThePrefixAreDenied) {
     bool alarmed = false;
     for (uint32_t i = 0; i < 30; ++i) {
       TableWrites writes;
-      const Cidr cidr = Cidr::Of(Address::FromV4(0xc6330000 + (Below(3) << 16) + (Below(256) << 8)), 96 + 24);
+      const Cidr cidr =
+          Cidr::Of(Address::FromV4(0xc6330000 + (Below(3) << 16) + (Below(256) << 8)), 96 + 24);
       if (i % 3 == 2 && !all.empty()) {
         const Cidr some = all.begin()->first;
         table.Remove(some, writes);
@@ -195,7 +199,8 @@ TEST_F(CidrTableTest, WithoutRoomTheSixteenBitsOfThePrefixAreDenied) {
         const Address address = Address::FromV4(a);
         const Class got = memory.Find(address, block);
         denied += !got;
-        ASSERT_EQ(got.value_or(LongestOf(all, address)), LongestOf(all, address)) << address.ToString();
+        ASSERT_EQ(got.value_or(LongestOf(all, address)), LongestOf(all, address))
+            << address.ToString();
       }
       EXPECT_EQ(denied % 1024, 0u) << "whole blocks of 16 bits";
       EXPECT_EQ(denied > 0, !table.Alarms().empty());
@@ -226,7 +231,8 @@ TEST_F(CidrTableTest, MemoryAndDepthStaySmallWhateverThePrefixes) {
     std::vector<Cidr> cidrs;
     for (int i = 0; i < 10'000; ++i) {
       Address a = v4 ? Address::FromV4(static_cast<uint32_t>(random_())) : Address{};
-      for (size_t byte = 0; byte < 8 && !v4; ++byte) a.bytes[byte] = static_cast<uint8_t>(random_());
+      for (size_t byte = 0; byte < 8 && !v4; ++byte)
+        a.bytes[byte] = static_cast<uint8_t>(random_());
       if (!v4) a.bytes[0] = 0x20 | (a.bytes[0] & 0x0f);
       cidrs.push_back(Cidr::Of(a, v4 ? 96 + 17 + Below(15) : 32 + Below(33)));
       table_.Set(cidrs.back(), 1 + i, writes);
@@ -240,9 +246,10 @@ TEST_F(CidrTableTest, MemoryAndDepthStaySmallWhateverThePrefixes) {
       ASSERT_TRUE(memory_.Find(cidr.address, roots_));
       most = std::max(most, memory_.reads - before);
     }
-    std::printf("10,000 random %s prefixes: %llu bytes of nodes, %.1f lines read by a walk, %zu at most\n",
-                v4 ? "IPv4" : "IPv6", static_cast<unsigned long long>(bytes),
-                static_cast<double>(memory_.reads) / 10'000, most);
+    std::printf(
+        "10,000 random %s prefixes: %llu bytes of nodes, %.1f lines read by a walk, %zu at most\n",
+        v4 ? "IPv4" : "IPv6", static_cast<unsigned long long>(bytes),
+        static_cast<double>(memory_.reads) / 10'000, most);
     EXPECT_LE(bytes, 10'000u * 2 * CIDR_NODE_LINES * ARENA_LINE_BYTES);
     for (const Cidr& cidr : cidrs) table_.Remove(cidr, writes);
     table_.FreeRetired();

@@ -17,13 +17,16 @@ struct CidrTable::Walk {
       ARENA_LINE_WORDS + offsetof(cidr_path, otherwise) / sizeof(uint32_t);
 
   static int FirstBit(bool v4) { return v4 ? 96 : 0; }
-  static bool EndsInRoot(const Cidr& cidr) { return cidr.bits <= FirstBit(cidr.is_v4()) + CIDR_ROOT_BITS; }
+  static bool EndsInRoot(const Cidr& cidr) {
+    return cidr.bits <= FirstBit(cidr.is_v4()) + CIDR_ROOT_BITS;
+  }
   static uint32_t EndPosition(const Cidr& cidr) { return (cidr.bits - 1u) / 4; }
 
   // How many positions from the start, `most` at most, are the same.
   static uint32_t SharedPositions(const Address& a, const Address& b, uint32_t most) {
     uint32_t position = 0;
-    while (position < most && CidrEntryIndex(a, position) == CidrEntryIndex(b, position)) ++position;
+    while (position < most && CidrEntryIndex(a, position) == CidrEntryIndex(b, position))
+      ++position;
     return position;
   }
 
@@ -32,7 +35,8 @@ struct CidrTable::Walk {
     if (handle == 0) return;
     if (!out.empty()) {
       auto* last = std::get_if<WriteWords>(&out.back());
-      if (last != nullptr && last->handle == handle && last->first_word + last->words.size() == word) {
+      if (last != nullptr && last->handle == handle &&
+          last->first_word + last->words.size() == word) {
         last->words.push_back(value);
         return;
       }
@@ -44,7 +48,9 @@ struct CidrTable::Walk {
     if (!slot.child) return slot.leaf.address_class;
     return CIDR_NODE | slot.child->position << CIDR_POSITION_SHIFT | slot.child->handle;
   }
-  static void Show(const Place& at, TableWrites& out) { Store(at.handle, at.word, Word(*at.slot), out); }
+  static void Show(const Place& at, TableWrites& out) {
+    Store(at.handle, at.word, Word(*at.slot), out);
+  }
   static Place In(Node& node, const Address& address) {
     const uint32_t index = CidrEntryIndex(address, node.position);
     return {&node.slots[index], node.handle, index};

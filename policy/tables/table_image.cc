@@ -32,8 +32,10 @@ void TableImage::Apply(const TableWrite& write) {
           [&](const RemoveAddress& w) { addresses_.erase(w.address); },
           [&](const WriteWords& w) {
             Chunk& chunk = chunks_[ARENA_HANDLE_CHUNK(w.handle)];
-            if (!chunk) chunk.reset(static_cast<uint32_t*>(std::calloc(kChunkWords, sizeof(uint32_t))));
-            const size_t first = size_t{ARENA_HANDLE_LINE(w.handle)} * ARENA_LINE_WORDS + w.first_word;
+            if (!chunk)
+              chunk.reset(static_cast<uint32_t*>(std::calloc(kChunkWords, sizeof(uint32_t))));
+            const size_t first =
+                size_t{ARENA_HANDLE_LINE(w.handle)} * ARENA_LINE_WORDS + w.first_word;
             const size_t room = first < kChunkWords ? kChunkWords - first : 0;
             std::copy_n(w.words.begin(), std::min(room, w.words.size()), chunk.get() + first);
           },
@@ -59,7 +61,8 @@ uint32_t TableImage::epoch(uint32_t set_index) const {
 }
 
 uint32_t TableImage::ClassOf(const Address& address) const {
-  if (const auto it = addresses_.find(address); it != addresses_.end()) return it->second.address_class;
+  if (const auto it = addresses_.find(address); it != addresses_.end())
+    return it->second.address_class;
   const auto read = [&](uint32_t handle, arena_line& line) {
     const uint32_t* words = Line(ARENA_HANDLE_CHUNK(handle), ARENA_HANDLE_LINE(handle));
     if (words != nullptr) std::memcpy(&line, words, sizeof(line));
@@ -89,26 +92,31 @@ std::optional<uint32_t> TableImage::Half(uint32_t chunk, uint32_t line, uint32_t
   return words[in_line / 2] >> (in_line % 2 * 16) & 0xffff;
 }
 
-std::optional<TableImage::Result> TableImage::Verdict(Direction direction, const Packet& packet) const {
+std::optional<TableImage::Result> TableImage::Verdict(Direction direction,
+                                                      const Packet& packet) const {
   const auto question = Classify(direction, packet);
   return question ? std::optional(Answer(*question)) : std::nullopt;
 }
 
 std::optional<TableImage::Result> TableImage::HostVerdict(uint32_t interface, HostGroup group,
-                                                          Direction direction, const Packet& packet) const {
+                                                          Direction direction,
+                                                          const Packet& packet) const {
   const auto question = ClassifyHost(interface, group, direction, packet);
   return question ? std::optional(Answer(*question)) : std::nullopt;
 }
 
-std::optional<TableImage::Question> TableImage::Classify(Direction direction, const Packet& packet) const {
+std::optional<TableImage::Question> TableImage::Classify(Direction direction,
+                                                         const Packet& packet) const {
   const bool ingress = direction == Direction::kIngress;
   const auto near = addresses_.find(ingress ? packet.destination : packet.source);
-  if (near == addresses_.end() || (near->second.flags & ADDRESS_LOCAL_ENDPOINT) == 0) return std::nullopt;
+  if (near == addresses_.end() || (near->second.flags & ADDRESS_LOCAL_ENDPOINT) == 0)
+    return std::nullopt;
   return Classes(ingress ? near->second.ingress_set : near->second.egress_set, direction, packet);
 }
 
 std::optional<TableImage::Question> TableImage::ClassifyHost(uint32_t interface, HostGroup group,
-                                                             Direction direction, const Packet& packet) const {
+                                                             Direction direction,
+                                                             const Packet& packet) const {
   auto it = host_sets_.find(interface);
   if (it == host_sets_.end()) it = host_sets_.find(kAnyInterface);
   if (it == host_sets_.end()) return std::nullopt;
@@ -116,7 +124,8 @@ std::optional<TableImage::Question> TableImage::ClassifyHost(uint32_t interface,
   return Classes(handles[static_cast<int>(group)], direction, packet);
 }
 
-TableImage::Question TableImage::Classes(uint32_t handle, Direction direction, const Packet& packet) const {
+TableImage::Question TableImage::Classes(uint32_t handle, Direction direction,
+                                         const Packet& packet) const {
   Question question;
   question.set = handle;
   if (l4_table_ == 0 || handle == 0) return question;
@@ -124,8 +133,9 @@ TableImage::Question TableImage::Classes(uint32_t handle, Direction direction, c
   question.classes.far = ClassOf(ingress ? packet.source : packet.destination);
   question.classes.near = ClassOf(ingress ? packet.destination : packet.source);
   const uint32_t chunk = ARENA_HANDLE_CHUNK(l4_table_), line = ARENA_HANDLE_LINE(l4_table_);
-  const auto l4 = Half(chunk, line, L4Index(packet.protocol, packet.destination_port, packet.icmp_type,
-                                            packet.icmp_code));
+  const auto l4 =
+      Half(chunk, line,
+           L4Index(packet.protocol, packet.destination_port, packet.icmp_type, packet.icmp_code));
   const auto source_l4 = HasPorts(packet.protocol)
                              ? Half(chunk, line, L4Index(packet.protocol, packet.source_port, 0, 0))
                              : std::optional<uint32_t>(0);

@@ -26,7 +26,7 @@ class TableImage {
   void set_l4_table(uint32_t handle) { l4_table_ = handle; }
 
   struct Result {
-    uint32_t word = 0;  // VERDICT_*; 0: no set, or no verdict in it: denied
+    uint32_t word = 0;    // VERDICT_*; 0: no set, or no verdict in it: denied
     uint32_t handle = 0;  // of the set that was asked
     uint32_t set_index = 0;
     uint32_t epoch = 0;

@@ -48,7 +48,8 @@ class Lookup {
   std::optional<uint32_t> Dense() {
     const auto row = Half(header_.rows, packet_.far), column = Half(header_.columns, packet_.l4);
     const auto near = header_.near_rows != 0 ? Half(header_.near_rows, packet_.near) : 0;
-    const auto source = header_.source_columns != 0 ? Half(header_.source_columns, packet_.source_l4) : 0;
+    const auto source =
+        header_.source_columns != 0 ? Half(header_.source_columns, packet_.source_l4) : 0;
     if (!row || !column || !near || !source) return std::nullopt;
     result_.row = *row;
     result_.column = *column;
@@ -105,7 +106,8 @@ class Lookup {
         continue;
       }
       const auto word = static_cast<uint32_t>(std::countr_zero(summary));
-      const auto word_of = [&](uint32_t handle, const bitmap_block& block) -> std::optional<uint64_t> {
+      const auto word_of = [&](uint32_t handle,
+                               const bitmap_block& block) -> std::optional<uint64_t> {
         const uint32_t before = std::popcount(block.summary[s] & ((uint64_t{1} << word) - 1));
         const uint32_t at = BITMAP_FIRST_LONG + block.rank[s] + before;
         const auto line = line_(handle + at / ARENA_LINE_LONGS);

@@ -27,7 +27,8 @@ struct Memory {
   void Store(const WriteWords& write, size_t i) {
     std::vector<uint32_t>& words = chunks[ARENA_HANDLE_CHUNK(write.handle)];
     words.resize(size_t{ARENA_CHUNK_LINES} * ARENA_LINE_WORDS);
-    words.at(ARENA_HANDLE_LINE(write.handle) * ARENA_LINE_WORDS + write.first_word + i) = write.words[i];
+    words.at(ARENA_HANDLE_LINE(write.handle) * ARENA_LINE_WORDS + write.first_word + i) =
+        write.words[i];
   }
   void Apply(const TableWrites& writes) {
     for (const TableWrite& write : writes) {
@@ -40,7 +41,8 @@ struct Memory {
       ++reads;
       std::vector<uint32_t>& words = chunks[ARENA_HANDLE_CHUNK(handle)];
       words.resize(size_t{ARENA_CHUNK_LINES} * ARENA_LINE_WORDS);
-      std::copy_n(&words[ARENA_HANDLE_LINE(handle) * ARENA_LINE_WORDS], ARENA_LINE_WORDS, line.words);
+      std::copy_n(&words[ARENA_HANDLE_LINE(handle) * ARENA_LINE_WORDS], ARENA_LINE_WORDS,
+                  line.words);
       return true;
     });
     return found == CIDR_NO_ROOM ? std::nullopt : Class(found);

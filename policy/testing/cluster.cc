@@ -21,7 +21,8 @@ Endpoint Pod(int i, int deployment, bool local) {
   Endpoint e;
   const std::string ns = Namespace(deployment);
   e.id = absl::StrCat(ns, "/pod", i);
-  e.labels = {{kNamespaceLabel, ns}, {"app", absl::StrCat("app", deployment)},
+  e.labels = {{kNamespaceLabel, ns},
+              {"app", absl::StrCat("app", deployment)},
               {"tier", deployment % 3 == 0 ? "front" : "back"},
               {"pod-template-hash", absl::StrCat("h", deployment)}};
   e.profiles = {absl::StrCat("kns.", ns)};
@@ -77,7 +78,8 @@ NetworkSet Partners(int nets) {
   set.id = kPartners;
   set.labels = {{"set", "partners"}};
   for (int i = 0; i < nets; ++i) {
-    set.nets.push_back(Cidr::Of(Address::FromV4(0xc6120000 + (static_cast<uint32_t>(i) << 8)), 120));
+    set.nets.push_back(
+        Cidr::Of(Address::FromV4(0xc6120000 + (static_cast<uint32_t>(i) << 8)), 120));
   }
   return set;
 }
@@ -86,7 +88,9 @@ Profile NamespaceProfile(int n, const std::string& environment) {
   Rule allow;
   allow.action = Action::kAllow;
   return {absl::StrCat("kns.ns", n),
-          {{"pcns.name", absl::StrCat("ns", n)}, {"pcns.env", environment}}, {allow}, {allow}};
+          {{"pcns.name", absl::StrCat("ns", n)}, {"pcns.env", environment}},
+          {allow},
+          {allow}};
 }
 
 }  // namespace
@@ -113,9 +117,7 @@ std::vector<ClusterEvent> ClusterEvents(const ClusterShape& shape) {
       {"pod elsewhere, labels seen before", "1 address", 50,
        [=](Engine& e, int i) { e.PutEndpoint(Pod(fresh + i, i % deployments, false)); }},
       {"the same pods go", "1 address", 50,
-       [=](Engine& e, int i) {
-         e.RemoveEndpoint(Pod(fresh + i, i % deployments, false).id);
-       }},
+       [=](Engine& e, int i) { e.RemoveEndpoint(Pod(fresh + i, i % deployments, false).id); }},
       {"pod elsewhere, new labels, same answers", "1 address", 20,
        [=](Engine& e, int i) {
          Endpoint pod = Pod(fresh + i, i % deployments, false);
@@ -157,7 +159,8 @@ std::vector<ClusterEvent> ClusterEvents(const ClusterShape& shape) {
          Policy p = Allow(i + 2 * few, deployments);
          p.ingress_rules[0].destination.ports =
              PortMatch{{{static_cast<uint16_t>(8000 + (i + 7) % 50),
-                         static_cast<uint16_t>(8000 + (i + 7) % 50)}}, {}};
+                         static_cast<uint16_t>(8000 + (i + 7) % 50)}},
+                       {}};
          e.PutPolicy(p);
        }},
       {kHalfEdited, "tables of their sets, 1 address each", 10,
@@ -169,7 +172,9 @@ std::vector<ClusterEvent> ClusterEvents(const ClusterShape& shape) {
          e.PutEndpoint(pod);
        }},
       {"the same local pods go", "1 address", few,
-       [=](Engine& e, int i) { e.RemoveEndpoint(Pod(fresh + 1000 + 2 * i, i % deployments, true).id); }},
+       [=](Engine& e, int i) {
+         e.RemoveEndpoint(Pod(fresh + 1000 + 2 * i, i % deployments, true).id);
+       }},
       {"network set of 100 gains one net", "its prefixes in the trie", 20,
        [](Engine& e, int i) { e.PutNetworkSet(Partners(101 + i)); }},
       {"network set loses 20 nets", "its prefixes in the trie", 1,

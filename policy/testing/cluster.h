@@ -42,11 +42,11 @@ std::vector<ClusterEvent> ClusterEvents(const ClusterShape& shape);
 
 // Table writes by what they are in the kernel.
 struct WriteCount {
-  size_t addresses = 0;    // map updates and removals
-  size_t stores = 0;       // runs of words stored to mapped memory
+  size_t addresses = 0;  // map updates and removals
+  size_t stores = 0;     // runs of words stored to mapped memory
   size_t words = 0;
-  size_t graces = 0;       // waits for a grace period
-  size_t epochs = 0;       // moved
+  size_t graces = 0;  // waits for a grace period
+  size_t epochs = 0;  // moved
 };
 WriteCount Count(const TableWrites& writes);
 

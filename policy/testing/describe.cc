@@ -21,16 +21,23 @@ std::string NameOf(const std::string& text) {
 }
 
 std::string Text(const Labels& labels) {
-  return absl::StrCat("{", absl::StrJoin(labels, ", ", [](std::string* out, const auto& label) {
-                        absl::StrAppend(out, Quoted(label.first), ": ", Quoted(label.second));
-                      }), "}");
+  return absl::StrCat("{",
+                      absl::StrJoin(labels, ", ",
+                                    [](std::string* out, const auto& label) {
+                                      absl::StrAppend(out, Quoted(label.first), ": ",
+                                                      Quoted(label.second));
+                                    }),
+                      "}");
 }
 
 template <typename T>
 std::string Listed(const std::vector<T>& items) {
-  return absl::StrCat("[", absl::StrJoin(items, ", ", [](std::string* out, const T& item) {
-                        absl::StrAppend(out, Quoted(item.ToString()));
-                      }), "]");
+  return absl::StrCat("[",
+                      absl::StrJoin(items, ", ",
+                                    [](std::string* out, const T& item) {
+                                      absl::StrAppend(out, Quoted(item.ToString()));
+                                    }),
+                      "]");
 }
 
 std::string Text(const PortMatch& ports) {
@@ -50,8 +57,8 @@ std::string Text(const EntityMatch& match) {
   if (match.selector) fields.push_back("selector: " + Quoted(*match.selector));
   if (match.not_selector) fields.push_back("notSelector: " + Quoted(*match.not_selector));
   if (match.service) {
-    fields.push_back(absl::StrCat("services: {name: ", match.service->name, ", namespace: ",
-                                  match.service->ns, "}"));
+    fields.push_back(absl::StrCat("services: {name: ", match.service->name,
+                                  ", namespace: ", match.service->ns, "}"));
   }
   if (match.ports) fields.push_back("ports: " + Text(*match.ports));
   if (match.not_ports) fields.push_back("notPorts: " + Text(*match.not_ports));
@@ -85,8 +92,9 @@ std::string Text(const char* direction, const std::vector<Rule>& rules) {
 
 std::string Head(const char* api, const char* kind, const std::string& name, const std::string& ns,
                  const Labels& labels = {}) {
-  return absl::StrCat("---\napiVersion: ", api, "\nkind: ", kind, "\nmetadata:\n  name: ", NameOf(name),
-                      "\n", ns.empty() ? "" : "  namespace: " + ns + "\n",
+  return absl::StrCat("---\napiVersion: ", api, "\nkind: ", kind,
+                      "\nmetadata:\n  name: ", NameOf(name), "\n",
+                      ns.empty() ? "" : "  namespace: " + ns + "\n",
                       labels.empty() ? "" : "  labels: " + Text(labels) + "\n");
 }
 
@@ -96,12 +104,12 @@ std::string Text(const Policy& p) {
   std::vector<std::string> types;
   if (p.ingress) types.push_back("Ingress");
   if (p.egress) types.push_back("Egress");
-  return absl::StrCat(
-      Head(kCalico, "GlobalNetworkPolicy", p.key.ToString(), ""), "# ", ToString(p.key.kind),
-      p.staged ? ", staged" : "", p.pre_dnat ? ", preDNAT" : "", p.do_not_track ? ", doNotTrack" : "",
-      p.apply_on_forward ? ", applyOnForward" : "",
-      "\nspec:\n  tier: ", p.tier, "\n", p.order ? absl::StrCat("  order: ", *p.order, "\n") : "",
-      "  selector: ", Quoted(p.selector)) +
+  return absl::StrCat(Head(kCalico, "GlobalNetworkPolicy", p.key.ToString(), ""), "# ",
+                      ToString(p.key.kind), p.staged ? ", staged" : "",
+                      p.pre_dnat ? ", preDNAT" : "", p.do_not_track ? ", doNotTrack" : "",
+                      p.apply_on_forward ? ", applyOnForward" : "", "\nspec:\n  tier: ", p.tier,
+                      "\n", p.order ? absl::StrCat("  order: ", *p.order, "\n") : "",
+                      "  selector: ", Quoted(p.selector)) +
          absl::StrCat("\n  types: [", absl::StrJoin(types, ", "), "]\n",
                       Text("ingress", p.ingress_rules), Text("egress", p.egress_rules));
 }
@@ -121,7 +129,8 @@ std::string Text(const Endpoint& e) {
                   absl::StrJoin(networks, ", "), "]\n");
   if (!e.ports.empty()) s += "  ports:\n";
   for (const NamedPort& p : e.ports) {
-    absl::StrAppend(&s, "  - {name: ", p.name, ", protocol: ", p.protocol, ", port: ", p.port, "}\n");
+    absl::StrAppend(&s, "  - {name: ", p.name, ", protocol: ", p.protocol, ", port: ", p.port,
+                    "}\n");
   }
   return s;
 }
@@ -137,20 +146,22 @@ std::string Describe(const World& w) {
   }
   for (const auto& [k, p] : w.policies) s += Text(p);
   for (const auto& [n, p] : w.profiles) {
-    absl::StrAppend(&s, Head(kCalico, "Profile", n, ""), "spec:\n  labelsToApply: ",
-                    Text(p.labels_to_apply), "\n", Text("ingress", p.ingress_rules),
-                    Text("egress", p.egress_rules));
+    absl::StrAppend(&s, Head(kCalico, "Profile", n, ""),
+                    "spec:\n  labelsToApply: ", Text(p.labels_to_apply), "\n",
+                    Text("ingress", p.ingress_rules), Text("egress", p.egress_rules));
   }
   for (const auto& [n, e] : w.endpoints) s += Text(e);
   for (const auto& [n, x] : w.network_sets) {
     const Labels labels = EffectiveLabels(x.labels, x.profiles, w.profiles);
-    absl::StrAppend(&s, Head(kCalico, "GlobalNetworkSet", n, "", labels), "spec:\n  nets: ",
-                    Listed(x.nets), "\n");
+    absl::StrAppend(&s, Head(kCalico, "GlobalNetworkSet", n, "", labels),
+                    "spec:\n  nets: ", Listed(x.nets), "\n");
   }
   for (const auto& [k, b] : w.services) {
-    absl::StrAppend(&s, Head("discovery.k8s.io/v1", "EndpointSlice", k.second, k.first.ns,
-                             {{"kubernetes.io/service-name", k.first.name}}),
-                    "addressType: IPv4\nendpoints:\n- addresses: ", Listed(b.addresses), "\nports:\n");
+    absl::StrAppend(&s,
+                    Head("discovery.k8s.io/v1", "EndpointSlice", k.second, k.first.ns,
+                         {{"kubernetes.io/service-name", k.first.name}}),
+                    "addressType: IPv4\nendpoints:\n- addresses: ", Listed(b.addresses),
+                    "\nports:\n");
     for (const ServicePort& p : b.ports) {
       absl::StrAppend(&s, "- {port: ", p.port, "}  # protocol ", p.protocol, "\n");
     }
@@ -159,8 +170,9 @@ std::string Describe(const World& w) {
     std::vector<std::string> addresses;
     for (const Address& a : e.expected_addresses) addresses.push_back(Quoted(a.ToString()));
     absl::StrAppend(&s, Head(kCalico, "HostEndpoint", n, "", e.labels), "# interfaces ",
-                    absl::StrJoin(e.interfaces, ", "), "\nspec:\n  profiles: [", absl::StrJoin(e.profiles, ", "),
-                    "]\n  expectedIPs: [", absl::StrJoin(addresses, ", "), "]\n");
+                    absl::StrJoin(e.interfaces, ", "), "\nspec:\n  profiles: [",
+                    absl::StrJoin(e.profiles, ", "), "]\n  expectedIPs: [",
+                    absl::StrJoin(addresses, ", "), "]\n");
   }
   for (const auto& [n, h] : w.hosts) {
     absl::StrAppend(&s, "---\n# host ", n, ": ", Listed(h.addresses), "\n");

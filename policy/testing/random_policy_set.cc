@@ -34,7 +34,9 @@ RandomPolicySet::RandomPolicySet(uint64_t seed, const Shape& shape) : random_(se
     FlatRule r;
     const bool last = i + 1 == shape.rules;
     if (!last) {
-      const auto one_of = [&](const auto& all) { return all[Below(static_cast<uint32_t>(all.size()))]; };
+      const auto one_of = [&](const auto& all) {
+        return all[Below(static_cast<uint32_t>(all.size()))];
+      };
       // Some rules are for any far address, so that they stand apart in bit vectors.
       const bool any_far = Chance(15);
       if (!any_far) Ask(r.any_of, r.none_of, clauses);
@@ -51,8 +53,8 @@ RandomPolicySet::RandomPolicySet(uint64_t seed, const Shape& shape) : random_(se
   }
 }
 
-void RandomPolicySet::Ask(std::vector<std::vector<uint32_t>>& any_of, std::vector<uint32_t>& none_of,
-                          uint32_t clauses) {
+void RandomPolicySet::Ask(std::vector<std::vector<uint32_t>>& any_of,
+                          std::vector<uint32_t>& none_of, uint32_t clauses) {
   const auto one = [&] { return predicates_[Below(static_cast<uint32_t>(predicates_.size()))]; };
   for (uint32_t i = 0; i < clauses; ++i) {
     std::vector<uint32_t> clause = {one()};
@@ -86,7 +88,9 @@ uint32_t RandomPolicySet::Verdict(uint32_t far_class, uint32_t near_class, uint3
                                   uint32_t source_index) const {
   const auto holds = [&](const auto& any_of, const auto& none_of, uint32_t of_class) {
     const std::vector<uint32_t>& yes = classes_.Signature(of_class);
-    const auto is_true = [&](uint32_t p) { return std::find(yes.begin(), yes.end(), p) != yes.end(); };
+    const auto is_true = [&](uint32_t p) {
+      return std::find(yes.begin(), yes.end(), p) != yes.end();
+    };
     return std::none_of(none_of.begin(), none_of.end(), is_true) &&
            std::all_of(any_of.begin(), any_of.end(), [&](const auto& clause) {
              return std::any_of(clause.begin(), clause.end(), is_true);
@@ -95,14 +99,16 @@ uint32_t RandomPolicySet::Verdict(uint32_t far_class, uint32_t near_class, uint3
   uint32_t flags = 0;
   for (size_t i = 0; i < rules_.size();) {
     const FlatRule& r = rules_[i];
-    if (!holds(r.any_of, r.none_of, far_class) || !holds(r.near_any_of, r.near_none_of, near_class) ||
+    if (!holds(r.any_of, r.none_of, far_class) ||
+        !holds(r.near_any_of, r.near_none_of, near_class) ||
         (r.l4 != 0 && !l4_sets_[r.l4].Contains(l4_index)) ||
         (r.source_l4 != 0 && !l4_sets_[r.source_l4].Contains(source_index))) {
       ++i;
       continue;
     }
     if (r.action == Action::kAllow) return VERDICT_ALLOW | flags | r.rule_id;
-    if (r.action == Action::kDeny) return (r.next_group ? VERDICT_NEXT_GROUP : 0) | flags | r.rule_id;
+    if (r.action == Action::kDeny)
+      return (r.next_group ? VERDICT_NEXT_GROUP : 0) | flags | r.rule_id;
     if (r.action == Action::kLog) flags = VERDICT_LOG;
     i = r.action == Action::kPass ? r.pass_to : i + 1;
   }

@@ -39,13 +39,15 @@ class RandomPolicySet {
   uint32_t AnyClass() { return Below(classes_.bound()); }
   uint32_t AnyL4Index();  // of TCP
   // The verdict word, rule after rule.
-  uint32_t Verdict(uint32_t far_class, uint32_t near_class, uint32_t l4_index, uint32_t source_index) const;
+  uint32_t Verdict(uint32_t far_class, uint32_t near_class, uint32_t l4_index,
+                   uint32_t source_index) const;
 
   uint32_t Below(uint32_t n) { return static_cast<uint32_t>(random_() % n); }
 
  private:
   bool Chance(uint32_t percent) { return Below(100) < percent; }
-  void Ask(std::vector<std::vector<uint32_t>>& any_of, std::vector<uint32_t>& none_of, uint32_t clauses);
+  void Ask(std::vector<std::vector<uint32_t>>& any_of, std::vector<uint32_t>& none_of,
+           uint32_t clauses);
 
   std::mt19937_64 random_;
   Facts facts_;

@@ -106,7 +106,8 @@ EntityMatch RandomWorld::RandomEntity(bool ports) {
 
 Rule RandomWorld::RandomRule() {
   static constexpr Action kActions[] = {Action::kAllow, Action::kAllow, Action::kAllow,
-                                        Action::kDeny,  Action::kDeny,  Action::kPass, Action::kLog};
+                                        Action::kDeny,  Action::kDeny,  Action::kPass,
+                                        Action::kLog};
   Rule r;
   r.action = Pick(*this, kActions);
   if (Chance(20)) r.name = absl::StrCat("rule-", Below(100));
@@ -129,9 +130,9 @@ Rule RandomWorld::RandomRule() {
 }
 
 Policy RandomWorld::RandomPolicy(int i) {
-  static constexpr PolicyKind kKinds[] = {PolicyKind::kNetworkPolicy, PolicyKind::kGlobalNetworkPolicy,
-                                          PolicyKind::kKubernetesNetworkPolicy,
-                                          PolicyKind::kClusterNetworkPolicy};
+  static constexpr PolicyKind kKinds[] = {
+      PolicyKind::kNetworkPolicy, PolicyKind::kGlobalNetworkPolicy,
+      PolicyKind::kKubernetesNetworkPolicy, PolicyKind::kClusterNetworkPolicy};
   Policy p;
   p.key = {kKinds[i % 4], i % 4 == 0 ? "ns" : "", absl::StrCat("p", i / 2)};
   p.tier = Pick(*this, kTiers);
@@ -191,7 +192,8 @@ Profile RandomWorld::RandomProfile(int i) {
 ServiceBackends RandomWorld::RandomBackends(int i) {
   ServiceBackends b{{"ns", kServices[i % 2]}, absl::StrCat("slice", i / 2), {}, {}};
   for (uint32_t n = Below(4); n > 0; --n) b.addresses.push_back(RandomAddress(Chance(50)));
-  for (uint32_t n = Below(3); n > 0; --n) b.ports.push_back({Pick(*this, kProtocols), Pick(*this, kPorts)});
+  for (uint32_t n = Below(3); n > 0; --n)
+    b.ports.push_back({Pick(*this, kProtocols), Pick(*this, kPorts)});
   return b;
 }
 
@@ -267,25 +269,34 @@ void RandomWorld::Change(World& w) {
   switch (Below(25)) {
     case 0: return w.Put(RandomTier(static_cast<int>(Below(5))));
     case 1: return any(w.tiers);
-    case 2: case 3: case 4: case 5: return w.Put(RandomPolicy(static_cast<int>(Below(kPolicies))));
+    case 2:
+    case 3:
+    case 4:
+    case 5: return w.Put(RandomPolicy(static_cast<int>(Below(kPolicies))));
     case 6: return any(w.policies);
     case 7: return w.Put(RandomProfile(static_cast<int>(Below(kProfiles))));
     case 8: return Chance(30) ? any(w.profiles) : w.Put(RandomProfile(0));
-    case 9: case 10: case 11: case 12: case 13:
-      return w.Put(RandomEndpoint(static_cast<int>(Below(kEndpoints))));
+    case 9:
+    case 10:
+    case 11:
+    case 12:
+    case 13: return w.Put(RandomEndpoint(static_cast<int>(Below(kEndpoints))));
     case 14: return any(w.endpoints);
-    case 15: case 16: return w.Put(RandomNetworkSet(static_cast<int>(Below(kNetworkSets))));
+    case 15:
+    case 16: return w.Put(RandomNetworkSet(static_cast<int>(Below(kNetworkSets))));
     case 17: return any(w.network_sets);
     case 18: return w.Put(RandomBackends(static_cast<int>(Below(kSlices))));
     case 19: return any(w.services);
     case 20: return w.Put(RandomHost(static_cast<int>(Below(kHosts))));
-    case 21: case 22: return w.Put(RandomHostEndpoint(static_cast<int>(Below(kHostEndpoints))));
+    case 21:
+    case 22: return w.Put(RandomHostEndpoint(static_cast<int>(Below(kHostEndpoints))));
     case 23:
       if (Chance(20)) w.failsafe = RandomFailsafePorts();
       return any(w.host_endpoints);
     default: {  // an edit of one rule, the commonest change of all
       if (w.policies.empty()) return;
-      Policy& p = std::next(w.policies.begin(), Below(static_cast<uint32_t>(w.policies.size())))->second;
+      Policy& p =
+          std::next(w.policies.begin(), Below(static_cast<uint32_t>(w.policies.size())))->second;
       auto& rules = Chance(50) ? p.ingress_rules : p.egress_rules;
       if (rules.empty()) {
         rules.push_back(RandomRule());
@@ -317,7 +328,8 @@ Packet RandomWorld::RandomForwarded(const World& world) {
 }
 
 Address RandomWorld::RandomFar(bool v4) {
-  if (Chance(10)) return v4 ? Address::FromV4(0xcb007100 + Below(256)) : *Address::Parse("2001:db9::1");
+  if (Chance(10))
+    return v4 ? Address::FromV4(0xcb007100 + Below(256)) : *Address::Parse("2001:db9::1");
   return RandomAddress(v4);
 }
 
@@ -330,10 +342,12 @@ void RandomWorld::RandomTransport(const World& world, Packet& p) {
     // Named ports and services ask for one address and one port at once.
     std::vector<uint16_t> owned;
     for (const auto& [id, e] : world.endpoints) {
-      if (std::find(e.addresses.begin(), e.addresses.end(), p.destination) == e.addresses.end()) continue;
+      if (std::find(e.addresses.begin(), e.addresses.end(), p.destination) == e.addresses.end())
+        continue;
       for (const NamedPort& n : e.ports) owned.push_back(n.port);
     }
-    if (!owned.empty() && Chance(50)) p.destination_port = owned[Below(static_cast<uint32_t>(owned.size()))];
+    if (!owned.empty() && Chance(50))
+      p.destination_port = owned[Below(static_cast<uint32_t>(owned.size()))];
   } else if (p.protocol == kProtocolIcmp || p.protocol == kProtocolIcmpV6) {
     p.icmp_type = static_cast<uint8_t>(Below(5));
     p.icmp_code = static_cast<uint8_t>(Below(4));

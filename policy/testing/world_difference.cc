@@ -25,27 +25,35 @@ void DifferenceOf(const Map& from, const Map& to, std::vector<std::function<void
 
 std::vector<std::function<void(Engine&)>> Difference(const World& from, const World& to) {
   std::vector<std::function<void(Engine&)>> calls;
-  DifferenceOf(from.tiers, to.tiers, calls, [](Engine& e, const Tier& t) { e.PutTier(t); },
-               [](Engine& e, const std::string& n) { e.RemoveTier(n); });
-  DifferenceOf(from.policies, to.policies, calls, [](Engine& e, const Policy& p) { e.PutPolicy(p); },
-               [](Engine& e, const PolicyKey& k) { e.RemovePolicy(k); });
-  DifferenceOf(from.profiles, to.profiles, calls, [](Engine& e, const Profile& p) { e.PutProfile(p); },
-               [](Engine& e, const std::string& n) { e.RemoveProfile(n); });
-  DifferenceOf(from.endpoints, to.endpoints, calls, [](Engine& e, const Endpoint& p) { e.PutEndpoint(p); },
-               [](Engine& e, const std::string& n) { e.RemoveEndpoint(n); });
-  DifferenceOf(from.network_sets, to.network_sets, calls,
-               [](Engine& e, const NetworkSet& s) { e.PutNetworkSet(s); },
-               [](Engine& e, const std::string& n) { e.RemoveNetworkSet(n); });
-  DifferenceOf(from.services, to.services, calls,
-               [](Engine& e, const ServiceBackends& b) { e.PutServiceBackends(b); },
-               [](Engine& e, const std::pair<ServiceName, std::string>& k) {
-                 e.RemoveServiceBackends(k.first, k.second);
-               });
-  DifferenceOf(from.hosts, to.hosts, calls, [](Engine& e, const Host& h) { e.PutHost(h); },
-               [](Engine& e, const std::string& n) { e.RemoveHost(n); });
-  DifferenceOf(from.host_endpoints, to.host_endpoints, calls,
-               [](Engine& e, const HostEndpoint& h) { e.PutHostEndpoint(h); },
-               [](Engine& e, const std::string& n) { e.RemoveHostEndpoint(n); });
+  DifferenceOf(
+      from.tiers, to.tiers, calls, [](Engine& e, const Tier& t) { e.PutTier(t); },
+      [](Engine& e, const std::string& n) { e.RemoveTier(n); });
+  DifferenceOf(
+      from.policies, to.policies, calls, [](Engine& e, const Policy& p) { e.PutPolicy(p); },
+      [](Engine& e, const PolicyKey& k) { e.RemovePolicy(k); });
+  DifferenceOf(
+      from.profiles, to.profiles, calls, [](Engine& e, const Profile& p) { e.PutProfile(p); },
+      [](Engine& e, const std::string& n) { e.RemoveProfile(n); });
+  DifferenceOf(
+      from.endpoints, to.endpoints, calls, [](Engine& e, const Endpoint& p) { e.PutEndpoint(p); },
+      [](Engine& e, const std::string& n) { e.RemoveEndpoint(n); });
+  DifferenceOf(
+      from.network_sets, to.network_sets, calls,
+      [](Engine& e, const NetworkSet& s) { e.PutNetworkSet(s); },
+      [](Engine& e, const std::string& n) { e.RemoveNetworkSet(n); });
+  DifferenceOf(
+      from.services, to.services, calls,
+      [](Engine& e, const ServiceBackends& b) { e.PutServiceBackends(b); },
+      [](Engine& e, const std::pair<ServiceName, std::string>& k) {
+        e.RemoveServiceBackends(k.first, k.second);
+      });
+  DifferenceOf(
+      from.hosts, to.hosts, calls, [](Engine& e, const Host& h) { e.PutHost(h); },
+      [](Engine& e, const std::string& n) { e.RemoveHost(n); });
+  DifferenceOf(
+      from.host_endpoints, to.host_endpoints, calls,
+      [](Engine& e, const HostEndpoint& h) { e.PutHostEndpoint(h); },
+      [](Engine& e, const std::string& n) { e.RemoveHostEndpoint(n); });
   if (!(from.failsafe == to.failsafe)) {
     calls.push_back([ports = to.failsafe](Engine& e) { e.SetFailsafePorts(ports); });
   }

@@ -19,7 +19,8 @@
 
 namespace ripstop::agent {
 
-inline sockaddr_storage ProbeAddress(const std::string& address, uint16_t port, socklen_t* ret_len) {
+inline sockaddr_storage ProbeAddress(const std::string& address, uint16_t port,
+                                     socklen_t* ret_len) {
   sockaddr_storage storage{};
   auto* v4 = reinterpret_cast<sockaddr_in*>(&storage);
   auto* v6 = reinterpret_cast<sockaddr_in6*>(&storage);
@@ -73,8 +74,8 @@ inline absl::Status Probe(int from_ns, const std::string& source, int to_ns,
       return absl::ErrnoToStatus(errno, "probe from " + names[i] + " to " + names[1 - i]);
     }
     pollfd p{.fd = fds[1 - i], .events = POLLIN, .revents = 0};
-    if (poll(&p, 1, 1000) != 1 || recv(fds[1 - i], got.data(), got.size(), 0) !=
-                                      static_cast<ssize_t>(bytes)) {
+    if (poll(&p, 1, 1000) != 1 ||
+        recv(fds[1 - i], got.data(), got.size(), 0) != static_cast<ssize_t>(bytes)) {
       return absl::DeadlineExceededError("no datagram from " + names[i] + " at " + names[1 - i]);
     }
   }

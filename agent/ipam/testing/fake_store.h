@@ -73,7 +73,9 @@ class FakeStore final : public api::Store {
     if (!allowed.ok()) return allowed;
     ++writes;
     const int64_t created = it == items_.end() ? revision_ + 1 : it->second.create_revision;
-    items_[key] = {.key = key, .value = std::string(value), .revision = ++revision_,
+    items_[key] = {.key = key,
+                   .value = std::string(value),
+                   .revision = ++revision_,
                    .create_revision = created};
     if (!injected.ok()) return injected;
     return revision_;

@@ -178,9 +178,9 @@ TEST_P(StoreSuite, WatchFromZeroGivesSnapshotThenSyncedThenDeltas) {
   ASSERT_TRUE(store_->Create(pool_, "p").ok());
   ASSERT_TRUE(store_->Create(cart_, "1").ok());
   const std::unique_ptr<Watch> watch = MakeWatch();
-  EXPECT_THAT(Describe(ReadCount(*watch, 3)),
-              testing::ElementsAre("put IPPool default=p", "put NetworkPolicy shop/cart=1",
-                                   "synced"));
+  EXPECT_THAT(
+      Describe(ReadCount(*watch, 3)),
+      testing::ElementsAre("put IPPool default=p", "put NetworkPolicy shop/cart=1", "synced"));
   ASSERT_TRUE(store_->Update(cart_, "2", 0).ok());
   ASSERT_TRUE(store_->Delete(cart_, 0).ok());
   const int64_t last = *store_->Create(cart_, "3");

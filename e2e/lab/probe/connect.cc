@@ -34,17 +34,13 @@ struct Attempt {
 
 std::string ResultOf(int error) {
   switch (error) {
-    case ECONNREFUSED:
-      return "refused";
-    case ETIMEDOUT:
-      return "timeout";
+    case ECONNREFUSED: return "refused";
+    case ETIMEDOUT: return "timeout";
     case ENETUNREACH:
     case EHOSTUNREACH:
     case EACCES:
-    case EPERM:
-      return "unreachable";
-    default:
-      return "error";
+    case EPERM: return "unreachable";
+    default: return "error";
   }
 }
 

@@ -94,12 +94,9 @@ class Server {
     const auto it = sockets_.find(fd);
     if (it == sockets_.end()) return;
     switch (it->second.kind) {
-      case Kind::kListener:
-        return Accept(fd);
-      case Kind::kDatagrams:
-        return AnswerDatagrams(fd);
-      case Kind::kConnection:
-        return AnswerLines(fd, &it->second);
+      case Kind::kListener: return Accept(fd);
+      case Kind::kDatagrams: return AnswerDatagrams(fd);
+      case Kind::kConnection: return AnswerLines(fd, &it->second);
     }
   }
 
