@@ -28,8 +28,8 @@ test: check-format build
 # The tests of datapath, netlink and routes under Debian's other kernels, in an emulator: a quarter of an
 # hour for each. Fetches the kernels by apt; needs qemu-system-x86, busybox-static, cpio.
 KERNELS ?= 6.1 6.12
-KERNEL_TESTS := dataplane_table_store_test dataplane_epochs_test dataplane_rule_hits_test \
-  dataplane_kernel_property_test dataplane_policy_set_test dataplane_packet_test \
+KERNEL_TESTS := loader_table_store_test loader_epochs_test loader_rule_hits_test \
+  loader_kernel_property_test loader_policy_set_test loader_packet_test \
   dataplane_test dataplane_live_test agent_netlink_test agent_routes_kernel_test
 kernels: build
 	@for version in $(KERNELS); do RIPSTOP_FUZZ_CASES=2000 \
@@ -49,7 +49,7 @@ mutants: setup
 CASES ?= 10000000
 fuzz: build
 	RIPSTOP_FUZZ_CASES=$(CASES) $(BUILD)/tests/policy_engine_property_test
-	RIPSTOP_FUZZ_CASES=$(CASES) $(BUILD)/tests/dataplane_kernel_property_test
+	RIPSTOP_FUZZ_CASES=$(CASES) $(BUILD)/tests/loader_kernel_property_test
 
 demo: build
 	@./scripts/demo.sh $(BUILD)

@@ -10,5 +10,6 @@ cd "$(dirname "$0")/.."
 format=clang-format-19
 command -v $format > /dev/null || { echo "format: $format is missing; try: make setup" >&2; exit 2; }
 if [ "${1:-}" = --check ]; then mode=(--dry-run -Werror); else mode=(-i); fi
-git ls-files -z '*.cc' '*.h' ':!bpf/*.h' | xargs -0 $format --style=file:.clang-format "${mode[@]}"
-git ls-files -z 'bpf/*.h' 'bpf/*.c' | xargs -0 $format --style=file:bpf/.clang-format "${mode[@]}"
+kernel=('bpf/abi/*.h' 'bpf/hooks/*.h' 'bpf/lib/*.h' 'bpf/testing/*.h')
+git ls-files -z '*.cc' '*.h' "${kernel[@]/#/:!}" | xargs -0 $format --style=file:.clang-format "${mode[@]}"
+git ls-files -z 'bpf/*.c' "${kernel[@]}" | xargs -0 $format --style=file:bpf/.clang-format "${mode[@]}"

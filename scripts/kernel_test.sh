@@ -3,7 +3,7 @@
 #
 # Runs test binaries under another kernel, in an emulator: no KVM needed.
 #
-#   scripts/kernel_test.sh 6.1 build/dev/tests/dataplane_packet_test [BINARY...]
+#   scripts/kernel_test.sh 6.1 build/dev/tests/loader_packet_test [BINARY...]
 #
 # Takes the newest Debian 12 cloud kernel of that version, puts the binaries, what they
 # run and all libraries into an initramfs and boots it. Ends with 0 when every binary does

@@ -121,14 +121,14 @@ absl::StatusOr<v1::WhyReply> Queries::Why(const v1::WhyRequest& request) const {
   packet.destination_port = static_cast<uint16_t>(request.port());
   packet.icmp_type = static_cast<uint8_t>(std::max(0, request.icmp_type()));
   packet.icmp_code = static_cast<uint8_t>(std::max(0, request.icmp_code()));
-  ASSIGN_OR_RETURN(const PacketLookup lookup, dataplane_->Lookup(packet));
+  ASSIGN_OR_RETURN(const loader::PacketLookup lookup, dataplane_->Lookup(packet));
   ASSIGN_OR_RETURN(const auto hits, dataplane_->RuleHits());
 
   v1::WhyReply reply;
   reply.set_source_address(packet.source.ToString());
   reply.set_destination_address(packet.destination.ToString());
   bool allow = true;
-  const auto describe = [&](const std::optional<SideLookup>& side, v1::WhyDirection* ret) {
+  const auto describe = [&](const std::optional<loader::SideLookup>& side, v1::WhyDirection* ret) {
     if (!side.has_value()) return;
     ret->set_present(true);
     ret->set_verdict(Verdict(side->reason == DROP_NONE));
@@ -162,9 +162,9 @@ absl::StatusOr<v1::WhyReply> Queries::Why(const v1::WhyRequest& request) const {
 }
 
 absl::StatusOr<v1::DropsReply> Queries::Drops() const {
-  ASSIGN_OR_RETURN(const std::vector<DropCount> counts, dataplane_->Drops());
+  ASSIGN_OR_RETURN(const std::vector<loader::DropCount> counts, dataplane_->Drops());
   v1::DropsReply reply;
-  for (const DropCount& count : counts) {
+  for (const loader::DropCount& count : counts) {
     v1::DropsReply::Reason* reason = reply.add_reasons();
     reason->set_name(count.name);
     reason->set_packets(count.packets);

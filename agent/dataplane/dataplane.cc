@@ -13,8 +13,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "agent/dataplane/bpf_fd.h"
-#include "agent/dataplane/tables_reader.h"
+#include "bpf/loader/bpf_fd.h"
+#include "bpf/loader/tables_reader.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::agent {
@@ -29,7 +29,7 @@ constexpr char kFromHost[] = "from_host";
 absl::StatusOr<std::unique_ptr<Dataplane>> Dataplane::Open(const DataplaneOptions& options) {
   auto dataplane = std::unique_ptr<Dataplane>(new Dataplane());
   ASSIGN_OR_RETURN(dataplane->object_,
-                   DatapathObject::Load(options.sizes, options.pin_dir + "/maps"));
+                   loader::DatapathObject::Load(options.sizes, options.pin_dir + "/maps"));
   const std::string links = options.pin_dir + "/links";
   if (mkdir(links.c_str(), 0700) != 0 && errno != EEXIST) {
     return absl::ErrnoToStatus(errno, absl::StrCat("create ", links));
@@ -38,7 +38,8 @@ absl::StatusOr<std::unique_ptr<Dataplane>> Dataplane::Open(const DataplaneOption
   RETURN_IF_ERROR(dataplane->links_->Refresh(kFromWorkload, dataplane->object_->from_workload()));
   RETURN_IF_ERROR(dataplane->links_->Refresh(kToWorkload, dataplane->object_->to_workload()));
   RETURN_IF_ERROR(dataplane->links_->Refresh(kFromHost, dataplane->object_->from_host()));
-  dataplane->tables_ = std::make_unique<TableStore>(dataplane->object_.get(), options.sizes);
+  dataplane->tables_ =
+      std::make_unique<loader::TableStore>(dataplane->object_.get(), options.sizes);
   dataplane->ring_ =
       ring_buffer__new(dataplane->object_->events(), OnEvent, dataplane.get(), nullptr);
   if (dataplane->ring_ == nullptr) return absl::ErrnoToStatus(errno, "open rs_events_v1");
@@ -57,7 +58,8 @@ absl::Status Dataplane::Remove(const std::string& pin_dir) {
       if (entry->d_name[0] == '.') continue;
       const std::string path = absl::StrCat(dir, "/", entry->d_name);
       // At once, not when the kernel gets round to freeing it; a map refuses and is only unpinned.
-      if (const BpfFd pinned(bpf_obj_get(path.c_str())); pinned.ok()) bpf_link_detach(pinned.get());
+      if (const loader::BpfFd pinned(bpf_obj_get(path.c_str())); pinned.ok())
+        bpf_link_detach(pinned.get());
       unlink(path.c_str());
     }
     closedir(list);
@@ -119,15 +121,17 @@ absl::StatusOr<uint32_t> Dataplane::RunSweep(const sweep_request& request) {
 absl::StatusOr<uint32_t> Dataplane::SweepFlows() { return RunSweep({}); }
 
 absl::StatusOr<uint32_t> Dataplane::ForgetFlows(const policy::Address& address) {
-  return RunSweep({.forget = ToKey(address)});
+  return RunSweep({.forget = loader::ToKey(address)});
 }
 
-absl::StatusOr<std::vector<DropCount>> Dataplane::Drops() const { return ReadDrops(*object_); }
-absl::StatusOr<std::map<uint32_t, rule_hits>> Dataplane::RuleHits() const {
-  return HitsInForce(*object_);
+absl::StatusOr<std::vector<loader::DropCount>> Dataplane::Drops() const {
+  return loader::ReadDrops(*object_);
 }
-absl::StatusOr<PacketLookup> Dataplane::Lookup(const policy::Packet& packet) const {
-  return LookupInForce(*object_, packet);
+absl::StatusOr<std::map<uint32_t, rule_hits>> Dataplane::RuleHits() const {
+  return loader::HitsInForce(*object_);
+}
+absl::StatusOr<loader::PacketLookup> Dataplane::Lookup(const policy::Packet& packet) const {
+  return loader::LookupInForce(*object_, packet);
 }
 
 int Dataplane::events_fd() const { return ring_buffer__epoll_fd(ring_); }
@@ -145,7 +149,7 @@ std::vector<flow_event> Dataplane::TakeEvents() {
   return std::exchange(events_, {});
 }
 
-absl::StatusOr<uint64_t> Dataplane::EventsLost() const { return ReadLostEvents(*object_); }
+absl::StatusOr<uint64_t> Dataplane::EventsLost() const { return loader::ReadLostEvents(*object_); }
 
 uint64_t Dataplane::programs_loaded() const { return object_->Stats().size(); }
 

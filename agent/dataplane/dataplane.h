@@ -13,10 +13,10 @@
 #include <memory>
 #include <string>
 
-#include "agent/dataplane/datapath_object.h"
 #include "agent/dataplane/dataplane_interface.h"
 #include "agent/dataplane/program_links.h"
-#include "agent/dataplane/table_store.h"
+#include "bpf/loader/datapath_object.h"
+#include "bpf/loader/table_store.h"
 
 struct ring_buffer;
 
@@ -24,13 +24,13 @@ namespace ripstop::agent {
 
 struct DataplaneOptions {
   std::string pin_dir = "/sys/fs/bpf/ripstop";  // made when absent; must be on a bpffs
-  DatapathSizes sizes;
+  loader::DatapathSizes sizes;
   bool force_clsact = false;  // for tests of kernels without tcx
 };
 
 class Dataplane : public DataplaneInterface {
  public:
-  // Errors: those of DatapathObject::Load.
+  // Errors: those of loader::DatapathObject::Load.
   static absl::StatusOr<std::unique_ptr<Dataplane>> Open(const DataplaneOptions& options);
   // Leaves everything in the kernel as it is.
   ~Dataplane() override;
@@ -50,9 +50,9 @@ class Dataplane : public DataplaneInterface {
   bool InForce() const override;
   absl::StatusOr<uint32_t> SweepFlows() override;
   absl::StatusOr<uint32_t> ForgetFlows(const policy::Address& address) override;
-  absl::StatusOr<std::vector<DropCount>> Drops() const override;
+  absl::StatusOr<std::vector<loader::DropCount>> Drops() const override;
   absl::StatusOr<std::map<uint32_t, rule_hits>> RuleHits() const override;
-  absl::StatusOr<PacketLookup> Lookup(const policy::Packet& packet) const override;
+  absl::StatusOr<loader::PacketLookup> Lookup(const policy::Packet& packet) const override;
   int events_fd() const override;
   std::vector<flow_event> TakeEvents() override;
   absl::StatusOr<uint64_t> EventsLost() const override;
@@ -60,7 +60,7 @@ class Dataplane : public DataplaneInterface {
   uint64_t programs_loaded() const override;
   uint64_t table_writes() const override { return tables_->writes(); }
 
-  std::vector<ProgramStats> Stats() const { return object_->Stats(); }
+  std::vector<loader::ProgramStats> Stats() const { return object_->Stats(); }
   bool uses_tcx() const { return links_->uses_tcx(); }
 
  private:
@@ -68,9 +68,9 @@ class Dataplane : public DataplaneInterface {
   absl::StatusOr<uint32_t> RunSweep(const sweep_request& request);
   static int OnEvent(void* context, void* data, size_t bytes);
 
-  std::unique_ptr<DatapathObject> object_;
+  std::unique_ptr<loader::DatapathObject> object_;
   std::unique_ptr<ProgramLinks> links_;
-  std::unique_ptr<TableStore> tables_;
+  std::unique_ptr<loader::TableStore> tables_;
   ring_buffer* ring_ = nullptr;
   std::vector<flow_event> events_;
 };

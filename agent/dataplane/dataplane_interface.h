@@ -17,10 +17,10 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "bpf/abi/drops.h"
 #include "bpf/abi/events.h"
 #include "bpf/abi/flows.h"
 #include "bpf/abi/tables.h"
+#include "bpf/loader/tables_reader.h"
 #include "policy/engine/engine.h"
 #include "policy/model.h"
 #include "policy/tables/table_write.h"
@@ -37,35 +37,6 @@ struct DatapathSettings {
   bool watch_flows = false;
   bool watch_closed = false;
   std::array<uint8_t, 6> host_mac = {0xee, 0xee, 0xee, 0xee, 0xee, 0xee};  // of veth host sides
-};
-
-struct DropCount {
-  drop_reason reason = DROP_NONE;
-  std::string name;
-  std::string description;
-  uint64_t packets = 0;
-  uint64_t bytes = 0;
-};
-
-// One direction of an explanation: what the tables in force say.
-struct SideLookup {
-  uint32_t set = 0;  // handle of the policy set
-  uint32_t set_index = 0;
-  uint32_t epoch = 0;
-  uint32_t address_class = 0;  // of the far address
-  uint32_t l4_class = 0;
-  uint32_t row = 0;
-  uint32_t column = 0;
-  uint32_t verdict = 0;            // verdict word
-  drop_reason reason = DROP_NONE;  // as the program would drop; DROP_NONE: allowed
-};
-
-struct PacketLookup {
-  uint32_t slot = 0;  // generation in force
-  address_value source = {};
-  address_value destination = {};
-  std::optional<SideLookup> egress;  // absent: the source is no endpoint of this node
-  std::optional<SideLookup> ingress;
 };
 
 class DataplaneInterface {
@@ -95,11 +66,12 @@ class DataplaneInterface {
   virtual absl::StatusOr<uint32_t> ForgetFlows(const policy::Address& address) = 0;
 
   // Readers.
-  virtual absl::StatusOr<std::vector<DropCount>> Drops() const = 0;  // all reasons, in order
+  virtual absl::StatusOr<std::vector<loader::DropCount>> Drops()
+      const = 0;  // all reasons, in order
   // Of the generation in force, by rule id; rules never hit are absent.
   virtual absl::StatusOr<std::map<uint32_t, rule_hits>> RuleHits() const = 0;
   // The verdict for the first packet of a flow, read from the maps in force.
-  virtual absl::StatusOr<PacketLookup> Lookup(const policy::Packet& packet) const = 0;
+  virtual absl::StatusOr<loader::PacketLookup> Lookup(const policy::Packet& packet) const = 0;
 
   // Flow events: readable when TakeEvents would return some.
   virtual int events_fd() const = 0;

@@ -8,7 +8,7 @@
 namespace ripstop::agent {
 namespace {
 
-using testing::Addr;
+using loader::testing::Addr;
 using testing::kFar;
 using testing::kFarUnknown;
 using testing::kPodA;

@@ -17,7 +17,7 @@
 namespace ripstop::agent {
 namespace {
 
-using testing::Addr;
+using loader::testing::Addr;
 using testing::kFar;
 using testing::kFarUnknown;
 using testing::kPodA;
@@ -145,7 +145,7 @@ TEST_P(DataplaneTest, EventsTellOfFlowsBegunDeniedAndClosed) {
 
   const auto events = dataplane_->TakeEvents();
   const auto find = [&](uint8_t type, const char* source) {
-    const ip_address key = ToKey(Addr(source));
+    const ip_address key = loader::ToKey(Addr(source));
     return std::find_if(events.begin(), events.end(), [&](const flow_event& event) {
       return event.type == type && std::memcmp(&event.source, &key, sizeof(key)) == 0;
     });

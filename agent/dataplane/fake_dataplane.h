@@ -75,11 +75,13 @@ class FakeDataplane : public DataplaneInterface {
     forgotten.push_back(address);
     return 0u;
   }
-  absl::StatusOr<std::vector<DropCount>> Drops() const override { return std::vector<DropCount>(); }
+  absl::StatusOr<std::vector<loader::DropCount>> Drops() const override {
+    return std::vector<loader::DropCount>();
+  }
   absl::StatusOr<std::map<uint32_t, rule_hits>> RuleHits() const override {
     return std::map<uint32_t, rule_hits>();
   }
-  absl::StatusOr<PacketLookup> Lookup(const policy::Packet&) const override {
+  absl::StatusOr<loader::PacketLookup> Lookup(const policy::Packet&) const override {
     return absl::UnimplementedError("the fake has no tables");
   }
   int events_fd() const override { return -1; }

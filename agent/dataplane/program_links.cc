@@ -13,7 +13,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "agent/dataplane/bpf_fd.h"
+#include "bpf/loader/bpf_fd.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::agent {
@@ -42,9 +42,10 @@ bool KernelHasTcx() {
   // The program is looked up first: ask again with a real one.
   bpf_insn code[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0},
                      {.code = BPF_JMP | BPF_EXIT}};
-  const BpfFd program(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "tcx_probe", "GPL", code, 2, nullptr));
+  const loader::BpfFd program(
+      bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "tcx_probe", "GPL", code, 2, nullptr));
   if (!program.ok()) return false;
-  const BpfFd link(bpf_link_create(program.get(), 0x7fffffff, kTcxIngress, nullptr));
+  const loader::BpfFd link(bpf_link_create(program.get(), 0x7fffffff, kTcxIngress, nullptr));
   return link.ok() || errno == ENODEV;
 }
 
@@ -87,13 +88,14 @@ absl::Status ProgramLinks::Attach(const std::string& name, int program_fd, uint3
     return absl::OkStatus();
   }
   const std::string path = Path(name, ifindex);
-  const BpfFd pinned(bpf_obj_get(path.c_str()));
+  const loader::BpfFd pinned(bpf_obj_get(path.c_str()));
   if (pinned.ok() && LinkIfindex(pinned.get()) == ifindex) {
     if (bpf_link_update(pinned.get(), program_fd, nullptr) == 0) return absl::OkStatus();
     return absl::ErrnoToStatus(errno, absl::StrCat("update the link ", path));
   }
   unlink(path.c_str());  // of an interface that had this number before
-  const BpfFd link(bpf_link_create(program_fd, static_cast<int>(ifindex), Tcx(point), nullptr));
+  const loader::BpfFd link(
+      bpf_link_create(program_fd, static_cast<int>(ifindex), Tcx(point), nullptr));
   if (!link.ok()) return InterfaceError(errno, what);
   if (bpf_obj_pin(link.get(), path.c_str()) != 0) {
     return absl::ErrnoToStatus(errno, absl::StrCat("pin ", path));
@@ -105,7 +107,7 @@ absl::Status ProgramLinks::Detach(const std::string& name, uint32_t ifindex, Att
   if (tcx_) {
     const std::string path = Path(name, ifindex);
     // Unpinning alone detaches at some later moment: the kernel defers freeing the link.
-    if (const BpfFd link(bpf_obj_get(path.c_str())); link.ok()) bpf_link_detach(link.get());
+    if (const loader::BpfFd link(bpf_obj_get(path.c_str())); link.ok()) bpf_link_detach(link.get());
     if (unlink(path.c_str()) != 0 && errno != ENOENT) {
       return absl::ErrnoToStatus(errno, absl::StrCat("unpin ", path));
     }
@@ -133,7 +135,7 @@ absl::Status ProgramLinks::Refresh(const std::string& name, int program_fd) {
   }
   closedir(dir);
   for (const std::string& path : paths) {
-    const BpfFd link(bpf_obj_get(path.c_str()));
+    const loader::BpfFd link(bpf_obj_get(path.c_str()));
     if (!link.ok() || LinkIfindex(link.get()) == 0) {
       unlink(path.c_str());
     } else if (bpf_link_update(link.get(), program_fd, nullptr) != 0 && errno != ENOLINK) {

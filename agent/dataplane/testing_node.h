@@ -27,8 +27,8 @@
 #include "agent/base/testing/probe.h"
 #include "agent/base/testing/test_netns.h"
 #include "agent/dataplane/dataplane.h"
-#include "agent/dataplane/testing_bpffs.h"
-#include "agent/dataplane/testing_tables.h"
+#include "bpf/loader/testing_bpffs.h"
+#include "bpf/loader/testing_tables.h"
 
 namespace ripstop::agent::testing {
 
@@ -127,7 +127,7 @@ class NodeTest : public ::testing::TestWithParam<bool> {
       ASSERT_TRUE(made.ok()) << made.status();
       *netns = std::make_unique<TestNetns>(*std::move(made));
     }
-    auto bpffs = TestBpffs::Mount();
+    auto bpffs = loader::testing::TestBpffs::Mount();
     ASSERT_TRUE(bpffs.ok()) << bpffs.status();
     bpffs_ = *std::move(bpffs);
     pin_dir_ = absl::StrCat(bpffs_->dir(), "/ripstop");
@@ -192,7 +192,7 @@ class NodeTest : public ::testing::TestWithParam<bool> {
   }
 
   // Opens, or opens again, in the node's namespace.
-  void Open(const DatapathSizes& sizes = {}) {
+  void Open(const loader::DatapathSizes& sizes = {}) {
     dataplane_.reset();
     const absl::Status opened = node_->Run([&]() -> absl::Status {
       auto made =
@@ -219,8 +219,8 @@ class NodeTest : public ::testing::TestWithParam<bool> {
   void WriteGeneration(bool admit) {
     auto options = dataplane_->BeginGeneration();
     ASSERT_TRUE(options.ok()) << options.status();
-    tables_ = std::make_unique<HandmadeTables>(*options);
-    HandmadeTables& tables = *tables_;
+    tables_ = std::make_unique<loader::testing::HandmadeTables>(*options);
+    loader::testing::HandmadeTables& tables = *tables_;
     const uint32_t open = tables.AllowAll(1, 11);
     const uint32_t closed = tables.DenyAll(2, 22);
     const uint32_t known = tables.AddSet(3, [](uint32_t address_class, uint32_t) -> uint32_t {
@@ -245,7 +245,7 @@ class NodeTest : public ::testing::TestWithParam<bool> {
   uint64_t Dropped(drop_reason reason) {
     const auto drops = dataplane_->Drops();
     EXPECT_TRUE(drops.ok()) << drops.status();
-    for (const DropCount& drop : *drops) {
+    for (const loader::DropCount& drop : *drops) {
       if (drop.reason == reason) return drop.packets;
     }
     ADD_FAILURE() << "no counter for reason " << reason;
@@ -253,9 +253,9 @@ class NodeTest : public ::testing::TestWithParam<bool> {
   }
 
   std::unique_ptr<TestNetns> node_, a_, b_, far_;
-  std::unique_ptr<TestBpffs> bpffs_;
+  std::unique_ptr<loader::testing::TestBpffs> bpffs_;
   std::unique_ptr<Dataplane> dataplane_;
-  std::unique_ptr<HandmadeTables> tables_;  // of the generation in force
+  std::unique_ptr<loader::testing::HandmadeTables> tables_;  // of the generation in force
   std::string pin_dir_;
 };
 

@@ -3,8 +3,8 @@
 // The one place where ripstopctl reaches up to agent/: behind Evaluator, so that nothing
 // else of it knows the kernel.
 #include "absl/strings/str_cat.h"
-#include "agent/dataplane/kernel_evaluator.h"
 #include "api/ctl/evaluator.h"
+#include "bpf/loader/kernel_evaluator.h"
 #include "policy/engine/put_world.h"
 #include "policy/status_macros.h"
 #include "policy/tables/table_image.h"
@@ -15,7 +15,7 @@ namespace {
 class KernelProgramEvaluator : public Evaluator {
  public:
   static absl::StatusOr<std::unique_ptr<Evaluator>> Make(const policy::World& world) {
-    ASSIGN_OR_RETURN(auto kernel, agent::KernelEvaluator::Open());
+    ASSIGN_OR_RETURN(auto kernel, loader::KernelEvaluator::Open());
     std::unique_ptr<KernelProgramEvaluator> evaluator(
         new KernelProgramEvaluator(std::move(kernel)));
     PutWorld(world, evaluator->engine_);
@@ -36,7 +36,7 @@ class KernelProgramEvaluator : public Evaluator {
     // A packet to oneself never leaves its pod, and the program drops one that claims to
     // (DROP_MARTIAN). What the policy says of it is read from a copy of the same tables.
     if (flow.packet.source == flow.packet.destination) return EvaluateSelf(flow);
-    ASSIGN_OR_RETURN(const agent::KernelVerdict verdict, kernel_->Evaluate(flow.packet));
+    ASSIGN_OR_RETURN(const loader::KernelVerdict verdict, kernel_->Evaluate(flow.packet));
     if (flow.from != nullptr) {
       ASSIGN_OR_RETURN(judgement.egress, Verdict(verdict.egress_word, verdict));
     }
@@ -47,7 +47,7 @@ class KernelProgramEvaluator : public Evaluator {
   }
 
  private:
-  explicit KernelProgramEvaluator(std::unique_ptr<agent::KernelEvaluator> kernel)
+  explicit KernelProgramEvaluator(std::unique_ptr<loader::KernelEvaluator> kernel)
       : kernel_(std::move(kernel)), engine_(kernel_->engine_options()) {}
 
   absl::StatusOr<Judgement> EvaluateSelf(const Flow& flow) const {
@@ -63,7 +63,7 @@ class KernelProgramEvaluator : public Evaluator {
     return judgement;
   }
 
-  absl::StatusOr<policy::Verdict> Verdict(uint32_t word, const agent::KernelVerdict& run) const {
+  absl::StatusOr<policy::Verdict> Verdict(uint32_t word, const loader::KernelVerdict& run) const {
     const auto rule = engine_.Rule(word & VERDICT_RULE_MASK);
     if (!rule)
       return absl::FailedPreconditionError(absl::StrCat(
@@ -71,7 +71,7 @@ class KernelProgramEvaluator : public Evaluator {
     return policy::Verdict{(word & VERDICT_ALLOW) != 0, (word & VERDICT_LOG) != 0, *rule};
   }
 
-  const std::unique_ptr<agent::KernelEvaluator> kernel_;
+  const std::unique_ptr<loader::KernelEvaluator> kernel_;
   policy::Engine engine_;
   policy::TableImage image_;
 };

@@ -5,7 +5,7 @@
  *   rs_flows_v1   flows answered once; only the sweep and policy remove them
  *   rs_frags_v1   ports of a datagram's first fragment, for the later ones
  *
- * Writer and reader: bpf/lib/flow.h. Reader: agent/dataplane.
+ * Writer and reader: bpf/lib/flow.h. Reader: bpf/loader.
  */
 #ifndef RIPSTOP_BPF_ABI_FLOWS_H
 #define RIPSTOP_BPF_ABI_FLOWS_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /* rs_state_v1: the one word that puts tables in force, and the settings.
- * Writer: agent/dataplane, by stores to the mapped page. Readers: all programs.
+ * Writer: bpf/loader, by stores to the mapped page. Readers: all programs.
  */
 #ifndef RIPSTOP_BPF_ABI_STATE_H
 #define RIPSTOP_BPF_ABI_STATE_H

@@ -20,7 +20,7 @@
  * policy/DESIGN.md, so that a reader sees the old or the new verdict, never
  * another.
  *
- * Writer: agent/dataplane. Readers: bpf/lib/verdict.h, policy/tables/table_image.h.
+ * Writer: bpf/loader. Readers: bpf/lib/verdict.h, policy/tables/table_image.h.
  */
 #ifndef RIPSTOP_BPF_ABI_TABLES_H
 #define RIPSTOP_BPF_ABI_TABLES_H

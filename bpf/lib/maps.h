@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
-/* Every map, with its default size; agent/dataplane sets others before loading.
+/* Every map, with its default size; bpf/loader sets others before loading.
  * Inner maps here are templates: the agent makes the real ones. They give sizes and
  * not types, because clang leaves the types of inner maps incomplete in BTF.
  */

@@ -12,11 +12,12 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "agent/dataplane/tables_reader.h"
-#include "bpf/bench.skel.h"
+#include "bpf/loader/tables_reader.h"
 #include "bpf/testing/bench_query.h"
 #include "e2e/bench/map_memory.h"
 #include "policy/status_macros.h"
+// Last: it speaks of what the others define.
+#include "bpf/bench.skel.h"
 
 namespace ripstop::bench {
 namespace {
@@ -28,8 +29,8 @@ constexpr int kSlowRuns = 9;
 constexpr double kSlowRunNs = 5e6;
 constexpr uint32_t kEmpty = BENCH_EMPTY, kSubject = BENCH_SUBJECT;
 
-absl::StatusOr<double> RunOnce(int program_fd, const agent::Frame& frame, int repeat) {
-  agent::Frame out(frame.size() + 64);
+absl::StatusOr<double> RunOnce(int program_fd, const loader::Frame& frame, int repeat) {
+  loader::Frame out(frame.size() + 64);
   LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(), .data_out = out.data(),
               .data_size_in = static_cast<uint32_t>(frame.size()),
               .data_size_out = static_cast<uint32_t>(out.size()), .repeat = repeat);
@@ -50,7 +51,7 @@ Timing Summary(std::vector<double> runs) {
 }
 
 // Gives the bench object the maps of the loaded datapath, each to the map of its name.
-absl::Status ShareMaps(bpf_object* object, const agent::DatapathObject& datapath) {
+absl::Status ShareMaps(bpf_object* object, const loader::DatapathObject& datapath) {
   ASSIGN_OR_RETURN(const auto loaded, MapsOf(datapath));
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, object) {
@@ -67,7 +68,7 @@ absl::Status ShareMaps(bpf_object* object, const agent::DatapathObject& datapath
 
 absl::StatusOr<std::unique_ptr<BenchKernel>> BenchKernel::Open() {
   auto kernel = std::unique_ptr<BenchKernel>(new BenchKernel());
-  ASSIGN_OR_RETURN(kernel->evaluator_, agent::KernelEvaluator::Open(agent::DatapathSizes{}));
+  ASSIGN_OR_RETURN(kernel->evaluator_, loader::KernelEvaluator::Open(loader::DatapathSizes{}));
   kernel->skeleton_ = bench__open();
   if (kernel->skeleton_ == nullptr) return absl::ErrnoToStatus(errno, "open the bench object");
   RETURN_IF_ERROR(ShareMaps(kernel->skeleton_->obj, kernel->evaluator_->object()));
@@ -84,7 +85,7 @@ absl::StatusOr<std::unique_ptr<BenchKernel>> BenchKernel::Open() {
 
 BenchKernel::~BenchKernel() { bench__destroy(skeleton_); }
 
-absl::StatusOr<Timing> BenchKernel::Time(int program_fd, const agent::Frame& frame) {
+absl::StatusOr<Timing> BenchKernel::Time(int program_fd, const loader::Frame& frame) {
   // A slow program needs fewer repetitions to be timed well.
   RETURN_IF_ERROR(RunOnce(program_fd, frame, 3).status());  // cold
   ASSIGN_OR_RETURN(const double first, RunOnce(program_fd, frame, 3));
@@ -100,7 +101,7 @@ absl::StatusOr<Timing> BenchKernel::Time(int program_fd, const agent::Frame& fra
 }
 
 absl::StatusOr<Timing> BenchKernel::Program(int program_fd, const policy::Packet& packet) {
-  agent::FrameSpec spec;
+  loader::FrameSpec spec;
   spec.packet = packet;
   ASSIGN_OR_RETURN(const Timing empty, Empty());
   ASSIGN_OR_RETURN(const Timing all, Time(program_fd, MakeFrame(spec)));
@@ -108,7 +109,7 @@ absl::StatusOr<Timing> BenchKernel::Program(int program_fd, const policy::Packet
 }
 
 absl::StatusOr<Timing> BenchKernel::Empty() {
-  agent::FrameSpec spec;
+  loader::FrameSpec spec;
   spec.packet.source = spec.packet.destination = policy::Address::FromV4(0x0a000001);
   spec.packet.protocol = policy::kProtocolUdp;
   return Time(bpf_program__fd(skeleton_->progs.bench_empty), MakeFrame(spec));
@@ -117,16 +118,16 @@ absl::StatusOr<Timing> BenchKernel::Empty() {
 absl::StatusOr<Timing> BenchKernel::Verdict(const policy::Packet& packet,
                                             policy::Direction direction) {
   const bool ingress = direction == policy::Direction::kIngress;
-  agent::KernelEvaluator& evaluator = *evaluator_;
-  const ip_address near = agent::ToKey(ingress ? packet.destination : packet.source);
-  const ip_address far = agent::ToKey(ingress ? packet.source : packet.destination);
+  loader::KernelEvaluator& evaluator = *evaluator_;
+  const ip_address near = loader::ToKey(ingress ? packet.destination : packet.source);
+  const ip_address far = loader::ToKey(ingress ? packet.source : packet.destination);
   const uint32_t slot = evaluator.tables().slot();
   uint32_t id = 0;
   address_value value = {};
   if (bpf_map_lookup_elem(evaluator.object().addresses(), &slot, &id) != 0) {
     return absl::ErrnoToStatus(errno, "addresses in force");
   }
-  const agent::BpfFd inner(bpf_map_get_fd_by_id(id));
+  const loader::BpfFd inner(bpf_map_get_fd_by_id(id));
   if (bpf_map_lookup_elem(inner.get(), &near, &value) != 0) {
     return absl::ErrnoToStatus(errno, "the endpoint's address");
   }
@@ -140,7 +141,7 @@ absl::StatusOr<Timing> BenchKernel::Verdict(const policy::Packet& packet,
   ASSIGN_OR_RETURN(const Timing timing,
                    Program(bpf_program__fd(skeleton_->progs.bench_verdict), packet));
   // A figure of a wrong answer is worth nothing.
-  ASSIGN_OR_RETURN(const agent::KernelVerdict truth, evaluator.Evaluate(packet));
+  ASSIGN_OR_RETURN(const loader::KernelVerdict truth, evaluator.Evaluate(packet));
   const uint32_t expected = ingress ? truth.ingress_word : truth.egress_word;
   if (query.word == 0 || query.word != expected) {
     return absl::InternalError(
@@ -151,7 +152,7 @@ absl::StatusOr<Timing> BenchKernel::Verdict(const policy::Packet& packet,
 
 uint32_t BenchKernel::word() const { return skeleton_->bss->asked.word; }
 
-absl::StatusOr<Timing> BenchKernel::TimeRenewed(int subject_fd, const agent::Frame& frame,
+absl::StatusOr<Timing> BenchKernel::TimeRenewed(int subject_fd, const loader::Frame& frame,
                                                 bool new_flow, const policy::Address& forget) {
   if (bpf_map_update_elem(bpf_map__fd(skeleton_->maps.bench_next), &kSubject, &subject_fd,
                           BPF_ANY) != 0) {
@@ -166,7 +167,7 @@ absl::StatusOr<Timing> BenchKernel::TimeRenewed(int subject_fd, const agent::Fra
   std::vector<double> runs;
   for (int i = 0; i < kRuns; ++i) {
     if (new_flow) {
-      sweep_request request = {.forget = agent::ToKey(forget)};
+      sweep_request request = {.forget = loader::ToKey(forget)};
       LIBBPF_OPTS(bpf_test_run_opts, sweep, .ctx_in = &request, .ctx_size_in = sizeof(request));
       if (bpf_prog_test_run_opts(evaluator_->object().flow_sweep(), &sweep) != 0) {
         return absl::ErrnoToStatus(errno, "flow_sweep");
@@ -176,7 +177,7 @@ absl::StatusOr<Timing> BenchKernel::TimeRenewed(int subject_fd, const agent::Fra
     absl::StatusOr<double> ns = RunOnce(renew, frame, kRepeat);
     if (!ns.ok()) {
       // The counters know why it was dropped.
-      ASSIGN_OR_RETURN(const auto drops, agent::ReadDrops(evaluator_->object()));
+      ASSIGN_OR_RETURN(const auto drops, loader::ReadDrops(evaluator_->object()));
       std::string reasons;
       for (const auto& drop : drops) {
         if (drop.packets > 0) absl::StrAppend(&reasons, " ", drop.name, "=", drop.packets);
@@ -189,29 +190,29 @@ absl::StatusOr<Timing> BenchKernel::TimeRenewed(int subject_fd, const agent::Fra
   return Less(Summary(std::move(runs)), empty);
 }
 
-absl::StatusOr<Timing> BenchKernel::NewFlow(agent::Hook hook, const agent::FrameSpec& spec) {
-  const agent::DatapathObject& object = evaluator_->object();
-  return TimeRenewed(hook == agent::Hook::kFromWorkload ? object.from_workload()
-                     : hook == agent::Hook::kToWorkload ? object.to_workload()
-                                                        : object.from_host(),
+absl::StatusOr<Timing> BenchKernel::NewFlow(loader::Hook hook, const loader::FrameSpec& spec) {
+  const loader::DatapathObject& object = evaluator_->object();
+  return TimeRenewed(hook == loader::Hook::kFromWorkload ? object.from_workload()
+                     : hook == loader::Hook::kToWorkload ? object.to_workload()
+                                                         : object.from_host(),
                      MakeFrame(spec), true, spec.packet.source);
 }
 
-absl::StatusOr<Timing> BenchKernel::EstablishedFlow(const agent::FrameSpec& spec) {
-  agent::FrameSpec first = spec, answer = spec;
+absl::StatusOr<Timing> BenchKernel::EstablishedFlow(const loader::FrameSpec& spec) {
+  loader::FrameSpec first = spec, answer = spec;
   first.tcp_flags = 0x02;
   std::swap(answer.packet.source, answer.packet.destination);
   std::swap(answer.packet.source_port, answer.packet.destination_port);
   answer.tcp_flags = 0x12;
-  for (const agent::FrameSpec& one : {first, answer}) {
-    ASSIGN_OR_RETURN(const agent::RunResult run,
-                     evaluator_->Run(agent::Hook::kFromWorkload, MakeFrame(one)));
+  for (const loader::FrameSpec& one : {first, answer}) {
+    ASSIGN_OR_RETURN(const loader::RunResult run,
+                     evaluator_->Run(loader::Hook::kFromWorkload, MakeFrame(one)));
     if (!run.verdict.delivered) {
       return absl::FailedPreconditionError(
           absl::StrCat("the flow is not admitted: reason ", run.verdict.reason));
     }
   }
-  agent::FrameSpec next = spec;
+  loader::FrameSpec next = spec;
   next.tcp_flags = 0x10;
   return TimeRenewed(evaluator_->object().from_workload(), MakeFrame(next), false,
                      spec.packet.source);

@@ -13,7 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "agent/dataplane/kernel_evaluator.h"
+#include "bpf/loader/kernel_evaluator.h"
 #include "policy/engine/put_world.h"
 
 struct bench;
@@ -39,16 +39,16 @@ class BenchKernel {
     return evaluator_->Apply(writes, l4_table);
   }
   const policy::EngineOptions& engine_options() const { return evaluator_->engine_options(); }
-  agent::KernelEvaluator& evaluator() { return *evaluator_; }
+  loader::KernelEvaluator& evaluator() { return *evaluator_; }
 
   // An empty program, nothing subtracted.
   absl::StatusOr<Timing> Empty();
   // The verdict of `packet` in one direction. kFailedPrecondition: none could be read.
   absl::StatusOr<Timing> Verdict(const policy::Packet& packet, policy::Direction direction);
   // from_workload or from_host on this packet, each time as the first of a flow.
-  absl::StatusOr<Timing> NewFlow(agent::Hook hook, const agent::FrameSpec& spec);
+  absl::StatusOr<Timing> NewFlow(loader::Hook hook, const loader::FrameSpec& spec);
   // The same for a flow that both ends have talked on.
-  absl::StatusOr<Timing> EstablishedFlow(const agent::FrameSpec& spec);
+  absl::StatusOr<Timing> EstablishedFlow(const loader::FrameSpec& spec);
   // Any program that takes this packet's frame.
   absl::StatusOr<Timing> Program(int program_fd, const policy::Packet& packet);
 
@@ -57,11 +57,11 @@ class BenchKernel {
 
  private:
   BenchKernel() = default;
-  absl::StatusOr<Timing> Time(int program_fd, const agent::Frame& frame);
-  absl::StatusOr<Timing> TimeRenewed(int subject_fd, const agent::Frame& frame, bool new_flow,
+  absl::StatusOr<Timing> Time(int program_fd, const loader::Frame& frame);
+  absl::StatusOr<Timing> TimeRenewed(int subject_fd, const loader::Frame& frame, bool new_flow,
                                      const policy::Address& forget);
 
-  std::unique_ptr<agent::KernelEvaluator> evaluator_;
+  std::unique_ptr<loader::KernelEvaluator> evaluator_;
   struct bench* skeleton_ = nullptr;
 };
 

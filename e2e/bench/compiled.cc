@@ -37,9 +37,9 @@ absl::StatusOr<Costs> Time(Compiled& made) {
   for (const policy::Packet& packet : made.packets) {
     ASSIGN_OR_RETURN(const Timing verdict,
                      made.kernel->Verdict(packet, policy::Direction::kIngress));
-    agent::FrameSpec spec;
+    loader::FrameSpec spec;
     spec.packet = packet;
-    ASSIGN_OR_RETURN(const Timing new_flow, made.kernel->NewFlow(agent::Hook::kFromHost, spec));
+    ASSIGN_OR_RETURN(const Timing new_flow, made.kernel->NewFlow(loader::Hook::kFromHost, spec));
     costs.verdict_ns += verdict.best / count;
     costs.new_flow_ns += new_flow.best / count;
   }
@@ -90,7 +90,8 @@ absl::Status FindDeepest(const policy::World& world, Compiled& made, Row& row) {
   const size_t rules = world.policies.begin()->second.ingress_rules.size();
   for (size_t i = rules; i-- > 0 && rules - i <= 2000;) {
     const policy::Packet packet = PacketForRule(world, i);
-    ASSIGN_OR_RETURN(const agent::KernelVerdict verdict, made.kernel->evaluator().Evaluate(packet));
+    ASSIGN_OR_RETURN(const loader::KernelVerdict verdict,
+                     made.kernel->evaluator().Evaluate(packet));
     if (!verdict.delivered) continue;
     const auto rule = made.engine->Rule(verdict.ingress_word & VERDICT_RULE_MASK);
     if (!rule || rule->rule_index <= row.rule) continue;
@@ -111,7 +112,8 @@ absl::Status FindPairs(const std::vector<policy::Address>& local,
                                 static_cast<uint16_t>(i % 3 == 0   ? 80
                                                       : i % 3 == 1 ? 443
                                                                    : 8080)};
-    ASSIGN_OR_RETURN(const agent::KernelVerdict verdict, made.kernel->evaluator().Evaluate(packet));
+    ASSIGN_OR_RETURN(const loader::KernelVerdict verdict,
+                     made.kernel->evaluator().Evaluate(packet));
     const auto rule = made.engine->Rule(verdict.ingress_word & VERDICT_RULE_MASK);
     if (verdict.delivered && rule && rule->kind == policy::RuleIdentity::Kind::kRule) {
       made.packets.push_back(packet);

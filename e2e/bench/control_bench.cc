@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "agent/dataplane/table_store.h"
+#include "bpf/loader/table_store.h"
 #include "e2e/bench/bench_kernel.h"
 #include "e2e/bench/isolated.h"
 #include "e2e/bench/map_memory.h"
@@ -42,16 +42,16 @@ double Median(std::vector<double> values) {
 
 // A node's tables in a kernel of their own: nothing pinned, nothing attached.
 struct Node {
-  std::unique_ptr<agent::DatapathObject> object;
-  std::unique_ptr<agent::TableStore> store;
+  std::unique_ptr<loader::DatapathObject> object;
+  std::unique_ptr<loader::TableStore> store;
   std::unique_ptr<policy::Engine> engine;
   bool in_force = false;
 
   static absl::StatusOr<Node> Open() {
     Node node;
-    const agent::DatapathSizes sizes;
-    ASSIGN_OR_RETURN(node.object, agent::DatapathObject::Load(sizes, ""));
-    node.store = std::make_unique<agent::TableStore>(node.object.get(), sizes);
+    const loader::DatapathSizes sizes;
+    ASSIGN_OR_RETURN(node.object, loader::DatapathObject::Load(sizes, ""));
+    node.store = std::make_unique<loader::TableStore>(node.object.get(), sizes);
     ASSIGN_OR_RETURN(const policy::EngineOptions options, node.store->Begin());
     node.engine = std::make_unique<policy::Engine>(options);
     return node;

@@ -67,17 +67,17 @@ absl::Status Run() {
   ASSIGN_OR_RETURN(const Timing empty, kernel->Empty());
   Report("empty program (subtracted below)", empty, 0);
   for (const bool v4 : {true, false}) {
-    agent::FrameSpec tcp;
+    loader::FrameSpec tcp;
     tcp.packet = {Pod(1, v4), Pod(2, v4), policy::kProtocolTcp, 40000, 80};
-    agent::FrameSpec udp = tcp;
+    loader::FrameSpec udp = tcp;
     udp.packet.protocol = policy::kProtocolUdp;
     udp.packet.destination_port = 53;
     ASSIGN_OR_RETURN(const Timing verdict,
                      kernel->Verdict(tcp.packet, policy::Direction::kIngress));
     Report(v4 ? "one verdict, IPv4" : "one verdict, IPv6", verdict, 45);
-    ASSIGN_OR_RETURN(const Timing new_tcp, kernel->NewFlow(agent::Hook::kFromWorkload, tcp));
+    ASSIGN_OR_RETURN(const Timing new_tcp, kernel->NewFlow(loader::Hook::kFromWorkload, tcp));
     Report(v4 ? "new TCP flow, pod to pod, IPv4" : "new TCP flow, pod to pod, IPv6", new_tcp, 400);
-    ASSIGN_OR_RETURN(const Timing new_udp, kernel->NewFlow(agent::Hook::kFromWorkload, udp));
+    ASSIGN_OR_RETURN(const Timing new_udp, kernel->NewFlow(loader::Hook::kFromWorkload, udp));
     Report(v4 ? "new UDP flow, pod to pod, IPv4" : "new UDP flow, pod to pod, IPv6", new_udp, 400);
     ASSIGN_OR_RETURN(const Timing old_tcp, kernel->EstablishedFlow(tcp));
     Report(v4 ? "established TCP flow, IPv4" : "established TCP flow, IPv6", old_tcp, 90);

@@ -36,8 +36,9 @@ bool HoldsMaps(uint32_t type) {
 
 }  // namespace
 
-absl::StatusOr<std::map<std::string, agent::BpfFd>> MapsOf(const agent::DatapathObject& datapath) {
-  std::map<std::string, agent::BpfFd> maps;
+absl::StatusOr<std::map<std::string, loader::BpfFd>> MapsOf(
+    const loader::DatapathObject& datapath) {
+  std::map<std::string, loader::BpfFd> maps;
   for (const int program : {datapath.from_workload(), datapath.to_workload(), datapath.from_host(),
                             datapath.flow_sweep()}) {
     std::array<uint32_t, 64> ids = {};
@@ -49,7 +50,7 @@ absl::StatusOr<std::map<std::string, agent::BpfFd>> MapsOf(const agent::Datapath
       return absl::ErrnoToStatus(errno, "maps of a datapath program");
     }
     for (uint32_t i = 0; i < info.nr_map_ids && i < ids.size(); ++i) {
-      agent::BpfFd map(bpf_map_get_fd_by_id(ids[i]));
+      loader::BpfFd map(bpf_map_get_fd_by_id(ids[i]));
       bpf_map_info about = {};
       uint32_t bytes = sizeof(about);
       if (!map.ok() || bpf_obj_get_info_by_fd(map.get(), &about, &bytes) != 0) {
@@ -61,7 +62,7 @@ absl::StatusOr<std::map<std::string, agent::BpfFd>> MapsOf(const agent::Datapath
   return maps;
 }
 
-absl::StatusOr<uint64_t> MapBytes(const agent::DatapathObject& datapath) {
+absl::StatusOr<uint64_t> MapBytes(const loader::DatapathObject& datapath) {
   ASSIGN_OR_RETURN(const auto maps, MapsOf(datapath));
   uint64_t total = 0;
   for (const auto& [name, map] : maps) {
@@ -75,7 +76,7 @@ absl::StatusOr<uint64_t> MapBytes(const agent::DatapathObject& datapath) {
     for (uint32_t index = 0; index < about.max_entries; ++index) {
       uint32_t id = 0;
       if (bpf_map_lookup_elem(map.get(), &index, &id) != 0) continue;
-      const agent::BpfFd inner(bpf_map_get_fd_by_id(id));
+      const loader::BpfFd inner(bpf_map_get_fd_by_id(id));
       if (inner.ok()) total += BytesOf(inner.get());
     }
   }

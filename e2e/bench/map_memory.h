@@ -11,16 +11,16 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "agent/dataplane/bpf_fd.h"
-#include "agent/dataplane/datapath_object.h"
+#include "bpf/loader/bpf_fd.h"
+#include "bpf/loader/datapath_object.h"
 
 namespace ripstop::bench {
 
 // By name, as the kernel keeps it (15 characters).
-absl::StatusOr<std::map<std::string, agent::BpfFd>> MapsOf(const agent::DatapathObject& datapath);
+absl::StatusOr<std::map<std::string, loader::BpfFd>> MapsOf(const loader::DatapathObject& datapath);
 
 // Bytes that the kernel holds for all of them and for their inner maps.
-absl::StatusOr<uint64_t> MapBytes(const agent::DatapathObject& datapath);
+absl::StatusOr<uint64_t> MapBytes(const loader::DatapathObject& datapath);
 
 // Of this process, in bytes: private memory (heap, not the mapped tables), after what is
 // free was given back; and the largest resident size since ResetPeak.

@@ -30,7 +30,7 @@ absl::Status Shell(const TestNetns& netns, const std::string& command) {
 
 absl::StatusOr<std::unique_ptr<PodPair>> PodPair::Make() {
   auto pair = std::unique_ptr<PodPair>(new PodPair());
-  ASSIGN_OR_RETURN(pair->bpffs_, agent::testing::TestBpffs::Mount());
+  ASSIGN_OR_RETURN(pair->bpffs_, loader::testing::TestBpffs::Mount());
   pair->pins_ = absl::StrCat(pair->bpffs_->dir(), "/ripstop");
   for (auto* netns : {&pair->node_, &pair->client_, &pair->server_}) {
     ASSIGN_OR_RETURN(TestNetns made, TestNetns::Create());

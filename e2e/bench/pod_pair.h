@@ -16,7 +16,7 @@
 #include "absl/status/statusor.h"
 #include "agent/base/testing/test_netns.h"
 #include "agent/dataplane/dataplane.h"
-#include "agent/dataplane/testing_bpffs.h"
+#include "bpf/loader/testing_bpffs.h"
 #include "policy/world.h"
 
 namespace ripstop::bench {
@@ -57,7 +57,7 @@ class PodPair {
   policy::World World(const std::vector<policy::Rule>& rules) const;
 
   std::unique_ptr<agent::TestNetns> node_, client_, server_;
-  std::unique_ptr<agent::testing::TestBpffs> bpffs_;
+  std::unique_ptr<loader::testing::TestBpffs> bpffs_;
   std::string pins_;
   std::unique_ptr<agent::Dataplane> dataplane_;
   Listener server_listener_, own_listener_;

@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "agent/dataplane/bpf_fd.h"
+#include "bpf/loader/bpf_fd.h"
 #include "policy/model.h"
 
 namespace ripstop::bench {
@@ -40,8 +40,8 @@ class StraightLine {
 
  private:
   StraightLine() = default;
-  agent::BpfFd next_, sets_;
-  std::vector<agent::BpfFd> programs_;
+  loader::BpfFd next_, sets_;
+  std::vector<loader::BpfFd> programs_;
   size_t instructions_ = 0;
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/dataplane/inner_maps.h"
+#include "bpf/loader/inner_maps.h"
 
 #include <bpf/libbpf.h>
 
@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "policy/status_macros.h"
 
-namespace ripstop::agent {
+namespace ripstop::loader {
 namespace {
 
 absl::Status Install(int outer, uint32_t index, int inner, const char* name) {
@@ -72,4 +72,4 @@ absl::Status CopyEntries(int from, int to, size_t key_bytes, size_t value_bytes,
   return absl::OkStatus();
 }
 
-}  // namespace ripstop::agent
+}  // namespace ripstop::loader

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <bpf/bpf.h>
 
-#include "agent/dataplane/table_store.h"
+#include "bpf/loader/table_store.h"
 #include "gtest/gtest.h"
 
-namespace ripstop::agent {
+namespace ripstop::loader {
 namespace {
 
 // Read through the map, as the programs do, and not through the pages that were written.
@@ -34,4 +34,4 @@ TEST(EpochsTest, ABumpMovesTheEpochOfThatSetAndOfNoOther) {
 }
 
 }  // namespace
-}  // namespace ripstop::agent
+}  // namespace ripstop::loader

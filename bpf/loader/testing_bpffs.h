@@ -2,8 +2,8 @@
 //
 // A bpffs of a test's own: machines differ in whether /sys/fs/bpf has one, and what a test
 // pins must not meet what a running agent has pinned.
-#ifndef RIPSTOP_AGENT_DATAPLANE_TESTING_BPFFS_H_
-#define RIPSTOP_AGENT_DATAPLANE_TESTING_BPFFS_H_
+#ifndef RIPSTOP_BPF_LOADER_TESTING_BPFFS_H_
+#define RIPSTOP_BPF_LOADER_TESTING_BPFFS_H_
 
 #include <sys/mount.h>
 #include <unistd.h>
@@ -16,7 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 
-namespace ripstop::agent::testing {
+namespace ripstop::loader::testing {
 
 class TestBpffs {
  public:
@@ -40,6 +40,6 @@ class TestBpffs {
   const std::string dir_;
 };
 
-}  // namespace ripstop::agent::testing
+}  // namespace ripstop::loader::testing
 
-#endif  // RIPSTOP_AGENT_DATAPLANE_TESTING_BPFFS_H_
+#endif  // RIPSTOP_BPF_LOADER_TESTING_BPFFS_H_

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Frames from readable descriptions, for BPF_PROG_TEST_RUN.
-#ifndef RIPSTOP_AGENT_DATAPLANE_FRAME_H_
-#define RIPSTOP_AGENT_DATAPLANE_FRAME_H_
+#ifndef RIPSTOP_BPF_LOADER_FRAME_H_
+#define RIPSTOP_BPF_LOADER_FRAME_H_
 
 #include <cstdint>
 #include <optional>
@@ -11,7 +11,7 @@
 #include "bpf/abi/flows.h"
 #include "policy/model.h"
 
-namespace ripstop::agent {
+namespace ripstop::loader {
 
 using Frame = std::vector<uint8_t>;
 
@@ -50,6 +50,6 @@ flow_key FlowKeyOf(const FrameSpec& spec);
 // RFC 1071 over the IPv4 header of `frame`; 0 when it is right.
 uint16_t Ipv4HeaderChecksum(const Frame& frame);
 
-}  // namespace ripstop::agent
+}  // namespace ripstop::loader
 
-#endif  // RIPSTOP_AGENT_DATAPLANE_FRAME_H_
+#endif  // RIPSTOP_BPF_LOADER_FRAME_H_

@@ -7,8 +7,8 @@
 // `sizes`. Maps of another layout's version are unpinned once all is loaded; packets that
 // would ask them are denied until a generation is committed. Programs are loaded anew by each Load,
 // and by nothing else (no reload).
-#ifndef RIPSTOP_AGENT_DATAPLANE_DATAPATH_OBJECT_H_
-#define RIPSTOP_AGENT_DATAPLANE_DATAPATH_OBJECT_H_
+#ifndef RIPSTOP_BPF_LOADER_DATAPATH_OBJECT_H_
+#define RIPSTOP_BPF_LOADER_DATAPATH_OBJECT_H_
 
 #include <cstdint>
 #include <memory>
@@ -16,12 +16,12 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "agent/dataplane/bpf_fd.h"
 #include "bpf/abi/state.h"
+#include "bpf/loader/bpf_fd.h"
 
 struct datapath;
 
-namespace ripstop::agent {
+namespace ripstop::loader {
 
 struct DatapathSizes {
   uint32_t flows = 262144;
@@ -96,6 +96,6 @@ class DatapathObject {
 // is synchronize_rcu().
 absl::Status RcuGrace();
 
-}  // namespace ripstop::agent
+}  // namespace ripstop::loader
 
-#endif  // RIPSTOP_AGENT_DATAPLANE_DATAPATH_OBJECT_H_
+#endif  // RIPSTOP_BPF_LOADER_DATAPATH_OBJECT_H_

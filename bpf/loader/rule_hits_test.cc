@@ -4,10 +4,10 @@
 
 #include <vector>
 
-#include "agent/dataplane/table_store.h"
+#include "bpf/loader/table_store.h"
 #include "gtest/gtest.h"
 
-namespace ripstop::agent {
+namespace ripstop::loader {
 namespace {
 
 TEST(RuleHitsTest, AForgottenRuleCountsFromZeroAndItsNeighboursGoOn) {
@@ -47,4 +47,4 @@ TEST(RuleHitsTest, AForgottenRuleCountsFromZeroAndItsNeighboursGoOn) {
 }
 
 }  // namespace
-}  // namespace ripstop::agent
+}  // namespace ripstop::loader

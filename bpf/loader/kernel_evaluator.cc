@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/dataplane/kernel_evaluator.h"
+#include "bpf/loader/kernel_evaluator.h"
 
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "policy/status_macros.h"
 
-namespace ripstop::agent {
+namespace ripstop::loader {
 namespace {
 
 constexpr uint32_t kLoopback = 1;
@@ -130,4 +130,4 @@ absl::StatusOr<double> KernelEvaluator::Nanoseconds(Hook hook, const Frame& fram
   return best;
 }
 
-}  // namespace ripstop::agent
+}  // namespace ripstop::loader

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/dataplane/datapath_object.h"
+#include "bpf/loader/datapath_object.h"
 
 #include <bpf/bpf.h>
 #include <dirent.h>
@@ -19,7 +19,7 @@
 #include "bpf/datapath.skel.h"
 #include "policy/status_macros.h"
 
-namespace ripstop::agent {
+namespace ripstop::loader {
 namespace {
 
 // libbpf prints to stderr by default; what it has to say goes into the status.
@@ -209,4 +209,4 @@ absl::Status RcuGrace() {
   return absl::OkStatus();
 }
 
-}  // namespace ripstop::agent
+}  // namespace ripstop::loader

@@ -9,18 +9,18 @@
 // it obeyed policy) and from_host for others, each packet as the first of a new flow. Local
 // endpoints are moved to the loopback interface, where a test run takes place. About 3 µs per
 // packet. Needs CAP_BPF and CAP_NET_ADMIN. One thread at a time.
-#ifndef RIPSTOP_AGENT_DATAPLANE_KERNEL_EVALUATOR_H_
-#define RIPSTOP_AGENT_DATAPLANE_KERNEL_EVALUATOR_H_
+#ifndef RIPSTOP_BPF_LOADER_KERNEL_EVALUATOR_H_
+#define RIPSTOP_BPF_LOADER_KERNEL_EVALUATOR_H_
 
 #include <memory>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
-#include "agent/dataplane/frame.h"
-#include "agent/dataplane/table_store.h"
 #include "bpf/abi/drops.h"
+#include "bpf/loader/frame.h"
+#include "bpf/loader/table_store.h"
 
-namespace ripstop::agent {
+namespace ripstop::loader {
 
 struct KernelVerdict {
   bool delivered = false;    // neither dropped, nor (from_host) passed over
@@ -79,6 +79,6 @@ class KernelEvaluator {
   absl::flat_hash_set<policy::Address> host_;
 };
 
-}  // namespace ripstop::agent
+}  // namespace ripstop::loader
 
-#endif  // RIPSTOP_AGENT_DATAPLANE_KERNEL_EVALUATOR_H_
+#endif  // RIPSTOP_BPF_LOADER_KERNEL_EVALUATOR_H_

@@ -2,8 +2,8 @@
 //
 // For packet*_test.cc: pods of handmade tables, frames from and to them, and what becomes
 // of one in a program, by BPF_PROG_TEST_RUN: verdict, frame and counter together.
-#ifndef RIPSTOP_AGENT_DATAPLANE_PACKET_TESTING_H_
-#define RIPSTOP_AGENT_DATAPLANE_PACKET_TESTING_H_
+#ifndef RIPSTOP_BPF_LOADER_PACKET_TESTING_H_
+#define RIPSTOP_BPF_LOADER_PACKET_TESTING_H_
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
@@ -15,10 +15,10 @@
 #include <memory>
 #include <vector>
 
-#include "agent/dataplane/kernel_evaluator.h"
-#include "agent/dataplane/testing_tables.h"
+#include "bpf/loader/kernel_evaluator.h"
+#include "bpf/loader/testing_tables.h"
 
-namespace ripstop::agent {
+namespace ripstop::loader {
 
 using testing::Addr;
 using testing::HandmadeTables;
@@ -176,6 +176,6 @@ class PacketTest : public ::testing::Test {
   uint32_t l4_table_ = 0;
 };
 
-}  // namespace ripstop::agent
+}  // namespace ripstop::loader
 
-#endif  // RIPSTOP_AGENT_DATAPLANE_PACKET_TESTING_H_
+#endif  // RIPSTOP_BPF_LOADER_PACKET_TESTING_H_

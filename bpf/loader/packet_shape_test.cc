@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Packets that should not be: spoofed, martian, malformed, in pieces; and ICMP errors.
-#include "agent/dataplane/packet_testing.h"
+#include "bpf/loader/packet_testing.h"
 
-namespace ripstop::agent {
+namespace ripstop::loader {
 namespace {
 
 TEST_F(PacketTest, SpoofedSourcesAreDropped) {
@@ -211,4 +211,4 @@ TEST_F(PacketTest, IcmpErrorsPassOnlyForKnownFlows) {
 }
 
 }  // namespace
-}  // namespace ripstop::agent
+}  // namespace ripstop::loader

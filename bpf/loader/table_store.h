@@ -8,8 +8,8 @@
 // Writes keep their order. Addresses are map updates, batched; everything else is
 // stores to mapped memory. A map that is full is replaced by one twice its
 // size, filled first and then swapped. One thread at a time.
-#ifndef RIPSTOP_AGENT_DATAPLANE_TABLE_STORE_H_
-#define RIPSTOP_AGENT_DATAPLANE_TABLE_STORE_H_
+#ifndef RIPSTOP_BPF_LOADER_TABLE_STORE_H_
+#define RIPSTOP_BPF_LOADER_TABLE_STORE_H_
 
 #include <cstdint>
 #include <map>
@@ -18,11 +18,11 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "agent/dataplane/datapath_object.h"
+#include "bpf/loader/datapath_object.h"
 #include "policy/engine/engine.h"
 #include "policy/tables/table_write.h"
 
-namespace ripstop::agent {
+namespace ripstop::loader {
 
 class TableStore {
  public:
@@ -90,6 +90,6 @@ class TableStore {
 // The key form of an address.
 ip_address ToKey(const policy::Address& address);
 
-}  // namespace ripstop::agent
+}  // namespace ripstop::loader
 
-#endif  // RIPSTOP_AGENT_DATAPLANE_TABLE_STORE_H_
+#endif  // RIPSTOP_BPF_LOADER_TABLE_STORE_H_

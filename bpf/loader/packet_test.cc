@@ -4,9 +4,9 @@
 #include <cstdio>
 #include <set>
 
-#include "agent/dataplane/packet_testing.h"
+#include "bpf/loader/packet_testing.h"
 
-namespace ripstop::agent {
+namespace ripstop::loader {
 namespace {
 
 TEST_F(PacketTest, ProgramsLoadAndStayBelowAQuarterOfTheInstructionLimit) {
@@ -252,4 +252,4 @@ TEST_F(PacketTest, VerdictsAreCountedByRule) {
 }
 
 }  // namespace
-}  // namespace ripstop::agent
+}  // namespace ripstop::loader

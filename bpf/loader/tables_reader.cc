@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/dataplane/tables_reader.h"
+#include "bpf/loader/tables_reader.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -11,12 +11,12 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
-#include "agent/dataplane/table_store.h"
+#include "bpf/loader/table_store.h"
 #include "policy/status_macros.h"
 #include "policy/tables/cidr_lookup.h"
 #include "policy/tables/verdict_lookup.h"
 
-namespace ripstop::agent {
+namespace ripstop::loader {
 namespace {
 
 absl::StatusOr<BpfFd> OpenInner(int outer, uint32_t index, const char* name) {
@@ -225,4 +225,4 @@ absl::StatusOr<uint64_t> ReadLostEvents(const DatapathObject& object) {
   return std::accumulate(per_cpu.begin(), per_cpu.end(), uint64_t{0});
 }
 
-}  // namespace ripstop::agent
+}  // namespace ripstop::loader

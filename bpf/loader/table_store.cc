@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/dataplane/table_store.h"
+#include "bpf/loader/table_store.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -9,10 +9,10 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
-#include "agent/dataplane/inner_maps.h"
+#include "bpf/loader/inner_maps.h"
 #include "policy/status_macros.h"
 
-namespace ripstop::agent {
+namespace ripstop::loader {
 namespace {
 
 constexpr uint32_t kBatch = 4096;
@@ -292,4 +292,4 @@ absl::Status TableStore::Apply(const policy::TableWrites& writes) {
   return SetAddresses(keys, values);
 }
 
-}  // namespace ripstop::agent
+}  // namespace ripstop::loader

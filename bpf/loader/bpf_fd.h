@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // File descriptors and mapped pages that belong to somebody.
-#ifndef RIPSTOP_AGENT_DATAPLANE_BPF_FD_H_
-#define RIPSTOP_AGENT_DATAPLANE_BPF_FD_H_
+#ifndef RIPSTOP_BPF_LOADER_BPF_FD_H_
+#define RIPSTOP_BPF_LOADER_BPF_FD_H_
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -10,7 +10,7 @@
 #include <cstddef>
 #include <utility>
 
-namespace ripstop::agent {
+namespace ripstop::loader {
 
 class BpfFd {
  public:
@@ -65,6 +65,6 @@ class MappedPages {
   size_t bytes_ = 0;
 };
 
-}  // namespace ripstop::agent
+}  // namespace ripstop::loader
 
-#endif  // RIPSTOP_AGENT_DATAPLANE_BPF_FD_H_
+#endif  // RIPSTOP_BPF_LOADER_BPF_FD_H_

@@ -10,14 +10,14 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "agent/dataplane/kernel_evaluator.h"
+#include "bpf/loader/kernel_evaluator.h"
 #include "policy/engine/engine.h"
 #include "policy/reference.h"
 #include "policy/status_macros.h"
 #include "policy/tables/table_image.h"
 #include "policy/testing/random_world.h"
 
-namespace ripstop::agent {
+namespace ripstop::loader {
 namespace {
 
 using policy::Direction;
@@ -170,4 +170,4 @@ TEST(KernelPropertyTest, ReferenceTablesAndProgramsAgree) {
 }
 
 }  // namespace
-}  // namespace ripstop::agent
+}  // namespace ripstop::loader

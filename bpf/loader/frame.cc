@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/dataplane/frame.h"
+#include "bpf/loader/frame.h"
 
 #include <arpa/inet.h>
 
 #include <algorithm>
 #include <cstring>
 
-namespace ripstop::agent {
+namespace ripstop::loader {
 namespace {
 
 constexpr size_t kEthernet = 14;
@@ -166,4 +166,4 @@ uint16_t Ipv4HeaderChecksum(const Frame& frame) {
   return ~sum & 0xffff;
 }
 
-}  // namespace ripstop::agent
+}  // namespace ripstop::loader

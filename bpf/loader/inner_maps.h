@@ -3,8 +3,8 @@
 // Maps within maps: made, put into their outer map, taken out. A call that changes an outer
 // map returns when all programs have ended that ran when it was made (Linux 4.20, commit
 // 1ae80cf31938): it is a grace period too, and takes as long.
-#ifndef RIPSTOP_AGENT_DATAPLANE_INNER_MAPS_H_
-#define RIPSTOP_AGENT_DATAPLANE_INNER_MAPS_H_
+#ifndef RIPSTOP_BPF_LOADER_INNER_MAPS_H_
+#define RIPSTOP_BPF_LOADER_INNER_MAPS_H_
 
 #include <bpf/bpf.h>
 
@@ -14,9 +14,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "agent/dataplane/bpf_fd.h"
+#include "bpf/loader/bpf_fd.h"
 
-namespace ripstop::agent {
+namespace ripstop::loader {
 
 // Errors name the map; `capacity` in entries.
 absl::StatusOr<BpfFd> MakeInnerMap(bpf_map_type type, const char* name, uint32_t key_bytes,
@@ -36,6 +36,6 @@ absl::Status UninstallInnerMap(int outer, uint32_t index, const char* name);
 // Copies every entry; nobody else may write to either meanwhile.
 absl::Status CopyEntries(int from, int to, size_t key_bytes, size_t value_bytes, const char* name);
 
-}  // namespace ripstop::agent
+}  // namespace ripstop::loader
 
-#endif  // RIPSTOP_AGENT_DATAPLANE_INNER_MAPS_H_
+#endif  // RIPSTOP_BPF_LOADER_INNER_MAPS_H_

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the kernel's maps hold after a change.
-#include "agent/dataplane/table_store.h"
+#include "bpf/loader/table_store.h"
 
 #include <bpf/bpf.h>
 
@@ -9,7 +9,7 @@
 
 #include "gtest/gtest.h"
 
-namespace ripstop::agent {
+namespace ripstop::loader {
 namespace {
 
 class TableStoreTest : public ::testing::Test {
@@ -114,4 +114,4 @@ TEST_F(TableStoreTest, RuleHitsGrowByAsManyChunksAsThereAreRules) {
 }
 
 }  // namespace
-}  // namespace ripstop::agent
+}  // namespace ripstop::loader

@@ -8,10 +8,10 @@
 #include <algorithm>
 #include <string>
 
-#include "agent/dataplane/kernel_evaluator.h"
+#include "bpf/loader/kernel_evaluator.h"
 #include "policy/testing/random_policy_set.h"
 
-namespace ripstop::agent {
+namespace ripstop::loader {
 namespace {
 
 using policy::Address;
@@ -102,4 +102,4 @@ INSTANTIATE_TEST_SUITE_P(
     });
 
 }  // namespace
-}  // namespace ripstop::agent
+}  // namespace ripstop::loader

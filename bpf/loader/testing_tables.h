@@ -2,8 +2,8 @@
 //
 // Handmade tables for packet tests: a few addresses, classes and one small set per
 // policy, without the engine.
-#ifndef RIPSTOP_AGENT_DATAPLANE_TESTING_TABLES_H_
-#define RIPSTOP_AGENT_DATAPLANE_TESTING_TABLES_H_
+#ifndef RIPSTOP_BPF_LOADER_TESTING_TABLES_H_
+#define RIPSTOP_BPF_LOADER_TESTING_TABLES_H_
 
 #include <array>
 #include <cstdint>
@@ -16,7 +16,7 @@
 #include "policy/tables/cidr_table.h"
 #include "policy/tables/table_write.h"
 
-namespace ripstop::agent::testing {
+namespace ripstop::loader::testing {
 
 inline policy::Address Addr(std::string_view text) { return policy::Address::Parse(text).value(); }
 
@@ -135,6 +135,6 @@ class HandmadeTables {
   uint32_t next_line_ = 1;
 };
 
-}  // namespace ripstop::agent::testing
+}  // namespace ripstop::loader::testing
 
-#endif  // RIPSTOP_AGENT_DATAPLANE_TESTING_TABLES_H_
+#endif  // RIPSTOP_BPF_LOADER_TESTING_TABLES_H_
