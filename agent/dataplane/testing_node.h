@@ -241,6 +241,12 @@ class NodeTest : public ::testing::TestWithParam<bool> {
     return Probe(from.fd(), source, to.fd(), destination).ok();
   }
   bool PodsPass() { return Passes(*a_, kPodA, *b_, kPodB); }
+  // Neither arrives. A busy machine can only make this true too early; the counters decide.
+  bool Blocked(const TestNetns& from, const char* source, const TestNetns& to,
+               const char* destination) {
+    return !Probe(from.fd(), source, to.fd(), destination, 8, absl::Milliseconds(500)).ok();
+  }
+  bool PodsBlocked() { return Blocked(*a_, kPodA, *b_, kPodB); }
 
   uint64_t Dropped(drop_reason reason) {
     const auto drops = dataplane_->Drops();

@@ -22,7 +22,7 @@
 
 namespace ripstop::bgp::testing {
 
-inline constexpr absl::Duration kPatience = absl::Seconds(20);
+inline constexpr absl::Duration kPatience = absl::Minutes(10);  // for hangs alone
 
 class FabricTest : public ::testing::Test {
  protected:

@@ -138,14 +138,14 @@ class Demo {
     Title("A policy edit cuts a live connection at its next packet");
     const Flow flow{"shop/checkout-1", "data/database-2", "TCP", 5432, 4};
     ASSIGN_OR_RETURN(const LiveFlow live, LiveFlow::Start(lab, flow, {}));
-    RETURN_IF_ERROR(live.WaitFor("connected", absl::Seconds(3)).status());
+    RETURN_IF_ERROR(live.WaitFor("connected").status());
     Say(StrCat("open: ", flow.ToString(), ", a line every 5 ms"));
     const std::string edit = folder_ + "/edits/freeze-orders.yaml";
     ASSIGN_OR_RETURN(Output output, lab.Ctl({"apply", "-f", edit}));
     const absl::Time applied = absl::Now();
     if (output.exit_code != 0) return absl::InternalError(StrCat("apply: ", output.err));
     Say(StrCat("$ ripstopctl apply -f e2e/demo/edits/freeze-orders.yaml"));
-    ASSIGN_OR_RETURN(const nlohmann::json cut, live.WaitFor("cut", absl::Seconds(5)));
+    ASSIGN_OR_RETURN(const nlohmann::json cut, live.WaitFor("cut"));
     const int64_t last = cut.value("last_answer_unix_ms", int64_t{0});
     Say(StrCat("cut: last answer ", last - absl::ToUnixMillis(applied),
                " ms after the command returned, ", cut.value("answered", 0),
@@ -153,7 +153,7 @@ class Demo {
     ASSIGN_OR_RETURN(output, lab.Ctl({"delete", "-f", edit}));
     if (output.exit_code != 0) return absl::InternalError(StrCat("delete: ", output.err));
     Say(StrCat("$ ripstopctl delete -f e2e/demo/edits/freeze-orders.yaml"));
-    RETURN_IF_ERROR(live.WaitFor("restored", absl::Seconds(10)).status());
+    RETURN_IF_ERROR(live.WaitFor("restored").status());
     Say("the same connection goes on");
     return absl::OkStatus();
   }

@@ -60,7 +60,7 @@ TEST_F(PlainFabric, EveryPodReachesEveryOtherOverBothFamiliesAndProtocols) {
       }
     }
   }
-  const auto results = Measure(lab(), flows);
+  const auto results = Measure(lab(), flows, kHang);
   ASSERT_TRUE(results.ok()) << results.status();
   for (const FlowResult& result : *results) {
     EXPECT_TRUE(result.reached()) << result.flow.ToString() << ": " << result.result;
@@ -68,15 +68,15 @@ TEST_F(PlainFabric, EveryPodReachesEveryOtherOverBothFamiliesAndProtocols) {
 }
 
 TEST_F(PlainFabric, PortWithoutServerIsRefusedAndAbsentPodTimesOutOrIsUnreachable) {
-  const auto results = Measure(lab(),
-                               {{"default/a", "default/d", "TCP", 81, 4},
-                                {"default/a", "10.244.3.200", "TCP", 80, 4},
-                                {"default/a", "192.0.2.60", "UDP", 53, 4}},
-                               absl::Milliseconds(600));
+  const auto refused = Measure(lab(), {{"default/a", "default/d", "TCP", 81, 4}}, kHang);
+  ASSERT_TRUE(refused.ok()) << refused.status();
+  EXPECT_EQ((*refused)[0].result, "refused");
+  const auto results = Measure(
+      lab(),
+      {{"default/a", "10.244.3.200", "TCP", 80, 4}, {"default/a", "192.0.2.60", "UDP", 53, 4}},
+      absl::Milliseconds(600));
   ASSERT_TRUE(results.ok()) << results.status();
-  EXPECT_EQ((*results)[0].result, "refused");
-  EXPECT_FALSE((*results)[1].reached());
-  EXPECT_FALSE((*results)[2].reached());
+  for (const FlowResult& result : *results) EXPECT_FALSE(result.reached());
 }
 
 TEST_F(PlainFabric, SubnetsAreJoinedByTheRouterAlone) {
@@ -85,15 +85,15 @@ TEST_F(PlainFabric, SubnetsAreJoinedByTheRouterAlone) {
   EXPECT_NE(trace->out.find("via 192.0.2.1 "), std::string::npos) << trace->out;
   ASSERT_TRUE(
       WriteSysctls(MachineNetns(lab().topology().name, "r1"), {{"net/ipv4/ip_forward", "0"}}).ok());
-  const auto results = Measure(lab(),
-                               {{"default/a", "default/d", "TCP", 80, 4},
-                                {"default/a", "default/d", "TCP", 80, 6},
-                                {"default/a", "default/c", "TCP", 80, 4}},
-                               absl::Milliseconds(600));
-  ASSERT_TRUE(results.ok()) << results.status();
-  EXPECT_FALSE((*results)[0].reached());
-  EXPECT_TRUE((*results)[1].reached()) << (*results)[1].result;
-  EXPECT_TRUE((*results)[2].reached()) << (*results)[2].result;
+  const auto passing = Measure(
+      lab(), {{"default/a", "default/d", "TCP", 80, 6}, {"default/a", "default/c", "TCP", 80, 4}},
+      kHang);
+  ASSERT_TRUE(passing.ok()) << passing.status();
+  for (const FlowResult& result : *passing) EXPECT_TRUE(result.reached()) << result.result;
+  const auto cut =
+      Measure(lab(), {{"default/a", "default/d", "TCP", 80, 4}}, absl::Milliseconds(600));
+  ASSERT_TRUE(cut.ok()) << cut.status();
+  EXPECT_FALSE((*cut)[0].reached());
 }
 
 TEST_F(PlainFabric, WithoutRipstopASpoofedSourceArrives) {
@@ -103,16 +103,16 @@ TEST_F(PlainFabric, WithoutRipstopASpoofedSourceArrives) {
     const std::string target = lab().AddressOf("default/d", family).value();
     const std::string log = absl::StrCat(lab().state().dir(), "/receive.", family);
     const auto receiver = SpawnProbe(
-        "default/d", {"receive", "--port", "9999", "--count", "1", "--for-ms", "5000"}, log);
+        "default/d", {"receive", "--port", "9999", "--count", "1", "--for-ms", "600000"}, log);
     ASSERT_TRUE(receiver.ok()) << receiver.status();
-    ASSERT_TRUE(WaitForText(log, "listening", absl::Seconds(5)));
+    ASSERT_TRUE(WaitForText(log, "listening"));
     const auto sent =
         lab().Exec("default/a", {lab().Binary("ripstop-probe"), "spoof", "--from", lie, "--to",
                                  target, "--port", "9999", "--payload", "lie"});
     ASSERT_TRUE(sent.ok()) << sent.status();
     ASSERT_EQ(sent->exit_code, 0) << sent->err;
-    EXPECT_TRUE(WaitForText(log, absl::StrCat("\"from\":\"", lie, "\""), absl::Seconds(5)));
-    EXPECT_TRUE(Stop(*receiver, SIGKILL, absl::Seconds(1)).ok());
+    EXPECT_TRUE(WaitForText(log, absl::StrCat("\"from\":\"", lie, "\"")));
+    EXPECT_TRUE(Stop(*receiver, SIGKILL, kHang).ok());
   }
 }
 
@@ -121,29 +121,29 @@ TEST_F(PlainFabric, StreamTellsACutAndItsEnd) {
   const auto stream =
       SpawnProbe("default/a",
                  {"stream", "--to", lab().AddressOf("default/c", 4).value(), "--port", "80",
-                  "--interval-ms", "5", "--for-ms", "8000", "--cut-after-ms", "300"},
+                  "--interval-ms", "5", "--for-ms", "600000", "--cut-after-ms", "2000"},
                  log);
   ASSERT_TRUE(stream.ok()) << stream.status();
-  ASSERT_TRUE(WaitForText(log, "connected", absl::Seconds(5)));
+  ASSERT_TRUE(WaitForText(log, "connected"));
   ASSERT_TRUE(IpBatch(MachineNetns(lab().topology().name, "switch"), {"link set node2 down"}).ok());
-  EXPECT_TRUE(WaitForText(log, "\"cut\"", absl::Seconds(5)));
+  EXPECT_TRUE(WaitForText(log, "\"cut\""));
   ASSERT_TRUE(IpBatch(MachineNetns(lab().topology().name, "switch"), {"link set node2 up"}).ok());
-  EXPECT_TRUE(WaitForText(log, "restored", absl::Seconds(8)));
-  EXPECT_TRUE(Stop(*stream, SIGKILL, absl::Seconds(1)).ok());
+  EXPECT_TRUE(WaitForText(log, "restored"));
+  EXPECT_TRUE(Stop(*stream, SIGKILL, kHang).ok());
 }
 
 TEST_F(PlainFabric, UndisturbedStreamLosesNothing) {
   for (const char* protocol : {"TCP", "UDP"}) {
-    const auto stream =
-        lab().Exec("default/a", {lab().Binary("ripstop-probe"), "stream", "--to",
-                                 lab().AddressOf("default/d", 6).value(), "--port",
-                                 protocol == std::string("TCP") ? "80" : "53", "--protocol",
-                                 protocol, "--interval-ms", "2", "--for-ms", "1500"});
+    const auto stream = lab().Exec(
+        "default/a",
+        {lab().Binary("ripstop-probe"), "stream", "--to", lab().AddressOf("default/d", 6).value(),
+         "--port", protocol == std::string("TCP") ? "80" : "53", "--protocol", protocol,
+         "--interval-ms", "2", "--count", "200", "--for-ms", "600000", "--cut-after-ms", "600000"});
     ASSERT_TRUE(stream.ok()) << stream.status();
     const std::vector<std::string> lines = absl::StrSplit(stream->out, '\n', absl::SkipEmpty());
     ASSERT_FALSE(lines.empty()) << stream->err;
     const json end = json::parse(lines.back());
-    EXPECT_GT(end["sent"].get<int>(), 100) << lines.back();
+    EXPECT_EQ(end["sent"].get<int>(), 200) << lines.back();
     EXPECT_EQ(end["lost"].get<int>(), 0) << lines.back();
     EXPECT_FALSE(end["cut"].get<bool>()) << lines.back();
   }
@@ -157,8 +157,8 @@ TEST_F(PlainFabric, NodesAndPodsComeAndGo) {
   pod.ports = {{"http", 80, "TCP"}};
   ASSERT_TRUE(lab().AddPod(pod).ok());
   auto reaches = [&](const std::string& from, const std::string& to) {
-    const auto results = Measure(lab(), {{from, to, "TCP", 80, 4}, {from, to, "TCP", 80, 6}},
-                                 absl::Milliseconds(800));
+    const auto results =
+        Measure(lab(), {{from, to, "TCP", 80, 4}, {from, to, "TCP", 80, 6}}, kHang);
     return results.ok() && (*results)[0].reached() && (*results)[1].reached();
   };
   EXPECT_TRUE(reaches("default/e", "default/a"));
@@ -174,7 +174,7 @@ TEST_F(PlainFabric, NodesAndPodsComeAndGo) {
 TEST_F(PlainFabric, SecondUpIsRefusedAndLeavesTheFirstAlone) {
   const auto second = Lab::Up(lab().topology(), "t.yaml", kFabric, {});
   EXPECT_EQ(second.status().code(), absl::StatusCode::kAlreadyExists) << second.status();
-  const auto results = Measure(lab(), {{"default/a", "default/d", "TCP", 80, 4}});
+  const auto results = Measure(lab(), {{"default/a", "default/d", "TCP", 80, 4}}, kHang);
   ASSERT_TRUE(results.ok()) << results.status();
   EXPECT_TRUE((*results)[0].reached());
 }
@@ -211,9 +211,9 @@ TEST(Processes, PidThatNowBelongsToAnotherIsNotKilled) {
   ASSERT_TRUE(sleeper.ok()) << sleeper.status();
   ProcessId older = *sleeper;
   older.start_ticks -= 1;  // as recorded for a process that had this pid before
-  EXPECT_TRUE(Stop(older, SIGKILL, absl::Seconds(1)).ok());
+  EXPECT_TRUE(Stop(older, SIGKILL, kHang).ok());
   EXPECT_TRUE(IsAlive(*sleeper));
-  EXPECT_TRUE(Stop(*sleeper, SIGKILL, absl::Seconds(1)).ok());
+  EXPECT_TRUE(Stop(*sleeper, SIGKILL, kHang).ok());
   EXPECT_FALSE(IsAlive(*sleeper));
 }
 
@@ -226,10 +226,8 @@ TEST(Processes, ProcessThatCouldNotBeRecordedNeverRuns) {
 }
 
 TEST(Processes, RunEndsWhatTakesTooLong) {
-  const absl::Time start = absl::Now();
-  const auto output = lab::Run({.argv = {"sleep", "30"}, .timeout = absl::Milliseconds(100)});
+  const auto output = lab::Run({.argv = {"sleep", "infinity"}, .timeout = absl::Milliseconds(100)});
   EXPECT_EQ(output.status().code(), absl::StatusCode::kDeadlineExceeded) << output.status();
-  EXPECT_LT(absl::Now() - start, absl::Seconds(10));
 }
 
 // The binary, killed at every tenth of its way: whatever it had made by then, Down removes.
@@ -243,7 +241,7 @@ TEST_F(KilledUp, DownAfterSigkillAtAnyPointLeavesNothing) {
                           [](const ProcessId&) { return absl::OkStatus(); });
     ASSERT_TRUE(up.ok()) << up.status();
     absl::SleepFor(absl::Milliseconds(ms));
-    ASSERT_TRUE(Stop(*up, SIGKILL, absl::Seconds(1)).ok());
+    ASSERT_TRUE(Stop(*up, SIGKILL, kHang).ok());
     const absl::Status down = Down();
     EXPECT_TRUE(down.ok()) << "killed after " << ms << " ms: " << down;
     EXPECT_TRUE(NamespacesLeft().empty()) << "killed after " << ms << " ms";

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "e2e/lab/probe/probe.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::lab {
@@ -46,9 +47,25 @@ LiveFlow::~LiveFlow() {
   std::remove(log_.c_str());
 }
 
-absl::StatusOr<json> LiveFlow::WaitFor(const std::string& event, absl::Duration patience,
-                                       int count) const {
-  const absl::Time deadline = absl::Now() + patience;
+absl::StatusOr<json> LiveFlow::Finish() const {
+  // The process may have ended by itself, after an error: its last event is there then.
+  kill(process_.pid, SIGTERM);
+  return WaitFor("end");
+}
+
+absl::Status LiveFlow::WaitForMore(int64_t count) const {
+  std::ifstream file(log_);
+  std::string line;
+  int64_t seen = 0;
+  while (std::getline(file, line)) seen += line.find("\"progress\"") != std::string::npos;
+  // One more: the next of these events may be about what was sent before.
+  const int64_t wanted = seen + 1 + (count + kStreamProgress - 1) / kStreamProgress;
+  return WaitFor("progress", static_cast<int>(wanted)).status();
+}
+
+absl::StatusOr<json> LiveFlow::WaitFor(const std::string& event, int count) const {
+  constexpr absl::Duration kHang = absl::Minutes(10);
+  const absl::Time deadline = absl::Now() + kHang;
   while (true) {
     std::ifstream file(log_);
     std::string line, seen;
@@ -60,8 +77,8 @@ absl::StatusOr<json> LiveFlow::WaitFor(const std::string& event, absl::Duration 
       }
     }
     if (absl::Now() > deadline) {
-      return absl::DeadlineExceededError(absl::StrCat(
-          "no ", event, " within ", absl::FormatDuration(patience), "; seen:\n", seen));
+      return absl::DeadlineExceededError(
+          absl::StrCat("no ", event, " within ", absl::FormatDuration(kHang), "; seen:\n", seen));
     }
     absl::SleepFor(absl::Milliseconds(5));
   }

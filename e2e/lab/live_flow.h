@@ -21,7 +21,7 @@ class LiveFlow {
  public:
   struct Timing {
     absl::Duration interval = absl::Milliseconds(5);
-    absl::Duration duration = absl::Seconds(20);
+    absl::Duration duration = absl::Hours(1);  // unless Finish comes before
     absl::Duration cut_after = absl::Milliseconds(400);
   };
   static absl::StatusOr<LiveFlow> Start(const Lab& lab, const Flow& flow, const Timing& timing);
@@ -29,10 +29,13 @@ class LiveFlow {
   LiveFlow& operator=(LiveFlow&&) = delete;
   ~LiveFlow();
 
-  // Waits for the `count`th event of that name ("connected", "cut", "restored", "end") and
-  // returns it. kDeadlineExceeded with what has been seen.
-  absl::StatusOr<nlohmann::json> WaitFor(const std::string& event, absl::Duration patience,
-                                         int count = 1) const;
+  // Waits for the `count`th event of that name ("connected", "cut", "restored", "progress",
+  // "end") and returns it. kDeadlineExceeded, after ten minutes: what has been seen.
+  absl::StatusOr<nlohmann::json> WaitFor(const std::string& event, int count = 1) const;
+  // Waits until at least so many more were sent.
+  absl::Status WaitForMore(int64_t count) const;
+  // Has it send no more, wait for the answers that are under way, and tell how it went.
+  absl::StatusOr<nlohmann::json> Finish() const;
 
  private:
   LiveFlow(std::string log, ProcessId process) : log_(std::move(log)), process_(process) {}

@@ -22,9 +22,12 @@
 
 namespace ripstop::lab {
 
+// How long a test waits for what must come: only for a hang is it ever too short.
+inline constexpr absl::Duration kHang = absl::Minutes(10);
+
 // Asks until `condition` holds. For what no event tells.
-inline bool Eventually(absl::Duration patience, const std::function<bool()>& condition) {
-  const absl::Time deadline = absl::Now() + patience;
+inline bool Eventually(const std::function<bool()>& condition) {
+  const absl::Time deadline = absl::Now() + kHang;
   while (!condition()) {
     if (absl::Now() > deadline) return false;
     absl::SleepFor(absl::Milliseconds(10));
@@ -39,8 +42,8 @@ inline std::string ReadText(const std::string& path) {
   return text.str();
 }
 
-inline bool WaitForText(const std::string& path, const std::string& text, absl::Duration patience) {
-  return Eventually(patience, [&] { return absl::StrContains(ReadText(path), text); });
+inline bool WaitForText(const std::string& path, const std::string& text) {
+  return Eventually([&] { return absl::StrContains(ReadText(path), text); });
 }
 
 class LabTest : public ::testing::Test {

@@ -28,7 +28,7 @@ class AgentRestart : public DemoLab {
 };
 
 TEST_F(AgentRestart, SigkillAndRestartLoseNoPacketAndLetNoDeniedOneThrough) {
-  const LiveFlow::Timing timing{.duration = absl::Seconds(12), .cut_after = absl::Seconds(1)};
+  const LiveFlow::Timing timing{.cut_after = absl::Seconds(1)};
   std::vector<LiveFlow> allowed, denied;
   for (const Flow& flow : allowed_) {
     auto live = LiveFlow::Start(lab(), flow, timing);
@@ -36,36 +36,38 @@ TEST_F(AgentRestart, SigkillAndRestartLoseNoPacketAndLetNoDeniedOneThrough) {
     allowed.push_back(*std::move(live));
   }
   for (const LiveFlow& live : allowed) {
-    ASSERT_TRUE(live.WaitFor("connected", absl::Seconds(5)).ok());
+    ASSERT_TRUE(live.WaitFor("connected").ok());
   }
   for (const Flow& flow : denied_) {
     auto live = LiveFlow::Start(lab(), flow, timing);
     ASSERT_TRUE(live.ok()) << live.status();
     denied.push_back(*std::move(live));
   }
-  for (const LiveFlow& live : denied) ASSERT_TRUE(live.WaitFor("cut", absl::Seconds(5)).ok());
+  for (const LiveFlow& live : denied) ASSERT_TRUE(live.WaitFor("cut").ok());
 
   ASSERT_TRUE(lab().StopAgent("node1", SIGKILL).ok());
   EXPECT_FALSE(lab().AgentStatus("node1").ok());
   // A new flow while nobody is there: the kernel decides alone.
   EXPECT_TRUE(Reaches({"shop/frontend-2", "shop/cart-1", "TCP", 7070, 6}));
-  EXPECT_FALSE(Reaches({"shop/frontend-2", "data/database-1", "TCP", 5432, 6}));
+  EXPECT_TRUE(Silent({"shop/frontend-2", "data/database-1", "TCP", 5432, 6}));
   const absl::Status started = lab().StartAgent("node1");
   ASSERT_TRUE(started.ok()) << started;
+  // Well beyond the restart, however long it took.
+  for (const std::vector<LiveFlow>* flows : {&allowed, &denied}) {
+    for (const LiveFlow& live : *flows) ASSERT_TRUE(live.WaitForMore(500).ok());
+  }
 
   for (size_t i = 0; i < allowed.size(); ++i) {
-    const auto end = allowed[i].WaitFor("end", absl::Seconds(20));
+    const auto end = allowed[i].Finish();
     ASSERT_TRUE(end.ok()) << end.status();
     // UDP shows each loss. TCP hides them, and its retransmissions prove none: on a busy
     // machine a late answer sets off a tail loss probe (RFC 8985). So that is printed.
     EXPECT_EQ(end->value("lost", -1), 0) << allowed_[i].ToString() << ": " << *end;
     std::cout << allowed_[i].ToString() << ": " << *end << "\n";
-    EXPECT_GT(end->value("answered", 0), 1000) << allowed_[i].ToString() << ": " << *end;
   }
   for (size_t i = 0; i < denied.size(); ++i) {
-    const auto end = denied[i].WaitFor("end", absl::Seconds(20));
+    const auto end = denied[i].Finish();
     ASSERT_TRUE(end.ok()) << end.status();
-    EXPECT_GT(end->value("sent", 0), 1000) << denied_[i].ToString() << ": " << *end;
     EXPECT_EQ(end->value("answered", -1), 0) << denied_[i].ToString() << ": " << *end;
   }
   // What a gap in programs, tables or flows would have dropped, TCP included.
@@ -85,7 +87,7 @@ TEST_F(AgentRestart, PolicyChangedWhileTheAgentWasAwayIsInForceWhenItIsReady) {
   ASSERT_TRUE(lab().Apply(edit).ok());
   EXPECT_TRUE(Reaches(flow)) << "node1 cannot know yet";
   ASSERT_TRUE(lab().StartAgent("node1").ok());
-  EXPECT_TRUE(Eventually(absl::Seconds(5), [&] { return !Reaches(flow); }));
+  EXPECT_TRUE(Eventually([&] { return Silent(flow); }));
 }
 
 TEST_F(AgentRestart, PodMayBeAddedAndRemovedAfterARestart) {
@@ -96,9 +98,7 @@ TEST_F(AgentRestart, PodMayBeAddedAndRemovedAfterARestart) {
   pod.name = "cart-9";
   const absl::Status added = lab().AddPod(pod);
   ASSERT_TRUE(added.ok()) << added;
-  EXPECT_TRUE(Eventually(absl::Seconds(10), [&] {
-    return Reaches({"shop/frontend-3", "shop/cart-9", "TCP", 7070, 6});
-  }));
+  EXPECT_TRUE(Reaches({"shop/frontend-3", "shop/cart-9", "TCP", 7070, 6}));
   ExpectMatrix();
 }
 

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
+#include "e2e/lab/testing.h"
 #include "e2e/scenarios/cyclonus_lab.h"
 
 namespace ripstop::lab {
@@ -93,7 +94,7 @@ class CyclonusInLab : public testing::TestWithParam<json> {
     }
     const absl::Status moved = lab_->MoveTo(File()["initial"], json::array());
     ASSERT_TRUE(moved.ok()) << moved;
-    const absl::Time deadline = absl::Now() + absl::Seconds(40);
+    const absl::Time deadline = absl::Now() + kHang;
     while (true) {
       const auto measured = lab_->Measured(pods, open, absl::Milliseconds(300));
       ASSERT_TRUE(measured.ok()) << measured.status();
@@ -127,7 +128,7 @@ void CyclonusInLab::CheckStep(const json& step) {
   ASSERT_TRUE(moved.ok()) << moved;
   // Allowed flows may have to wait for the route to a new pod, or for a busy machine. Denied
   // ones wait for nothing: every agent says that it has the policy.
-  const absl::Time deadline = absl::Now() + absl::Seconds(15);
+  const absl::Time deadline = absl::Now() + kHang;
   absl::Duration timeout = absl::Milliseconds(300);
   while (true) {
     const auto measured = lab_->Measured(pods, expected, timeout);

@@ -32,27 +32,33 @@ class DemoLab : public LabTest {
         ReadExpectation(Folder() + "/expected.yaml", lab().topology());
     ASSERT_TRUE(expectation.ok()) << expectation.status();
     expectation_ = *std::move(expectation);
-    const absl::Status passing = WaitUntilExpectedFlowsPass(lab(), expectation_, absl::Seconds(20));
+    const absl::Status passing = WaitUntilExpectedFlowsPass(lab(), expectation_, kHang);
     ASSERT_TRUE(passing.ok()) << passing;
   }
 
   const Expectation& expectation() const { return expectation_; }
 
-  // Every flow of the matrix is as expected.
+  // Every flow of the matrix is as expected. One that should pass has all the time it needs.
   void ExpectMatrix() {
     const auto results = Measure(lab(), AllFlows(lab().topology()));
     ASSERT_TRUE(results.ok()) << results.status();
     for (const FlowResult& wrong : Wrong(expectation_, lab().topology(), *results)) {
+      const bool late =
+          wrong.result == "timeout" && IsExpected(expectation_, lab().topology(), wrong.flow);
+      if (late && Reaches(wrong.flow)) continue;
       ADD_FAILURE() << wrong.flow.ToString() << " (" << PathOf(lab().topology(), wrong.flow)
                     << "): " << wrong.result;
     }
   }
 
-  // Whether a flow gets an answer, now.
-  bool Reaches(const Flow& flow, absl::Duration timeout = absl::Milliseconds(800)) {
-    const auto results = Measure(lab(), {flow}, timeout);
-    EXPECT_TRUE(results.ok()) << results.status();
-    return results.ok() && (*results)[0].reached();
+  // Whether a flow gets an answer, however long that takes a busy machine.
+  bool Reaches(const Flow& flow) {
+    return Eventually([&] { return ResultOf(flow, absl::Seconds(3)) == "ok"; });
+  }
+  // Whether a flow gets none. A busy machine can only make this true too early: what decides
+  // is in the counters of drops.
+  bool Silent(const Flow& flow, absl::Duration timeout = absl::Milliseconds(800)) {
+    return ResultOf(flow, timeout) == "timeout";
   }
 
   std::string RoutesOf(const std::string& node) {
@@ -79,6 +85,12 @@ class DemoLab : public LabTest {
   }
 
  private:
+  std::string ResultOf(const Flow& flow, absl::Duration timeout) {
+    const auto results = Measure(lab(), {flow}, timeout);
+    EXPECT_TRUE(results.ok()) << results.status();
+    return results.ok() ? (*results)[0].result : "";
+  }
+
   Expectation expectation_;
 };
 

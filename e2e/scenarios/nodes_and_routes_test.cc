@@ -27,9 +27,8 @@ TEST_F(NodesAndRoutes, PodRouteRemovedBySomebodyElseComesBack) {
     const auto removed = lab().Exec("node1", {"ip", flag, "route", "del", address});
     ASSERT_TRUE(removed.ok()) << removed.status();
     ASSERT_EQ(removed->exit_code, 0) << removed->err << RoutesOf("node1");
-    EXPECT_TRUE(Eventually(absl::Seconds(5), [&] {
-      return absl::StrContains(RoutesOf("node1"), address + " dev ");
-    })) << RoutesOf("node1");
+    EXPECT_TRUE(Eventually([&] { return absl::StrContains(RoutesOf("node1"), address + " dev "); }))
+        << RoutesOf("node1");
     EXPECT_TRUE(Reaches({"shop/checkout-1", "shop/cart-1", "TCP", 7070, family}));
   }
 }
@@ -49,9 +48,8 @@ TEST_F(NodesAndRoutes, VxlanRouteRemovedBySomebodyElseComesBack) {
   const auto removed = lab().Exec("node1", {"ip", "route", "del", block});
   ASSERT_TRUE(removed.ok()) << removed.status();
   ASSERT_EQ(removed->exit_code, 0) << removed->err;
-  EXPECT_TRUE(Eventually(absl::Seconds(5), [&] {
-    return absl::StrContains(RoutesOf("node1"), block);
-  })) << RoutesOf("node1");
+  EXPECT_TRUE(Eventually([&] { return absl::StrContains(RoutesOf("node1"), block); }))
+      << RoutesOf("node1");
   EXPECT_TRUE(Reaches({"shop/frontend-1", "shop/cart-2", "TCP", 7070, 4}));
 }
 
@@ -62,8 +60,7 @@ TEST_F(NodesAndRoutes, ForeignRouteIsLeftAlone) {
   // Something that makes the agent write routes.
   const std::string address = lab().AddressOf("shop/cart-1", 4).value();
   ASSERT_EQ(lab().Exec("node1", {"ip", "route", "del", address})->exit_code, 0);
-  ASSERT_TRUE(Eventually(absl::Seconds(5),
-                         [&] { return absl::StrContains(RoutesOf("node1"), address + " dev "); }));
+  ASSERT_TRUE(Eventually([&] { return absl::StrContains(RoutesOf("node1"), address + " dev "); }));
   EXPECT_TRUE(absl::StrContains(RoutesOf("node1"), "203.0.113.0/24 via 192.0.2.12"));
 }
 
@@ -77,10 +74,10 @@ TEST_F(NodesAndRoutes, AddedNodePeersAndItsPodsAreReachedFromEveryOther) {
   ASSERT_TRUE(attached.ok()) << attached;
   for (const char* node : {"node1", "node2", "node3", "node4"}) {
     // Three peers, one session each family.
-    EXPECT_TRUE(Eventually(absl::Seconds(20), [&] { return Established(node) >= 3; }))
+    EXPECT_TRUE(Eventually([&] { return Established(node) >= 3; }))
         << node << ": " << Established(node);
   }
-  const absl::Status passing = WaitUntilExpectedFlowsPass(lab(), expectation(), absl::Seconds(20));
+  const absl::Status passing = WaitUntilExpectedFlowsPass(lab(), expectation(), kHang);
   EXPECT_TRUE(passing.ok()) << passing;
   ExpectMatrix();
 }
@@ -88,26 +85,30 @@ TEST_F(NodesAndRoutes, AddedNodePeersAndItsPodsAreReachedFromEveryOther) {
 TEST_F(NodesAndRoutes, GoneNodeTakesItsRoutesAndSessionsWithItAndDisturbsNobody) {
   const std::string gone = lab().AddressOf("shop/frontend-2", 4).value();
   const int before = Established("node1");
-  const auto bystander = LiveFlow::Start(lab(), {"shop/frontend-1", "shop/cart-2", "TCP", 7070, 4},
-                                         {.duration = absl::Seconds(15)});
+  const auto bystander =
+      LiveFlow::Start(lab(), {"shop/frontend-1", "shop/cart-2", "TCP", 7070, 4}, {});
   ASSERT_TRUE(bystander.ok()) << bystander.status();
-  ASSERT_TRUE(bystander->WaitFor("connected", absl::Seconds(5)).ok());
+  ASSERT_TRUE(bystander->WaitFor("connected").ok());
   const absl::Status removed = lab().RemoveNode("node2");
   ASSERT_TRUE(removed.ok()) << removed;
-  EXPECT_TRUE(Eventually(absl::Seconds(20), [&] {
+  EXPECT_TRUE(Eventually([&] {
     const auto status = lab().AgentStatus("node1");
     return status.ok() && status->bgp_size() < before;
   }));
   // Nothing but the default route leads there any more.
-  EXPECT_TRUE(Eventually(absl::Seconds(20), [&] {
+  EXPECT_TRUE(Eventually([&] {
     const auto match = lab().Exec("node1", {"ip", "route", "get", "fibmatch", gone});
     return match.ok() && (absl::StartsWith(match->out, "default") || match->exit_code != 0);
   })) << RoutesOf("node1");
   ExpectMatrix();
-  const auto end = bystander->WaitFor("end", absl::Seconds(30));
+  const auto end = bystander->Finish();
   ASSERT_TRUE(end.ok()) << end.status();
   EXPECT_EQ(end->value("lost", -1), 0) << *end;
-  EXPECT_EQ(end->value("retransmits", -1), 0) << *end;
+  // Its retransmissions prove nothing: on a busy machine a late answer sets off a tail loss
+  // probe (RFC 8985). What a disturbance would have dropped is counted.
+  for (const char* reason : {"no-flow", "no-policy-set", "spoofed"}) {
+    EXPECT_EQ(DropsOf("node1", reason), 0u) << reason;
+  }
 }
 
 }  // namespace

@@ -41,11 +41,10 @@ class StagedPolicy : public DemoLab {
 
 TEST_F(StagedPolicy, AStagedDenyIsReportedWithTheFlowAndTheFlowStillPasses) {
   ASSERT_TRUE(lab().Apply(AnyDeny(true)).ok());
-  ASSERT_TRUE(
-      Eventually(absl::Seconds(5), [&] { return !Ask({"policy", "staged"})["policies"].empty(); }));
+  ASSERT_TRUE(Eventually([&] { return !Ask({"policy", "staged"})["policies"].empty(); }));
   EXPECT_TRUE(Reaches(flow_));
   nlohmann::json rule;
-  ASSERT_TRUE(Eventually(absl::Seconds(5), [&] {
+  ASSERT_TRUE(Eventually([&] {
     for (const nlohmann::json& row : Rows()) {
       if (row["wouldDeny"] > 0) rule = row;
     }
@@ -72,15 +71,15 @@ TEST_F(StagedPolicy, AStagedDenyIsReportedWithTheFlowAndTheFlowStillPasses) {
   // The control: the same policy, enforced, does what was said; staged to go, it would allow.
   ASSERT_TRUE(lab().Delete(AnyDeny(true)).ok());
   ASSERT_TRUE(lab().Apply(AnyDeny(false)).ok());
-  EXPECT_TRUE(Eventually(absl::Seconds(5), [&] { return !Reaches(flow_); }));
+  EXPECT_TRUE(Eventually([&] { return Silent(flow_); }));
   EXPECT_TRUE(Rows().empty());
   ASSERT_TRUE(lab()
                   .Apply("apiVersion: projectcalico.org/v3\nkind: StagedNetworkPolicy\n"
                          "metadata: {name: checkout-audit, namespace: shop}\n"
                          "spec: {stagedAction: Delete}\n")
                   .ok());
-  EXPECT_TRUE(Eventually(absl::Seconds(10), [&] {
-    EXPECT_FALSE(Reaches(flow_, absl::Milliseconds(300)));
+  EXPECT_TRUE(Eventually([&] {
+    EXPECT_TRUE(Silent(flow_, absl::Milliseconds(300)));
     for (const nlohmann::json& row : Rows()) {
       if (row["wouldAllow"] > 0) return true;
     }
@@ -97,7 +96,7 @@ TEST_F(StagedPolicy, ALogRuleWritesALineForTheFlowAndForNoOther) {
   const std::string log = absl::StrCat(lab().state().dir(), "/node2/agent.log");
   const std::string mark = absl::StrCat("\\\"destination\\\":\\\"",
                                         lab().AddressOf("data/database-2", 4).value(), "\\\"");
-  ASSERT_TRUE(Eventually(absl::Seconds(5), [&] {
+  ASSERT_TRUE(Eventually([&] {
     EXPECT_TRUE(Reaches(flow_));
     return absl::StrContains(ReadText(log), mark);
   })) << ReadText(log);

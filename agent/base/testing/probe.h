@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "agent/base/netns.h"
 #include "agent/base/unique_fd.h"
 
@@ -56,9 +57,11 @@ inline absl::Status ProbeSocket(int netns_fd, const std::string& address, uint16
 }
 
 // Sends from `source` in one namespace to `destination` in the other and back again.
-//   kDeadlineExceeded  nothing arrived within the second
+//   kDeadlineExceeded  nothing arrived within `patience`, which where something should is
+//                      there for hangs alone
 inline absl::Status Probe(int from_ns, const std::string& source, int to_ns,
-                          const std::string& destination, size_t bytes = 8) {
+                          const std::string& destination, size_t bytes = 8,
+                          absl::Duration patience = absl::Minutes(10)) {
   constexpr uint16_t kPort = 9;
   UniqueFd client, server;
   if (absl::Status s = ProbeSocket(to_ns, destination, kPort, &server); !s.ok()) return s;
@@ -74,7 +77,7 @@ inline absl::Status Probe(int from_ns, const std::string& source, int to_ns,
       return absl::ErrnoToStatus(errno, "probe from " + names[i] + " to " + names[1 - i]);
     }
     pollfd p{.fd = fds[1 - i], .events = POLLIN, .revents = 0};
-    if (poll(&p, 1, 1000) != 1 ||
+    if (poll(&p, 1, static_cast<int>(absl::ToInt64Milliseconds(patience))) != 1 ||
         recv(fds[1 - i], got.data(), got.size(), 0) != static_cast<ssize_t>(bytes)) {
       return absl::DeadlineExceededError("no datagram from " + names[i] + " at " + names[1 - i]);
     }

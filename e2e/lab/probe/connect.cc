@@ -131,8 +131,9 @@ absl::Status Connect(absl::Duration timeout) {
     return std::count_if(attempts.begin(), attempts.end(),
                          [](const Attempt& a) { return a.result.empty(); });
   };
-  // A lost datagram stays lost, so it is asked for three times; TCP repeats by itself.
-  absl::Time next_repeat = absl::Now() + timeout / 3;
+  // A lost datagram stays lost, so it is asked for again; TCP repeats by itself.
+  const absl::Duration repeat = std::min(timeout / 3, absl::Seconds(1));
+  absl::Time next_repeat = absl::Now() + repeat;
   while (pending() > 0 && absl::Now() < deadline) {
     epoll_event events[64];
     const absl::Duration left = std::min(deadline, next_repeat) - absl::Now();
@@ -140,7 +141,7 @@ absl::Status Connect(absl::Duration timeout) {
         epoll_wait(epoll, events, 64, std::max<int>(0, absl::ToInt64Milliseconds(left)) + 1);
     for (int i = 0; i < n; ++i) Continue(static_cast<Attempt*>(events[i].data.ptr), epoll);
     if (absl::Now() < next_repeat) continue;
-    next_repeat += timeout / 3;
+    next_repeat += repeat;
     for (Attempt& attempt : attempts) {
       if (attempt.result.empty() && !attempt.tcp) AskQuestion(&attempt);
     }

@@ -35,6 +35,7 @@ int Main(int argc, char** argv) {
   stream_command->add_option("--interval-ms", interval_ms);
   stream_command->add_option("--for-ms", duration_ms);
   stream_command->add_option("--cut-after-ms", cut_after_ms, "silence that counts as a cut");
+  stream_command->add_option("--count", stream.count, "end after so many; 0: no limit");
   stream_command->add_flag("--stop-when-cut", stream.stop_when_cut);
 
   SpoofOptions spoof;

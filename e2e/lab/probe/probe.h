@@ -38,14 +38,19 @@ absl::Status Connect(absl::Duration timeout);
 // One flow that sends a counter every `interval` and watches the answers. Writes
 // {"event":"connected"} once the first answer is there, {"event":"cut"} when none has
 // come for `cut_after`, {"event":"restored"} when one comes again, and last
-// {"event":"end","sent","answered","lost","retransmits","longest_gap_ms","cut"}.
-// Ends after `duration`, or at a cut if `stop_when_cut`.
+// {"event":"end","sent","answered","lost","retransmits","longest_gap_ms","cut"}; and with each
+// hundred sent {"event":"progress","sent"}.
+// Sends until `duration` is over, `count` were sent, SIGTERM comes, or it is cut if
+// `stop_when_cut`; then listens until all is answered or nothing has come for `listen`.
+inline constexpr int64_t kStreamProgress = 100;
 struct StreamOptions {
   std::string protocol = "TCP", address;
   uint16_t port = 0;
   absl::Duration interval = absl::Milliseconds(5);
   absl::Duration duration = absl::Seconds(10);
   absl::Duration cut_after = absl::Seconds(1);
+  absl::Duration listen = absl::Seconds(5);
+  int64_t count = 0;  // 0: no limit
   bool stop_when_cut = false;
 };
 absl::Status Stream(const StreamOptions& options);

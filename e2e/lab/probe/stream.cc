@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,6 +22,8 @@ namespace ripstop::lab {
 namespace {
 
 using nlohmann::json;
+
+volatile sig_atomic_t stopped = 0;
 
 class Flow {
  public:
@@ -44,23 +47,22 @@ class Flow {
     }
     last_answer_ = start;
     absl::Time next_send = start;
-    // The last stretch only listens, so that what is under way is not counted as lost.
-    const absl::Time last_send = end - std::min(absl::Milliseconds(500), options_.duration / 4);
-    while (absl::Now() < end) {
+    bool open = true;
+    while (open && absl::Now() < end && !stopped &&
+           (options_.count == 0 || sent_ < options_.count)) {
       const absl::Time now = absl::Now();
-      if (now >= next_send && now < last_send) {
+      if (now >= next_send) {
         SendCounter();
         next_send = std::max(next_send + options_.interval, now);
       }
-      if (now >= last_send && answered_ == sent_ && sent_ > 0) break;
-      pollfd polled{fd_, POLLIN, 0};
-      const absl::Duration wait = std::clamp(std::min(next_send, end) - absl::Now(),
-                                             absl::Milliseconds(1), absl::Milliseconds(50));
-      if (poll(&polled, 1, static_cast<int>(absl::ToInt64Milliseconds(wait))) > 0 && !Receive()) {
-        break;
-      }
-      CheckCut(std::min(absl::Now(), last_send));
-      if (cut_ && options_.stop_when_cut) break;
+      open = ReceiveUntil(std::min(next_send, end));
+      CheckCut();
+      if (cut_ && options_.stop_when_cut) open = false;
+    }
+    // What is under way is not lost.
+    while (open && answered_ < sent_ &&
+           absl::Now() < std::max(last_answer_, last_sent_) + options_.listen) {
+      open = ReceiveUntil(absl::InfiniteFuture());
     }
     Report();
     return absl::OkStatus();
@@ -74,9 +76,19 @@ class Flow {
 
   void SendCounter() {
     const std::string text = absl::StrCat(sent_ + 1, tcp_ ? "\n" : "");
-    if (send(fd_, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size())) {
-      ++sent_;
+    if (send(fd_, text.data(), text.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(text.size())) {
+      return;
     }
+    last_sent_ = absl::Now();
+    if (++sent_ % kStreamProgress == 0) Say({{"event", "progress"}, {"sent", sent_}});
+  }
+
+  // Waits for answers, 50 ms at most. False when the flow has ended for good.
+  bool ReceiveUntil(absl::Time time) {
+    pollfd polled{fd_, POLLIN, 0};
+    const absl::Duration wait =
+        std::clamp(time - absl::Now(), absl::Milliseconds(1), absl::Milliseconds(50));
+    return poll(&polled, 1, static_cast<int>(absl::ToInt64Milliseconds(wait))) <= 0 || Receive();
   }
 
   // False when the flow has ended for good.
@@ -109,8 +121,8 @@ class Flow {
     return true;
   }
 
-  void CheckCut(absl::Time now) {
-    if (cut_ || now - last_answer_ < options_.cut_after) return;
+  void CheckCut() {
+    if (cut_ || absl::Now() - last_answer_ < options_.cut_after) return;
     cut_ = was_cut_ = true;
     Say({{"event", "cut"},
          {"answered", answered_},
@@ -140,7 +152,7 @@ class Flow {
   const bool tcp_;
   int fd_ = -1;
   int64_t sent_ = 0, answered_ = 0;
-  absl::Time last_answer_;
+  absl::Time last_answer_, last_sent_ = absl::InfinitePast();
   absl::Duration longest_gap_;
   bool cut_ = false, was_cut_ = false;
   std::string error_;
@@ -148,6 +160,11 @@ class Flow {
 
 }  // namespace
 
-absl::Status Stream(const StreamOptions& options) { return Flow(options).Run(); }
+absl::Status Stream(const StreamOptions& options) {
+  struct sigaction action = {};
+  action.sa_handler = [](int) { stopped = 1; };
+  sigaction(SIGTERM, &action, nullptr);
+  return Flow(options).Run();
+}
 
 }  // namespace ripstop::lab
