@@ -4,15 +4,16 @@
 # but Debian 12 and root.
 BUILD := build/dev
 
-.PHONY: all setup build format check-format test kernels bench fuzz mutants demo demo-down clean
+.PHONY: all setup build format check-format test test-long test-repeat kernels asan tidy bench fuzz mutants \
+  demo demo-down clean
 
 all: build
 
 setup:
-	@./scripts/setup.sh
+	@./scripts/setup.sh test
 
 build: setup
-	@[ -f $(BUILD)/build.ninja ] || cmake --preset dev
+	@grep -qs 'RIPSTOP_TESTS:BOOL=ON' $(BUILD)/CMakeCache.txt || cmake --preset dev -DRIPSTOP_TESTS=ON
 	@cmake --build --preset dev
 
 # Brings the tree to its form; `make test` asks whether it is.
@@ -25,6 +26,26 @@ check-format: setup
 test: check-format build
 	@./scripts/test.sh $(BUILD)
 
+# What is slow or needs much besides: other kernels. Long enough for CI, not for each change.
+test-long: build
+	@./scripts/setup.sh long
+	@./scripts/test_long.sh $(BUILD)
+
+# Whether tests depend on how fast the machine is: the suite three times quiet and three times
+# beside four busy loops, then each binary that measures time or traffic 20 times beside them.
+test-repeat: build
+	@./scripts/test_repeat.sh $(BUILD)
+
+asan: setup
+	@[ -f build/asan/build.ninja ] || cmake --preset asan
+	@cmake --build --preset asan
+	@./scripts/test.sh build/asan
+
+tidy:
+	@./scripts/setup.sh tidy
+	@[ -f build/tidy/build.ninja ] || cmake --preset tidy
+	@cmake --build --preset tidy
+
 # The tests of datapath, netlink and routes under Debian's other kernels, in an emulator: a quarter of an
 # hour for each. Fetches the kernels by apt; needs qemu-system-x86, busybox-static, cpio.
 KERNELS ?= 6.1 6.12
@@ -32,6 +53,7 @@ KERNEL_TESTS := loader_table_store_test loader_epochs_test loader_rule_hits_test
   loader_kernel_property_test loader_policy_set_test loader_packet_test \
   dataplane_test dataplane_live_test agent_netlink_test agent_routes_kernel_test
 kernels: build
+	@./scripts/setup.sh long
 	@for version in $(KERNELS); do RIPSTOP_FUZZ_CASES=2000 \
 	  ./scripts/kernel_test.sh $$version $(KERNEL_TESTS:%=$(BUILD)/tests/%) || exit 1; done
 
@@ -51,7 +73,11 @@ fuzz: build
 	RIPSTOP_FUZZ_CASES=$(CASES) $(BUILD)/tests/policy_engine_property_test
 	RIPSTOP_FUZZ_CASES=$(CASES) $(BUILD)/tests/loader_kernel_property_test
 
-demo: build
+# Only what the demo needs is set up and built.
+demo:
+	@./scripts/setup.sh demo
+	@[ -f $(BUILD)/build.ninja ] || cmake --preset dev -DRIPSTOP_TESTS=OFF
+	@cmake --build --preset dev --target demo
 	@./scripts/demo.sh $(BUILD)
 
 demo-down:

@@ -1,25 +1,42 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Installs every Debian 12 package that building, testing and the demo need.
-# Idempotent: asks dpkg first and calls apt only when something is missing.
+# setup.sh [demo|test|long|tidy]: installs every Debian 12 package that the demo needs, or the tests
+# too (the default), or more than that. Idempotent: asks dpkg first and calls apt only when
+# something is missing.
 set -euo pipefail
 
-packages=(
+# What `make demo` needs: the product, built, and what it runs beside.
+demo=(
   # toolchain
-  build-essential cmake ninja-build ccache pkg-config git ca-certificates
-  clang-19 llvm-19 libclang-rt-19-dev clang-format-19 clang-tidy
+  build-essential cmake ninja-build pkg-config clang-19
   # eBPF and netlink; linux-libc-dev comes with build-essential
   libbpf-dev bpftool libelf-dev zlib1g-dev libmnl-dev
   # resources, stores, RPC: one matched set of gRPC, protobuf and Abseil
   protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libgrpc++-dev libabsl-dev
   libyaml-cpp-dev nlohmann-json3-dev libsqlite3-dev
-  # command line, logs, tests, benchmarks
+  # command line, logs
   libcli11-dev libspdlog-dev libfmt-dev
-  libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev
-  # run time: BGP, namespaces, and what the benchmarks measure against
-  bird2 iproute2 util-linux procps nftables kmod python3
+  # run time: BGP, namespaces
+  bird2 iproute2 util-linux procps kmod
 )
+# `make test` more: tests, fuzzers, the form of the tree, what benchmarks measure against.
+test=(
+  git ca-certificates python3 clang-format-19 libclang-rt-19-dev
+  libgtest-dev libgmock-dev libbenchmark-dev nftables
+)
+# `make test-long` more: other kernels, in an emulator.
+long=(qemu-system-x86 busybox-static cpio xz-utils)
+# `make tidy` more.
+tidy=(clang-tidy)
+
+case "${1:-test}" in
+  demo) packages=("${demo[@]}") ;;
+  test) packages=("${demo[@]}" "${test[@]}") ;;
+  long) packages=("${demo[@]}" "${test[@]}" "${long[@]}") ;;
+  tidy) packages=("${demo[@]}" "${test[@]}" "${tidy[@]}") ;;
+  *) echo "usage: setup.sh [demo|test|long|tidy]" >&2; exit 2 ;;
+esac
 
 [ "$(id -u)" = 0 ] || { echo "setup: needs root, to install packages; try: sudo $0" >&2; exit 1; }
 

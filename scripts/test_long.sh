@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# test_long.sh BUILD: what takes minutes each or needs much besides. One line for each part, then
+# N passed, N failed.
+#
+#   kernels   programs and netlink on Debian's own 6.1, in an emulator (make kernels: more of them)
+set -uo pipefail
+build=${1:?usage: test_long.sh BUILD}
+here=$(cd "$(dirname "$0")" && pwd)
+passed=0 failed=0
+
+part() {
+  local name=$1 begin=$SECONDS; shift
+  if "$@" > "$build/test_long.$name.log" 2>&1; then
+    passed=$((passed + 1)); echo "passed  $name  ($((SECONDS - begin)) s)"
+  else
+    failed=$((failed + 1)); echo "FAILED  $name  ($((SECONDS - begin)) s); the end of $build/test_long.$name.log:"
+    tail -n 40 "$build/test_long.$name.log"
+  fi
+}
+
+kernel() {
+  RIPSTOP_FUZZ_CASES=500 "$here/kernel_test.sh" "$1" "$build"/tests/{loader_packet,loader_table_store,dataplane,agent_netlink,agent_routes_kernel}_test
+}
+part kernel-6.1 kernel 6.1
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
