@@ -235,11 +235,32 @@ TEST_F(SemanticsFutureTest, ALabelSelectorOfThousandsOfValuesIsolates) {
   In(kDenied, "shop/db", kWeb);
 }
 
-TEST_F(SemanticsFutureTest, WhileTwoRunningPodsShareAnAddressItIsBoth) {
-  Policy("p", "{podSelector: {}, ingress: [{from: [{podSelector: {matchLabels: {app: cart}}}]}]}");
+TEST_F(SemanticsFutureTest, WhileTwoRunningPodsShareAnAddressItIsNeithers) {
+  In(kAllowed, kWeb, kCart);
   Pod("shop", "batch", 100);
+  In(kDenied, kWeb, kCart);  // though no policy selects anybody
+  Out(kDenied, kWeb, kCart, kProtocolTcp, 80);
+  Policy("p",
+         "{podSelector: {}, ingress: [{from: [{podSelector: {matchLabels: {app: cart}}}, "
+         "{ipBlock: {cidr: 0.0.0.0/0}}, {ipBlock: {cidr: \"::/0\"}}]}]}");
+  In(kDenied, kWeb, kCart);
+  Pod("shop", "batch", 100, "{}", "Failed");
   In(kAllowed, kWeb, kCart);
   Pod("shop", "cart", 100, "{}", "Failed");
+  Pod("shop", "batch", 100);
+  Policy("p", "{podSelector: {}, ingress: [{from: [{podSelector: {matchLabels: {app: cart}}}]}]}");
+  In(kDenied, kWeb, kCart);
+}
+
+TEST_F(SemanticsFutureTest, OfTwoRunningPodsOfThisNodeWithOneAddressTheNewerHasIt) {
+  local_["shop/next"] = 13;
+  Policy("p", "{podSelector: {matchLabels: {app: web}}}");
+  In(kDenied, kWeb, kCart);
+  Pod("shop", "next", 1);
+  In(kAllowed, "shop/next", kCart);
+  Pod("shop", "web", 1, "{}", "Running");  // said once more, which makes it no newer
+  In(kAllowed, "shop/next", kCart);
+  Pod("shop", "next", 1, "{}", "Succeeded");
   In(kDenied, kWeb, kCart);
 }
 

@@ -91,6 +91,7 @@ std::string RuleIdentity::ToString() const {
     case Kind::kFailsafe: return absl::StrCat(way, " failsafe ", rule_name);
     case Kind::kNoForwardPolicy: return absl::StrCat(way, " no policy for forwarded traffic");
     case Kind::kNextGroup: return absl::StrCat(way, " no rule of the group");
+    case Kind::kDisputed: return absl::StrCat(way, " address claimed by several endpoints");
     case Kind::kNoProfile: break;
   }
   return absl::StrCat(way, " no profile matched");

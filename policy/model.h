@@ -296,6 +296,7 @@ struct RuleIdentity {
     kFailsafe,         // host endpoints: rule_name is the failsafe port
     kNoForwardPolicy,  // host endpoints: nobody asks about forwarded traffic: allow
     kNextGroup,        // host endpoints: no rule of the group decides
+    kDisputed,         // several endpoints claim the far address: deny, whatever policy says
   };
   Kind kind = Kind::kNoProfile;
   std::string tier;

@@ -7,30 +7,24 @@
 namespace ripstop::policy {
 namespace {
 
-// One side of a packet and who owns it. An address may have several owners.
+// One side of a packet, whose it is, and the network sets that hold it.
 struct Side {
   Address address;
   uint16_t port = 0;
-  std::vector<Labels> owners;    // endpoints and network sets
-  std::vector<NamedPort> ports;  // of the endpoints that own the port
+  std::vector<Labels> owners;    // of the owner, of network sets
+  std::vector<NamedPort> ports;  // of the owner
+  bool disputed = false;
 };
 
 Side Describe(const World& world, const Address& address, uint16_t port) {
-  Side side{address, port, {}, {}};
-  for (const auto& [id, e] : world.endpoints) {
-    if (!e.active ||
-        std::find(e.addresses.begin(), e.addresses.end(), address) == e.addresses.end())
-      continue;
+  const World::Ownership whose = world.OwnershipOf(address);
+  Side side{address, port, {}, {}, whose.disputed};
+  const auto own = [&](const auto& e) {
     side.owners.push_back(EffectiveLabels(e.labels, e.profiles, world.profiles));
     side.ports.insert(side.ports.end(), e.ports.begin(), e.ports.end());
-  }
-  for (const auto& [id, e] : world.host_endpoints) {
-    if (std::find(e.expected_addresses.begin(), e.expected_addresses.end(), address) ==
-        e.expected_addresses.end())
-      continue;
-    side.owners.push_back(EffectiveLabels(e.labels, e.profiles, world.profiles));
-    side.ports.insert(side.ports.end(), e.ports.begin(), e.ports.end());
-  }
+  };
+  if (whose.workload != nullptr) own(*whose.workload);
+  for (const HostEndpoint* host : whose.hosts) own(*host);
   for (const auto& [id, s] : world.network_sets) {
     if (std::any_of(s.nets.begin(), s.nets.end(),
                     [&](const Cidr& c) { return c.Contains(address); }))
@@ -89,6 +83,11 @@ struct Reference::Walk {
   bool log = false;  // a Log rule matched on the way
 
   bool ingress() const { return direction == Direction::kIngress; }
+  // Nobody knows whose the far address is, so no rule can be asked.
+  std::optional<Verdict> Disputed() const {
+    if (!(ingress() ? source : destination).disputed) return std::nullopt;
+    return Decided(false, {RuleIdentity::Kind::kDisputed, "", {}, "", {}, -1, ""});
+  }
   Verdict Decided(bool allow, RuleIdentity by) const {
     by.direction = direction;
     return {allow, log, std::move(by), false};
@@ -207,15 +206,16 @@ Verdict Reference::Profiles(Walk& walk, const std::vector<std::string>& names) {
 
 std::optional<Verdict> Reference::Evaluate(const World& world, const Endpoint& local,
                                            Direction direction, const Packet& packet) {
-  if (!local.active) return std::nullopt;
+  const bool ingress = direction == Direction::kIngress;
+  const Endpoint* owner = world.OwnershipOf(ingress ? packet.destination : packet.source).workload;
+  if (!local.active || (owner != nullptr && owner->id != local.id)) return std::nullopt;
   Walk walk{*this,
             world,
             packet,
             direction,
             Describe(world, packet.source, packet.source_port),
             Describe(world, packet.destination, packet.destination_port)};
-  // The near port is the local endpoint's own, whoever else claims its address.
-  (walk.ingress() ? walk.destination : walk.source).ports = local.ports;
+  if (const auto verdict = walk.Disputed()) return verdict;
   const Labels labels = EffectiveLabels(local.labels, local.profiles, world.profiles);
   if (const auto verdict = Tiers(walk, labels, HostGroup::kNormal)) return verdict;
   return Profiles(walk, local.profiles);
@@ -254,6 +254,7 @@ Verdict Reference::EvaluateHost(const World& world, const HostEndpoint& host, Ho
       if (const int i = open(back, packet.source_port); i >= 0) return failsafe(back, i, true);
     }
   }
+  if (const auto verdict = walk.Disputed()) return *verdict;
   const Labels labels = EffectiveLabels(host.labels, host.profiles, world.profiles);
   if (const auto verdict = Tiers(walk, labels, group)) return *verdict;
   if (group == HostGroup::kNormal) return Profiles(walk, host.profiles);

@@ -17,8 +17,8 @@ namespace ripstop::policy {
 class Reference {
  public:
   // What the policy of `local` says of `packet`, which it receives (kIngress: it holds
-  // packet.destination) or sends (kEgress: packet.source). nullopt: an inactive
-  // endpoint, which has no policy and is denied everything.
+  // packet.destination) or sends (kEgress: packet.source). nullopt: the address is not
+  // its own (it is inactive, or another endpoint has it), so it is denied everything.
   std::optional<Verdict> Evaluate(const World& world, const Endpoint& local, Direction direction,
                                   const Packet& packet);
 

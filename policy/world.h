@@ -7,7 +7,9 @@
 
 #include <map>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "policy/model.h"
 
@@ -23,6 +25,14 @@ struct World {
   std::map<std::string, Host> hosts;
   std::map<std::string, HostEndpoint> host_endpoints;  // by id
   FailsafePorts failsafe = DefaultFailsafePorts();
+
+  // Whose an address is (DESIGN.md, "Whose an address is"). Never several workloads.
+  struct Ownership {
+    const Endpoint* workload = nullptr;      // null: no workload's, or disputed
+    std::vector<const HostEndpoint*> hosts;  // where no workload claims it
+    bool disputed = false;
+  };
+  Ownership OwnershipOf(const Address& address) const;
 
   // The host endpoint that has `interface`: by its index, else as any; of several the first
   // by id. Null: nobody has it.
@@ -44,6 +54,11 @@ const std::map<std::string, Tier>& BuiltInTiers();
 // Own labels, then those of the profiles, the first profile that has a key winning.
 Labels EffectiveLabels(const Labels& own, const std::vector<std::string>& profiles,
                        const std::map<std::string, Profile>& known);
+
+// Of two endpoints of this node that claim one address the newer has it: the kernel gives
+// later interfaces greater numbers, also after the agent has started anew.
+bool IsNewer(const Attachment& a, std::string_view id_a, const Attachment& b,
+             std::string_view id_b);
 
 // Orders of evaluation: absent last; ties by name, then namespace, then kind.
 bool TierBefore(const Tier& a, const Tier& b);

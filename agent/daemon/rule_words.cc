@@ -21,7 +21,8 @@ std::string PolicyKindName(const policy::RuleIdentity& rule) {
     case policy::RuleIdentity::Kind::kNoProfile:
     case policy::RuleIdentity::Kind::kFailsafe:
     case policy::RuleIdentity::Kind::kNoForwardPolicy:
-    case policy::RuleIdentity::Kind::kNextGroup: return "";
+    case policy::RuleIdentity::Kind::kNextGroup:
+    case policy::RuleIdentity::Kind::kDisputed: return "";
   }
   return "";
 }
@@ -33,6 +34,7 @@ std::string RuleName(const policy::RuleIdentity& rule) {
     case policy::RuleIdentity::Kind::kFailsafe: return absl::StrCat("failsafe ", rule.rule_name);
     case policy::RuleIdentity::Kind::kNoForwardPolicy: return "no policy for forwarded traffic";
     case policy::RuleIdentity::Kind::kNextGroup: return "no rule of the group";
+    case policy::RuleIdentity::Kind::kDisputed: return "address claimed by several endpoints";
     default: break;
   }
   const char* direction = rule.direction == policy::Direction::kIngress ? "ingress" : "egress";

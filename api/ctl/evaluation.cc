@@ -129,6 +129,7 @@ ordered_json Describe(const std::optional<policy::Verdict>& verdict) {
   if (by.kind == Kind::kTierDefault) rule = "end of tier";
   if (by.kind == Kind::kNoProfile) rule = "no profile matched";
   if (by.kind == Kind::kFailsafe) rule = absl::StrCat("failsafe ", by.rule_name);
+  if (by.kind == Kind::kDisputed) rule = "address claimed by several endpoints";
   if (by.kind == Kind::kNoForwardPolicy) rule = "no policy for forwarded traffic";
   ordered_json object;
   object["verdict"] = verdict->allow ? "Allow" : "Deny";

@@ -32,6 +32,7 @@ bool Facts::IsTrue(const Predicate& p, const Selector* selector, const Atom& a) 
     case Predicate::Kind::kNamedPort:
       return std::binary_search(a.ports.begin(), a.ports.end(),
                                 NamedPort{p.text, p.port.protocol, p.port.port});
+    case Predicate::Kind::kDisputed: return a.kind == Atom::Kind::kDisputed;
   }
   return false;
 }
@@ -95,6 +96,8 @@ void Facts::Answer(uint32_t id) {
     }
   } else if (a.kind == Atom::Kind::kCidr) {
     consider({Predicate::Kind::kCidr, "", a.cidr, {}, {}});
+  } else if (a.kind == Atom::Kind::kDisputed) {
+    consider({Predicate::Kind::kDisputed, "", {}, {}, {}});
   } else {
     consider({Predicate::Kind::kService, "", {}, a.service, {}});
     for (const ServicePort& p : a.service_ports) {
@@ -157,6 +160,10 @@ std::vector<uint32_t> Facts::Activate(uint32_t id) {
     }
     case Predicate::Kind::kCidr:
       if (const auto atom = atoms_.Find({Atom::Kind::kCidr, {}, {}, p.cidr, {}, {}}))
+        candidates.insert(*atom);
+      break;
+    case Predicate::Kind::kDisputed:
+      if (const auto atom = atoms_.Find({Atom::Kind::kDisputed, {}, {}, {}, {}, {}}))
         candidates.insert(*atom);
       break;
     case Predicate::Kind::kService:

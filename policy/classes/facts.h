@@ -16,10 +16,11 @@
 
 namespace ripstop::policy {
 
-// Something that is true of an address: an owner has these labels and named ports; the
-// address is in this CIDR; it is a backend of this service on these ports.
+// Something that is true of an address: its owner, or a network set that holds it, has
+// these labels and named ports; it is in this CIDR; it is a backend of this service on
+// these ports; several endpoints claim it and nobody knows whose it is.
 struct Atom {
-  enum class Kind : uint8_t { kOwner, kCidr, kService };
+  enum class Kind : uint8_t { kOwner, kCidr, kService, kDisputed };
   Kind kind = Kind::kOwner;
   Labels labels;                           // kOwner, inherited ones included
   std::vector<NamedPort> ports;            // kOwner: sorted
@@ -38,7 +39,7 @@ struct Atom {
 // A question that a rule asks of an address. Each is true of an address exactly when it
 // is true of one of the address's atoms.
 struct Predicate {
-  enum class Kind : uint8_t { kSelector, kCidr, kService, kServicePort, kNamedPort };
+  enum class Kind : uint8_t { kSelector, kCidr, kService, kServicePort, kNamedPort, kDisputed };
   Kind kind = Kind::kSelector;
   std::string text;     // kSelector: canonical; kNamedPort: the name
   Cidr cidr;            // kCidr

@@ -115,7 +115,7 @@ void Engine::PutEndpoint(const Endpoint& e) {
     s.Attach(record, false);
     s.ReleaseSource(record.source);
   }
-  record = {e.id, source, std::move(addresses), e.local, e.active, ++s.sequence, true, false};
+  record = {e.id, source, std::move(addresses), e.local, e.active, true, false};
   s.Attach(record, true);
 }
 

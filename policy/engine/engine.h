@@ -50,6 +50,13 @@ struct PolicySetStats {
   std::vector<PolicyShare> largest_policies;
 };
 
+// An address that several endpoints claim, whom policy can tell apart.
+struct AddressConflict {
+  Address address;
+  std::string owner;  // id of the endpoint of this node that has it; empty: denied to all
+  std::vector<std::string> claimants;  // ids, the owner's among them
+};
+
 struct EngineTotals {
   uint32_t address_classes = 0;
   uint32_t l4_classes = 0;
@@ -111,6 +118,9 @@ class Engine {
   // What did not fit, as text that names the table, its size and the remedy. The endpoints
   // concerned are denied (set handle 0). Empty when all is well.
   std::vector<std::string> Alarms() const;
+
+  // As of the last Flush, by address. Empty when all is well.
+  std::vector<AddressConflict> Conflicts() const;
 
  private:
   struct State;

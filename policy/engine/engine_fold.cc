@@ -105,20 +105,7 @@ void Engine::State::FoldAll() {
 }
 
 void Engine::State::Fold(const Address& address, AddressRecord& record) {
-  // An address in reuse may have several owners: the active one put last has the policy.
-  // An inactive local endpoint keeps its interface only while nobody else has the address,
-  // and has no policy set, so everything is denied.
-  const EndpointRecord* attached = nullptr;
-  bool anyone_active = false;
-  for (const EndpointRecord* e : record.endpoints) {
-    anyone_active |= e->active;
-    if (!e->local) continue;
-    if (attached == nullptr ||
-        std::pair(e->active, e->sequence) > std::pair(attached->active, attached->sequence)) {
-      attached = e;
-    }
-  }
-  if (attached != nullptr && !attached->active && anyone_active) attached = nullptr;
+  const EndpointRecord* attached = OwnerOf(record).local;
   record.attached = attached;
   record.names.clear();
   record.services_folded.clear();
@@ -130,9 +117,7 @@ void Engine::State::Fold(const Address& address, AddressRecord& record) {
   NearSide near;
   near.address = address;
   near.ports = sources[attached->source].ports;
-  for (const EndpointRecord* e : record.endpoints) {
-    if (e->active) near.owners.push_back(&facts.atom(source_atom[e->source]).labels);
-  }
+  near.owners.push_back(&facts.atom(source_atom[attached->source]).labels);
   ForCover(address, 128, [&](const Cidr&, const CidrRecord& c) {
     for (const NetworkSetRecord* set : c.sets) {
       near.owners.push_back(&facts.atom(source_atom[set->source]).labels);
@@ -211,9 +196,9 @@ std::vector<uint32_t> Engine::State::AtomsOf(const Address& address, int bits,
                                              const AddressRecord* record) const {
   std::vector<uint32_t> atoms;
   if (record != nullptr) {
-    for (const EndpointRecord* e : record->endpoints) {
-      if (e->active) atoms.push_back(source_atom[e->source]);
-    }
+    const Owner owner = OwnerOf(*record);
+    for (const uint32_t source : owner.sources) atoms.push_back(source_atom[source]);
+    if (owner.disputed) atoms.push_back(disputed_atom);
     atoms.insert(atoms.end(), record->services.begin(), record->services.end());
   }
   ForCover(address, bits, [&](const Cidr&, const CidrRecord& c) {
@@ -259,6 +244,11 @@ void Engine::State::Rekind() {
   for (const Address& a : dirty_addresses) {
     AddressRecord& record = At(a);
     SetKind(record.kind, classes.Kind(AtomsOf(a, 128, &record)));
+    if (OwnerOf(record).contested) {
+      contested.insert(a);
+    } else {
+      contested.erase(a);
+    }
   }
   for (const Cidr& c : dirty_cidrs) {
     const auto it = cidrs.find(c);

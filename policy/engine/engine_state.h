@@ -3,6 +3,7 @@
 // What the engine keeps between calls; for engine*.cc only.
 //
 //   engine.cc              inputs: records, and what they make dirty
+//   engine_owners.cc       whose an address is
 //   engine_fold.cc         dirty inputs → policy sets wanted, predicates and kinds
 //   engine_flush.cc        the order of a Flush
 //   engine_moves.cc        addresses and CIDRs go from one class or set to another
@@ -23,6 +24,7 @@
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/inlined_vector.h"
 #include "absl/container/node_hash_map.h"
 #include "policy/classes/address_classes.h"
 #include "policy/classes/cidr_map.h"
@@ -58,9 +60,8 @@ struct EndpointRecord {
   std::vector<Address> addresses;
   std::optional<Attachment> local;
   bool active = true;
-  uint64_t sequence = 0;  // of the last Put that changed something
-  bool fold = false;      // its policy may have changed
-  bool host = false;      // the owner of a host endpoint's expected addresses
+  bool fold = false;  // its policy may have changed
+  bool host = false;  // the owner of a host endpoint's expected addresses
 };
 
 // A host endpoint: its interfaces' policy; its expected addresses belong to `owner`.
@@ -121,7 +122,10 @@ struct CidrRecord {
 };
 
 struct Engine::State {
-  explicit State(const EngineOptions& o) : options(o), arena(o.first_chunk, o.chunk_count) {}
+  explicit State(const EngineOptions& o) : options(o), arena(o.first_chunk, o.chunk_count) {
+    disputed_atom = facts.InternAtom({Atom::Kind::kDisputed, {}, {}, {}, {}, {}});
+    facts.RefAtom(disputed_atom);
+  }
 
   // engine.cc
   uint32_t AcquireSource(SourceKey key);
@@ -131,6 +135,16 @@ struct Engine::State {
   CidrRecord& CidrAt(const Cidr& cidr);
   void MarkSelected(const Policy& policy);
   void MarkUsers(const std::string& profile);
+
+  // engine_owners.cc
+  // Whose an address is, of those that claim it.
+  struct Owner {
+    const EndpointRecord* local = nullptr;     // whose interface it has; may be inactive
+    absl::InlinedVector<uint32_t, 1> sources;  // of the owner; of several host endpoints
+    bool disputed = false;
+    bool contested = false;  // others, whom policy tells from the owner, claim it too
+  };
+  Owner OwnerOf(const AddressRecord& record) const;
 
   // engine_fold.cc
   void RefreshSources();
@@ -253,7 +267,8 @@ struct Engine::State {
   absl::btree_map<Address, std::unique_ptr<AddressRecord>> addresses;
   CidrMap<CidrRecord> cidrs;
   std::map<int, uint32_t> cidr_lengths;  // bits -> how many of `cidrs`
-  uint64_t sequence = 0;
+  absl::btree_set<Address> contested;
+  uint32_t disputed_atom = 0;
 
   // By content; rows of dead sets are gone.
   absl::node_hash_map<FlatRules, SetRecord*> set_by_rules;

@@ -122,10 +122,11 @@ Endpoint ByteWorld::SomeEndpoint() {
   if (what & 16) e.ports.push_back({"http", PICK(kProtocols), PICK(kPorts)});
   if (what & 32) e.ports.push_back({what & 64 ? "dns" : "http", PICK(kProtocols), PICK(kPorts)});
   if (i < kLocals) {
-    // Local endpoints share no address: who was put last would decide.
     e.local = Attachment{static_cast<uint32_t>(10 + i), {2, 0, 0, 0, 0, i}};
     e.addresses = {LowAddress(true, i), LowAddress(false, i)};
+    // One in eight claims a newer one's address as well, or the next one's, which is newer.
     if (what & 128) e.addresses.pop_back();
+    if ((what & 224) == 224) e.addresses.push_back(LowAddress(true, (i + 1) % kLocals));
   } else {
     e.addresses = {LowAddress(what & 128, Below(20))};
   }

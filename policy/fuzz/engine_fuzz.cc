@@ -103,6 +103,8 @@ class Run {
           probe.direction == Direction::kIngress ? probe.packet.destination : probe.packet.source;
       const auto& own = e->second.addresses;
       if (std::find(own.begin(), own.end(), near) == own.end()) continue;
+      const Endpoint* owner = world_.OwnershipOf(near).workload;
+      if (owner != nullptr && owner->id != e->first) continue;
       const auto want = reference_.Evaluate(world_, e->second, probe.direction, probe.packet);
       const auto got = image_->Verdict(probe.direction, probe.packet);
       if (!want) {

@@ -65,6 +65,13 @@ bool RuleFlattener::Append(const Rule& rule, uint32_t rule_id) {
   return everything && rule.action != Action::kLog;
 }
 
+void RuleFlattener::DenyDisputed(uint32_t rule_id) {
+  Alternative way;
+  SideTerms& far = direction_ == Direction::kIngress ? way.source : way.destination;
+  far.any_of.push_back({facts_->predicates().Intern({Predicate::Kind::kDisputed, "", {}, {}, {}})});
+  AppendFlat(std::move(way), Action::kDeny, rule_id);
+}
+
 void RuleFlattener::LeaveToNextGroup(uint32_t rule_id) {
   Append(Rule{}, rule_id);
   result_.rules.back().next_group = true;

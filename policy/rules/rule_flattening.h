@@ -26,6 +26,8 @@ class RuleFlattener {
   // Appends the rule; true when it matches everything, so that what follows it in its
   // tier can never be reached.
   bool Append(const Rule& rule, uint32_t rule_id);
+  // Denies what comes from, or goes to, an address of which nobody knows whose it is.
+  void DenyDisputed(uint32_t rule_id);
   // What no rule so far decides is left to the next group of a host endpoint's policies.
   void LeaveToNextGroup(uint32_t rule_id);
   // From `first` on, Pass rules go on at the end of the list so far.

@@ -56,10 +56,15 @@ void RuleFolder::AppendProfiles(RuleFlattener& folding, const std::vector<const 
   folding.Append(Rule{}, rule_ids_->Intern({Kind::kNoProfile, "", {}, "", direction, -1, ""}));
 }
 
+uint32_t RuleFolder::Disputed(Direction direction) {
+  return rule_ids_->Intern({RuleIdentity::Kind::kDisputed, "", {}, "", direction, -1, ""});
+}
+
 FoldedRules RuleFolder::Fold(const std::vector<PolicyIndex::TierPolicies>& tiers,
                              const std::vector<const Profile*>& profiles, const NearSide& near,
                              Direction direction) {
   RuleFlattener folding(facts_, l4_sets_, selectors_, &near, direction);
+  folding.DenyDisputed(Disputed(direction));
   AppendTiers(folding, tiers, direction, true);
   AppendProfiles(folding, profiles, direction);
   return folding.Take();
@@ -94,6 +99,7 @@ FoldedRules RuleFolder::FoldHost(const std::vector<PolicyIndex::TierPolicies>& t
   // Without connections the way back is a packet of its own.
   if (group == HostGroup::kUntracked) open(ingress ? failsafe.outbound : failsafe.inbound, true);
 
+  folding.DenyDisputed(Disputed(direction));
   AppendTiers(folding, tiers, direction, !before_connections);
   if (group == HostGroup::kNormal) {
     AppendProfiles(folding, profiles, direction);

@@ -46,7 +46,7 @@ using FlatRules = std::vector<FlatRule>;
 // What is known of the near side: one address of a local endpoint.
 struct NearSide {
   Address address;
-  std::vector<const Labels*> owners;                      // of endpoints and network sets
+  std::vector<const Labels*> owners;                      // of the endpoint, of network sets
   std::map<ServiceName, std::set<ServicePort>> services;  // of which it is a backend
   std::vector<NamedPort> ports;                           // the local endpoint's own
 };
@@ -85,6 +85,7 @@ class RuleFolder {
                    Direction direction, bool deny_at_end);
   void AppendProfiles(RuleFlattener& folding, const std::vector<const Profile*>& profiles,
                       Direction direction);
+  uint32_t Disputed(Direction direction);
 
   Facts* const facts_;
   Interned<L4Set>* const l4_sets_;

@@ -102,6 +102,13 @@ Policy P(const std::string& name, const std::string& selector, std::vector<Rule>
   return p;
 }
 
+Expectation Expectation::Near(const std::string& address) const {
+  Expectation e = *this;
+  (direction == Direction::kIngress ? e.packet.destination : e.packet.source) =
+      *Address::Parse(address);
+  return e;
+}
+
 Expectation In(const std::string& local, const std::string& far, uint8_t protocol, uint16_t port,
                Outcome outcome, const std::string& by) {
   return Expect(Direction::kIngress, local, far, protocol, port, outcome, by);

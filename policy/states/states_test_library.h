@@ -28,6 +28,8 @@ struct Expectation {
   std::optional<HostGroup> group = {};
   uint32_t interface = 0;
   bool next = false;  // no rule of the group decides
+
+  Expectation Near(const std::string& address) const;  // instead of the one in the Base() cast
 };
 
 struct NamedState {

@@ -160,9 +160,11 @@ Endpoint RandomWorld::RandomEndpoint(int i) {
     if (Chance(30)) e.ports.push_back({name, Pick(*this, kProtocols), Pick(*this, kPorts)});
   }
   if (i < kLocals) {
-    // Local endpoints do not share addresses: who was put last would decide.
-    e.local = Attachment{static_cast<uint32_t>(100 + i), {2, 0, 0, 0, 0, static_cast<uint8_t>(i)}};
-    e.addresses = {Address::FromV4(0xc0000200 + i), V6(i)};
+    // Sometimes made anew, and then newer than another; sometimes with another's addresses.
+    const uint32_t ifindex = static_cast<uint32_t>(100 + i) + (Chance(20) ? 100 : 0);
+    e.local = Attachment{ifindex, {2, 0, 0, 0, 0, static_cast<uint8_t>(i)}};
+    const uint32_t low = Chance(10) ? Below(kLocals) : static_cast<uint32_t>(i);
+    e.addresses = {Address::FromV4(0xc0000200 + low), V6(low)};
     if (Chance(10)) e.addresses.pop_back();
   } else {
     for (uint32_t n = 1 + Below(2); n > 0; --n) e.addresses.push_back(RandomAddress(Chance(50)));
