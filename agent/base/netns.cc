@@ -2,23 +2,34 @@
 #include "agent/base/netns.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/nsfs.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include <cerrno>
 #include <thread>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 
 namespace ripstop::agent {
 
 absl::StatusOr<UniqueFd> OpenNetns(const std::string& path) {
-  UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd.ok()) return absl::ErrnoToStatus(errno, absl::StrCat("network namespace ", path));
-  if (ioctl(fd.get(), NS_GET_NSTYPE) != CLONE_NEWNET) {
-    return absl::InvalidArgumentError(absl::StrCat(path, " is not a network namespace"));
+  const std::string shown = absl::CHexEscape(path);
+  // What it is comes first: to open a FIFO waits for a writer, to open a device starts it.
+  const UniqueFd there(open(path.c_str(), O_PATH | O_CLOEXEC));
+  if (!there.ok()) return absl::ErrnoToStatus(errno, absl::StrCat("network namespace ", shown));
+  struct statfs of{};
+  const bool nsfs = fstatfs(there.get(), &of) == 0 && of.f_type == NSFS_MAGIC;
+  const std::string opened = absl::StrCat("/proc/self/fd/", there.get());
+  UniqueFd fd(nsfs ? open(opened.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1);
+  if (nsfs && !fd.ok())
+    return absl::ErrnoToStatus(errno, absl::StrCat("network namespace ", shown));
+  if (!nsfs || ioctl(fd.get(), NS_GET_NSTYPE) != CLONE_NEWNET) {
+    return absl::InvalidArgumentError(absl::StrCat(shown, " is not a network namespace"));
   }
   return fd;
 }
