@@ -74,6 +74,11 @@ class Netlink {
   absl::Status DeleteRoute(const Route& route);
   absl::StatusOr<std::vector<Route>> ListRoutes(const RouteFilter& filter = {});
 
+  // Rules of the routing policy. Adding one that is there already succeeds.
+  absl::Status AddRule(const RoutingRule& rule);
+  absl::Status DeleteRule(const RoutingRule& rule);
+  absl::StatusOr<std::vector<RoutingRule>> ListRules();
+
   // Permanent neighbours; create or replace. The list has only permanent ones.
   absl::Status ReplaceNeighbour(const Neighbour& neighbour);
   absl::Status DeleteNeighbour(const Neighbour& neighbour);
@@ -87,6 +92,7 @@ class Netlink {
  private:
   explicit Netlink(std::unique_ptr<NetlinkSocket> socket);
   absl::Status WriteRoute(uint16_t type, uint16_t flags, const char* verb, const Route& route);
+  absl::Status WriteRule(uint16_t type, uint16_t flags, const char* verb, const RoutingRule& rule);
   absl::Status WriteNeighbour(uint16_t type, uint16_t flags, const char* verb,
                               const Neighbour& neighbour);
   absl::Status WriteFdb(uint16_t type, uint16_t flags, const char* verb, const FdbEntry& entry);

@@ -183,6 +183,30 @@ TEST_F(NetlinkTest, DumpsSeeOnlyTheProtocolAndDeviceAskedFor) {
   EXPECT_THAT(*netlink_->ListRoutes({.table = 4242}), IsEmpty());
 }
 
+TEST_F(NetlinkTest, RulesOfTheRoutingPolicyInBothFamilies) {
+  const std::vector<RoutingRule> before = *netlink_->ListRules();
+  const std::vector<RoutingRule> rules = {
+      {.v4 = true, .from = Net("192.0.2.1/32"), .table = 820'007, .priority = 100},
+      {.v4 = true, .oif = "net1", .table = 820'007, .priority = 100},
+      {.v4 = false, .from = Net("2001:db8::1/128"), .table = 7, .priority = 100},
+      {.v4 = false, .oif = "net1", .table = 7, .priority = 101},
+  };
+  for (const RoutingRule& rule : rules) {
+    ASSERT_EQ(netlink_->AddRule(rule), absl::OkStatus()) << rule.ToString();
+    EXPECT_EQ(netlink_->AddRule(rule), absl::OkStatus()) << "it is there";
+  }
+  std::vector<RoutingRule> ours = *netlink_->ListRules();
+  std::erase_if(ours, [&](const RoutingRule& rule) {
+    return std::find(before.begin(), before.end(), rule) != before.end();
+  });
+  EXPECT_THAT(ours, ::testing::UnorderedElementsAreArray(rules));
+  for (const RoutingRule& rule : rules) {
+    ASSERT_EQ(netlink_->DeleteRule(rule), absl::OkStatus()) << rule.ToString();
+  }
+  EXPECT_EQ(netlink_->ListRules()->size(), before.size());
+  EXPECT_TRUE(absl::IsNotFound(netlink_->DeleteRule(rules[0])));
+}
+
 TEST_F(NetlinkTest, PermanentNeighboursCarryOurMark) {
   const Link link = MakeVethUp();
   const Neighbour v4{

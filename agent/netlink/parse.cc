@@ -2,6 +2,7 @@
 #include "agent/netlink/parse.h"
 
 #include <arpa/inet.h>
+#include <linux/fib_rules.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <net/if.h>
@@ -86,6 +87,24 @@ std::optional<Route> ParseRoute(const nlmsghdr* message) {
   route.priority = attributes.U32(RTA_PRIORITY);
   route.onlink = (info->rtm_flags & RTNH_F_ONLINK) != 0;
   return route.Normalized();
+}
+
+std::optional<RoutingRule> ParseRule(const nlmsghdr* message) {
+  const auto* header = FixedOf<fib_rule_hdr>(message);
+  if (header == nullptr || header->action != FR_ACT_TO_TBL ||
+      (header->family != AF_INET && header->family != AF_INET6)) {
+    return std::nullopt;
+  }
+  const Attributes attributes(message, sizeof(*header));
+  RoutingRule rule;
+  rule.v4 = header->family == AF_INET;
+  if (const auto from = attributes.Address(FRA_SRC)) {
+    rule.from = policy::Cidr::Of(*from, header->src_len + (rule.v4 ? kMappedBits : 0));
+  }
+  rule.oif = attributes.String(FRA_OIFNAME);
+  rule.table = attributes.U32(FRA_TABLE, header->table);
+  rule.priority = attributes.U32(FRA_PRIORITY);
+  return rule;
 }
 
 std::optional<ParsedNeighbour> ParseNeighbour(const nlmsghdr* message) {

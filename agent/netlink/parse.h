@@ -16,6 +16,7 @@ namespace ripstop::agent {
 std::optional<Link> ParseLink(const nlmsghdr* message);
 std::optional<InterfaceAddress> ParseAddress(const nlmsghdr* message);
 std::optional<Route> ParseRoute(const nlmsghdr* message);
+std::optional<RoutingRule> ParseRule(const nlmsghdr* message);
 
 // `state` (NUD_*) is left to the caller: a deletion reports what the entry was last.
 struct ParsedNeighbour {

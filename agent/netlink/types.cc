@@ -75,6 +75,12 @@ std::string Route::ToString() const {
   return text;
 }
 
+std::string RoutingRule::ToString() const {
+  return absl::StrCat("rule ", priority, ": ", v4 ? "IPv4" : "IPv6",
+                      from.has_value() ? " from " + from->ToString() : "",
+                      oif.empty() ? "" : " oif " + oif, " lookup ", table);
+}
+
 std::string Neighbour::ToString() const {
   return absl::StrCat("neighbour ", address.ToString(), " lladdr ", mac.ToString(), " dev ",
                       ifindex);

@@ -78,6 +78,17 @@ struct Route {
   std::string ToString() const;  // "10.65.0.2/32 dev 7"
 };
 
+// A rule of the routing policy: packets that are all of these ask `table`.
+struct RoutingRule {
+  bool v4 = true;
+  std::optional<policy::Cidr> from;  // absent: any source
+  std::string oif;                   // what their socket is bound to; empty: whatever
+  uint32_t table = RT_TABLE_MAIN;
+  uint32_t priority = 0;  // smaller is asked first
+  bool operator==(const RoutingRule&) const = default;
+  std::string ToString() const;  // "rule 100: from 10.65.0.2/32 lookup 7"
+};
+
 // A permanent neighbour entry.
 struct Neighbour {
   uint32_t ifindex = 0;
