@@ -11,6 +11,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <vector>
@@ -60,8 +61,9 @@ class SemanticsTest : public ::testing::Test {
     }
   }
   void Put(ModelObject object) {
-    if (auto* e = std::get_if<policy::Endpoint>(&object); e != nullptr && local_.contains(e->id)) {
-      e->local = policy::Attachment{local_.at(e->id), {2, 0, 0, 0, 0, 1}};
+    if (auto* e = std::get_if<policy::Endpoint>(&object);
+        e != nullptr && local_.contains(e->name)) {
+      e->local = policy::Attachment{local_.at(e->name), {2, 0, 0, 0, 0, 1}};
     }
     PutObject(engine_, object);
     std::visit([&](const auto& o) { world_.Put(o); }, object);
@@ -135,7 +137,9 @@ class SemanticsTest : public ::testing::Test {
     if (p.protocol == kProtocolIcmp) p.icmp_type = icmp_type_.value_or(8);
     if (p.protocol == kProtocolIcmpV6) p.icmp_type = icmp_type_.value_or(128);
     if (icmp_type_ && !policy::HasPorts(p.protocol)) p.icmp_code = icmp_code_;
-    const auto want = reference_.Evaluate(world_, world_.endpoints.at(local), direction, p);
+    const auto endpoint = std::find_if(world_.endpoints.begin(), world_.endpoints.end(),
+                                       [&](const auto& item) { return item.second.name == local; });
+    const auto want = reference_.Evaluate(world_, endpoint->second, direction, p);
     const auto got = image_.Verdict(direction, p);
     EXPECT_TRUE(got.has_value()) << local;
     EXPECT_EQ(want && want->allow, got && got->allow()) << "reference and tables differ";

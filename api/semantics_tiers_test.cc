@@ -191,6 +191,12 @@ TEST_F(SemanticsTiersTest, StagedPoliciesOfEveryKindAreNotEnforced) {
 
 class SemanticsProfilesTest : public SemanticsTest {
  protected:
+  // shop/web is a WorkloadEndpoint here and no Pod, which would say whose profiles count.
+  void SetUp() override {
+    SemanticsTest::SetUp();
+    world_.endpoints.erase("Pod shop/web");
+    engine_.RemoveEndpoint("Pod shop/web");
+  }
   void Workload(const std::string& profiles, const std::string& labels = "{}") {
     Put(absl::Substitute(
         "{apiVersion: projectcalico.org/v3, kind: WorkloadEndpoint, metadata: {name: web, "

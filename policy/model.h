@@ -180,7 +180,7 @@ struct Attachment {
 };
 
 struct Endpoint {
-  std::string id;  // unique; "namespace/pod" for workloads
+  std::string id;  // unique, and nothing else: what it is called is `name`
   Labels labels;   // own; profile labels are inherited by the engine, own labels win
   std::vector<std::string> profiles;  // in order
   std::vector<Address> addresses;
@@ -189,6 +189,9 @@ struct Endpoint {
   // False for pods that are Succeeded or Failed and for host-network pods: they are
   // neither peers nor subjects.
   bool active = true;
+  // What people call it: "namespace/pod", "namespace/pod/interface" beside eth0. Several may
+  // have one name, for a while. The engine does not ask.
+  std::string name;
   bool operator==(const Endpoint&) const = default;
 };
 

@@ -19,12 +19,11 @@ bool Has(const std::vector<Address>& addresses, const Address& address) {
 
 std::set<NamedPort> PortsOf(const Endpoint& e) { return {e.ports.begin(), e.ports.end()}; }
 
-// Policy cannot tell them apart, so it does not matter which of them has an address.
+}  // namespace
+
 bool Alike(const Endpoint& a, const Endpoint& b) {
   return a.labels == b.labels && a.profiles == b.profiles && PortsOf(a) == PortsOf(b);
 }
-
-}  // namespace
 
 bool IsNewer(const Attachment& a, std::string_view id_a, const Attachment& b,
              std::string_view id_b) {

@@ -60,6 +60,9 @@ Labels EffectiveLabels(const Labels& own, const std::vector<std::string>& profil
 bool IsNewer(const Attachment& a, std::string_view id_a, const Attachment& b,
              std::string_view id_b);
 
+// Whether policy cannot tell them apart, so that it does not matter which has an address.
+bool Alike(const Endpoint& a, const Endpoint& b);
+
 // Orders of evaluation: absent last; ties by name, then namespace, then kind.
 bool TierBefore(const Tier& a, const Tier& b);
 bool PolicyBefore(const Policy& a, const Policy& b);

@@ -16,7 +16,7 @@ TEST(EndpointTest, PodsCarryLabelsProfilesAddressesAndNamedPorts) {
       containers: [{ports: [{name: http, containerPort: 80}, {containerPort: 81}]},
                    {ports: [{name: dns, containerPort: 53, protocol: UDP}]}]},
     status: {phase: Running, podIP: 192.0.2.1, podIPs: [{ip: 192.0.2.1}, {ip: "2001:db8::1"}]}})");
-  EXPECT_EQ(pod.id, "shop/cart");
+  EXPECT_EQ(pod.name, "shop/cart");
   EXPECT_EQ(pod.labels, (Labels{{"a", "b"},
                                 {"projectcalico.org/namespace", "shop"},
                                 {"projectcalico.org/orchestrator", "k8s"},
@@ -47,11 +47,28 @@ TEST(EndpointTest, WorkloadEndpointsAreNamedByTheirPod) {
       "projectcalico.org/v3", "WorkloadEndpoint",
       "{pod: cart, endpoint: eth0, orchestrator: cni, profiles: [x], ipNetworks: [192.0.2.1/32, "
       "\"2001:db8::1\"], ports: [{name: http, protocol: tcp, port: 80}]}"));
-  EXPECT_EQ(endpoint.id, "shop/cart");
+  EXPECT_EQ(endpoint.name, "shop/cart");
   EXPECT_EQ(endpoint.labels.at("projectcalico.org/orchestrator"), "cni");
   EXPECT_THAT(endpoint.profiles, ElementsAre("x"));
   EXPECT_THAT(endpoint.addresses, SizeIs(2));
   EXPECT_THAT(endpoint.ports, ElementsAre(policy::NamedPort{"http", 6, 80}));
+}
+
+TEST(EndpointTest, WhatAWorkloadEndpointIsFollowsItsContainerAndInterface) {
+  const auto id = [](const std::string& node, const std::string& container,
+                     const std::string& interface) {
+    return Model<policy::Endpoint>(Doc("projectcalico.org/v3", "WorkloadEndpoint",
+                                       absl::StrCat("{node: ", node, ", pod: cart, containerID: ",
+                                                    container, ", endpoint: ", interface, "}")))
+        .id;
+  };
+  const std::string known = id("n1", "c1", "eth0");
+  EXPECT_EQ(known, id("n1", "c1", "eth0"));
+  EXPECT_NE(known, id("n2", "c1", "eth0"));
+  EXPECT_NE(known, id("n1", "c2", "eth0"));
+  EXPECT_NE(known, id("n1", "c1", "net1"));
+  EXPECT_EQ(id("n1", "c/x1", "eth0"), "WorkloadEndpoint shop/p") << "could be read in two ways";
+  EXPECT_EQ(id("n1", "''", "eth0"), id("n2", "''", "eth0")) << "no container: by its own name";
 }
 
 TEST(OtherKindsTest, NamespacesAndServiceAccountsBecomeProfiles) {

@@ -33,6 +33,8 @@ absl::StatusOr<policy::Policy> ConvertClusterPolicy(const v1::ClusterNetworkPoli
 // endpoints.cc
 absl::StatusOr<policy::Endpoint> ConvertPod(const v1::Pod& pod);
 absl::StatusOr<policy::Endpoint> ConvertWorkload(const v1::WorkloadEndpoint& endpoint);
+// What a WorkloadEndpoint is of: its pod, else its workload, else called as it is itself.
+const std::string& WorkloadName(const v1::WorkloadEndpoint& endpoint);
 // Without interfaces: a document names one, indexes are known on its node only.
 absl::StatusOr<policy::HostEndpoint> ConvertHostEndpoint(const v1::HostEndpoint& endpoint);
 absl::StatusOr<policy::NetworkSet> ConvertNetworkSet(const v1::ObjectMeta& metadata,

@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "api/convert/converters.h"
+#include "api/convert/endpoint_join.h"
 #include "api/convert/selector_text.h"
 #include "api/convert/values.h"
 #include "policy/selector.h"
@@ -84,11 +85,19 @@ absl::Status AddContainerPorts(const google::protobuf::RepeatedPtrField<v1::Cont
 
 }  // namespace
 
+const std::string& WorkloadName(const v1::WorkloadEndpoint& from) {
+  const v1::WorkloadEndpointSpec& spec = from.spec();
+  return !spec.pod().empty()        ? spec.pod()
+         : !spec.workload().empty() ? spec.workload()
+                                    : from.metadata().name();
+}
+
 absl::StatusOr<policy::Endpoint> ConvertPod(const v1::Pod& pod) {
   const v1::ObjectMeta& metadata = pod.metadata();
   const std::string& account = pod.spec().service_account_name();
   policy::Endpoint endpoint;
-  endpoint.id = absl::StrCat(metadata.namespace_(), "/", metadata.name());
+  endpoint.name = absl::StrCat(metadata.namespace_(), "/", metadata.name());
+  endpoint.id = PodId(endpoint.name);
   endpoint.labels = WorkloadLabels(metadata, "k8s", account);
   endpoint.profiles = {absl::StrCat("kns.", metadata.namespace_())};
   if (!account.empty()) {
@@ -110,14 +119,18 @@ absl::StatusOr<policy::Endpoint> ConvertPod(const v1::Pod& pod) {
 absl::StatusOr<policy::Endpoint> ConvertWorkload(const v1::WorkloadEndpoint& from) {
   const v1::WorkloadEndpointSpec& spec = from.spec();
   policy::Endpoint endpoint;
-  const std::string& workload = !spec.pod().empty()        ? spec.pod()
-                                : !spec.workload().empty() ? spec.workload()
-                                                           : from.metadata().name();
-  endpoint.id = absl::StrCat(from.metadata().namespace_(), "/", workload);
-  // A second interface of a pod is an endpoint of its own.
+  endpoint.name = absl::StrCat(from.metadata().namespace_(), "/", WorkloadName(from));
   if (!spec.endpoint().empty() && spec.endpoint() != "eth0") {
-    absl::StrAppend(&endpoint.id, "/", spec.endpoint());
+    absl::StrAppend(&endpoint.name, "/", spec.endpoint());
   }
+  // Parts that hold the separator could be read in two ways.
+  const bool container =
+      !spec.container_id().empty() && !spec.endpoint().empty() &&
+      absl::StrCat(spec.node(), spec.container_id(), spec.endpoint()).find('/') ==
+          std::string::npos;
+  endpoint.id = container ? WorkloadId(spec.node(), spec.container_id(), spec.endpoint())
+                          : absl::StrCat(kKindWorkloadEndpoint, " ", from.metadata().namespace_(),
+                                         "/", from.metadata().name());
   endpoint.labels =
       WorkloadLabels(from.metadata(), spec.orchestrator(), spec.service_account_name());
   endpoint.profiles.assign(spec.profiles().begin(), spec.profiles().end());

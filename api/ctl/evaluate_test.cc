@@ -110,6 +110,43 @@ TEST_P(EvaluateTest, AddressOfAPodIsThatPodAndOthersHaveNoDirection) {
   EXPECT_EQ(answers[4]["verdict"], "Deny");
 }
 
+TEST_P(EvaluateTest, APodAndItsWorkloadEndpointsAreJoinedAndASecondInterfaceIsOneByItself) {
+  file_ = File("two.yaml", std::string(kWorld) + R"(---
+apiVersion: v1
+kind: Pod
+metadata: {name: db, namespace: data, labels: {app: web}}
+---
+apiVersion: projectcalico.org/v3
+kind: WorkloadEndpoint
+metadata: {name: db-net1, namespace: data}
+spec: {node: node1, pod: db, containerID: c1, endpoint: net1, ipNetworks: [192.0.2.3/32]}
+)");
+  const auto answers = Ask(R"({"from": "shop/web", "to": "data/db", "port": 80}
+{"from": "shop/web", "to": "data/db/net1", "port": 80}
+{"from": "shop/web", "to": "192.0.2.3", "port": 80}
+)");
+  ASSERT_EQ(answers.size(), 3u);
+  for (const json& answer : answers) {
+    EXPECT_EQ(answer["ingress"]["policy"], "profile kns.data") << "no policy selects app: web";
+  }
+}
+
+TEST_P(EvaluateTest, AnAddressThatTwoPodsClaimIsRefusedByName) {
+  file_ = File("two.yaml", std::string(kWorld) + R"(---
+apiVersion: v1
+kind: Pod
+metadata: {name: thief, namespace: shop, labels: {app: web}}
+status: {podIPs: [{ip: 192.0.2.2}]}
+)");
+  const auto answers = Ask(R"({"from": "shop/web", "to": "data/db", "port": 5432}
+{"from": "shop/web", "to": "data/db", "port": 5432, "ipVersion": 6}
+)",
+                           kExitError);
+  EXPECT_THAT(err_, HasSubstr("192.0.2.2 is the address of data/db and of shop/thief"));
+  ASSERT_FALSE(answers.empty());
+  EXPECT_EQ(answers.back()["verdict"], "Allow") << "its other address is its own";
+}
+
 TEST_P(EvaluateTest, BothIpVersionsProtocolNumbersIcmpAndSourcePorts) {
   const auto answers = Ask(R"({"from": "shop/web", "to": "2001:db8::2", "protocol": 6, "port": 5432}
 {"from": "shop/web", "to": "data/db", "port": 5432, "ipVersion": 6}

@@ -11,6 +11,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "api/convert/convert.h"
+#include "api/convert/endpoint_join.h"
 #include "api/convert/staged.h"
 #include "api/text.h"
 #include "nlohmann/json.hpp"
@@ -29,11 +30,6 @@ constexpr uint8_t kEchoRequest = 8, kEchoRequestV6 = 128;
 
 absl::Status Bad(const std::string& field, const std::string& value, const std::string& remedy) {
   return absl::InvalidArgumentError(absl::StrCat(field, ": ", value, ": ", remedy));
-}
-
-bool IsWorkload(const api::Resource& resource) {
-  return resource.kind().store_kind == api::kKindPod ||
-         resource.kind().store_kind == api::kKindWorkloadEndpoint;
 }
 
 // The profiles of namespaces and service accounts that no document describes.
@@ -177,6 +173,7 @@ ordered_json DescribeStaged(const Judgement& judgement, const policy::World& wor
 
 absl::StatusOr<policy::World> MakeWorld(const std::vector<api::Resource>& resources) {
   policy::World world;
+  api::EndpointJoin join("");
   uint32_t ifindex = 0;
   for (const api::Resource& resource : resources) {
     absl::StatusOr<std::vector<api::ModelObject>> objects = api::ToModel(resource);
@@ -184,16 +181,20 @@ absl::StatusOr<policy::World> MakeWorld(const std::vector<api::Resource>& resour
       return absl::InvalidArgumentError(
           absl::StrCat(resource.file, ":", resource.line, ": ", objects.status().message()));
     for (api::ModelObject& object : *objects) {
-      if (auto* endpoint = std::get_if<Endpoint>(&object))
-        if (IsWorkload(resource) && endpoint->active)
-          endpoint->local = policy::Attachment{++ifindex, {}};
+      if (auto* endpoint = std::get_if<Endpoint>(&object)) {
+        join.Put(resource, std::move(*endpoint));
+        continue;
+      }
       // Each has an interface of its own, whatever the documents call it.
       if (auto* host = std::get_if<policy::HostEndpoint>(&object)) host->interfaces = {++ifindex};
       std::visit([&world](auto& value) { world.Put(std::move(value)); }, object);
     }
   }
-  for (const auto& [id, endpoint] : world.endpoints)
+  join.ForEach([&](const Endpoint& endpoint) { world.Put(endpoint); });
+  for (auto& [id, endpoint] : world.endpoints) {
+    if (endpoint.active) endpoint.local = policy::Attachment{++ifindex, {}};
     for (const std::string& name : endpoint.profiles) AddImpliedProfile(world, name);
+  }
   for (const auto& [id, set] : world.network_sets)
     for (const std::string& name : set.profiles) AddImpliedProfile(world, name);
   for (const auto& [id, host] : world.host_endpoints)
@@ -202,9 +203,24 @@ absl::StatusOr<policy::World> MakeWorld(const std::vector<api::Resource>& resour
 }
 
 QueryReader::QueryReader(const policy::World& world) : world_(world) {
-  for (const auto& [id, endpoint] : world.endpoints)
-    if (endpoint.local)
-      for (const Address& address : endpoint.addresses) owners_[address] = &endpoint;
+  for (const auto& [id, endpoint] : world.endpoints) {
+    named_[endpoint.name].push_back(&endpoint);
+    if (!endpoint.local) continue;
+    for (const Address& address : endpoint.addresses) {
+      const auto [owner, fresh] = owners_.try_emplace(address, &endpoint);
+      if (!fresh && !policy::Alike(*owner->second, endpoint))
+        contested_.try_emplace(address, std::minmax(owner->second->name, endpoint.name));
+    }
+  }
+}
+
+absl::Status QueryReader::CheckOwner(const Address& address) const {
+  const auto contested = contested_.find(address);
+  if (contested == contested_.end()) return absl::OkStatus();
+  const auto& [one, other] = contested->second;
+  return absl::InvalidArgumentError(absl::StrCat(
+      address.ToString(), " is the address of ", one, " and of ", other,
+      ": on other nodes all of it is denied until one of them is gone; leave one out"));
 }
 
 absl::StatusOr<QueryReader::End> QueryReader::ReadEnd(const std::string& field,
@@ -216,14 +232,18 @@ absl::StatusOr<QueryReader::End> QueryReader::ReadEnd(const std::string& field,
     const auto owner = owners_.find(*address);
     return End{owner == owners_.end() ? nullptr : owner->second, {*address}};
   }
-  const auto it = world_.endpoints.find(text);
-  if (it == world_.endpoints.end())
+  const auto it = named_.find(text);
+  if (it == named_.end())
     return Bad(field, absl::StrCat("\"", text, "\""),
                "no Pod or WorkloadEndpoint of the documents has this name");
-  if (it->second.addresses.empty())
+  if (it->second.size() > 1)
+    return Bad(field, absl::StrCat("\"", text, "\""),
+               absl::StrCat("is ", it->second.size(), " endpoints; write the address of one"));
+  const Endpoint& endpoint = *it->second.front();
+  if (endpoint.addresses.empty())
     return Bad(field, absl::StrCat("\"", text, "\""),
                "it has no address; give it status.podIPs or spec.ipNetworks");
-  return End{&it->second, it->second.addresses};
+  return End{&endpoint, endpoint.addresses};
 }
 
 absl::StatusOr<Flow> QueryReader::Read(const std::string& text) const {
@@ -254,6 +274,8 @@ absl::StatusOr<Flow> QueryReader::Read(const std::string& text) const {
     return absl::InvalidArgumentError(
         absl::StrCat("\"", from_text, "\" and \"", to_text, "\" have no address of the same ",
                      version == 0 ? "IP version" : absl::StrCat("version, IPv", version)));
+  RETURN_IF_ERROR(CheckOwner(packet.source));
+  RETURN_IF_ERROR(CheckOwner(packet.destination));
   if (from.endpoint != nullptr && from.endpoint->local) flow.from = from.endpoint;
   if (to.endpoint != nullptr && to.endpoint->local) flow.to = to.endpoint;
   RETURN_IF_ERROR(ReadHost(query, world_, flow));

@@ -119,6 +119,9 @@ class Engine {
   // concerned are denied (set handle 0). Empty when all is well.
   std::vector<std::string> Alarms() const;
 
+  // Id of the workload that has the address, as of all inputs; empty: nobody, a host
+  // endpoint, or disputed.
+  std::string OwnerOf(const Address& address) const;
   // As of the last Flush, by address. Empty when all is well.
   std::vector<AddressConflict> Conflicts() const;
 

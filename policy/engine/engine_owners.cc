@@ -46,6 +46,18 @@ Engine::State::Owner Engine::State::OwnerOf(const AddressRecord& record) const {
   return owner;
 }
 
+std::string Engine::OwnerOf(const Address& address) const {
+  const auto record = state_->addresses.find(address);
+  if (record == state_->addresses.end()) return "";
+  const State::Owner owner = state_->OwnerOf(*record->second);
+  if (owner.local != nullptr) return owner.local->id;
+  if (owner.disputed || owner.sources.size() != 1) return "";
+  for (const EndpointRecord* e : record->second->endpoints) {
+    if (e->active && !e->host && e->source == owner.sources[0]) return e->id;
+  }
+  return "";
+}
+
 std::vector<AddressConflict> Engine::Conflicts() const {
   std::vector<AddressConflict> conflicts;
   for (const Address& address : state_->contested) {
