@@ -374,6 +374,58 @@ absl::Status Ipam::ReleaseHandle(const std::string& handle) {
   return first;
 }
 
+absl::Status Ipam::Release(const std::vector<Allocation>& allocations, const Also& also) {
+  std::map<policy::Cidr, std::vector<Allocation>> by_block;
+  for (const Allocation& allocation : allocations) {
+    by_block[allocation.block].push_back(allocation);
+  }
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    std::vector<Cached> changed;
+    std::vector<api::Mutation> mutations;
+    for (const auto& [cidr, gone] : by_block) {
+      absl::StatusOr<Cached> block = attempt == 0 ? Recall(cidr) : Fetch(cidr);
+      if (absl::IsNotFound(block.status())) continue;
+      if (!block.ok()) return block.status();
+      bool any = false;
+      for (const Allocation& allocation : gone) any |= block->block.Release(allocation);
+      if (!any) {
+        Remember(*block);
+        continue;
+      }
+      mutations.push_back({api::Mutation::Type::kUpdate, Block::KeyFor(cidr), block->block.Encode(),
+                           block->revision});
+      changed.push_back(*std::move(block));
+    }
+    ASSIGN_OR_RETURN(const std::vector<api::Mutation> more, also());
+    mutations.insert(mutations.end(), more.begin(), more.end());
+    if (mutations.empty()) return absl::OkStatus();
+    const auto revisions = store_->Txn(mutations);
+    if (revisions.ok()) {
+      for (size_t i = 0; i < changed.size(); ++i) {
+        changed[i].revision = (*revisions)[i];
+        Remember(changed[i]);
+      }
+      return absl::OkStatus();
+    }
+    if (absl::IsAborted(revisions.status()) || absl::IsNotFound(revisions.status())) continue;
+    // Whether an unreachable store took the write is unknown: believe memory no longer.
+    for (const Cached& cached : changed) {
+      const auto it = blocks_.find(cached.block.cidr());
+      if (it != blocks_.end()) it->second.revision = -1;
+    }
+    return revisions.status();
+  }
+  return absl::UnavailableError(
+      absl::StrCat("releasing addresses: ", kAttempts, " conflicts with other nodes; try again"));
+}
+
+// As memory has it, where it may be believed; else as the store has it.
+absl::StatusOr<Ipam::Cached> Ipam::Recall(const policy::Cidr& cidr) {
+  const auto it = blocks_.find(cidr);
+  if (it != blocks_.end() && it->second.revision > 0) return it->second;
+  return Fetch(cidr);
+}
+
 std::vector<Allocation> Ipam::AllocationsOf(const std::string& handle) const {
   std::vector<Allocation> found;
   const auto [begin, end] = by_handle_.equal_range(handle);

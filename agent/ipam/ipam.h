@@ -63,6 +63,10 @@ class Ipam {
   // Succeeds when it is released already, or the address is somebody else's by now.
   absl::Status Release(const Allocation& allocation);
   absl::Status ReleaseHandle(const std::string& handle);
+  // All of them, and what else `also` names, in one transaction. Asks `also` at each attempt:
+  // a conflict is read again and tried again. Blocks for as long as the store.
+  using Also = std::function<absl::StatusOr<std::vector<api::Mutation>>()>;
+  absl::Status Release(const std::vector<Allocation>& allocations, const Also& also);
 
   std::vector<Allocation> AllocationsOf(const std::string& handle) const;
   std::vector<Allocation> Allocations() const;  // of this node
@@ -85,6 +89,7 @@ class Ipam {
   // Reads, changes and writes one block until no other writer was in between.
   absl::Status ChangeBlock(const policy::Cidr& cidr, const Change& change);
   absl::StatusOr<Cached> Fetch(const policy::Cidr& cidr);
+  absl::StatusOr<Cached> Recall(const policy::Cidr& cidr);
   absl::StatusOr<std::map<policy::Cidr, Cached>> ListBlocks();
   void Remember(const Cached& cached);
   const PoolConfig* PoolOf(const policy::Address& address) const;
