@@ -83,6 +83,12 @@ absl::Status Dataplane::DetachWorkload(uint32_t ifindex) {
   return links_->Detach(kToWorkload, ifindex, AttachPoint::kEgress);
 }
 
+absl::Status Dataplane::CheckWorkload(uint32_t ifindex) const {
+  RETURN_IF_ERROR(
+      links_->Check(kToWorkload, object_->to_workload(), ifindex, AttachPoint::kEgress));
+  return links_->Check(kFromWorkload, object_->from_workload(), ifindex, AttachPoint::kIngress);
+}
+
 absl::Status Dataplane::AttachUplink(uint32_t ifindex) {
   return links_->Attach(kFromHost, object_->from_host(), ifindex, AttachPoint::kIngress);
 }

@@ -41,6 +41,7 @@ class Dataplane : public DataplaneInterface {
 
   absl::Status AttachWorkload(uint32_t ifindex) override;
   absl::Status DetachWorkload(uint32_t ifindex) override;
+  absl::Status CheckWorkload(uint32_t ifindex) const override;
   absl::Status AttachUplink(uint32_t ifindex) override;
   absl::Status DetachUplink(uint32_t ifindex) override;
   absl::Status Configure(const DatapathSettings& settings) override;

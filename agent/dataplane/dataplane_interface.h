@@ -47,7 +47,10 @@ class DataplaneInterface {
   //   kNotFound  no such interface
   virtual absl::Status AttachWorkload(uint32_t ifindex) = 0;  // both directions
   virtual absl::Status DetachWorkload(uint32_t ifindex) = 0;  // fine when it is gone
-  virtual absl::Status AttachUplink(uint32_t ifindex) = 0;    // also the VXLAN device
+  // Whether our programs are what the kernel runs there, in both directions.
+  //   kFailedPrecondition  they are not; names the program and the interface
+  virtual absl::Status CheckWorkload(uint32_t ifindex) const = 0;
+  virtual absl::Status AttachUplink(uint32_t ifindex) = 0;  // also the VXLAN device
   virtual absl::Status DetachUplink(uint32_t ifindex) = 0;
 
   virtual absl::Status Configure(const DatapathSettings& settings) = 0;

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "absl/strings/str_cat.h"
 #include "agent/dataplane/testing_node.h"
 
 namespace ripstop::agent {
@@ -88,6 +89,33 @@ TEST_P(DataplaneTest, ADetachedInterfaceIsRoutedPlainlyAgain) {
   });
   EXPECT_TRUE(detached.ok()) << detached;
   EXPECT_TRUE(PodsPass());
+}
+
+TEST_P(DataplaneTest, ADetachedProgramIsNoticedInEitherDirection) {
+  Open();
+  Attach();
+  const uint32_t ifindex = Ifindex("hosta");
+  const auto check = [&] { return node_->Run([&] { return dataplane_->CheckWorkload(ifindex); }); };
+  EXPECT_EQ(check(), absl::OkStatus());
+  for (const char* name : {"from_workload", "to_workload"}) {
+    if (dataplane_->uses_tcx()) {
+      // As `bpftool link detach` does: the link is there and pinned, and attached to nothing.
+      const std::string path = absl::StrCat(pin_dir_, "/links/", name, "-", ifindex);
+      const int link = bpf_obj_get(path.c_str());
+      ASSERT_GE(link, 0) << path;
+      ASSERT_EQ(bpf_link_detach(link), 0);
+      close(link);
+    } else {
+      ASSERT_EQ(node_->Shell(absl::StrCat("tc filter del dev hosta ",
+                                          name[0] == 'f' ? "ingress" : "egress")),
+                0);
+    }
+    EXPECT_TRUE(absl::IsFailedPrecondition(check())) << name;
+    EXPECT_NE(check().message().find(name), std::string::npos) << check();
+    Attach();
+    EXPECT_EQ(check(), absl::OkStatus());
+  }
+  EXPECT_FALSE(node_->Run([&] { return dataplane_->CheckWorkload(999'999); }).ok());
 }
 
 // Netfilter's forward hook sees every packet that the host's stack routes, and none that

@@ -37,6 +37,11 @@ class FakeDataplane : public DataplaneInterface {
     workloads.erase(ifindex);
     return Fail();
   }
+  absl::Status CheckWorkload(uint32_t ifindex) const override {
+    if (workloads.contains(ifindex)) return absl::OkStatus();
+    return absl::FailedPreconditionError("program is not attached to interface " +
+                                         std::to_string(ifindex));
+  }
   absl::Status AttachUplink(uint32_t ifindex) override {
     uplinks.insert(ifindex);
     return Fail();
@@ -81,8 +86,19 @@ class FakeDataplane : public DataplaneInterface {
   absl::StatusOr<std::map<uint32_t, rule_hits>> RuleHits() const override {
     return std::map<uint32_t, rule_hits>();
   }
-  absl::StatusOr<loader::PacketLookup> Lookup(const policy::Packet&) const override {
-    return absl::UnimplementedError("the fake has no tables");
+  // Of the two addresses only: policy sets are not read.
+  absl::StatusOr<loader::PacketLookup> Lookup(const policy::Packet& packet) const override {
+    loader::PacketLookup found;
+    for (const policy::TableWrite& write : written) {
+      if (const auto* set = std::get_if<policy::SetAddress>(&write)) {
+        if (set->address == packet.source) found.source = set->value;
+        if (set->address == packet.destination) found.destination = set->value;
+      } else if (const auto* remove = std::get_if<policy::RemoveAddress>(&write)) {
+        if (remove->address == packet.source) found.source = {};
+        if (remove->address == packet.destination) found.destination = {};
+      }
+    }
+    return found;
   }
   int events_fd() const override { return -1; }
   std::vector<flow_event> TakeEvents() override { return std::exchange(events, {}); }

@@ -26,6 +26,11 @@ class ProgramLinks {
   // Fine when there is nothing.
   absl::Status Detach(const std::string& name, uint32_t ifindex, AttachPoint point);
 
+  // Whether `program_fd` is what Attach left there, as the kernel has it.
+  //   kFailedPrecondition  it is not
+  absl::Status Check(const std::string& name, int program_fd, uint32_t ifindex,
+                     AttachPoint point) const;
+
   // For each pinned link called `name`: gives it `program_fd`, or unpins it when its
   // interface is gone.
   absl::Status Refresh(const std::string& name, int program_fd);
