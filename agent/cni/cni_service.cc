@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 
 namespace ripstop::agent {
@@ -26,7 +27,10 @@ grpc::Status Logged(const char* verb, const std::string& pod, const absl::Status
 }
 
 std::string PodOf(const v1::CniRequest& r) {
-  return absl::StrCat(r.pod_namespace(), "/", r.pod_name(), " (", r.container_id(), ")");
+  // Not asked about yet: a name may hold anything, also what would look like another line.
+  const auto shown = [](const std::string& text) { return absl::CHexEscape(text.substr(0, 253)); };
+  return absl::StrCat(shown(r.pod_namespace()), "/", shown(r.pod_name()), " (",
+                      shown(r.container_id()), " ", shown(r.interface_name()), ")");
 }
 
 }  // namespace
@@ -41,6 +45,7 @@ v1::CniAddReply AddReplyFor(const LocalEndpoint& endpoint) {
     v1::CniAddReply::Ip* ip = reply.add_ips();
     ip->set_address(absl::StrCat(address.ToString(), address.is_v4() ? "/32" : "/128"));
     ip->set_gateway(address.is_v4() ? kGatewayV4 : kGatewayV6);
+    ip->set_default_route(endpoint.default_route(address.is_v4()));
   }
   return reply;
 }
@@ -56,9 +61,8 @@ grpc::Status CniService::Add(grpc::ServerContext*, const v1::CniRequest* request
 
 grpc::Status CniService::Del(grpc::ServerContext*, const v1::CniRequest* request,
                              v1::CniDelReply*) {
-  return Logged("DEL", PodOf(*request), loop_->CallStatus([&] {
-    return endpoints_->Del(request->container_id(), request->interface_name());
-  }));
+  return Logged("DEL", PodOf(*request),
+                loop_->CallStatus([&] { return endpoints_->Del(*request); }));
 }
 
 grpc::Status CniService::Check(grpc::ServerContext*, const v1::CniRequest* request,
@@ -72,11 +76,12 @@ grpc::Status CniService::Gc(grpc::ServerContext*, const v1::CniGcRequest* reques
   for (const auto& item : request->valid()) {
     valid.emplace(item.container_id(), item.interface_name());
   }
-  return Logged("GC", "", loop_->CallStatus([&]() -> absl::Status {
-    const absl::StatusOr<uint32_t> removed = endpoints_->Gc(valid);
-    if (removed.ok()) reply->set_removed(*removed);
-    return removed.status();
-  }));
+  return Logged(
+      "GC", absl::CHexEscape(request->network()), loop_->CallStatus([&]() -> absl::Status {
+        const absl::StatusOr<uint32_t> removed = endpoints_->Gc(request->network(), valid);
+        if (removed.ok()) reply->set_removed(*removed);
+        return removed.status();
+      }));
 }
 
 }  // namespace ripstop::agent

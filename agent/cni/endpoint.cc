@@ -39,6 +39,7 @@ absl::StatusOr<LocalEndpoint> Decode(const Json& json) {
   e.container_id = json.at("containerID");
   e.interface_name = json.at("interface");
   e.netns = json.at("netns");
+  e.network = json.value("network", "");
   e.pod_namespace = json.at("podNamespace");
   e.pod_name = json.at("podName");
   e.pod_uid = json.at("podUID");
@@ -54,6 +55,8 @@ absl::StatusOr<LocalEndpoint> Decode(const Json& json) {
   ASSIGN_OR_RETURN(e.host_mac, Mac::Parse(json.at("hostMAC").get<std::string>()));
   ASSIGN_OR_RETURN(e.container_mac, Mac::Parse(json.at("containerMAC").get<std::string>()));
   e.mtu = json.at("mtu");
+  e.default_route_v4 = json.value("defaultRouteV4", true);
+  e.default_route_v6 = json.value("defaultRouteV6", true);
   for (const Json& item : json.at("allocations")) {
     Allocation allocation;
     ASSIGN_OR_RETURN(allocation.address,
@@ -79,6 +82,7 @@ std::string EncodeEndpoint(const LocalEndpoint& e) {
                {"containerID", e.container_id},
                {"interface", e.interface_name},
                {"netns", e.netns},
+               {"network", e.network},
                {"podNamespace", e.pod_namespace},
                {"podName", e.pod_name},
                {"podUID", e.pod_uid},
@@ -91,6 +95,8 @@ std::string EncodeEndpoint(const LocalEndpoint& e) {
                {"hostMAC", e.host_mac.ToString()},
                {"containerMAC", e.container_mac.ToString()},
                {"mtu", e.mtu},
+               {"defaultRouteV4", e.default_route_v4},
+               {"defaultRouteV6", e.default_route_v6},
                {"allocations", Json::array()}};
   for (const policy::NamedPort& port : e.ports) {
     json["ports"].push_back(

@@ -26,6 +26,7 @@ struct LocalEndpoint {
   std::string container_id;
   std::string interface_name;  // in the pod
   std::string netns;           // path
+  std::string network;         // name of the CNI configuration; empty: not known any more
   std::string pod_namespace;
   std::string pod_name;
   std::string pod_uid;
@@ -39,7 +40,11 @@ struct LocalEndpoint {
   Mac container_mac;
   uint32_t mtu = 0;
   std::vector<Allocation> allocations;
+  // Whether the pod's default route of the family goes by this interface.
+  bool default_route_v4 = true;
+  bool default_route_v6 = true;
 
+  bool default_route(bool v4) const { return v4 ? default_route_v4 : default_route_v6; }
   std::string handle() const { return container_id + "/" + interface_name; }
   std::vector<policy::Address> addresses() const;
 };

@@ -7,10 +7,12 @@
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "agent/base/netns.h"
+#include "agent/cni/names.h"
 #include "agent/cni/pod_side.h"
 #include "agent/netlink/sysctl.h"
 #include "policy/status_macros.h"
@@ -21,7 +23,6 @@ namespace {
 using ripstop::agent::v1::CniRequest;
 
 constexpr uint32_t kMtuMin = 1280;  // IPv6 wants no less (RFC 8200 section 5)
-constexpr size_t kContainerIdMax = 200;
 
 std::string OwnerOf(const LocalEndpoint& endpoint) {
   return absl::StrCat("pod/", endpoint.handle());
@@ -52,7 +53,8 @@ EndpointManager::EndpointManager(EndpointManagerOptions options, Netlink* netlin
       netlink_(netlink),
       ipam_(ipam),
       routes_(routes),
-      hooks_(hooks) {}
+      hooks_(hooks),
+      releases_(&files_, hooks, options_.later, ipam) {}
 
 std::string EndpointManager::HostInterfaceName(const std::string& handle) {
   uint64_t hash = 0xcbf29ce484222325;
@@ -62,18 +64,11 @@ std::string EndpointManager::HostInterfaceName(const std::string& handle) {
 }
 
 absl::StatusOr<LocalEndpoint> EndpointManager::Describe(const CniRequest& request) const {
+  RETURN_IF_ERROR(CheckNames(request));
   LocalEndpoint e;
   e.container_id = request.container_id();
   e.interface_name = request.interface_name();
-  if (e.container_id.empty() || e.container_id.size() > kContainerIdMax ||
-      e.container_id.find_first_of("/,") != std::string::npos) {
-    return absl::InvalidArgumentError(absl::StrCat("container id '", e.container_id, "'"));
-  }
-  if (e.interface_name.empty() || e.interface_name.size() > 15 ||
-      e.interface_name.find_first_of("/: \t\n") != std::string::npos || e.interface_name == "." ||
-      e.interface_name == "..") {
-    return absl::InvalidArgumentError(absl::StrCat("interface name '", e.interface_name, "'"));
-  }
+  e.network = request.network();
   e.netns = request.netns();
   e.pod_namespace = request.pod_namespace().empty() ? "default" : request.pod_namespace();
   e.pod_name = request.pod_name().empty() ? e.container_id : request.pod_name();
@@ -105,11 +100,18 @@ absl::StatusOr<LocalEndpoint> EndpointManager::Describe(const CniRequest& reques
   return e;
 }
 
+void EndpointManager::Keep(const LocalEndpoint& endpoint) {
+  if (endpoint.ifindex != 0) handle_of_interface_[endpoint.ifindex] = endpoint.handle();
+  endpoints_[endpoint.handle()] = endpoint;
+}
+
 absl::Status EndpointManager::Load() {
   ASSIGN_OR_RETURN(const std::vector<LocalEndpoint> loaded, files_.LoadAll());
-  for (const LocalEndpoint& endpoint : loaded) {
-    endpoints_[endpoint.handle()] = endpoint;
-    if (endpoint.phase == LocalEndpoint::Phase::kReleasing) continue;
+  for (LocalEndpoint endpoint : loaded) {
+    if (endpoint.phase == LocalEndpoint::Phase::kReleasing) {
+      releases_.Put(std::move(endpoint));
+      continue;
+    }
     const absl::StatusOr<Link> link = netlink_->GetLink(endpoint.host_interface);
     if (!link.ok() && !absl::IsNotFound(link.status())) return link.status();
     if (!link.ok() || endpoint.phase == LocalEndpoint::Phase::kAdding) {
@@ -119,9 +121,9 @@ absl::Status EndpointManager::Load() {
       TearDown(endpoint);
       continue;
     }
-    LocalEndpoint& kept = endpoints_[endpoint.handle()];
-    kept.ifindex = link->index;
-    routes_->Put(OwnerOf(kept), HostSideEntries(kept)).IgnoreError();  // only notes, so far
+    endpoint.ifindex = link->index;
+    Keep(endpoint);
+    routes_->Put(OwnerOf(endpoint), HostSideEntries(endpoint)).IgnoreError();  // noted, so far
   }
   return absl::OkStatus();
 }
@@ -152,6 +154,34 @@ absl::Status EndpointManager::Build(LocalEndpoint& e, int netns_fd) {
   return files_.Save(e);
 }
 
+// The pod's namespace, which must be another than the node's and have no interface of that
+// name: asked before anything is claimed.
+absl::StatusOr<UniqueFd> EndpointManager::OpenPod(const LocalEndpoint& e) const {
+  ASSIGN_OR_RETURN(UniqueFd netns, OpenNetns(e.netns));
+  ASSIGN_OR_RETURN(const UniqueFd own, OpenCurrentNetns());
+  if (SameNetns(netns.get(), own.get())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("network namespace ", e.netns, " is the node's own"));
+  }
+  if (endpoints_.contains(e.handle())) return netns;  // it is ours, and about to go
+  ASSIGN_OR_RETURN(const auto pod, Netlink::Open(netns.get()));
+  const absl::Status there = pod->GetLink(e.interface_name).status();
+  if (absl::IsNotFound(there)) return netns;
+  RETURN_IF_ERROR(there);
+  return absl::AlreadyExistsError(
+      absl::StrCat("network namespace ", e.netns, " has an interface ", e.interface_name));
+}
+
+// What waits in the queue may be what is missing.
+absl::StatusOr<std::vector<Allocation>> EndpointManager::Allocate(const AllocationRequest& wanted) {
+  absl::StatusOr<std::vector<Allocation>> made = ipam_->Allocate(wanted);
+  const bool taken =
+      absl::IsResourceExhausted(made.status()) || absl::IsAlreadyExists(made.status());
+  if (!taken || releases_.size() == 0) return made;
+  releases_.Run().IgnoreError();
+  return ipam_->Allocate(wanted);
+}
+
 absl::StatusOr<LocalEndpoint> EndpointManager::Add(const CniRequest& request) {
   ASSIGN_OR_RETURN(LocalEndpoint e, Describe(request));
   AllocationRequest wanted{.owner = {e.handle(), e.pod_namespace, e.pod_name}};
@@ -160,90 +190,115 @@ absl::StatusOr<LocalEndpoint> EndpointManager::Add(const CniRequest& request) {
     ASSIGN_OR_RETURN(const policy::Address address, policy::Address::Parse(parts[0]));
     wanted.requested.push_back(address);
   }
-  ASSIGN_OR_RETURN(const UniqueFd netns, OpenNetns(e.netns));
-  ASSIGN_OR_RETURN(const UniqueFd own, OpenCurrentNetns());
-  if (SameNetns(netns.get(), own.get())) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("network namespace ", e.netns, " is the node's own"));
+  ASSIGN_OR_RETURN(const UniqueFd netns, OpenPod(e));
+  const auto known = endpoints_.find(e.handle());
+  if (known != endpoints_.end() && Verify(known->second).ok()) return known->second;
+  RETURN_IF_ERROR(hooks_->Admit(e));
+  if (known != endpoints_.end()) {
+    spdlog::info("endpoint {} is not as it was made; it is made anew", e.handle());
+    TearDown(known->second);
   }
 
-  if (const auto it = endpoints_.find(e.handle()); it != endpoints_.end()) {
-    if (it->second.phase == LocalEndpoint::Phase::kReady && Verify(it->second).ok()) {
-      return it->second;
-    }
-    // Neither whole nor deleted: make it anew, with what address there may be.
-    TearDown(it->second);
-  }
-
-  // The intention is on disk before anything exists, so a crash leaves no orphan.
-  RETURN_IF_ERROR(files_.Save(e));
-  endpoints_[e.handle()] = e;
-  absl::StatusOr<std::vector<Allocation>> allocations = ipam_->Allocate(wanted);
-  absl::Status status = allocations.status();
+  // The intention is on disk before anything exists, so a crash leaves no orphan. What the
+  // handle has of addresses, from before, IPAM gives it again.
+  releases_.Take(e.handle());
+  absl::Status status = files_.Save(e);
   if (status.ok()) {
-    e.allocations = *std::move(allocations);
-    status = files_.Save(e);
+    absl::StatusOr<std::vector<Allocation>> allocations = Allocate(wanted);
+    status = allocations.status();
+    if (status.ok()) e.allocations = *std::move(allocations);
   }
+  if (status.ok()) status = files_.Save(e);
   if (status.ok()) status = Build(e, netns.get());
   if (!status.ok()) {
     TearDown(e);
     return status;
   }
-  endpoints_[e.handle()] = e;
+  Keep(e);
   return e;
 }
 
-// Removes all traces, as far as it goes; what is left is in phase kReleasing.
 void EndpointManager::TearDown(LocalEndpoint e) {
   const auto log = [&e](const char* what, const absl::Status& status) {
     if (!status.ok()) spdlog::warn("removing {} of {}: {}", what, e.handle(), status.ToString());
   };
   log("routes", routes_->Remove(OwnerOf(e)));
+  ForgetPodSide(e);
   // By name: an index may be another interface's by now.
   if (const absl::StatusOr<Link> link = netlink_->GetLink(e.host_interface); link.ok()) {
     const absl::Status status = netlink_->DeleteLink(link->index);
     if (!absl::IsNotFound(status)) log("interface", status);
   }
   hooks_->Remove(e);
-  e.phase = LocalEndpoint::Phase::kReleasing;
-  LocalEndpoint& kept = endpoints_[e.handle()] = e;
-  log("addresses", Release(kept));
-}
-
-absl::Status EndpointManager::Release(LocalEndpoint& e) {
-  absl::Status status;
-  for (const Allocation& allocation : e.allocations) {
-    const absl::Status released = ipam_->Release(allocation);
-    if (status.ok()) status = released;
-  }
-  // An ADD that failed or died in between may have addresses that it did not note.
-  if (e.allocations.empty()) status = ipam_->ReleaseHandle(e.handle());
-  if (!status.ok()) {
-    files_.Save(e).IgnoreError();
-    return status;
-  }
-  status = files_.Remove(e);
+  handle_of_interface_.erase(e.ifindex);
   endpoints_.erase(e.handle());
-  return status;
+  releases_.Put(std::move(e));
 }
 
-absl::Status EndpointManager::Del(const std::string& container_id,
-                                  const std::string& interface_name) {
+absl::Status EndpointManager::Del(const CniRequest& request) {
+  RETURN_IF_ERROR(CheckContainerId(request.container_id()));
+  RETURN_IF_ERROR(CheckInterfaceName(request.interface_name()));
   LocalEndpoint e;
-  e.container_id = container_id;
-  e.interface_name = interface_name;
+  e.container_id = request.container_id();
+  e.interface_name = request.interface_name();
   e.host_interface = HostInterfaceName(e.handle());
-  const auto it = endpoints_.find(e.handle());
-  if (it == endpoints_.end()) {
-    // Unknown: perhaps from before the state was lost.
-    if (const absl::StatusOr<Link> link = netlink_->GetLink(e.host_interface); link.ok()) {
-      const absl::Status status = netlink_->DeleteLink(link->index);
-      if (!status.ok() && !absl::IsNotFound(status)) return status;
-    }
-    return ipam_->ReleaseHandle(e.handle());
+  if (const auto it = endpoints_.find(e.handle()); it != endpoints_.end()) {
+    TearDown(it->second);
+    return absl::OkStatus();
   }
-  if (it->second.phase != LocalEndpoint::Phase::kReleasing) TearDown(it->second);
+  if (releases_.contains(e.handle())) return absl::OkStatus();
+  // Unknown: perhaps from before the state was lost.
+  if (const absl::StatusOr<Link> link = netlink_->GetLink(e.host_interface); link.ok()) {
+    const absl::Status status = netlink_->DeleteLink(link->index);
+    if (!status.ok() && !absl::IsNotFound(status)) return status;
+  }
+  e.allocations = ipam_->AllocationsOf(e.handle());
+  if (e.allocations.empty()) return absl::OkStatus();
+  if (CheckNames(request).ok()) {
+    e.pod_namespace = request.pod_namespace();
+    e.pod_name = request.pod_name();
+  }
+  releases_.Put(std::move(e));
   return absl::OkStatus();
+}
+
+bool EndpointManager::IsOnNode(const std::string& handle) const {
+  return endpoints_.contains(handle) || releases_.contains(handle) ||
+         !absl::IsNotFound(netlink_->GetLink(HostInterfaceName(handle)).status());
+}
+
+uint32_t EndpointManager::ReleaseStrays(const std::vector<EndpointName>& published) {
+  std::map<std::string, LocalEndpoint> strays;  // by handle
+  for (const EndpointName& name : published) {
+    LocalEndpoint e;
+    e.container_id = name.container_id;
+    e.interface_name = name.interface_name;
+    e.pod_namespace = name.pod_namespace;
+    e.pod_name = name.pod_name;
+    // The names come from the store, and are to become a file's.
+    if (CheckContainerId(e.container_id).ok() && CheckInterfaceName(e.interface_name).ok()) {
+      strays.try_emplace(e.handle(), e);
+    }
+  }
+  for (const Allocation& allocation : ipam_->Allocations()) {
+    const size_t slash = allocation.handle.find('/');
+    if (slash == std::string::npos) continue;  // not a pod's
+    LocalEndpoint e;
+    e.container_id = allocation.handle.substr(0, slash);
+    e.interface_name = allocation.handle.substr(slash + 1);
+    if (CheckContainerId(e.container_id).ok() && CheckInterfaceName(e.interface_name).ok()) {
+      strays.try_emplace(e.handle(), e);
+    }
+  }
+  std::erase_if(strays, [this](const auto& item) { return IsOnNode(item.first); });
+  for (auto& [handle, e] : strays) {
+    spdlog::warn("{} {}: the store has it of this node, and no such pod is here; releasing it",
+                 handle, e.pod_name.empty() ? "" : absl::StrCat(e.pod_namespace, "/", e.pod_name));
+    e.host_interface = HostInterfaceName(handle);
+    e.allocations = ipam_->AllocationsOf(handle);
+    releases_.Put(std::move(e));
+  }
+  return static_cast<uint32_t>(strays.size());
 }
 
 absl::Status EndpointManager::Verify(const LocalEndpoint& e) {
@@ -258,24 +313,27 @@ absl::Status EndpointManager::Verify(const LocalEndpoint& e) {
         absl::StrCat("host interface ", e.host_interface, " is down"));
   }
   ASSIGN_OR_RETURN(const UniqueFd netns, OpenNetns(e.netns));
-  return CheckPodSide(e, netns.get());
+  RETURN_IF_ERROR(CheckPodSide(e, netns.get()));
+  return hooks_->Check(e);
 }
 
 absl::Status EndpointManager::Check(const CniRequest& request) {
   const auto it =
       endpoints_.find(absl::StrCat(request.container_id(), "/", request.interface_name()));
-  if (it == endpoints_.end() || it->second.phase != LocalEndpoint::Phase::kReady) {
-    return absl::NotFoundError(absl::StrCat("container ", request.container_id(), " interface ",
-                                            request.interface_name(), " is not known here"));
+  if (it == endpoints_.end()) {
+    return absl::NotFoundError(
+        absl::StrCat("container ", absl::CHexEscape(request.container_id()), " interface ",
+                     absl::CHexEscape(request.interface_name()), " is not known here"));
   }
   return Verify(it->second);
 }
 
 absl::StatusOr<uint32_t> EndpointManager::Gc(
-    const std::set<std::pair<std::string, std::string>>& valid) {
+    const std::string& network, const std::set<std::pair<std::string, std::string>>& valid) {
+  if (network.empty()) return absl::InvalidArgumentError("GC without the name of a network");
   uint32_t removed = 0;
   for (const LocalEndpoint& e : endpoints()) {
-    if (valid.contains({e.container_id, e.interface_name})) continue;
+    if (e.network != network || valid.contains({e.container_id, e.interface_name})) continue;
     TearDown(e);
     ++removed;
   }
@@ -286,42 +344,21 @@ void EndpointManager::HandleEvents(const std::vector<MonitorEvent>& events) {
   for (const MonitorEvent& event : events) {
     const auto* link = std::get_if<LinkEvent>(&event);
     if (link == nullptr || !link->deleted) continue;
-    for (const LocalEndpoint& e : endpoints()) {
-      if (e.ifindex != link->link.index) continue;
-      // Made anew under the same name meanwhile?
-      if (netlink_->GetLink(e.host_interface).ok()) continue;
-      spdlog::info("interface {} of {}/{} is gone without DEL; releasing its addresses",
-                   e.host_interface, e.pod_namespace, e.pod_name);
-      TearDown(e);
-    }
+    const auto handle = handle_of_interface_.find(link->link.index);
+    if (handle == handle_of_interface_.end()) continue;
+    const LocalEndpoint e = endpoints_.at(handle->second);
+    // Made anew under the same name meanwhile?
+    if (netlink_->GetLink(e.host_interface).ok()) continue;
+    spdlog::info("interface {} of {}/{} is gone without DEL; releasing its addresses",
+                 e.host_interface, e.pod_namespace, e.pod_name);
+    TearDown(e);
   }
-}
-
-absl::Status EndpointManager::RetryReleases() {
-  std::vector<std::string> handles;
-  for (const auto& [handle, e] : endpoints_) {
-    if (e.phase == LocalEndpoint::Phase::kReleasing) handles.push_back(handle);
-  }
-  absl::Status first;
-  for (const std::string& handle : handles) {
-    const absl::Status status = Release(endpoints_.at(handle));
-    if (first.ok()) first = status;
-  }
-  return first;
 }
 
 std::vector<LocalEndpoint> EndpointManager::endpoints() const {
   std::vector<LocalEndpoint> ready;
-  for (const auto& [handle, e] : endpoints_) {
-    if (e.phase == LocalEndpoint::Phase::kReady) ready.push_back(e);
-  }
+  for (const auto& [handle, e] : endpoints_) ready.push_back(e);
   return ready;
-}
-
-size_t EndpointManager::releasing() const {
-  return std::count_if(endpoints_.begin(), endpoints_.end(), [](const auto& item) {
-    return item.second.phase == LocalEndpoint::Phase::kReleasing;
-  });
 }
 
 }  // namespace ripstop::agent

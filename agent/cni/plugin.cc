@@ -122,10 +122,9 @@ v1::CniRequest RequestFor(const Call& call, const PluginConfig& config) {
   request.set_container_id(call.container_id);
   request.set_netns(call.netns);
   request.set_interface_name(call.interface);
-  const std::string ns = Get(call.args, "K8S_POD_NAMESPACE");
-  const std::string pod = Get(call.args, "K8S_POD_NAME");
-  request.set_pod_namespace(ns.empty() ? "default" : ns);
-  request.set_pod_name(pod.empty() ? call.container_id : pod);
+  request.set_network(config.name);
+  request.set_pod_namespace(Get(call.args, "K8S_POD_NAMESPACE"));
+  request.set_pod_name(Get(call.args, "K8S_POD_NAME"));
   request.set_pod_uid(Get(call.args, "K8S_POD_UID"));
   for (const std::string& ip : config.requested_ips) request.add_requested_ips(ip);
   if (const std::string ip = Get(call.args, "IP"); !ip.empty() && config.requested_ips.empty()) {
@@ -203,6 +202,7 @@ PluginOutcome Delegate(const Call& call, const PluginConfig& config) {
     status = stub->Check(&context, RequestFor(call, config), &reply);
   } else if (call.command == "GC" && config.valid_attachments.has_value()) {
     v1::CniGcRequest request;
+    request.set_network(config.name);
     for (const auto& [id, interface] : *config.valid_attachments) {
       auto* item = request.add_valid();
       item->set_container_id(id);
@@ -234,6 +234,7 @@ Json ResultFor(const std::string& version, const v1::CniAddReply& reply,
     item["address"] = ip.address();
     item["gateway"] = ip.gateway();
     ips.push_back(std::move(item));
+    if (!ip.default_route()) continue;
     routes.push_back({{"dst", v4 ? "0.0.0.0/0" : "::/0"}, {"gw", ip.gateway()}});
   }
   return {{"cniVersion", version},

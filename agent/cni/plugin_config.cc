@@ -83,8 +83,9 @@ std::optional<CniError> ReadRuntimeConfig(const Json& config, PluginConfig* ret_
 std::optional<CniError> ReadAttachments(const Json& config, PluginConfig* ret_config) {
   const Json* valid = FindKey(config, "cni.dev/valid-attachments");
   if (valid == nullptr) return std::nullopt;
-  if (!valid->is_array()) return Decode("cni.dev/valid-attachments is not a list");
   ret_config->valid_attachments.emplace();
+  if (valid->is_null()) return std::nullopt;  // an empty list, as libcni writes it
+  if (!valid->is_array()) return Decode("cni.dev/valid-attachments is not a list");
   for (const Json& item : *valid) {
     std::string id, interface;
     if (!item.is_object()) return Decode("cni.dev/valid-attachments has a bad entry");

@@ -40,6 +40,7 @@ class FakeAgent final : public v1::Cni::Service {
       auto* ip = reply->add_ips();
       ip->set_address(address);
       ip->set_gateway(address[1] == '9' ? "169.254.1.1" : "fe80::ecee:eeff:feee:eeee");
+      ip->set_default_route(!second_interface);
     }
     return answer;
   }
@@ -60,6 +61,7 @@ class FakeAgent final : public v1::Cni::Service {
   std::vector<v1::CniRequest> requests;
   v1::CniGcRequest gc;
   grpc::Status answer;
+  bool second_interface = false;  // of a pod that has a default route
 };
 
 struct Ran {
@@ -184,8 +186,16 @@ TEST_F(PluginTest, KeysMatchWhateverTheirCase) {
   EXPECT_EQ(request.requested_ips(0), "192.0.2.9/24");
   EXPECT_EQ(request.requested_mac(), "02:00:5e:00:00:09");
   EXPECT_EQ(request.ports(0).port(), 8080u);
-  EXPECT_EQ(request.pod_namespace(), "default");
-  EXPECT_EQ(request.pod_name(), "c1");
+  EXPECT_EQ(request.network(), "x");
+  EXPECT_EQ(request.pod_namespace(), "") << "what the runtime does not say, the agent decides";
+  EXPECT_EQ(request.pod_name(), "");
+}
+
+TEST_F(PluginTest, AnInterfaceWithoutTheDefaultRouteDoesNotReportOne) {
+  agent_.second_interface = true;
+  const Ran ran = Run(For("ADD"), Config("1.0.0"));
+  EXPECT_EQ(ran.json()["ips"].size(), 2u);
+  EXPECT_EQ(ran.json()["routes"], Json::array());
 }
 
 TEST_F(PluginTest, RefusalsHaveTheCodesAndTextsOfTheSkeleton) {
@@ -259,6 +269,15 @@ TEST_F(PluginTest, GcPassesTheValidAttachmentsAndWithoutAListRemovesNothing) {
   agent_.gc.add_valid();  // would be overwritten by a call
   EXPECT_EQ(Run(For("GC"), Config("1.1.0")).code, 0);
   EXPECT_EQ(agent_.gc.valid_size(), 1);
+  // libcni writes an empty list as null.
+  for (const Json& none : {Json(nullptr), Json::array()}) {
+    agent_.gc.Clear();
+    agent_.gc.add_valid();
+    EXPECT_EQ(Run(For("GC"), Config("1.1.0", {{"cni.dev/valid-attachments", none}})).code, 0);
+    EXPECT_EQ(agent_.gc.valid_size(), 0) << none;
+    EXPECT_EQ(agent_.gc.network(), "ripstop");
+  }
+  ExpectError(Run(For("GC"), Config("1.1.0", {{"cni.dev/valid-attachments", "all"}})), 6, "list");
   EXPECT_EQ(Run(For("STATUS"), Config("1.1.0")).code, 0);
 }
 

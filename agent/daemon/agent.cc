@@ -104,6 +104,9 @@ absl::Status Agent::OpenWatch() {
         std::make_unique<Workloads>(options_.node, policy_.get(), dataplane_.get(), store_.get());
     EndpointManagerOptions endpoints;
     endpoints.state_directory = options_.state_dir + "/endpoints";
+    endpoints.later = [this](absl::Duration delay, std::function<void()> run) {
+      loop_->AddTimer(delay, absl::ZeroDuration(), std::move(run));
+    };
     endpoints_ = std::make_unique<EndpointManager>(endpoints, network_->netlink(), ipam_.get(),
                                                    network_->routes(), workloads_.get());
     StoreSink* const sink = this;
@@ -200,6 +203,7 @@ void Agent::OnDelete(const api::ResourceKey& key) {
 
 void Agent::OnSynced(int64_t) {
   synced_once_ = true;
+  snapshot_is_new_ = true;
   store_problem_.clear();
 }
 
@@ -210,7 +214,7 @@ void Agent::Settle() {
   absl::Status status = policy_->Flush();
   policy_problem_ = status.ok() ? "" : std::string(status.message());
   if (!status.ok()) spdlog::error("policy: {}", std::string(status.message()));
-  std::vector<std::string> alarms = policy_->engine().Alarms();
+  std::vector<std::string> alarms = policy_->Alarms();
   if (alarms != alarms_) {
     for (const std::string& alarm : alarms) spdlog::error("policy: {}", alarm);
     alarms_ = std::move(alarms);
@@ -232,6 +236,10 @@ void Agent::Settle() {
     in_sync_ = true;
     spdlog::info("in sync with the store at revision {}: {} policies, {} local endpoints",
                  sync_->revision(), policy_->feed().policies(), policy_->feed().local_endpoints());
+  }
+  if (in_sync_ && std::exchange(snapshot_is_new_, false)) {
+    workloads_->Republish(endpoints_->endpoints());
+    endpoints_->ReleaseStrays(workloads_->Strays());
   }
 }
 
@@ -258,7 +266,6 @@ void Agent::AttachHostInterfaces() {
 void Agent::Housekeeping() {
   LogUnlessOk(dataplane_->SweepFlows().status());
   flows_->Tick(absl::Now());
-  if (endpoints_ != nullptr) LogUnlessOk(endpoints_->RetryReleases());
   if (!policy_problem_.empty()) Settle();
 }
 
@@ -276,7 +283,7 @@ absl::StatusOr<v1::StatusReply> Agent::Status() {
   for (const std::string& reason : bgp.reasons) reply.add_not_ready_reasons(reason);
   for (const std::string& problem : network_->problems()) reply.add_not_ready_reasons(problem);
   // Endpoints that are denied because a table is full: the node serves, those do not.
-  for (const std::string& alarm : policy_->engine().Alarms()) reply.add_not_ready_reasons(alarm);
+  for (const std::string& alarm : policy_->Alarms()) reply.add_not_ready_reasons(alarm);
   reply.set_store_revision(sync_ == nullptr ? 0 : sync_->revision());
   for (const bgp::SessionStatus& status : bgp.sessions) {
     v1::BgpSession* session = reply.add_bgp();

@@ -94,7 +94,8 @@ class Agent final : private StoreSink, private AgentApi {
   DatapathSettings settings_;
   bool network_changed_ = false;
   bool in_sync_ = false;
-  bool synced_once_ = false;  // the first snapshot is whole
+  bool synced_once_ = false;      // the first snapshot is whole
+  bool snapshot_is_new_ = false;  // and not compared yet with what is attached here
   std::string policy_problem_;
   std::vector<std::string> alarms_;  // as last logged
 };

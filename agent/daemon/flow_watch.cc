@@ -80,10 +80,10 @@ void FlowWatch::Log(const flow_event& event, const policy::Packet& packet, absl:
     if (ingress && event.egress_verdict != 0 && !Allows(event.egress_verdict)) return;
     if ((word & VERDICT_LOG) == 0) continue;
     const policy::Address& near = ingress ? packet.destination : packet.source;
-    const policy::Endpoint* endpoint = policy_->feed().FindLocal(near);
+    const std::optional<policy::Endpoint> endpoint = policy_->feed().OwnerOf(near);
     log_->Write({.time = TimeOf(event.time_ns, now),
                  .direction = direction,
-                 .endpoint = endpoint == nullptr ? near.ToString() : endpoint->id,
+                 .endpoint = endpoint.has_value() ? endpoint->name : near.ToString(),
                  .packet = packet,
                  .allow = Allows(word),
                  .rule = RuleOf(event, word)},

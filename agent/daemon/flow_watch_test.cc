@@ -36,12 +36,12 @@ class FlowWatchTest : public testing::Test {
   ~FlowWatchTest() override { std::filesystem::remove_all(folder_); }
   void SetUp() override {
     ASSERT_TRUE(plane_.Begin().ok());
-    policy::Endpoint server{.id = "shop/server", .profiles = {"kns.shop"}};
+    policy::Endpoint server{.id = "c1/eth0", .profiles = {"kns.shop"}, .name = "shop/server"};
     server.labels = {{"app", "server"},
                      {"projectcalico.org/namespace", "shop"},
                      {"projectcalico.org/orchestrator", "k8s"}};
     server.addresses = {*policy::Address::Parse(kServer)};
-    plane_.feed().Attach(server, {7, {2, 0, 0, 0, 0, 7}});
+    plane_.feed().Attach(server, {7, {2, 0, 0, 0, 0, 7}}, "shop/server", "");
     auto log = FlowLog::Open({.file = folder_ + "/flows.log"});
     ASSERT_TRUE(log.ok());
     log_ = *std::move(log);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "spdlog/spdlog.h"
 
 namespace ripstop::agent {
@@ -72,7 +73,21 @@ void PolicyFeed::FeedInto(policy::Engine* engine) {
     }
   }
   for (const auto& [name, profile] : implied_) engine_->PutProfile(profile);
-  for (const auto& [id, endpoint] : endpoints_) engine_->PutEndpoint(endpoint);
+  join_.ForEach([&](const policy::Endpoint& endpoint) { engine_->PutEndpoint(endpoint); });
+}
+
+void PolicyFeed::FeedEndpoints() {
+  for (const std::string& id : join_.TakeChanged()) {
+    const std::optional<policy::Endpoint> endpoint = join_.Find(id);
+    if (endpoint.has_value()) Imply(endpoint->profiles);
+    Feed([&](policy::Engine& engine) {
+      if (endpoint.has_value()) {
+        engine.PutEndpoint(*endpoint);
+      } else {
+        engine.RemoveEndpoint(id);
+      }
+    });
+  }
 }
 
 void PolicyFeed::PutModel(const api::ModelObject& object) {
@@ -125,6 +140,12 @@ void PolicyFeed::Put(const api::Resource& resource) {
     return;
   }
   set_aside_.erase(key);
+  if (api::EndpointJoin::Takes(key)) {
+    for (api::ModelObject& object : *converted) {
+      join_.Put(resource, std::get<policy::Endpoint>(std::move(object)));
+    }
+    return FeedEndpoints();
+  }
   // In place at once: the staged world asks for what is enforced now.
   std::vector<api::ModelObject>& current = objects_[key];
   const std::vector<api::ModelObject> before = std::exchange(current, *std::move(converted));
@@ -134,19 +155,10 @@ void PolicyFeed::Put(const api::Resource& resource) {
       return NameOf(object) == NameOf(old);
     });
     if (IsPolicy(old)) --policies_;
-    if (kept) continue;
-    if (const auto* endpoint = std::get_if<policy::Endpoint>(&old)) {
-      DropEndpointSource(key, *endpoint);
-    } else {
-      RemoveModel(old);
-    }
+    if (!kept) RemoveModel(old);
   }
   for (const api::ModelObject& object : current) {
     if (IsPolicy(object)) ++policies_;
-    if (const auto* endpoint = std::get_if<policy::Endpoint>(&object)) {
-      PutEndpointSource(resource, *endpoint);
-      continue;
-    }
     if (const auto* profile = std::get_if<policy::Profile>(&object)) {
       seen_profiles_.insert(profile->name);
       implied_.erase(profile->name);
@@ -160,17 +172,17 @@ void PolicyFeed::Put(const api::Resource& resource) {
 void PolicyFeed::Delete(const api::ResourceKey& key) {
   set_aside_.erase(key);
   degraded_.erase(key);
+  if (api::EndpointJoin::Takes(key)) {
+    join_.Delete(key);
+    return FeedEndpoints();
+  }
   const auto it = objects_.find(key);
   if (it == objects_.end()) return;
   const std::vector<api::ModelObject> before = std::move(it->second);
   objects_.erase(it);
   for (const api::ModelObject& object : before) {
     if (IsPolicy(object)) --policies_;
-    if (const auto* endpoint = std::get_if<policy::Endpoint>(&object)) {
-      DropEndpointSource(key, *endpoint);
-    } else {
-      RemoveModel(object);
-    }
+    RemoveModel(object);
   }
 }
 
@@ -197,127 +209,50 @@ void PolicyFeed::NoteDegraded(const api::ResourceKey& key,
   }
 }
 
-void PolicyFeed::PutEndpointSource(const api::Resource& resource,
-                                   const policy::Endpoint& endpoint) {
-  Sources& sources = sources_[endpoint.id];
-  if (const auto* workload = resource.As<api::v1::WorkloadEndpoint>()) {
-    const api::ResourceKey key = resource.key();
-    std::erase_if(sources.workloads, [&](const Workload& w) { return w.key == key; });
-    sources.workloads.push_back(
-        {key, resource.revision(), workload->spec().node() == node_, endpoint});
-  } else {
-    sources.pod = endpoint;
-  }
-  Join(endpoint.id);
+void PolicyFeed::Attach(const policy::Endpoint& endpoint, const policy::Attachment& attachment,
+                        const std::string& pod, const std::string& uid) {
+  join_.Attach(endpoint, attachment, pod, uid);
+  FeedEndpoints();
 }
 
-void PolicyFeed::DropEndpointSource(const api::ResourceKey& key, const policy::Endpoint& endpoint) {
-  Sources& sources = sources_[endpoint.id];
-  if (key.kind == api::kKindWorkloadEndpoint) {
-    std::erase_if(sources.workloads, [&](const Workload& w) { return w.key == key; });
-  } else {
-    sources.pod.reset();
-  }
-  Join(endpoint.id);
+bool PolicyFeed::Detach(const std::string& id) {
+  const bool was_attached = join_.Detach(id);
+  FeedEndpoints();
+  return was_attached;
 }
 
-void PolicyFeed::Attach(const policy::Endpoint& endpoint, const policy::Attachment& attachment) {
-  Sources& sources = sources_[endpoint.id];
-  // What the store says of an earlier container of this name is not about this one.
-  std::erase_if(sources.workloads, [](const Workload& w) { return w.here; });
-  sources.own = endpoint;
-  sources.attachment = attachment;
-  Join(endpoint.id);
+std::optional<policy::Endpoint> PolicyFeed::OwnerOf(const policy::Address& address) const {
+  return join_.Find(engine_->OwnerOf(address));
 }
 
-void PolicyFeed::Detach(const std::string& id) {
-  const auto it = sources_.find(id);
-  if (it == sources_.end()) return;
-  it->second.own.reset();
-  it->second.attachment.reset();
-  // Its WorkloadEndpoint is deleted with it; until the store says so it must not linger
-  // as a peer under an address that may be reused at once.
-  std::erase_if(it->second.workloads, [](const Workload& w) { return w.here; });
-  Join(id);
+std::string PolicyFeed::DisplayName(const std::string& id) const {
+  const auto endpoint = join_.Find(id);
+  return endpoint.has_value() && !endpoint->name.empty() ? endpoint->name : id;
 }
 
-std::optional<policy::Endpoint> PolicyFeed::Joined(const Sources& sources) {
-  const Workload* chosen = nullptr;
-  for (const Workload& workload : sources.workloads) {
-    // An attached pod is the one of this node; else the youngest wins.
-    if (sources.attachment.has_value() && !workload.here) continue;
-    if (chosen == nullptr || workload.revision > chosen->revision) chosen = &workload;
-  }
-  std::optional<policy::Endpoint> joined;
-  if (chosen != nullptr) {
-    joined = chosen->endpoint;
-  } else if (sources.own.has_value()) {
-    joined = sources.own;
-  } else if (sources.pod.has_value()) {
-    joined = sources.pod;
-  }
-  if (!joined.has_value()) return std::nullopt;
-  if (sources.own.has_value()) joined->addresses = sources.own->addresses;
-  if (sources.pod.has_value()) {
-    joined->labels = sources.pod->labels;
-    joined->profiles = sources.pod->profiles;
-    joined->active = sources.pod->active;
-    if (!sources.pod->ports.empty()) joined->ports = sources.pod->ports;
-  }
-  joined->local = sources.attachment;
-  return joined;
-}
-
-void PolicyFeed::Join(const std::string& id) {
-  const Sources& sources = sources_[id];
-  std::optional<policy::Endpoint> joined = Joined(sources);
-  const auto it = endpoints_.find(id);
-  if (!joined.has_value()) {
-    sources_.erase(id);
-    if (it == endpoints_.end()) return;
-    NoteLocal(it->second, false);
-    endpoints_.erase(it);
-    Feed([&](policy::Engine& engine) { engine.RemoveEndpoint(id); });
-    return;
-  }
-  if (it != endpoints_.end() && it->second == *joined) return;
-  Imply(joined->profiles);
-  Feed([&](policy::Engine& engine) { engine.PutEndpoint(*joined); });
-  if (it != endpoints_.end()) NoteLocal(it->second, false);
-  NoteLocal(*joined, true);
-  endpoints_[id] = *std::move(joined);
-}
-
-void PolicyFeed::NoteLocal(const policy::Endpoint& endpoint, bool there) {
-  if (!endpoint.local.has_value()) return;
-  for (const policy::Address& address : endpoint.addresses) {
-    if (there) {
-      local_[address] = endpoint.id;
-    } else if (const auto it = local_.find(address);
-               it != local_.end() && it->second == endpoint.id) {
-      local_.erase(it);
+std::vector<std::string> PolicyFeed::Conflicts() const {
+  const std::vector<policy::AddressConflict> conflicts = engine_->Conflicts();
+  std::vector<std::string> lines;
+  for (const policy::AddressConflict& conflict : conflicts) {
+    if (lines.size() == kConflictsMax) {
+      lines.push_back(absl::StrCat(conflicts.size() - kConflictsMax,
+                                   " more addresses are claimed by several endpoints"));
+      break;
     }
-  }
-}
-
-const policy::Endpoint* PolicyFeed::FindLocal(const policy::Address& address) const {
-  const auto it = local_.find(address);
-  return it == local_.end() ? nullptr : FindEndpoint(it->second);
-}
-
-const policy::Endpoint* PolicyFeed::FindEndpoint(const std::string& id) const {
-  const auto it = endpoints_.find(id);
-  return it == endpoints_.end() ? nullptr : &it->second;
-}
-
-const policy::Endpoint* PolicyFeed::FindEndpoint(const policy::Address& address) const {
-  for (const auto& [id, endpoint] : endpoints_) {
-    if (std::find(endpoint.addresses.begin(), endpoint.addresses.end(), address) !=
-        endpoint.addresses.end()) {
-      return &endpoint;
+    std::vector<std::string> names;
+    for (const std::string& id : conflict.claimants) names.push_back(DisplayName(id));
+    std::sort(names.begin(), names.end());
+    std::string line =
+        absl::StrCat("address ", conflict.address.ToString(), " is claimed by ",
+                     absl::StrJoin(names, " and "), conflict.owner.empty() ? "" : "; ");
+    if (conflict.owner.empty()) {
+      absl::StrAppend(&line, ": denied until all but one are gone");
+    } else {
+      absl::StrAppend(&line, DisplayName(conflict.owner), ", which is here and the newest, has it");
     }
+    lines.push_back(std::move(line));
   }
-  return nullptr;
+  return lines;
 }
 
 std::vector<std::string> PolicyFeed::set_aside() const {
@@ -328,12 +263,6 @@ std::vector<std::string> PolicyFeed::set_aside() const {
     AddDegraded(key.ToString(), objects_.at(key), &lines);
   }
   return lines;
-}
-
-uint32_t PolicyFeed::local_endpoints() const {
-  return static_cast<uint32_t>(
-      std::count_if(endpoints_.begin(), endpoints_.end(),
-                    [](const auto& e) { return e.second.local.has_value(); }));
 }
 
 }  // namespace ripstop::agent

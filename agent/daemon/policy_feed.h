@@ -9,10 +9,10 @@
 #include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "api/convert/convert.h"
+#include "api/convert/endpoint_join.h"
 #include "api/resource.h"
 #include "policy/engine/engine.h"
 
@@ -31,16 +31,14 @@ namespace ripstop::agent {
 // know what it meant before, so there it means nothing. A rule that is not understood whole
 // (Rule::degraded) fails closed alone and is reported with its policy.
 //
-// An endpoint has up to three sources, joined by its id: the WorkloadEndpoint (addresses,
-// labels), the Pod of the same name (its labels, ports and phase are newer), and the
-// attachment, which only this node knows. An attached endpoint
-// stays until it is detached, whatever happens to its resources. A namespace or service
+// Which endpoints there are, of WorkloadEndpoints, Pods and attachments, says
+// api::EndpointJoin. A namespace or service
 // account without a resource is implied, as `ripstopctl evaluate` implies it; once its
 // resource was there and is deleted, it stays gone, and its pods are denied.
 // For the agent's loop; not thread-safe.
 class PolicyFeed {
  public:
-  explicit PolicyFeed(std::string node) : node_(std::move(node)) {}
+  explicit PolicyFeed(const std::string& node) : node_(node), join_(node) {}
 
   // From now on feeds `engine`, beginning with all that is known. Must be called first.
   void FeedInto(policy::Engine* engine);
@@ -53,18 +51,29 @@ class PolicyFeed {
   void Delete(const api::ResourceKey& key);
   void SetAside(const api::ResourceKey& key, const absl::Status& why);
 
-  // A pod of this node is attached; `endpoint` is what is known of it until (and unless)
-  // its resources say more.
-  void Attach(const policy::Endpoint& endpoint, const policy::Attachment& attachment);
-  void Detach(const std::string& id);
+  // A container's interface is attached here; `endpoint` is what is known of it until (and
+  // unless) its resources say more. `pod` is "namespace/name", `uid` may be empty.
+  void Attach(const policy::Endpoint& endpoint, const policy::Attachment& attachment,
+              const std::string& pod, const std::string& uid);
+  // Whether it was attached.
+  bool Detach(const std::string& id);
 
-  // The endpoint as the engine has it, or nullptr.
-  const policy::Endpoint* FindEndpoint(const std::string& id) const;
-  // The endpoint that holds `address`, or nullptr.
-  const policy::Endpoint* FindEndpoint(const policy::Address& address) const;
+  // By id, as the engine has it.
+  std::optional<policy::Endpoint> FindEndpoint(const std::string& id) const {
+    return join_.Find(id);
+  }
+  // Whose the address is, as of all inputs; nullopt: nobody's, or disputed.
+  std::optional<policy::Endpoint> OwnerOf(const policy::Address& address) const;
+  // By name, see EndpointJoin::Named.
+  std::vector<policy::Endpoint> Named(const std::string& name) const { return join_.Named(name); }
+  // What people call the endpoint; its id where it is not known any more.
+  std::string DisplayName(const std::string& id) const;
+  const api::EndpointJoin& endpoints() const { return join_; }
 
-  // The endpoint of this node that holds `address`, or nullptr. Constant time.
-  const policy::Endpoint* FindLocal(const policy::Address& address) const;
+  // A line for each address that several endpoints claim (Engine::Conflicts), kConflictsMax
+  // at most and one that counts the others.
+  static constexpr size_t kConflictsMax = 20;
+  std::vector<std::string> Conflicts() const;
 
   // Staged policies that propose something, by the key of their enforced twin.
   const std::map<policy::PolicyKey, policy::Policy>& staged() const { return staged_; }
@@ -74,27 +83,12 @@ class PolicyFeed {
   // One line for each object set aside, "NetworkPolicy shop/x: why", and for each rule that
   // fails closed.
   std::vector<std::string> set_aside() const;
-  uint32_t local_endpoints() const;
+  uint32_t local_endpoints() const { return static_cast<uint32_t>(join_.attached()); }
   uint32_t policies() const { return policies_; }
 
  private:
-  struct Workload {
-    api::ResourceKey key;
-    int64_t revision = 0;
-    bool here = false;  // its node is this one
-    policy::Endpoint endpoint;
-  };
-  struct Sources {
-    std::vector<Workload> workloads;  // a pod that moved has two for a moment
-    std::optional<policy::Endpoint> pod;
-    std::optional<policy::Endpoint> own;
-    std::optional<policy::Attachment> attachment;
-  };
-
-  void PutEndpointSource(const api::Resource& resource, const policy::Endpoint& endpoint);
   void NoteDegraded(const api::ResourceKey& key, const std::vector<api::ModelObject>& objects);
-  void DropEndpointSource(const api::ResourceKey& key, const policy::Endpoint& endpoint);
-  void Join(const std::string& id);
+  void FeedEndpoints();
   void Imply(const std::vector<std::string>& profiles);
   template <typename F>
   void Feed(F feed) {
@@ -108,8 +102,6 @@ class PolicyFeed {
   // Brings the staged engine's policy under this key to what it should be.
   void Restage(const policy::PolicyKey& enforced_key);
   const policy::Policy* FindPolicy(const policy::PolicyKey& key) const;
-  void NoteLocal(const policy::Endpoint& endpoint, bool there);
-  static std::optional<policy::Endpoint> Joined(const Sources& sources);
 
   const std::string node_;
   policy::Engine* engine_ = nullptr;
@@ -120,10 +112,8 @@ class PolicyFeed {
   std::map<api::ResourceKey, std::string> set_aside_;
   std::set<api::ResourceKey> degraded_;  // with a rule that fails closed
   std::map<std::string, policy::Profile> implied_;
-  std::set<std::string> seen_profiles_;                      // that a resource has defined
-  std::map<std::string, Sources> sources_;                   // by endpoint id
-  std::map<std::string, policy::Endpoint> endpoints_;        // as given to the engine
-  absl::flat_hash_map<policy::Address, std::string> local_;  // to endpoint id
+  std::set<std::string> seen_profiles_;  // that a resource has defined
+  api::EndpointJoin join_;
   uint32_t policies_ = 0;
 };
 

@@ -34,7 +34,7 @@ void PolicyFeed::FeedStagedInto(policy::Engine* engine) {
   }
   for (const auto& [key, staged] : staged_) Restage(key);
   for (const auto& [name, profile] : implied_) engine->PutProfile(profile);
-  for (const auto& [id, endpoint] : endpoints_) engine->PutEndpoint(endpoint);
+  join_.ForEach([&](const policy::Endpoint& endpoint) { engine->PutEndpoint(endpoint); });
 }
 
 void PolicyFeed::Stage(const policy::Policy& policy) {

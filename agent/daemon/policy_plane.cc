@@ -32,4 +32,11 @@ absl::Status PolicyPlane::Flush() {
   return status;
 }
 
+std::vector<std::string> PolicyPlane::Alarms() const {
+  std::vector<std::string> alarms = engine_->Alarms();
+  const std::vector<std::string> conflicts = feed_.Conflicts();
+  alarms.insert(alarms.end(), conflicts.begin(), conflicts.end());
+  return alarms;
+}
+
 }  // namespace ripstop::agent

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "agent/daemon/policy_feed.h"
@@ -40,6 +41,8 @@ class PolicyPlane {
 
   // Brings the kernel to what was fed. A failure is tried again by the next call.
   absl::Status Flush();
+  // What is denied though nobody's policy says so: tables that are full, disputed addresses.
+  std::vector<std::string> Alarms() const;
   // Whether this agent's tables are in force.
   bool committed() const { return committed_; }
 

@@ -21,13 +21,14 @@ class PolicyPlaneTest : public testing::Test {
   void SetUp() override {
     ASSERT_TRUE(plane_.Begin().ok());
     policy::Endpoint server;
-    server.id = "shop/server";
+    server.id = "c1/eth0";
+    server.name = "shop/server";
     server.labels = {{"app", "server"},
                      {"projectcalico.org/namespace", "shop"},
                      {"projectcalico.org/orchestrator", "k8s"}};
     server.profiles = {"kns.shop"};
     server.addresses = {*policy::Address::Parse(kServer)};
-    plane_.feed().Attach(server, {7, {2, 0, 0, 0, 0, 7}});
+    plane_.feed().Attach(server, {7, {2, 0, 0, 0, 0, 7}}, "shop/server", "");
   }
 
   void Put(const std::string& yaml) { plane_.feed().Put(FromYaml(yaml)); }
@@ -136,9 +137,48 @@ TEST_F(PolicyPlaneTest, AnAttachedEndpointOutlivesItsResources) {
   ASSERT_TRUE(plane_.Flush().ok());
   EXPECT_EQ(plane_.feed().local_endpoints(), 1u);
   EXPECT_TRUE(Allowed());
-  plane_.feed().Detach("shop/server");
+  plane_.feed().Detach("c1/eth0");
   EXPECT_EQ(plane_.feed().local_endpoints(), 0u);
-  EXPECT_EQ(plane_.feed().FindEndpoint(std::string("shop/server")), nullptr);
+  EXPECT_FALSE(plane_.feed().FindEndpoint("c1/eth0").has_value());
+  EXPECT_THAT(plane_.feed().Named("shop/server"), IsEmpty());
+}
+
+TEST_F(PolicyPlaneTest, AnAddressThatTwoClaimIsDeniedAndNamed) {
+  const auto workload = [](const std::string& node, const std::string& app) {
+    return absl::StrCat(
+        "{apiVersion: projectcalico.org/v3, kind: WorkloadEndpoint, metadata: {name: ", node,
+        ", namespace: shop, labels: {app: ", app, "}}, spec: {node: ", node,
+        ", orchestrator: k8s, pod: ", app, "-0, endpoint: eth0, containerID: ", node,
+        ", ipNetworks: [", kClient, "/32], profiles: [kns.shop]}}");
+  };
+  Put(workload("node2", "cart"));
+  ASSERT_TRUE(plane_.Flush().ok());
+  EXPECT_TRUE(Allowed());
+  EXPECT_THAT(plane_.Alarms(), IsEmpty());
+  const api::Resource other = FromYaml(workload("node3", "thief"));
+  plane_.feed().Put(other);
+  ASSERT_TRUE(plane_.Flush().ok());
+  EXPECT_FALSE(Allowed()) << "though no policy selects anybody";
+  EXPECT_THAT(plane_.Alarms(),
+              ElementsAre("address 192.0.2.20 is claimed by shop/cart-0 and shop/thief-0: denied "
+                          "until all but one are gone"));
+  plane_.feed().Delete(other.key());
+  ASSERT_TRUE(plane_.Flush().ok());
+  EXPECT_TRUE(Allowed());
+  EXPECT_THAT(plane_.Alarms(), IsEmpty());
+}
+
+TEST_F(PolicyPlaneTest, AnotherNodesClaimOfALocalAddressIsNamedAndChangesNothing) {
+  Put(
+      absl::StrCat("{apiVersion: projectcalico.org/v3, kind: WorkloadEndpoint, metadata: {name: w, "
+                   "namespace: shop, labels: {app: thief}}, spec: {node: node3, pod: thief-0, "
+                   "endpoint: eth0, containerID: c9, ipNetworks: [",
+                   kServer, "/32], profiles: [kns.shop]}}"));
+  Put(Policy("{selector: app == 'thief', types: [Ingress]}"));
+  ASSERT_TRUE(plane_.Flush().ok());
+  EXPECT_TRUE(Allowed()) << "no policy of the thief's";
+  EXPECT_THAT(plane_.Alarms(),
+              ElementsAre(HasSubstr("shop/server, which is here and the newest, has it")));
 }
 
 TEST_F(PolicyPlaneTest, AHostEndpointsAddressIsAPeerAsLongAsItIsThere) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -17,28 +18,47 @@ namespace {
 // One end of the question: the addresses it may stand for, and the endpoint's name.
 struct End {
   std::vector<policy::Address> addresses;
-  std::string name;  // "ns/pod", or the address when nobody here owns it
+  std::string name;  // "ns/pod", or the address when nobody has it
   bool endpoint = false;
   bool local = false;
+  std::string note;  // when several endpoints have that name
 };
+
+std::string Described(const policy::Endpoint& endpoint) {
+  std::string text;
+  for (const policy::Address& address : endpoint.addresses) {
+    absl::StrAppend(&text, text.empty() ? "" : " ", address.ToString());
+  }
+  return absl::StrCat(text.empty() ? "without an address" : text,
+                      endpoint.local.has_value() ? " here" : " elsewhere");
+}
 
 absl::StatusOr<End> Resolve(const PolicyFeed& feed, const char* field, const std::string& text) {
   if (auto address = policy::Address::Parse(text); address.ok()) {
-    const policy::Endpoint* endpoint = feed.FindEndpoint(*address);
-    if (endpoint == nullptr) return End{{*address}, text, false, false};
-    return End{{*address}, endpoint->id, true, endpoint->local.has_value()};
+    const std::optional<policy::Endpoint> endpoint = feed.OwnerOf(*address);
+    if (!endpoint.has_value()) return End{{*address}, text, false, false, ""};
+    return End{{*address}, endpoint->name, true, endpoint->local.has_value(), ""};
   }
   if (text.find('/') == std::string::npos) {
     return absl::InvalidArgumentError(absl::StrCat(
         field, " '", text, "': neither an address nor namespace/pod; for example shop/cart-1"));
   }
-  const policy::Endpoint* endpoint = feed.FindEndpoint(text);
-  if (endpoint == nullptr) {
+  const std::vector<policy::Endpoint> endpoints = feed.Named(text);
+  if (endpoints.empty()) {
     return absl::NotFoundError(
         absl::StrCat(field, " '", text,
                      "': no such endpoint; `ripstopctl get workloadendpoints -A` lists them"));
   }
-  return End{endpoint->addresses, text, true, endpoint->local.has_value()};
+  const policy::Endpoint& first = endpoints.front();
+  End end{first.addresses, first.name, true, first.local.has_value(), ""};
+  if (endpoints.size() > 1) {
+    end.note = absl::StrCat(text, " is ", endpoints.size(), " endpoints: ");
+    for (const policy::Endpoint& endpoint : endpoints) {
+      absl::StrAppend(&end.note, &endpoint == &first ? "" : ", ", Described(endpoint));
+    }
+    absl::StrAppend(&end.note, "; this is about the first, ask by address about another");
+  }
+  return end;
 }
 
 absl::StatusOr<uint8_t> ParseProtocol(const std::string& text) {
@@ -158,6 +178,10 @@ absl::StatusOr<v1::WhyReply> Queries::Why(const v1::WhyRequest& request) const {
   } else if (!lookup.egress && from.endpoint && !from.local) {
     reply.set_note(from.name + " is on another node, whose agent judges its egress; ask there too");
   }
+  for (const std::string* note : {&from.note, &to.note}) {
+    if (note->empty()) continue;
+    reply.set_note(absl::StrCat(reply.note(), reply.note().empty() ? "" : "\n", *note));
+  }
   return reply;
 }
 
@@ -179,7 +203,9 @@ absl::StatusOr<v1::PolicyTablesReply> Queries::PolicyTables() const {
   for (const policy::PolicySetStats& stats : policy_->engine().Stats()) {
     v1::PolicyTablesReply::Set* set = reply.add_sets();
     set->set_direction(stats.direction == policy::Direction::kIngress ? "ingress" : "egress");
-    for (const std::string& endpoint : stats.endpoints) set->add_endpoints(endpoint);
+    std::set<std::string> names;
+    for (const std::string& id : stats.endpoints) names.insert(policy_->feed().DisplayName(id));
+    for (const std::string& name : names) set->add_endpoints(name);
     set->set_rules(stats.rules);
     set->set_rows(stats.rows);
     set->set_columns(stats.columns);

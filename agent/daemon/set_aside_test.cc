@@ -27,13 +27,14 @@ class Node : public StoreSink {
   explicit Node(api::Store* store) : sync_(store, this) {
     EXPECT_TRUE(plane_.Begin().ok());
     policy::Endpoint server;
-    server.id = "shop/server";
+    server.id = "c1/eth0";
+    server.name = "shop/server";
     server.labels = {{"app", "server"},
                      {"projectcalico.org/namespace", "shop"},
                      {"projectcalico.org/orchestrator", "k8s"}};
     server.profiles = {"kns.shop"};
     server.addresses = {*policy::Address::Parse("192.0.2.10")};
-    plane_.feed().Attach(server, {7, {2, 0, 0, 0, 0, 7}});
+    plane_.feed().Attach(server, {7, {2, 0, 0, 0, 0, 7}}, "shop/server", "");
     EXPECT_TRUE(sync_.Open().ok());
     Follow();
   }

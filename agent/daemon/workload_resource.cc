@@ -1,13 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/daemon/workload_resource.h"
 
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "api/convert/endpoint_join.h"
 
 namespace ripstop::agent {
 namespace {
 
 constexpr char kOrchestrator[] = "k8s";
+
+constexpr size_t kNameMax = 253;  // RFC 1123 subdomain
+constexpr size_t kHashDigits = 16;
+
+bool IsResourceName(const std::string& name) {
+  if (name.size() > kNameMax) return false;
+  const auto alnum = [](char c) { return absl::ascii_islower(c) || absl::ascii_isdigit(c); };
+  for (const absl::string_view part : absl::StrSplit(name, '.')) {
+    const bool good =
+        !part.empty() && alnum(part.front()) && alnum(part.back()) &&
+        std::all_of(part.begin(), part.end(), [&](char c) { return alnum(c) || c == '-'; });
+    if (!good) return false;
+  }
+  return true;
+}
 
 std::string Escaped(const std::string& part) { return absl::StrReplaceAll(part, {{"-", "--"}}); }
 
@@ -15,8 +35,16 @@ std::string Escaped(const std::string& part) { return absl::StrReplaceAll(part, 
 
 std::string WorkloadEndpointName(const std::string& node, const std::string& pod,
                                  const std::string& interface) {
-  return absl::StrCat(Escaped(node), "-", kOrchestrator, "-", Escaped(pod), "-",
-                      Escaped(interface));
+  std::string name =
+      absl::StrCat(Escaped(node), "-", kOrchestrator, "-", Escaped(pod), "-", Escaped(interface));
+  if (IsResourceName(name)) return name;
+  // A container or interface may be called what no document may be (c_1, ETH0), or its parts
+  // be too long together: what is left of the name, and a hash of all of it.
+  uint64_t hash = 0xcbf29ce484222325;
+  for (const unsigned char c : name) hash = (hash ^ c) * 0x100000001b3;
+  name.resize(std::min(name.size(), kNameMax - kHashDigits - 1));
+  for (char& c : name) c = absl::ascii_isalnum(c) ? absl::ascii_tolower(c) : '-';
+  return absl::StrCat(name, "-", absl::Hex(hash, absl::kZeroPad16));
 }
 
 api::Resource MakeWorkloadEndpoint(const LocalEndpoint& endpoint, const std::string& node) {
@@ -26,6 +54,9 @@ api::Resource MakeWorkloadEndpoint(const LocalEndpoint& endpoint, const std::str
   metadata->set_name(WorkloadEndpointName(node, endpoint.pod_name, endpoint.interface_name));
   metadata->set_namespace_(endpoint.pod_namespace);
   metadata->mutable_labels()->insert(endpoint.labels.begin(), endpoint.labels.end());
+  if (!endpoint.pod_uid.empty()) {
+    (*metadata->mutable_annotations())[api::kPodUidAnnotation] = endpoint.pod_uid;
+  }
   api::v1::WorkloadEndpointSpec* spec = workload->mutable_spec();
   spec->set_orchestrator(kOrchestrator);
   spec->set_node(node);

@@ -10,7 +10,8 @@
 namespace ripstop::agent {
 
 // The name that Calico gives a workload endpoint: node, orchestrator, pod and interface
-// joined by '-', each with its own dashes doubled.
+// joined by '-', each with its own dashes doubled. Where that is no name of a resource
+// (RFC 1123), what is left of it and a hash.
 std::string WorkloadEndpointName(const std::string& node, const std::string& pod,
                                  const std::string& interface);
 
