@@ -14,24 +14,30 @@ namespace {
 
 using nlohmann::json;
 
-absl::StatusOr<std::string> Call(const std::string& verb, const std::string& plugin,
-                                 const PodState& pod, const std::string& node_netns) {
+}  // namespace
+
+absl::StatusOr<std::string> CniCall(const std::string& verb, const std::string& plugin,
+                                    const PodState& pod, const std::string& node_netns,
+                                    const std::string& interface) {
   const std::string ns = pod.key.substr(0, pod.key.find('/'));
   const std::string name = pod.key.substr(pod.key.find('/') + 1);
-  const std::string netns = NetnsExists(pod.netns) ? absl::StrCat("/run/netns/", pod.netns) : "";
+  const bool path = !pod.netns.empty() && pod.netns[0] == '/';
+  const std::string netns = path                     ? pod.netns
+                            : NetnsExists(pod.netns) ? absl::StrCat("/run/netns/", pod.netns)
+                                                     : "";
   ASSIGN_OR_RETURN(
       Output output,
       Run({.argv = {plugin},
            .env = {absl::StrCat("CNI_COMMAND=", verb),
                    absl::StrCat("CNI_CONTAINERID=", pod.container_id),
-                   absl::StrCat("CNI_NETNS=", netns), "CNI_IFNAME=eth0",
+                   absl::StrCat("CNI_NETNS=", netns), absl::StrCat("CNI_IFNAME=", interface),
                    absl::StrCat("CNI_PATH=", std::filesystem::path(plugin).parent_path().string()),
                    absl::StrCat("CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=", ns, ";K8S_POD_NAME=",
                                 name, ";K8S_POD_INFRA_CONTAINER_ID=", pod.container_id,
                                 ";K8S_POD_UID=", pod.container_id)},
            .netns = node_netns,
            .input = pod.config,
-           .timeout = absl::Seconds(verb == "ADD" ? 15 : 5)}));
+           .timeout = absl::Minutes(2)}));
   if (output.exit_code == 0) return std::move(output.out);
   const json error = json::parse(output.out, nullptr, false);
   std::string what = error.is_object()
@@ -41,8 +47,6 @@ absl::StatusOr<std::string> Call(const std::string& verb, const std::string& plu
   return absl::InternalError(
       absl::StrCat("CNI ", verb, " of pod ", pod.key, " on ", pod.node, ": ", what));
 }
-
-}  // namespace
 
 std::string CniConfig(const Pod& pod, const std::string& agent_socket) {
   json ports = json::array();
@@ -57,8 +61,9 @@ std::string CniConfig(const Pod& pod, const std::string& agent_socket) {
 }
 
 absl::StatusOr<std::vector<std::string>> CniAdd(const std::string& plugin, const PodState& pod,
-                                                const std::string& node_netns) {
-  ASSIGN_OR_RETURN(const std::string text, Call("ADD", plugin, pod, node_netns));
+                                                const std::string& node_netns,
+                                                const std::string& interface) {
+  ASSIGN_OR_RETURN(const std::string text, CniCall("ADD", plugin, pod, node_netns, interface));
   const json result = json::parse(text, nullptr, false);
   std::vector<std::string> addresses;
   if (result.is_object() && result.contains("ips") && result["ips"].is_array()) {
@@ -75,7 +80,7 @@ absl::StatusOr<std::vector<std::string>> CniAdd(const std::string& plugin, const
 }
 
 absl::Status CniDel(const std::string& plugin, const PodState& pod, const std::string& node_netns) {
-  return Call("DEL", plugin, pod, node_netns).status();
+  return CniCall("DEL", plugin, pod, node_netns).status();
 }
 
 }  // namespace ripstop::lab

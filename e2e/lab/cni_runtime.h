@@ -19,10 +19,17 @@ namespace ripstop::lab {
 // account are in it because no Kubernetes is there to be asked for them.
 std::string CniConfig(const Pod& pod, const std::string& agent_socket);
 
+// One call: standard output, or kInternal with the plugin's code and message. A `netns` of
+// the pod that is a path is passed as it is; of a name only where it is there.
+absl::StatusOr<std::string> CniCall(const std::string& verb, const std::string& plugin,
+                                    const PodState& pod, const std::string& node_netns,
+                                    const std::string& interface = "eth0");
+
 // ADD. Returns the addresses of the result, without prefix length. kInternal with the
 // plugin's code and message when it refuses.
 absl::StatusOr<std::vector<std::string>> CniAdd(const std::string& plugin, const PodState& pod,
-                                                const std::string& node_netns);
+                                                const std::string& node_netns,
+                                                const std::string& interface = "eth0");
 
 // DEL.
 absl::Status CniDel(const std::string& plugin, const PodState& pod, const std::string& node_netns);

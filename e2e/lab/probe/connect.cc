@@ -24,6 +24,7 @@ struct Attempt {
   bool tcp = true;
   std::string address;
   uint16_t port = 0;
+  std::string source;  // to bind to; empty: the kernel chooses
   int fd = -1;
   bool asked = false;  // the question is sent
   std::string answer;
@@ -70,6 +71,14 @@ void Begin(Attempt* attempt, int epoll) {
   attempt->fd = socket(to->ss_family,
                        (attempt->tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (attempt->fd < 0) return FinishWith(attempt, errno);
+  if (!attempt->source.empty()) {
+    socklen_t from_length = 0;
+    const auto from = SocketAddress(attempt->source, 0, &from_length);
+    if (!from.ok()) return Finish(attempt, "error", std::string(from.status().message()));
+    if (bind(attempt->fd, reinterpret_cast<const sockaddr*>(&*from), from_length) != 0) {
+      return FinishWith(attempt, errno);
+    }
+  }
   if (connect(attempt->fd, reinterpret_cast<sockaddr*>(&*to), length) != 0 &&
       errno != EINPROGRESS) {
     return FinishWith(attempt, errno);
@@ -122,6 +131,7 @@ absl::Status Connect(absl::Duration timeout) {
     attempt.tcp = j.value("protocol", "TCP") != "UDP";
     attempt.address = j["address"].get<std::string>();
     attempt.port = j["port"].get<uint16_t>();
+    attempt.source = j.value("source", "");
     attempts.push_back(std::move(attempt));
   }
   const int epoll = epoll_create1(EPOLL_CLOEXEC);

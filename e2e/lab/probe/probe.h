@@ -30,7 +30,8 @@ absl::Status Serve(const ServeOptions& options);
 
 // Reads destinations from standard input, one JSON object a line:
 //   {"id": "…", "protocol": "TCP"|"UDP", "address": "…", "port": 80}
-// tries all at once, and writes one line each, in the order of the input:
+// (with "source", from that address), tries all at once, and writes one line each, in the
+// order of the input:
 //   {"id": "…", "result": "ok", "peer": "shop/cart-1", "ms": 0.4}
 // result: ok, timeout, refused, unreachable, error (with "why").
 absl::Status Connect(absl::Duration timeout);
