@@ -231,14 +231,8 @@ std::string PolicyFeed::DisplayName(const std::string& id) const {
 }
 
 std::vector<std::string> PolicyFeed::Conflicts() const {
-  const std::vector<policy::AddressConflict> conflicts = engine_->Conflicts();
   std::vector<std::string> lines;
-  for (const policy::AddressConflict& conflict : conflicts) {
-    if (lines.size() == kConflictsMax) {
-      lines.push_back(absl::StrCat(conflicts.size() - kConflictsMax,
-                                   " more addresses are claimed by several endpoints"));
-      break;
-    }
+  for (const policy::AddressConflict& conflict : engine_->Conflicts(kConflictsMax)) {
     std::vector<std::string> names;
     for (const std::string& id : conflict.claimants) names.push_back(DisplayName(id));
     std::sort(names.begin(), names.end());
@@ -251,6 +245,10 @@ std::vector<std::string> PolicyFeed::Conflicts() const {
       absl::StrAppend(&line, DisplayName(conflict.owner), ", which is here and the newest, has it");
     }
     lines.push_back(std::move(line));
+  }
+  if (const size_t all = engine_->conflict_count(); all > kConflictsMax) {
+    lines.push_back(
+        absl::StrCat(all - kConflictsMax, " more addresses are claimed by several endpoints"));
   }
   return lines;
 }

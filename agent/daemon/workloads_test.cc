@@ -16,6 +16,7 @@
 #include "agent/daemon/workload_resource.h"
 #include "agent/dataplane/fake_dataplane.h"
 #include "agent/ipam/testing/fake_store.h"
+#include "api/validate/validate.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "policy/tables/table_image.h"
@@ -360,6 +361,17 @@ TEST_F(WorkloadsTest, EndpointsOfTheLastRunAreInTheFirstTables) {
   ASSERT_TRUE(plane.Flush().ok());
   restarted.Reattach({e});
   EXPECT_EQ(restarted.Check(e), absl::OkStatus());
+}
+
+TEST_F(WorkloadsTest, WhatItPublishesIsADocumentThatApplyWouldTake) {
+  for (const char* pod : {"db-0", "My_db", "quirky_euler"}) {
+    for (const char* interface : {"eth0", "NET_1"}) {
+      LocalEndpoint e = Container(absl::StrCat("c-", pod, interface), pod, "db", interface);
+      e.pod_uid = "8f14e45f-ceea-467f-a0e6-5d2b6f3c7a10";
+      e.ports = {{"sql", policy::kProtocolTcp, 5432}};
+      EXPECT_EQ(api::ToString(api::Validate(MakeWorkloadEndpoint(e, "n1"))), "") << pod;
+    }
+  }
 }
 
 TEST(WorkloadResourceTest, NamesAreCalicosWhereTheyAreNamesAndHashedWhereNot) {

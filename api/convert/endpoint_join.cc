@@ -169,7 +169,7 @@ void EndpointJoin::Settle(const std::string& id) {
     entry.facts = nullptr;
     const auto old = pods_.find(before);
     old->second.endpoints.erase(id);
-    changed_.insert(PodId(before));
+    if (old->second.facts != nullptr) changed_.insert(PodId(before));
     if (old->second.endpoints.empty() && old->second.facts == nullptr) pods_.erase(old);
   }
   if (!now.empty()) {
@@ -177,7 +177,7 @@ void EndpointJoin::Settle(const std::string& id) {
     pod.endpoints.insert(id);
     if (entry.facts != nullptr && !MaySpeakOf(*entry.facts, entry)) entry.facts = nullptr;
     if (pod.facts != nullptr && MaySpeakOf(*pod.facts, entry)) entry.facts = pod.facts;
-    changed_.insert(PodId(now));
+    if (pod.facts != nullptr) changed_.insert(PodId(now));
   }
   if (entry.own == nullptr && entry.workloads.empty()) entries_.erase(it);
 }

@@ -127,7 +127,6 @@ class EndpointJoin {
   void DeleteWorkload(Workloads::iterator workload);
   // After any change of entry `id`: under its pod, with what is said of that, or gone.
   void Settle(const std::string& id);
-  void MarkPod(const std::string& pod);
 
   const std::string node_;
   Workloads workloads_;

@@ -2,6 +2,7 @@
 //
 // Which endpoint is which, with real packets: an old sandbox beside the new one of its pod, a
 // second interface, a DEL that meets a locked store, requests that nobody should believe.
+#include <signal.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
 
@@ -113,8 +114,8 @@ class EndpointIdentity : public LabTest {
     EXPECT_TRUE(output.ok() && output->exit_code == 0);
     const json list = json::parse(output->out, nullptr, false);
     for (const json& item : list["items"]) {
-      containers.push_back(StrCat(item["spec"]["containerID"].get<std::string>(), "/",
-                                  item["spec"]["endpoint"].get<std::string>()));
+      containers.push_back(
+          StrCat(item["spec"].value("containerID", ""), "/", item["spec"].value("endpoint", "")));
     }
     return containers;
   }
@@ -264,6 +265,33 @@ TEST_F(EndpointIdentity, ADelWhileTheStoreIsLockedIsAnsweredAndFinishedLater) {
   ASSERT_TRUE(lab().Delete(kOnlyFromClients).ok());
   EXPECT_TRUE(Eventually(asks)) << "control: its packets arrive";
   ASSERT_TRUE(Cni("DEL", next).ok());
+}
+
+TEST_F(EndpointIdentity, WhatTheStoreHasOfANodeWithoutAContainerThereGoes) {
+  const PodState db = lab().state().pods.at("shop/db-0");
+  PodState ghost = db;
+  ghost.container_id = "ghost";
+  ASSERT_TRUE(lab()
+                  .Apply(R"(
+apiVersion: projectcalico.org/v3
+kind: WorkloadEndpoint
+metadata: {name: node1-k8s-gone--0-eth0, namespace: shop}
+spec: {node: node1, orchestrator: k8s, pod: gone-0, endpoint: eth0, containerID: ghost,
+  ipNetworks: [10.65.200.1/32], profiles: [kns.shop]}
+---
+apiVersion: projectcalico.org/v3
+kind: WorkloadEndpoint
+metadata: {name: vm-1, namespace: shop}
+spec: {node: node1, workload: vm-1, endpoint: tap0, ipNetworks: [10.65.200.2/32]}
+)")
+                  .ok());
+  EXPECT_TRUE(InStore(ghost));
+  ASSERT_TRUE(lab().StopAgent("node1", SIGKILL).ok());
+  ASSERT_TRUE(lab().StartAgent("node1").ok());
+  EXPECT_TRUE(Eventually([&] { return !InStore(ghost); }));
+  EXPECT_TRUE(InStore(db)) << "what is here stays";
+  const auto vm = lab().Ctl({"get", "workloadendpoint", "vm-1", "-n", "shop"});
+  EXPECT_TRUE(vm.ok() && vm->exit_code == 0) << "and what is no container's";
 }
 
 TEST_F(EndpointIdentity, WhatNobodyShouldBelieveIsRefusedAndTheAgentGoesOn) {

@@ -122,8 +122,9 @@ class Engine {
   // Id of the workload that has the address, as of all inputs; empty: nobody, a host
   // endpoint, or disputed.
   std::string OwnerOf(const Address& address) const;
-  // As of the last Flush, by address. Empty when all is well.
-  std::vector<AddressConflict> Conflicts() const;
+  // As of the last Flush, the first `max` by address, and how many there are.
+  std::vector<AddressConflict> Conflicts(size_t max) const;
+  size_t conflict_count() const;
 
  private:
   struct State;

@@ -58,9 +58,12 @@ std::string Engine::OwnerOf(const Address& address) const {
   return "";
 }
 
-std::vector<AddressConflict> Engine::Conflicts() const {
+size_t Engine::conflict_count() const { return state_->contested.size(); }
+
+std::vector<AddressConflict> Engine::Conflicts(size_t max) const {
   std::vector<AddressConflict> conflicts;
   for (const Address& address : state_->contested) {
+    if (conflicts.size() == max) break;
     const auto record = state_->addresses.find(address);
     if (record == state_->addresses.end()) continue;
     AddressConflict& conflict = conflicts.emplace_back();
