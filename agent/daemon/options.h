@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "absl/time/time.h"
 #include "agent/daemon/flow_log.h"
 
 namespace ripstop::agent {
@@ -20,6 +21,8 @@ struct Options {
   std::string bird = "/usr/sbin/bird";         // empty: no BGP here
   std::string log_file;                        // empty: standard error
   std::string log_level = "info";
+  // How long an empty block of addresses stays with the node.
+  absl::Duration block_idle = absl::Minutes(5);
   FlowLogOptions flow_log;  // what Log rules say
 };
 

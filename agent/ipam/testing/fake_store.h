@@ -14,10 +14,11 @@ namespace ripstop::agent {
 // A store in memory, for several threads, that fails where a test wants it to.
 class FakeStore final : public api::Store {
  public:
-  // Asked before each write. A status that is not OK fails the write; with `lost` set
-  // the write is made all the same, as when only its answer is lost.
+  // Asked before each write, for each of its keys. A status that is not OK fails the
+  // write; with `lost` set the write is made all the same, as when only its answer is lost.
   std::function<absl::Status(const api::ResourceKey&, bool* ret_lost)> before_write;
-  int writes = 0;
+  int writes = 0;  // transactions
+  int lists = 0;
 
   absl::StatusOr<api::StoredResource> Get(const api::ResourceKey& key) override {
     std::lock_guard lock(mutex_);
@@ -27,6 +28,7 @@ class FakeStore final : public api::Store {
   }
   absl::StatusOr<api::Listing> List(const api::ResourceFilter& filter) override {
     std::lock_guard lock(mutex_);
+    ++lists;
     api::Listing listing;
     listing.revision = revision_;
     for (const auto& [key, item] : items_) {
@@ -35,25 +37,37 @@ class FakeStore final : public api::Store {
     return listing;
   }
   absl::StatusOr<int64_t> Create(const api::ResourceKey& key, std::string_view value) override {
-    return Write(key, value, [&](const api::StoredResource* now) -> absl::Status {
-      return now == nullptr ? absl::OkStatus() : absl::AlreadyExistsError(key.name);
-    });
+    return One({api::Mutation::Type::kCreate, key, std::string(value), 0});
   }
   absl::StatusOr<int64_t> Update(const api::ResourceKey& key, std::string_view value,
                                  int64_t expected) override {
-    return Write(key, value, [&](const api::StoredResource* now) -> absl::Status {
-      if (now == nullptr) return absl::NotFoundError(key.name);
-      if (expected == 0 || expected == now->revision) return absl::OkStatus();
-      return absl::AbortedError(key.name);
-    });
+    return One({api::Mutation::Type::kUpdate, key, std::string(value), expected});
   }
-  absl::StatusOr<int64_t> Delete(const api::ResourceKey& key, int64_t) override {
+  absl::StatusOr<int64_t> Delete(const api::ResourceKey& key, int64_t expected) override {
+    return One({api::Mutation::Type::kDelete, key, "", expected});
+  }
+  absl::StatusOr<std::vector<int64_t>> Txn(const std::vector<api::Mutation>& mutations) override {
+    bool lost = false;
+    absl::Status injected;
+    for (const api::Mutation& mutation : mutations) {
+      if (injected.ok() && before_write) injected = before_write(mutation.key, &lost);
+    }
+    if (!injected.ok() && !lost) return injected;
     std::lock_guard lock(mutex_);
-    if (items_.erase(key) == 0) return absl::NotFoundError(key.name);
-    return ++revision_;
-  }
-  absl::StatusOr<std::vector<int64_t>> Txn(const std::vector<api::Mutation>&) override {
-    return absl::UnimplementedError("nothing under test here writes several keys at once");
+    auto items = items_;
+    const int64_t revision = revision_;
+    std::vector<int64_t> revisions;
+    for (const api::Mutation& mutation : mutations) {
+      if (absl::Status status = Mutate(items, mutation); !status.ok()) {
+        revision_ = revision;
+        return status;
+      }
+      revisions.push_back(revision_);
+    }
+    items_.swap(items);
+    ++writes;
+    if (!injected.ok()) return injected;
+    return revisions;
   }
   absl::StatusOr<std::unique_ptr<api::Watch>> WatchFrom(const api::ResourceFilter&,
                                                         int64_t) override {
@@ -61,28 +75,35 @@ class FakeStore final : public api::Store {
   }
 
  private:
-  absl::StatusOr<int64_t> Write(
-      const api::ResourceKey& key, std::string_view value,
-      const std::function<absl::Status(const api::StoredResource*)>& check) {
-    bool lost = false;
-    const absl::Status injected = before_write ? before_write(key, &lost) : absl::OkStatus();
-    if (!injected.ok() && !lost) return injected;
-    std::lock_guard lock(mutex_);
-    const auto it = items_.find(key);
-    const absl::Status allowed = check(it == items_.end() ? nullptr : &it->second);
-    if (!allowed.ok()) return allowed;
-    ++writes;
-    const int64_t created = it == items_.end() ? revision_ + 1 : it->second.create_revision;
-    items_[key] = {.key = key,
-                   .value = std::string(value),
-                   .revision = ++revision_,
-                   .create_revision = created};
-    if (!injected.ok()) return injected;
-    return revision_;
+  using Items = std::map<api::ResourceKey, api::StoredResource>;
+
+  absl::StatusOr<int64_t> One(api::Mutation mutation) {
+    auto revisions = Txn({std::move(mutation)});
+    if (!revisions.ok()) return revisions.status();
+    return revisions->front();
+  }
+  absl::Status Mutate(Items& items, const api::Mutation& mutation) {
+    using Type = api::Mutation::Type;
+    const api::ResourceKey& key = mutation.key;
+    const int64_t expected = mutation.expected_revision;
+    const auto it = items.find(key);
+    const bool there = it != items.end();
+    if (there && mutation.type == Type::kCreate) return absl::AlreadyExistsError(key.name);
+    const bool wanted = mutation.type == Type::kUpdate || mutation.type == Type::kDelete;
+    if (!there && (wanted || expected != 0)) return absl::NotFoundError(key.name);
+    if (expected != 0 && expected != it->second.revision) return absl::AbortedError(key.name);
+    ++revision_;
+    if (mutation.type == Type::kDelete) {
+      items.erase(it);
+    } else {
+      const int64_t created = there ? it->second.create_revision : revision_;
+      items[key] = {key, mutation.value, revision_, created};
+    }
+    return absl::OkStatus();
   }
 
   std::mutex mutex_;
-  std::map<api::ResourceKey, api::StoredResource> items_;
+  Items items_;
   int64_t revision_ = 0;
 };
 

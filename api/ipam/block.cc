@@ -1,38 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/ipam/block.h"
+#include "api/ipam/block.h"
 
 #include <algorithm>
-#include <set>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "policy/status_macros.h"
 
-namespace ripstop::agent {
+namespace ripstop::ipam {
 namespace {
 
 constexpr int kAddressBits = 128;
-constexpr int kBlockBitsMax = 16;  // 65536 addresses: one store value stays below a megabyte
 
 uint32_t SizeOf(const policy::Cidr& cidr) { return 1u << (kAddressBits - cidr.bits); }
 
-std::string Describe(const ripstop::ipam::v1::IPAMAllocation& allocation) {
+}  // namespace
+
+std::string Describe(const v1::IPAMAllocation& allocation) {
   if (allocation.pod_name().empty()) return absl::StrCat("handle ", allocation.handle());
   return absl::StrCat("pod ", allocation.pod_namespace(), "/", allocation.pod_name(), " on node ",
                       allocation.node());
 }
 
-}  // namespace
-
-api::ResourceKey Block::KeyFor(const policy::Cidr& cidr) {
-  std::string name = cidr.ToString();
-  for (char& c : name) {
-    if (c == '.' || c == ':' || c == '/') c = '-';
-  }
-  return {.kind = kIpamBlockKind, .ns = "", .name = std::move(name)};
+std::string KeyName(const policy::Cidr& cidr) {
+  return absl::StrReplaceAll(cidr.ToString(), {{".", "-"}, {":", "-"}, {"/", "-"}});
 }
 
-policy::Address Block::At(uint32_t ordinal) const {
-  policy::Address address = cidr_.address;
+api::ResourceKey Block::KeyFor(const policy::Cidr& cidr) {
+  return {.kind = kBlockKind, .ns = "", .name = KeyName(cidr)};
+}
+
+std::optional<policy::Cidr> Block::CidrOf(const api::ResourceKey& key) {
+  const size_t last = key.name.rfind('-');
+  if (key.kind != kBlockKind || last == std::string::npos) return std::nullopt;
+  std::string address = key.name.substr(0, last);
+  // Four parts, none of them empty: no IPv6 address is as short as that.
+  const bool v4 = std::count(address.begin(), address.end(), '-') == 3 &&
+                  address.find("--") == std::string::npos;
+  std::replace(address.begin(), address.end(), '-', v4 ? '.' : ':');
+  const auto cidr = policy::Cidr::Parse(absl::StrCat(address, "/", key.name.substr(last + 1)));
+  if (!cidr.ok() || KeyFor(*cidr).name != key.name) return std::nullopt;
+  return *cidr;
+}
+
+policy::Address AddressAt(const policy::Cidr& block, uint32_t ordinal) {
+  policy::Address address = block.address;
   for (int i = 15; i >= 12; --i) {  // the block's bits are zero there, so or-ing adds
     address.bytes[i] |= static_cast<uint8_t>(ordinal >> (8 * (15 - i)));
   }
@@ -47,15 +59,16 @@ std::optional<uint32_t> Block::OrdinalOf(const policy::Address& address) const {
 }
 
 Block Block::Make(const policy::Cidr& cidr, const std::string& affinity,
-                  const std::vector<policy::Address>& reserved) {
+                  const std::vector<policy::Address>& kept, uint64_t sequence) {
   Block block;
   block.cidr_ = cidr;
   block.proto_.set_cidr(cidr.ToString());
   block.proto_.set_affinity(affinity);
+  block.proto_.set_sequence(sequence);
   for (uint32_t ordinal = 0; ordinal < SizeOf(cidr); ++ordinal) {
-    const bool kept =
-        std::find(reserved.begin(), reserved.end(), block.At(ordinal)) != reserved.end();
-    if (!kept) block.proto_.add_free(ordinal);
+    if (std::find(kept.begin(), kept.end(), block.At(ordinal)) == kept.end()) {
+      block.proto_.add_free(ordinal);
+    }
   }
   return block;
 }
@@ -67,34 +80,51 @@ absl::StatusOr<Block> Block::Decode(const api::StoredResource& stored) {
     return absl::DataLossError(absl::StrCat(name, " is not an IPAM block"));
   }
   const absl::StatusOr<policy::Cidr> cidr = policy::Cidr::Parse(block.proto_.cidr());
-  if (!cidr.ok() || kAddressBits - cidr->bits > kBlockBitsMax) {
+  if (!cidr.ok() || kAddressBits - cidr->bits > kLargestBlockBits) {
     return absl::DataLossError(absl::StrCat(name, ": bad CIDR '", block.proto_.cidr(), "'"));
   }
-  block.cidr_ = *cidr;
-  std::set<uint32_t> seen;
-  bool good = true;
-  for (const uint32_t ordinal : block.proto_.free()) good = good && seen.insert(ordinal).second;
-  for (const auto& allocation : block.proto_.allocations()) {
-    good = good && seen.insert(allocation.ordinal()).second;
+  if (KeyName(*cidr) != stored.key.name) {
+    return absl::DataLossError(absl::StrCat(name, " holds block ", cidr->ToString()));
   }
-  if (!good || (!seen.empty() && *seen.rbegin() >= SizeOf(*cidr))) {
+  block.cidr_ = *cidr;
+  std::vector<bool> seen(SizeOf(*cidr));
+  const auto once = [&seen](uint32_t ordinal) {
+    if (ordinal >= seen.size() || seen[ordinal]) return false;
+    seen[ordinal] = true;
+    return true;
+  };
+  bool good = true;
+  for (const uint32_t ordinal : block.proto_.free()) good = good && once(ordinal);
+  for (const auto& allocation : block.proto_.allocations()) {
+    good = good && once(allocation.ordinal());
+  }
+  if (!good) {
     return absl::DataLossError(absl::StrCat(name, ": an address is listed twice or outside"));
   }
   return block;
 }
 
-Allocation Block::Add(uint32_t ordinal, const Owner& owner, const std::string& node) {
+void Block::Add(const Taken& taken, uint64_t sequence, const Owner& owner,
+                const std::string& node) {
+  v1::IPAMAllocation made;
+  made.set_ordinal(taken.ordinal);
+  made.set_handle(owner.handle);
+  made.set_sequence(sequence);
+  made.set_node(node);
+  made.set_pod_namespace(owner.pod_namespace);
+  made.set_pod_name(owner.pod_name);
+  made.set_kept_back(taken.kept_back);
+  auto* all = proto_.mutable_allocations();
+  *all->Add() = std::move(made);
+  for (int i = all->size() - 1; i > 0 && all->Get(i).ordinal() < all->Get(i - 1).ordinal(); --i) {
+    all->SwapElements(i, i - 1);
+  }
+}
+
+Allocation Block::AddNext(const Taken& taken, const Owner& owner, const std::string& node) {
   proto_.set_sequence(proto_.sequence() + 1);
-  auto* made = proto_.add_allocations();
-  made->set_ordinal(ordinal);
-  made->set_handle(owner.handle);
-  made->set_sequence(proto_.sequence());
-  made->set_node(node);
-  made->set_pod_namespace(owner.pod_namespace);
-  made->set_pod_name(owner.pod_name);
-  std::sort(proto_.mutable_allocations()->begin(), proto_.mutable_allocations()->end(),
-            [](const auto& a, const auto& b) { return a.ordinal() < b.ordinal(); });
-  return {.address = At(ordinal),
+  Add(taken, proto_.sequence(), owner, node);
+  return {.address = At(taken.ordinal),
           .block = cidr_,
           .handle = owner.handle,
           .sequence = proto_.sequence()};
@@ -106,11 +136,10 @@ absl::StatusOr<Allocation> Block::Allocate(const Owner& owner, const std::string
   }
   const uint32_t ordinal = proto_.free(0);
   proto_.mutable_free()->erase(proto_.mutable_free()->begin());
-  return Add(ordinal, owner, node);
+  return AddNext({ordinal, false}, owner, node);
 }
 
-absl::StatusOr<Allocation> Block::AllocateThis(const policy::Address& address, const Owner& owner,
-                                               const std::string& node) {
+absl::StatusOr<Block::Taken> Block::Take(const policy::Address& address) {
   const std::optional<uint32_t> ordinal = OrdinalOf(address);
   if (!ordinal.has_value()) {
     return absl::InvalidArgumentError(
@@ -123,12 +152,29 @@ absl::StatusOr<Allocation> Block::AllocateThis(const policy::Address& address, c
   }
   auto* free = proto_.mutable_free();
   const auto it = std::find(free->begin(), free->end(), *ordinal);
-  if (it == free->end()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("address ", address.ToString(), " is reserved in its pool"));
-  }
+  if (it == free->end()) return Taken{*ordinal, true};
   free->erase(it);
-  return Add(*ordinal, owner, node);
+  return Taken{*ordinal, false};
+}
+
+absl::StatusOr<Allocation> Block::AllocateThis(const policy::Address& address, const Owner& owner,
+                                               const std::string& node) {
+  ASSIGN_OR_RETURN(const Taken taken, Take(address));
+  return AddNext(taken, owner, node);
+}
+
+absl::Status Block::Restore(const Allocation& allocation, const Owner& owner,
+                            const std::string& node) {
+  for (const Allocation& present : AllocationsOf(node)) {
+    if (present.address == allocation.address && present.handle == allocation.handle &&
+        present.sequence == allocation.sequence) {
+      return absl::OkStatus();
+    }
+  }
+  ASSIGN_OR_RETURN(const Taken taken, Take(allocation.address));
+  Add(taken, allocation.sequence, owner, node);
+  proto_.set_sequence(std::max(proto_.sequence(), allocation.sequence));
+  return absl::OkStatus();
 }
 
 bool Block::Release(const Allocation& allocation) {
@@ -140,8 +186,8 @@ bool Block::Release(const Allocation& allocation) {
         present.sequence() != allocation.sequence) {
       continue;
     }
+    if (!present.kept_back()) proto_.add_free(*ordinal);
     all->DeleteSubrange(i, 1);
-    proto_.add_free(*ordinal);
     return true;
   }
   return false;
@@ -169,4 +215,4 @@ std::vector<std::pair<policy::Address, std::string>> Block::Borrowed() const {
   return borrowed;
 }
 
-}  // namespace ripstop::agent
+}  // namespace ripstop::ipam
