@@ -148,5 +148,20 @@ TEST_F(PoolCommandsTest, WhoDeletesANodeIsToldWhatStaysBehind) {
             "back: ripstopctl ipam release --node n1\n");
 }
 
+// Pools that users met trouble with; the cases say what each must give.
+TEST_F(PoolCommandsTest, ReportedPoolsAreRefused) {
+  const std::filesystem::path folder = RIPSTOP_SOURCE_DIR "/../shared/testdata/reports";
+  if (!std::filesystem::exists(folder)) GTEST_SKIP() << folder << " not found";
+  std::ifstream file(folder / "pools-that-overlap-later.yaml");
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const size_t second = text.find("---");
+  ASSERT_NE(second, std::string::npos);
+  ASSERT_EQ(Ctl({"apply", "-f", "-"}, text.substr(0, second)), kExitOk) << err_;
+  EXPECT_EQ(Ctl({"apply", "-f", "-"}, text.substr(second)), kExitError);
+  EXPECT_THAT(err_, HasSubstr("10.70"));
+  EXPECT_EQ(Ctl({"apply", "-f", folder / "pool-over-the-nodes-lan.yaml"}), kExitError);
+  EXPECT_THAT(err_, HasSubstr("192.0.2"));
+}
+
 }  // namespace
 }  // namespace ripstop::ctl
