@@ -61,6 +61,7 @@ int main(int argc, char** argv) {
   app.add_option("--log-level", options.log_level, "trace, debug, info, warn, error, off");
   app.add_option("--ipam-block-idle", block_idle,
                  "how long a node keeps a block of addresses of which none is in use: 30s, 5m")
+      ->envname("RIPSTOP_IPAM_BLOCK_IDLE")
       ->check(IsDuration);
   app.add_option("--flow-log", options.flow_log.file,
                  "one JSON line per flow that a Log rule marks; empty: the agent's own log");
