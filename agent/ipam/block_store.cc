@@ -22,10 +22,6 @@ absl::Status TooManyConflicts(const policy::Cidr& block) {
                                              " conflicts with other nodes; try again"));
 }
 
-bool Holds(const std::vector<Allocation>& all, const Allocation& one) {
-  return std::find(all.begin(), all.end(), one) != all.end();
-}
-
 }  // namespace
 
 // ---- what is known ----
@@ -82,27 +78,44 @@ void BlockStore::Index(const Cached& cached) {
              {cached.block.affinity(), cached.block.free_count() > 0, cached.revision});
 }
 
-// Takes a block, as the store has it, into memory, or out of it.
+// Takes a block, as the store has it, into memory.
 void BlockStore::Remember(Cached cached, bool own_write) {
-  const policy::Cidr cidr = cached.block.cidr();
+  Cached& known = blocks_[cached.block.cidr()];
+  known.block = std::move(cached.block);
+  known.revision = cached.revision;
+  Settle(known, own_write);
+}
+
+// Brings what hangs on a block in memory up to it; what is of no use here leaves again.
+void BlockStore::Settle(Cached& cached, bool own_write) {
   Index(cached);
-  cached.in_use = cached.block.AllocationsOf(node_);
-  std::vector<Allocation> before;
-  if (const auto it = blocks_.find(cidr); it != blocks_.end()) before.swap(it->second.in_use);
-  for (const Allocation& old : before) {
-    const auto [begin, end] = by_handle_.equal_range(old.handle);
-    for (auto it = begin; it != end; ++it) {
-      if (it->second != old) continue;
-      by_handle_.erase(it);
-      break;
+  // Both in order of address. Most blocks differ by one allocation from what they were.
+  std::vector<Allocation> now = cached.block.AllocationsOf(node_);
+  size_t i = 0;
+  for (const Allocation& old : cached.in_use) {
+    for (; i < now.size() && now[i].address < old.address; ++i) {
+      by_handle_.emplace(now[i].handle, now[i]);
     }
-    lost_ |= !own_write && !Holds(cached.in_use, old);
+    if (i < now.size() && now[i] == old) {
+      ++i;
+      continue;
+    }
+    Unlist(old);
+    lost_ |= !own_write;
   }
-  for (const Allocation& one : cached.in_use) by_handle_.emplace(one.handle, one);
+  for (; i < now.size(); ++i) by_handle_.emplace(now[i].handle, now[i]);
+  cached.in_use = std::move(now);
   if (cached.in_use.empty() && cached.block.affinity() != node_) {
-    blocks_.erase(cidr);
-  } else {
-    blocks_.insert_or_assign(cidr, std::move(cached));
+    blocks_.erase(policy::Cidr(cached.block.cidr()));
+  }
+}
+
+void BlockStore::Unlist(const Allocation& allocation) {
+  const auto [begin, end] = by_handle_.equal_range(allocation.handle);
+  for (auto it = begin; it != end; ++it) {
+    if (it->second != allocation) continue;
+    by_handle_.erase(it);
+    return;
   }
 }
 
@@ -110,8 +123,8 @@ void BlockStore::Drop(const policy::Cidr& block) {
   index_.Erase(block);
   const auto it = blocks_.find(block);
   if (it == blocks_.end()) return;
+  for (const Allocation& gone : it->second.in_use) Unlist(gone);
   lost_ |= !it->second.in_use.empty();
-  std::erase_if(by_handle_, [&](const auto& item) { return item.second.block == block; });
   blocks_.erase(it);
 }
 
@@ -142,35 +155,35 @@ std::vector<Allocation> BlockStore::Allocations() const {
 
 absl::Status BlockStore::Change(const policy::Cidr& block, const Changer& change) {
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    Cached cached;
     const auto known = blocks_.find(block);
     const bool from_memory = attempt == 0 && known != blocks_.end() && known->second.revision > 0;
-    if (from_memory) {
-      cached = known->second;
-    } else {
+    if (!from_memory) {
       absl::StatusOr<Cached> fetched = Fetch(block);
       if (absl::IsNotFound(fetched.status())) Drop(block);
       if (!fetched.ok()) return fetched.status();
-      cached = *std::move(fetched);
-      Remember(cached, /*own_write=*/false);
+      Remember(*fetched, /*own_write=*/false);
+      // Of no use here so far, but it may be after this.
+      blocks_.try_emplace(block, *std::move(fetched));
     }
+    Cached& cached = blocks_.at(block);
     const absl::StatusOr<bool> changed = change(cached.block);
-    if (!changed.ok()) {
+    if (!changed.ok() || !*changed) {
       // Memory said no; the store may know better (others borrow and give back).
-      if (from_memory) continue;
+      if (!changed.ok() && from_memory) continue;
+      Settle(cached, /*own_write=*/true);
       return changed.status();
     }
-    if (!*changed) return absl::OkStatus();
     const absl::StatusOr<int64_t> revision =
         store_->Update(Block::KeyFor(block), cached.block.Encode(), cached.revision);
     if (revision.ok()) {
       cached.revision = *revision;
-      Remember(std::move(cached), /*own_write=*/true);
+      Settle(cached, /*own_write=*/true);
       return absl::OkStatus();
     }
-    // Whether an unreachable store took the write is unknown: believe memory no longer.
+    // What is in memory is not what the store has, or nobody knows whether it is: it is read
+    // again before anything else.
+    cached.revision = -1;
     if (!absl::IsAborted(revision.status()) && !absl::IsNotFound(revision.status())) {
-      if (const auto it = blocks_.find(block); it != blocks_.end()) it->second.revision = -1;
       return revision.status();
     }
   }

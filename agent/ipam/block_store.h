@@ -43,7 +43,8 @@ class BlockStore {
   void Forget(const policy::Cidr& block);
 
   // Reads, changes and writes one block until no other writer was in between. `change`
-  // says whether it changed anything; its refusal is returned once the store was asked too.
+  // says whether it changed anything, and leaves what it refuses as it was; its refusal is
+  // returned once the store was asked too.
   //   kNotFound  the block is gone
   using Changer = std::function<absl::StatusOr<bool>(Block&)>;
   absl::Status Change(const policy::Cidr& block, const Changer& change);
@@ -73,6 +74,8 @@ class BlockStore {
  private:
   absl::StatusOr<Cached> Fetch(const policy::Cidr& block);
   void Remember(Cached cached, bool own_write);
+  void Settle(Cached& cached, bool own_write);
+  void Unlist(const Allocation& allocation);
   void Drop(const policy::Cidr& block);
   void Index(const Cached& cached);
   absl::StatusOr<std::pair<ipam::Claims, int64_t>> ReadClaims(const policy::Cidr& block);

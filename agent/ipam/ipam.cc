@@ -83,9 +83,8 @@ absl::StatusOr<Allocation> Ipam::AllocateIn(const policy::Cidr& block, const Own
   Allocation made;
   RETURN_IF_ERROR(blocks_.Change(block, [&](Block& content) -> absl::StatusOr<bool> {
     // A write whose answer was lost may have given this handle its address already.
-    for (const Allocation& present : content.AllocationsOf(node_)) {
-      if (present.handle != owner.handle) continue;
-      made = present;
+    if (const auto held = content.Held(owner.handle, node_); held.has_value()) {
+      made = *held;
       return false;
     }
     ASSIGN_OR_RETURN(made, content.Allocate(owner, node_));
@@ -182,9 +181,8 @@ absl::StatusOr<Allocation> Ipam::TakeThis(const policy::Cidr& block, const polic
                                           const Owner& owner) {
   Allocation made;
   RETURN_IF_ERROR(blocks_.Change(block, [&](Block& content) -> absl::StatusOr<bool> {
-    for (const Allocation& present : content.AllocationsOf(node_)) {
-      if (present.handle != owner.handle || present.address != address) continue;
-      made = present;
+    if (const auto held = content.Held(owner.handle, node_, address); held.has_value()) {
+      made = *held;
       return false;
     }
     if (config_.strict_affinity && content.affinity() != node_) {
@@ -311,9 +309,10 @@ absl::Status Ipam::Hold(const Owner& owner, const Allocation& allocation) {
       continue;
     }
     const absl::Status status = blocks_.Change(*block, [&](Block& content) -> absl::StatusOr<bool> {
-      const std::string before = content.Encode();
+      const auto held = content.Held(allocation.handle, node_, allocation.address);
+      if (held == allocation) return false;
       RETURN_IF_ERROR(content.Restore(allocation, owner, node_));
-      return content.Encode() != before;
+      return true;
     });
     if (!absl::IsNotFound(status)) return status;
   }

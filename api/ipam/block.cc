@@ -165,12 +165,8 @@ absl::StatusOr<Allocation> Block::AllocateThis(const policy::Address& address, c
 
 absl::Status Block::Restore(const Allocation& allocation, const Owner& owner,
                             const std::string& node) {
-  for (const Allocation& present : AllocationsOf(node)) {
-    if (present.address == allocation.address && present.handle == allocation.handle &&
-        present.sequence == allocation.sequence) {
-      return absl::OkStatus();
-    }
-  }
+  const auto held = Held(allocation.handle, node, allocation.address);
+  if (held.has_value() && held->sequence == allocation.sequence) return absl::OkStatus();
   ASSIGN_OR_RETURN(const Taken taken, Take(allocation.address));
   Add(taken, allocation.sequence, owner, node);
   proto_.set_sequence(std::max(proto_.sequence(), allocation.sequence));
@@ -203,6 +199,17 @@ std::vector<Allocation> Block::AllocationsOf(const std::string& node) const {
                      .sequence = allocation.sequence()});
   }
   return found;
+}
+
+std::optional<Allocation> Block::Held(const std::string& handle, const std::string& node,
+                                      const std::optional<policy::Address>& address) const {
+  for (const auto& allocation : proto_.allocations()) {
+    if (allocation.handle() != handle || allocation.node() != node) continue;
+    const policy::Address held = At(allocation.ordinal());
+    if (address.has_value() && held != *address) continue;
+    return Allocation{held, cidr_, handle, allocation.sequence()};
+  }
+  return std::nullopt;
 }
 
 std::vector<std::pair<policy::Address, std::string>> Block::Borrowed() const {

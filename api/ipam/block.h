@@ -75,6 +75,9 @@ class Block {
   bool Release(const Allocation& allocation);
 
   std::vector<Allocation> AllocationsOf(const std::string& node) const;  // empty: everybody's
+  // What a handle has here; with `address`, whether it has that.
+  std::optional<Allocation> Held(const std::string& handle, const std::string& node,
+                                 const std::optional<policy::Address>& address = {}) const;
   // Addresses used on other nodes than the block's: they leave as /32 or /128.
   std::vector<std::pair<policy::Address, std::string>> Borrowed() const;
 
