@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "agent/cni/cni_service.h"
 #include "agent/daemon/network_config.h"
 #include "api/store/open.h"
 #include "policy/status_macros.h"
@@ -43,6 +44,7 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(const Options& options, Eve
 Agent::~Agent() {
   // Callers on other threads first: they would find a half-destroyed agent.
   service_.reset();
+  cni_.reset();
   if (sync_ != nullptr && sync_->fd() >= 0) loop_->RemoveFd(sync_->fd());
   if (dataplane_ != nullptr) loop_->RemoveFd(dataplane_->events_fd());
 }
@@ -128,10 +130,28 @@ absl::Status Agent::OpenWatch() {
     HoldAddresses();
     // Before the store is read, so that what it says of these pods comes after.
     RETURN_IF_ERROR(workloads_->Restore(endpoints_->endpoints()));
+    if (cni_ == nullptr) RETURN_IF_ERROR(ServePlugin());
     AgentApi* const api = this;
-    ASSIGN_OR_RETURN(service_, Service::Start(options_.socket, loop_, endpoints_.get(), api));
+    ASSIGN_OR_RETURN(service_, Service::Start(options_.socket, loop_, api));
   }
   return sync_->Open();
+}
+
+absl::Status Agent::ServePlugin() {
+  CniServerOptions options;
+  options.path = options_.cni_socket;
+  if (options.path.empty()) {
+    options.path = std::filesystem::path(options_.socket).replace_filename("cni.sock").string();
+  }
+  auto service = std::make_shared<CniService>(endpoints_.get(), [this]() -> absl::Status {
+    if (in_sync_) return absl::OkStatus();
+    return absl::UnavailableError(store_problem_.empty() ? "policy is not in force yet"
+                                                         : store_problem_);
+  });
+  ASSIGN_OR_RETURN(cni_, CniServer::Start(options, loop_, [service](const v1::CniCall& call) {
+                     return service->Handle(call);
+                   }));
+  return absl::OkStatus();
 }
 
 void Agent::RetryStore(const absl::Status& why) {

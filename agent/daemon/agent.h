@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "agent/base/event_loop.h"
 #include "agent/base/unique_fd.h"
+#include "agent/cni/cni_server.h"
 #include "agent/cni/endpoint_manager.h"
 #include "agent/daemon/flow_watch.h"
 #include "agent/daemon/network_plane.h"
@@ -64,6 +65,7 @@ class Agent final : private StoreSink, private AgentApi {
   bool NoteNetwork(const api::Resource& resource);
   bool OnIpam(const api::StoredResource& stored);
   void NoteBlock(const api::StoredResource& stored);
+  absl::Status ServePlugin();
   void SettleAddresses();
   void HoldAddresses();
 
@@ -93,6 +95,7 @@ class Agent final : private StoreSink, private AgentApi {
   std::unique_ptr<PoolKeeper> pools_;
   std::unique_ptr<Workloads> workloads_;
   std::unique_ptr<EndpointManager> endpoints_;
+  std::unique_ptr<CniServer> cni_;
   std::unique_ptr<Service> service_;
 
   ClusterView cluster_;

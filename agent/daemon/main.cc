@@ -51,8 +51,10 @@ int main(int argc, char** argv) {
       ->envname("RIPSTOP_NODE")
       ->required();
   app.add_option("--store", options.store, "where the resources are")->envname("RIPSTOP_STORE");
-  app.add_option("--socket", options.socket, "unix socket for CNI and ripstopctl")
+  app.add_option("--socket", options.socket, "unix socket for ripstopctl")
       ->envname("RIPSTOP_SOCKET");
+  app.add_option("--cni-socket", options.cni_socket,
+                 "unix socket for the CNI plugin; empty: cni.sock beside --socket");
   app.add_option("--bpffs", options.bpffs, "folder on a bpffs for maps, programs and links");
   app.add_option("--run-dir", options.run_dir, "BIRD's configuration, socket and pid");
   app.add_option("--state-dir", options.state_dir, "endpoints; must survive restarts");

@@ -14,7 +14,8 @@ namespace ripstop::agent {
 struct Options {
   std::string node;  // name of this node's Node resource
   std::string store = "sqlite:///var/lib/ripstop/store.db";
-  std::string socket = "/run/ripstop/agent.sock";
+  std::string socket = "/run/ripstop/agent.sock";  // of ripstopctl
+  std::string cni_socket;                      // of the CNI plugin; empty: cni.sock beside `socket`
   std::string bpffs = "/sys/fs/bpf/ripstop";   // where maps, programs and links are pinned
   std::string run_dir = "/run/ripstop";        // BIRD's configuration, control socket, pid
   std::string state_dir = "/var/lib/ripstop";  // endpoints; must survive a reboot of the agent

@@ -17,7 +17,7 @@ namespace ripstop::lab {
 
 // The network configuration that the plugin gets for a pod. Labels, ports and service
 // account are in it because no Kubernetes is there to be asked for them.
-std::string CniConfig(const Pod& pod, const std::string& agent_socket);
+std::string CniConfig(const Pod& pod, const std::string& cni_socket);
 
 // ADD. Returns the addresses of the result, without prefix length. kInternal with the
 // plugin's code and message when it refuses.
