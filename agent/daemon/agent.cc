@@ -312,7 +312,12 @@ void Agent::SettleAddresses() {
     LogUnlessOk(ipam_->GiveBackIdle(absl::Now()));
   }
   if (ipam_->TakeLost() || hold_again_) HoldAddresses();
-  if (network_changed_) LogUnlessOk(pools_->Settle(ipam_->Allocations()));
+  if (!network_changed_) return;
+  LogUnlessOk(pools_->Settle([this](const policy::Cidr& pool) {
+    const std::vector<Allocation> ours = ipam_->Allocations();
+    return std::any_of(ours.begin(), ours.end(),
+                       [&pool](const Allocation& one) { return pool.Contains(one.address); });
+  }));
 }
 
 // What pods of this node have stays theirs, also when the store was put back from a copy

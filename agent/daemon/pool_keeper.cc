@@ -2,6 +2,8 @@
 #include "agent/daemon/pool_keeper.h"
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -72,7 +74,7 @@ absl::Status PoolKeeper::PutBack(const std::string& name) {
   return Raced(status) ? absl::OkStatus() : status;
 }
 
-absl::Status PoolKeeper::Settle(const std::vector<ipam::Allocation>& ours) {
+absl::Status PoolKeeper::Settle(const std::function<bool(const policy::Cidr&)>& held_here) {
   std::vector<std::pair<std::string, policy::Cidr>> terminating;
   for (const auto& [name, pool] : cluster_->pools) {
     const auto cidr = ipam::CidrOf(pool.spec());
@@ -83,10 +85,7 @@ absl::Status PoolKeeper::Settle(const std::vector<ipam::Allocation>& ours) {
     absl::Status status;
     if (!cluster_->HasBlockIn(cidr) || (vanished_.contains(name) && Replaced(name, cidr))) {
       status = Finish(name);
-    } else if (vanished_.contains(name) &&
-               std::any_of(ours.begin(), ours.end(), [cidr = cidr](const ipam::Allocation& a) {
-                 return cidr.Contains(a.address);
-               })) {
+    } else if (vanished_.contains(name) && held_here(cidr)) {
       status = PutBack(name);
     }
     if (first.ok()) first = status;

@@ -3,14 +3,13 @@
 #define RIPSTOP_AGENT_DAEMON_POOL_KEEPER_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "agent/daemon/cluster_view.h"
-#include "api/ipam/block.h"
 #include "api/store/store.h"
 
 namespace ripstop::agent {
@@ -31,10 +30,10 @@ class PoolKeeper {
   void Put(const api::v1::IPPool& pool, int64_t revision);
   void Deleted(const std::string& name);
 
-  // Acts on what is marked or vanished. `ours`: what this node's pods hold. Cheap where
-  // there is no such pool.
+  // Acts on what is marked or vanished. `held_here`: whether a pod of this node has an
+  // address of these; asked of vanished pools only. Cheap where there is no such pool.
   //   else  of the store; call again
-  absl::Status Settle(const std::vector<ipam::Allocation>& ours);
+  absl::Status Settle(const std::function<bool(const policy::Cidr&)>& held_here);
 
  private:
   absl::Status Finish(const std::string& name);

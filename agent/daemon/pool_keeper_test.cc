@@ -16,6 +16,9 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
 constexpr char kPool[] = "10.70.0.0/16";
+// What a node's pods have of a pool.
+const auto kHeld = [](const policy::Cidr&) { return true; };
+const auto kNothing = [](const policy::Cidr&) { return false; };
 
 class PoolKeeperTest : public ::testing::Test {
  protected:
@@ -57,8 +60,6 @@ class PoolKeeperTest : public ::testing::Test {
     return *api::Deserialize(*stored)->As<api::v1::IPPool>();
   }
 
-  const std::vector<ipam::Allocation> ours_ = {
-      {*policy::Address::Parse("10.70.0.5"), *policy::Cidr::Parse("10.70.0.0/26"), "c1/eth0", 1}};
   FakeStore store_;
   Node a_{&store_}, b_{&store_};
 };
@@ -66,14 +67,14 @@ class PoolKeeperTest : public ::testing::Test {
 TEST_F(PoolKeeperTest, AMarkedPoolStaysWithItsBlocksAndGoesWithTheLast) {
   Store(Make("p", /*marked=*/true));
   GiveBlock("10.70.0.0/26");
-  ASSERT_TRUE(a_.keeper.Settle(ours_).ok());
+  ASSERT_TRUE(a_.keeper.Settle(kHeld).ok());
   EXPECT_TRUE(Stored("p").has_value());
   EXPECT_EQ(BuildVxlanConfig(a_.cluster, "a", 1500).pools.size(), 0u) << "no Node, no plan";
   EXPECT_THAT(a_.cluster.pools, SizeIs(1));
   TakeBlock("10.70.0.0/26");
-  ASSERT_TRUE(a_.keeper.Settle({}).ok());
+  ASSERT_TRUE(a_.keeper.Settle(kNothing).ok());
   EXPECT_FALSE(Stored("p").has_value());
-  ASSERT_TRUE(b_.keeper.Settle({}).ok()) << "a was faster";
+  ASSERT_TRUE(b_.keeper.Settle(kNothing).ok()) << "a was faster";
   a_.keeper.Deleted("p");
   EXPECT_THAT(a_.cluster.pools, IsEmpty());
 }
@@ -88,15 +89,15 @@ TEST_F(PoolKeeperTest, APoolThatVanishesInUseIsKeptAndPutBackMarkedByWhoHoldsAnA
     EXPECT_TRUE(ipam::IsTerminating(node->cluster.pools.at("p")));
     EXPECT_EQ(BuildIpamConfig(node->cluster, "a").pools.at(0).use, PoolUse::kNone);
   }
-  ASSERT_TRUE(b_.keeper.Settle({}).ok());
+  ASSERT_TRUE(b_.keeper.Settle(kNothing).ok());
   EXPECT_FALSE(Stored("p").has_value()) << "b holds nothing of it";
-  ASSERT_TRUE(a_.keeper.Settle(ours_).ok());
+  ASSERT_TRUE(a_.keeper.Settle(kHeld).ok());
   ASSERT_TRUE(Stored("p").has_value());
   EXPECT_TRUE(ipam::IsTerminating(*Stored("p")));
   EXPECT_EQ(Stored("p")->spec().vxlan_mode(), "Always");
   Store(*Stored("p"));  // the watch tells
   TakeBlock("10.70.0.0/26");
-  ASSERT_TRUE(b_.keeper.Settle({}).ok());
+  ASSERT_TRUE(b_.keeper.Settle(kNothing).ok());
   EXPECT_FALSE(Stored("p").has_value());
 }
 
@@ -111,7 +112,7 @@ TEST_F(PoolKeeperTest, AVanishedPoolWithoutBlocksOrWithASuccessorIsForgotten) {
   ASSERT_TRUE(store_.Delete(Key("p"), 0).ok());
   a_.keeper.Deleted("p");
   Store(Make("q"));
-  ASSERT_TRUE(a_.keeper.Settle(ours_).ok());
+  ASSERT_TRUE(a_.keeper.Settle(kHeld).ok());
   EXPECT_FALSE(Stored("p").has_value());
   EXPECT_FALSE(a_.cluster.pools.contains("p"));
   EXPECT_TRUE(a_.cluster.pools.contains("q"));
@@ -122,7 +123,7 @@ TEST_F(PoolKeeperTest, APoolThatWasAppliedAgainIsNotDeletedByAnOldMark) {
   api::Resource again = api::Resource::Make<api::v1::IPPool>();
   *again.MutableAs<api::v1::IPPool>() = Make("p");
   ASSERT_TRUE(store_.Update(Key("p"), api::Serialize(again), 0).ok());  // a has not heard
-  ASSERT_TRUE(a_.keeper.Settle({}).ok());
+  ASSERT_TRUE(a_.keeper.Settle(kNothing).ok());
   EXPECT_TRUE(Stored("p").has_value());
 }
 

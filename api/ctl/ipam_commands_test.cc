@@ -234,11 +234,12 @@ TEST_F(IpamCommandsTest, AReportReleasesWhatItNamesAndNothingYounger) {
   DeleteEndpoint("n3", "f");
   const std::string file = folder_ + "/report.json";
   EXPECT_EQ(Ctl({"ipam", "check", "-o", file}), kExitError);
-  // The address of a is given to another pod, whose endpoint comes in a moment.
+  // The address of a is given again, to the same container even, and its endpoint comes in a
+  // moment.
   ipam::Block block = Stored("10.65.0.0/26");
   const auto a = *policy::Address::Parse("10.65.0.0");
   ASSERT_TRUE(block.Release(block.AllocationsOf("n1").at(0)));
-  ASSERT_TRUE(block.AllocateThis(a, {"young/eth0", "shop", "young"}, "n1").ok());
+  ASSERT_TRUE(block.AllocateThis(a, {"a/eth0", "shop", "a"}, "n1").ok());
   Put(ipam::Block::KeyFor(block.cidr()), block.Encode());
   ASSERT_EQ(Ctl({"ipam", "release", "--from-report", file}), kExitOk) << err_;
   EXPECT_EQ(out_, "10.65.0.0 is free already\n10.65.0.128 released\n");
