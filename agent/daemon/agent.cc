@@ -110,9 +110,10 @@ void Agent::OpenStore() {
 absl::Status Agent::OpenWatch() {
   if (store_ == nullptr) {
     ASSIGN_OR_RETURN(store_, api::OpenStore(options_.store));
-    ipam_ = std::make_unique<Ipam>(store_.get(), options_.node, [this](const std::string& ns) {
-      return cluster_.NamespaceLabels(ns);
-    });
+    Ipam::Pods pods = {
+        .namespace_labels = [this](const std::string& ns) { return cluster_.NamespaceLabels(ns); },
+        .hold_all = [this] { return HoldAddresses(); }};
+    ipam_ = std::make_unique<Ipam>(store_.get(), options_.node, std::move(pods));
     pools_ = std::make_unique<PoolKeeper>(store_.get(), &cluster_);
     workloads_ =
         std::make_unique<Workloads>(options_.node, policy_.get(), dataplane_.get(), store_.get());
@@ -126,8 +127,6 @@ absl::Status Agent::OpenWatch() {
   if (service_ == nullptr) {
     RETURN_IF_ERROR(ipam_->Load());
     RETURN_IF_ERROR(endpoints_->Load());
-    // Before anybody can ask for an address.
-    HoldAddresses();
     // Before the store is read, so that what it says of these pods comes after.
     RETURN_IF_ERROR(workloads_->Restore(endpoints_->endpoints()));
     if (cni_ == nullptr) RETURN_IF_ERROR(ServePlugin());
@@ -311,7 +310,7 @@ void Agent::SettleAddresses() {
     }
     LogUnlessOk(ipam_->GiveBackIdle(absl::Now()));
   }
-  if (ipam_->TakeLost() || hold_again_) HoldAddresses();
+  LogUnlessOk(ipam_->HoldLost());
   if (!network_changed_) return;
   LogUnlessOk(pools_->Settle([this](const policy::Cidr& pool) {
     const std::vector<Allocation> ours = ipam_->Allocations();
@@ -322,22 +321,22 @@ void Agent::SettleAddresses() {
 
 // What pods of this node have stays theirs, also when the store was put back from a copy
 // that does not know of it.
-void Agent::HoldAddresses() {
-  (void)ipam_->TakeLost();
-  hold_again_ = false;
+absl::Status Agent::HoldAddresses() {
+  absl::Status unasked;
   address_conflicts_.clear();
   for (const LocalEndpoint& endpoint : endpoints_->endpoints()) {
     const Owner owner = {endpoint.handle(), endpoint.pod_namespace, endpoint.pod_name};
     for (const Allocation& allocation : endpoint.allocations) {
       const absl::Status held = ipam_->Hold(owner, allocation);
       if (held.ok()) continue;
-      hold_again_ |= !absl::IsAlreadyExists(held);
+      if (!absl::IsAlreadyExists(held)) unasked = held;
       address_conflicts_.push_back(absl::StrCat("pod ", owner.pod_namespace, "/", owner.pod_name,
                                                 ": ", std::string(held.message()),
                                                 "; delete one of the two pods"));
       spdlog::error("{}", address_conflicts_.back());
     }
   }
+  return unasked;
 }
 
 // Each new flow is an event only while there is something to compare it with.
@@ -364,7 +363,7 @@ void Agent::Housekeeping() {
   LogUnlessOk(dataplane_->SweepFlows().status());
   flows_->Tick(absl::Now());
   if (endpoints_ != nullptr) LogUnlessOk(endpoints_->RetryReleases());
-  if (!policy_problem_.empty() || hold_again_) Settle();
+  if (!policy_problem_.empty() || (ipam_ != nullptr && ipam_->lost())) Settle();
 }
 
 // ---- questions ----

@@ -67,7 +67,7 @@ class Agent final : private StoreSink, private AgentApi {
   void NoteBlock(const api::StoredResource& stored);
   absl::Status ServePlugin();
   void SettleAddresses();
-  void HoldAddresses();
+  absl::Status HoldAddresses();
 
   absl::StatusOr<v1::StatusReply> Status() override;
   absl::StatusOr<v1::WhyReply> Why(const v1::WhyRequest& request) override;
@@ -102,7 +102,6 @@ class Agent final : private StoreSink, private AgentApi {
   DatapathSettings settings_;
   bool network_changed_ = false;
   bool pools_changed_ = false;
-  bool hold_again_ = false;  // the store could not be asked whether it has our addresses
   bool in_sync_ = false;
   bool synced_once_ = false;  // the first snapshot is whole
   std::string policy_problem_;

@@ -68,8 +68,9 @@ class BlockStore {
   std::vector<Allocation> AllocationsOf(const std::string& handle) const;
   std::vector<Allocation> Allocations() const;  // of this node
 
-  // Whether allocations of this node went without this node's doing since the last call.
-  bool TakeLost() { return std::exchange(lost_, false); }
+  // Whether allocations of this node went without this node's doing since this was cleared.
+  bool lost() const { return lost_; }
+  void set_lost(bool lost) { lost_ = lost; }
 
  private:
   absl::StatusOr<Cached> Fetch(const policy::Cidr& block);

@@ -49,7 +49,9 @@ Ipam::Pools Ipam::PoolsFor(bool v4, const std::string& pod_namespace) const {
   for (const PoolConfig& pool : config_.pools) {
     if (pool.cidr.is_v4() != v4 || pool.use != PoolUse::kAny) continue;
     if (pool.namespaces.has_value()) {
-      if (!labels.has_value()) labels = namespace_labels_(pod_namespace);
+      if (!labels.has_value()) {
+        labels = pods_.namespace_labels ? pods_.namespace_labels(pod_namespace) : policy::Labels();
+      }
       if (!pool.namespaces->Matches(*labels)) continue;
     }
     pools.push_back(&pool);
@@ -83,6 +85,7 @@ absl::StatusOr<Allocation> Ipam::AllocateIn(const policy::Cidr& block, const Own
   Allocation made;
   RETURN_IF_ERROR(blocks_.Change(block, [&](Block& content) -> absl::StatusOr<bool> {
     // A write whose answer was lost may have given this handle its address already.
+    RETURN_IF_ERROR(CheckNothingLost());
     if (const auto held = content.Held(owner.handle, node_); held.has_value()) {
       made = *held;
       return false;
@@ -181,6 +184,7 @@ absl::StatusOr<Allocation> Ipam::TakeThis(const policy::Cidr& block, const polic
                                           const Owner& owner) {
   Allocation made;
   RETURN_IF_ERROR(blocks_.Change(block, [&](Block& content) -> absl::StatusOr<bool> {
+    RETURN_IF_ERROR(CheckNothingLost());
     if (const auto held = content.Held(owner.handle, node_, address); held.has_value()) {
       made = *held;
       return false;
@@ -232,7 +236,29 @@ absl::StatusOr<Allocation> Ipam::AllocateRequested(const policy::Address& addres
                                              ": its block comes and goes; try again"));
 }
 
+// What is free in a store that lost something of ours need not be free.
+absl::Status Ipam::CheckNothingLost() const {
+  if (!blocks_.lost() || !pods_.hold_all) return absl::OkStatus();
+  return absl::UnavailableError("the store has lost addresses of this node's pods; try again");
+}
+
+absl::Status Ipam::HoldLost() {
+  if (!blocks_.lost() || !pods_.hold_all) return absl::OkStatus();
+  blocks_.set_lost(false);
+  absl::Status held = pods_.hold_all();
+  if (!held.ok()) blocks_.set_lost(true);
+  return held;
+}
+
 absl::StatusOr<std::vector<Allocation>> Ipam::Allocate(const AllocationRequest& request) {
+  RETURN_IF_ERROR(HoldLost());
+  absl::StatusOr<std::vector<Allocation>> made = AllocateOnce(request);
+  if (!absl::IsUnavailable(made.status()) || CheckNothingLost().ok()) return made;
+  RETURN_IF_ERROR(HoldLost());
+  return AllocateOnce(request);
+}
+
+absl::StatusOr<std::vector<Allocation>> Ipam::AllocateOnce(const AllocationRequest& request) {
   const std::string& ns = request.owner.pod_namespace;
   const std::map<bool, Pools> pools = {{true, PoolsFor(true, ns)}, {false, PoolsFor(false, ns)}};
   if (request.requested.empty() && pools.at(true).empty() && pools.at(false).empty()) {

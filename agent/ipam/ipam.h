@@ -33,13 +33,16 @@ struct AllocationRequest {
 // as long as the store.
 class Ipam {
  public:
-  using NamespaceLabels = std::function<policy::Labels(const std::string& pod_namespace)>;
-  static policy::Labels NoLabels(const std::string&) { return {}; }
+  // What an owner of pods tells. Each may be left out.
+  struct Pods {
+    std::function<policy::Labels(const std::string& pod_namespace)> namespace_labels;
+    // Calls Hold for all that pods have. Not OK: that could not be asked, and nothing is
+    // handed out until it can.
+    std::function<absl::Status()> hold_all;
+  };
 
-  Ipam(api::Store* store, std::string node, NamespaceLabels namespace_labels = NoLabels)
-      : node_(std::move(node)),
-        namespace_labels_(std::move(namespace_labels)),
-        blocks_(store, node_) {}
+  Ipam(api::Store* store, std::string node, Pods pods = {})
+      : node_(std::move(node)), pods_(std::move(pods)), blocks_(store, node_) {}
 
   // The next Allocate uses these pools. Addresses handed out from others stay.
   //   kInvalidArgument  of the first pool that cannot be used; the others are
@@ -58,7 +61,8 @@ class Ipam {
   //   kAlreadyExists       a requested address is in use; by whom
   //   kInvalidArgument     a requested address is in no pool, or two are of one family
   //   kUnavailable         store unreachable, or too many conflicts: try again
-  // Nothing stays allocated on error.
+  // Nothing stays allocated on error. Where the store turns out to have lost something of
+  // this node's, Pods::hold_all comes first.
   absl::StatusOr<std::vector<Allocation>> Allocate(const AllocationRequest& request);
 
   // Succeeds when it is released already, or the address is somebody else's by now.
@@ -69,8 +73,10 @@ class Ipam {
   // gets its address: a store put back from a copy may not. Cheap where it does.
   //   kAlreadyExists  somebody else has the address by now; the message says who
   absl::Status Hold(const Owner& owner, const Allocation& allocation);
-  // Whether Hold should be asked again: something of ours went from the store.
-  bool TakeLost() { return blocks_.TakeLost(); }
+  // Asks Pods::hold_all, where something of ours went from the store. For a caller who has
+  // heard news of it; Allocate does it too.
+  absl::Status HoldLost();
+  bool lost() const { return blocks_.lost(); }
 
   // Gives back blocks that have been empty for a while (IpamConfig::block_idle), or whose
   // pool this node may no longer use. Call now and then. A node keeps its last block with
@@ -90,6 +96,8 @@ class Ipam {
     absl::Time since;
   };
 
+  absl::StatusOr<std::vector<Allocation>> AllocateOnce(const AllocationRequest& request);
+  absl::Status CheckNothingLost() const;
   Pools PoolsFor(bool v4, const std::string& pod_namespace) const;
   absl::Status NoPool(const Owner& owner) const;
   absl::StatusOr<Allocation> AllocateFamily(const Pools& pools, const Owner& owner);
@@ -109,7 +117,7 @@ class Ipam {
   bool MayGo(const policy::Cidr& block, const Block& content, absl::Time now);
 
   const std::string node_;
-  const NamespaceLabels namespace_labels_;
+  const Pods pods_;
   BlockStore blocks_;
   IpamConfig config_;
   std::map<policy::Cidr, Idle> idle_;

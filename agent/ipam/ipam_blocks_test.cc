@@ -259,53 +259,118 @@ TEST_F(IpamBlocksTest, ABlockThatNobodyOwnsIsTakenBeforeANewOne) {
 
 // ---- holding ----
 
-// A copy of the store is put back that knows nothing of the last pods.
-TEST_F(IpamBlocksTest, WhatTheStoreLostIsPutBackUnderItsNumberBeforeAnybodyGetsIt) {
-  Ipam a = Node("a", {Pool("192.0.2.0/24", 28)});
-  const Allocation old = One(a, For("c1"));
-  const auto copy = *store_.Get(Block::KeyFor(old.block));
-  ASSERT_TRUE(a.Release(One(a, For("short-lived"))).ok());  // numbers go on
-  const Allocation young = One(a, For("c2"));
-  const Allocation elsewhere = One(a, For("c3", {Addr("192.0.2.200")}));
-  EXPECT_TRUE(a.TakeLost()) << "after Load nobody has asked yet";
-  EXPECT_FALSE(a.TakeLost());
-  ASSERT_TRUE(store_.Update(copy.key, copy.value, 0).ok());
-  ASSERT_TRUE(store_.Delete(Block::KeyFor(elsewhere.block), 0).ok());
-  Tell(a, old.block);
-  Tell(a, elsewhere.block);
-  ASSERT_TRUE(a.TakeLost());
-  for (const Allocation& allocation : {old, young, elsewhere}) {
-    EXPECT_EQ(a.Hold(For(allocation.handle).owner, allocation), absl::OkStatus());
+// A node whose agent knows what its pods have.
+class HoldingTest : public IpamBlocksTest {
+ protected:
+  HoldingTest()
+      : a_(&store_, "a", {.hold_all = [this]() -> absl::Status {
+          ++asked_;
+          absl::Status first;
+          for (const Allocation& one : pods_) {
+            const absl::Status held = a_.Hold(For(one.handle).owner, one);
+            if (first.ok()) first = held;
+          }
+          return first;
+        }}) {
+    EXPECT_TRUE(a_.SetConfig({{Pool("192.0.2.0/24", 28)}}).ok());
+    EXPECT_TRUE(a_.Load().ok());
   }
-  EXPECT_THAT(a.Allocations(), ElementsAre(old, young, elsewhere));
+  Allocation AddPod(const std::string& handle, std::vector<policy::Address> asked = {}) {
+    pods_.push_back(One(a_, For(handle, std::move(asked))));
+    return pods_.back();
+  }
+  void PutBack(const api::StoredResource& copy) {
+    ASSERT_TRUE(store_.Txn({{api::Mutation::Type::kPut, copy.key, copy.value, 0}}).ok());
+  }
+  std::vector<Allocation> pods_;
+  int asked_ = 0;
+  Ipam a_;
+};
+
+// A copy of the store is put back that knows nothing of the last pods.
+TEST_F(HoldingTest, WhatTheStoreLostIsPutBackUnderItsNumberBeforeAnybodyGetsIt) {
+  const Allocation old = AddPod("c1");
+  EXPECT_EQ(asked_, 1) << "once after Load";
+  const auto copy = *store_.Get(Block::KeyFor(old.block));
+  ASSERT_TRUE(a_.Release(One(a_, For("short-lived"))).ok());  // numbers go on
+  const Allocation young = AddPod("c2");
+  const Allocation elsewhere = AddPod("c3", {Addr("192.0.2.200")});
+  ASSERT_TRUE(a_.HoldLost().ok());
+  EXPECT_EQ(asked_, 1) << "nothing is lost";
+  PutBack(copy);
+  ASSERT_TRUE(store_.Delete(Block::KeyFor(elsewhere.block), 0).ok());
+  Tell(a_, old.block);
+  Tell(a_, elsewhere.block);
+  ASSERT_TRUE(a_.HoldLost().ok());
+  EXPECT_THAT(a_.Allocations(), ElementsAre(old, young, elsewhere));
   Ipam b = Node("b", {Pool("192.0.2.0/24", 28)});
   EXPECT_EQ(b.Allocate(For("x", {young.address})).status().code(),
             absl::StatusCode::kAlreadyExists);
-  ASSERT_TRUE(a.Release(young).ok());
+  ASSERT_TRUE(a_.Release(young).ok());
   EXPECT_EQ(One(b, For("x", {young.address})).address, young.address);
 }
 
-TEST_F(IpamBlocksTest, AnAddressThatSomebodyElseHasByNowIsNamed) {
+// No news has come yet: the conflict with the store is the first that the node hears of it,
+// and the next free address of the copy is the last pod's.
+TEST_F(HoldingTest, TheNextPodDoesNotGetWhatTheStoreForgot) {
+  AddPod("c1");
+  const auto copy = *store_.Get(Block::KeyFor(pods_[0].block));
+  const Allocation young = AddPod("c2");
+  PutBack(copy);
+  const Allocation next = One(a_, For("c3"));
+  EXPECT_NE(next.address, young.address);
+  EXPECT_THAT(a_.Allocations(), ElementsAre(pods_[0], young, next));
+}
+
+TEST_F(HoldingTest, NorWhenItForgotTheBlock) {
+  const Allocation mine = AddPod("c1");
+  ASSERT_TRUE(store_.Delete(Block::KeyFor(mine.block), 0).ok());
+  ASSERT_TRUE(store_.Delete(ipam::Claims::KeyFor(mine.block), 0).ok());
+  EXPECT_NE(One(a_, For("c2")).address, mine.address);
+  EXPECT_THAT(a_.AllocationsOf("c1"), ElementsAre(mine));
+}
+
+// The control: an owner of pods who does not say what they have.
+TEST_F(IpamBlocksTest, WithoutAnybodyWhoHoldsThemForgottenAddressesAreGivenAgain) {
   Ipam a = Node("a", {Pool("192.0.2.0/24", 28)});
-  const Allocation mine = One(a, For("c1"));
+  const auto copy = *store_.Get(Block::KeyFor(One(a, For("c1")).block));
+  const Allocation young = One(a, For("c2"));
+  ASSERT_TRUE(store_.Update(copy.key, copy.value, 0).ok());
+  EXPECT_EQ(One(a, For("c3")).address, young.address);
+}
+
+TEST_F(HoldingTest, WhileTheStoreCannotBeAskedNothingIsHandedOut) {
+  AddPod("c1");
+  const auto copy = *store_.Get(Block::KeyFor(pods_[0].block));
+  AddPod("c2");
+  PutBack(copy);
+  Tell(a_, pods_[0].block);
+  int writes = 0;
+  store_.before_write = [&writes](const api::ResourceKey&, bool*) -> absl::Status {
+    return ++writes == 1 ? absl::UnavailableError("no store") : absl::OkStatus();
+  };
+  EXPECT_EQ(a_.Allocate(For("c3")).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(writes, 1);
+}
+
+TEST_F(HoldingTest, AnAddressThatSomebodyElseHasByNowIsNamed) {
+  const Allocation mine = AddPod("c1");
   ASSERT_TRUE(store_.Delete(Block::KeyFor(mine.block), 0).ok());
   ASSERT_TRUE(store_.Delete(ipam::Claims::KeyFor(mine.block), 0).ok());
   Ipam b = Node("b", {Pool("192.0.2.0/24", 28)});
   One(b, For("b1", {mine.address}));
-  Tell(a, mine.block);
-  ASSERT_TRUE(a.TakeLost());
-  const absl::Status taken = a.Hold(For("c1").owner, mine);
+  Tell(a_, mine.block);
+  const absl::Status taken = a_.HoldLost();
   EXPECT_EQ(taken.code(), absl::StatusCode::kAlreadyExists);
   EXPECT_THAT(taken.message(), HasSubstr("pod-of-b1 on node b"));
 }
 
-TEST_F(IpamBlocksTest, OldNewsOfABlockThatIsBackDoesNoHarm) {
-  Ipam a = Node("a", {Pool("192.0.2.0/24", 28)});
-  const Allocation mine = One(a, For("c1"));
-  (void)a.TakeLost();
-  a.Forget(mine.block);  // the watch is behind: given back once, claimed again
-  EXPECT_FALSE(a.TakeLost());
-  EXPECT_THAT(a.Allocations(), ElementsAre(mine));
+TEST_F(HoldingTest, OldNewsOfABlockThatIsBackDoesNoHarm) {
+  const Allocation mine = AddPod("c1");
+  a_.Forget(mine.block);  // the watch is behind: given back once, claimed again
+  ASSERT_TRUE(a_.HoldLost().ok());
+  EXPECT_EQ(asked_, 1);
+  EXPECT_THAT(a_.Allocations(), ElementsAre(mine));
 }
 
 }  // namespace

@@ -210,10 +210,10 @@ TEST_F(IpamTest, APoolForSomeNamespacesIsForTheirPodsOnly) {
   PoolConfig team_a = Pool("192.0.2.0/24"), rest = Pool("203.0.113.0/24");
   team_a.namespaces = *policy::Selector::Parse("team == 'a'");
   rest.namespaces = *policy::Selector::Parse("team != 'a' && has(team)");
-  Ipam ipam(&store_, "n", [](const std::string& ns) -> policy::Labels {
+  Ipam ipam(&store_, "n", {.namespace_labels = [](const std::string& ns) -> policy::Labels {
     if (ns == "nameless") return {};
     return {{"team", ns == "shop" ? "a" : "b"}};
-  });
+  }});
   ASSERT_TRUE(ipam.SetConfig({{team_a, rest}}).ok());
   const auto in = [&ipam](const std::string& ns, const std::string& handle) {
     return ipam.Allocate({.owner = {handle, ns, "pod"}});
