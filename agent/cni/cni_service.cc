@@ -12,18 +12,13 @@
 namespace ripstop::agent {
 namespace {
 
-grpc::Status ToGrpc(const absl::Status& status) {
-  if (status.ok()) return grpc::Status::OK;
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()));
-}
-
-grpc::Status Logged(const char* verb, const std::string& pod, const absl::Status& status) {
+absl::Status Logged(const char* verb, const std::string& pod, const absl::Status& status) {
   if (status.ok()) {
     spdlog::info("CNI {} {}", verb, pod);
   } else {
     spdlog::warn("CNI {} {}: {}", verb, pod, status.ToString());
   }
-  return ToGrpc(status);
+  return status;
 }
 
 std::string PodOf(const v1::CniRequest& r) {
@@ -50,38 +45,43 @@ v1::CniAddReply AddReplyFor(const LocalEndpoint& endpoint) {
   return reply;
 }
 
-grpc::Status CniService::Add(grpc::ServerContext*, const v1::CniRequest* request,
-                             v1::CniAddReply* reply) {
-  return Logged("ADD", PodOf(*request), loop_->CallStatus([&]() -> absl::Status {
-    const absl::StatusOr<LocalEndpoint> made = endpoints_->Add(*request);
-    if (made.ok()) *reply = AddReplyFor(*made);
-    return made.status();
-  }));
+v1::CniAnswer CniService::Handle(const v1::CniCall& call) {
+  v1::CniAnswer answer;
+  const absl::Status status = Run(call, answer);
+  answer.set_code(static_cast<int>(status.code()));
+  answer.set_message(std::string(status.message()));
+  return answer;
 }
 
-grpc::Status CniService::Del(grpc::ServerContext*, const v1::CniRequest* request,
-                             v1::CniDelReply*) {
-  return Logged("DEL", PodOf(*request),
-                loop_->CallStatus([&] { return endpoints_->Del(*request); }));
+absl::Status CniService::Run(const v1::CniCall& call, v1::CniAnswer& answer) {
+  switch (call.call_case()) {
+    case v1::CniCall::kAdd:
+      return Logged("ADD", PodOf(call.add()), Add(call.add(), *answer.mutable_add()));
+    case v1::CniCall::kDel: return Logged("DEL", PodOf(call.del()), endpoints_->Del(call.del()));
+    case v1::CniCall::kCheck: return endpoints_->Check(call.check());
+    case v1::CniCall::kGc:
+      return Logged("GC", absl::CHexEscape(call.gc().network()),
+                    Gc(call.gc(), *answer.mutable_gc()));
+    case v1::CniCall::kStatus: return ready_();
+    case v1::CniCall::CALL_NOT_SET: break;
+  }
+  return absl::UnimplementedError("no call");
 }
 
-grpc::Status CniService::Check(grpc::ServerContext*, const v1::CniRequest* request,
-                               v1::CniCheckReply*) {
-  return ToGrpc(loop_->CallStatus([&] { return endpoints_->Check(*request); }));
+absl::Status CniService::Add(const v1::CniRequest& request, v1::CniAddReply& reply) {
+  const absl::StatusOr<LocalEndpoint> made = endpoints_->Add(request);
+  if (made.ok()) reply = AddReplyFor(*made);
+  return made.status();
 }
 
-grpc::Status CniService::Gc(grpc::ServerContext*, const v1::CniGcRequest* request,
-                            v1::CniGcReply* reply) {
+absl::Status CniService::Gc(const v1::CniGcRequest& request, v1::CniGcReply& reply) {
   std::set<std::pair<std::string, std::string>> valid;
-  for (const auto& item : request->valid()) {
+  for (const auto& item : request.valid()) {
     valid.emplace(item.container_id(), item.interface_name());
   }
-  return Logged(
-      "GC", absl::CHexEscape(request->network()), loop_->CallStatus([&]() -> absl::Status {
-        const absl::StatusOr<uint32_t> removed = endpoints_->Gc(request->network(), valid);
-        if (removed.ok()) reply->set_removed(*removed);
-        return removed.status();
-      }));
+  const absl::StatusOr<uint32_t> removed = endpoints_->Gc(request.network(), valid);
+  if (removed.ok()) reply.set_removed(*removed);
+  return removed.status();
 }
 
 }  // namespace ripstop::agent

@@ -2,33 +2,35 @@
 #ifndef RIPSTOP_AGENT_CNI_CNI_SERVICE_H_
 #define RIPSTOP_AGENT_CNI_CNI_SERVICE_H_
 
-#include "agent/base/event_loop.h"
+#include <functional>
+#include <utility>
+
+#include "absl/status/status.h"
 #include "agent/cni/endpoint_manager.h"
-#include "api/proto/agent.grpc.pb.h"
+#include "api/proto/cni.pb.h"
 
 namespace ripstop::agent {
 
-// The gRPC face of EndpointManager: each call runs on the loop's thread. Status codes go
-// over the wire as they are; the plugin turns them into CNI's (plugin.h).
-class CniService final : public ripstop::agent::v1::Cni::Service {
+// What the plugin's calls mean: the handler of CniServer. Codes go over the wire as they
+// are; the plugin turns them into CNI's (plugin.h). For the loop's thread.
+class CniService {
  public:
-  CniService(EventLoop* loop, EndpointManager* endpoints) : loop_(loop), endpoints_(endpoints) {}
+  // `ready`: why ADD would be refused now, whatever it asks for; OK: it would not.
+  CniService(EndpointManager* endpoints, std::function<absl::Status()> ready)
+      : endpoints_(endpoints), ready_(std::move(ready)) {}
 
-  grpc::Status Add(grpc::ServerContext* context, const ripstop::agent::v1::CniRequest* request,
-                   ripstop::agent::v1::CniAddReply* reply) override;
-  grpc::Status Del(grpc::ServerContext* context, const ripstop::agent::v1::CniRequest* request,
-                   ripstop::agent::v1::CniDelReply* reply) override;
-  grpc::Status Check(grpc::ServerContext* context, const ripstop::agent::v1::CniRequest* request,
-                     ripstop::agent::v1::CniCheckReply* reply) override;
-  grpc::Status Gc(grpc::ServerContext* context, const ripstop::agent::v1::CniGcRequest* request,
-                  ripstop::agent::v1::CniGcReply* reply) override;
+  v1::CniAnswer Handle(const v1::CniCall& call);
 
  private:
-  EventLoop* const loop_;
+  absl::Status Run(const v1::CniCall& call, v1::CniAnswer& answer);
+  absl::Status Add(const v1::CniRequest& request, v1::CniAddReply& reply);
+  absl::Status Gc(const v1::CniGcRequest& request, v1::CniGcReply& reply);
+
   EndpointManager* const endpoints_;
+  const std::function<absl::Status()> ready_;
 };
 
-ripstop::agent::v1::CniAddReply AddReplyFor(const LocalEndpoint& endpoint);
+v1::CniAddReply AddReplyFor(const LocalEndpoint& endpoint);
 
 }  // namespace ripstop::agent
 

@@ -8,11 +8,13 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "agent/ipam/block.h"
 #include "agent/netlink/types.h"
+#include "api/ipam/block.h"
 #include "policy/model.h"
 
 namespace ripstop::agent {
+
+using ipam::Allocation;
 
 // A pod of this node, as ADD made it.
 struct LocalEndpoint {

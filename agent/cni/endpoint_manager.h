@@ -19,7 +19,7 @@
 #include "agent/netlink/monitor.h"
 #include "agent/netlink/netlink.h"
 #include "agent/routes/route_manager.h"
-#include "api/proto/agent.pb.h"
+#include "api/proto/cni.pb.h"
 
 namespace ripstop::agent {
 

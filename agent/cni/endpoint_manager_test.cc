@@ -4,7 +4,6 @@
 #include "agent/cni/endpoint_manager.h"
 
 #include <gmock/gmock.h>
-#include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -17,6 +16,8 @@
 #include "absl/strings/str_cat.h"
 #include "agent/base/testing/probe.h"
 #include "agent/base/testing/test_netns.h"
+#include "agent/cni/agent_call.h"
+#include "agent/cni/cni_server.h"
 #include "agent/cni/cni_service.h"
 #include "agent/cni/pod_side.h"
 #include "agent/ipam/testing/fake_store.h"
@@ -506,34 +507,36 @@ TEST_F(EndpointManagerTest, CheckNamesWhatIsMissing) {
   EXPECT_THAT(check("c", c).message(), HasSubstr("from_workload"));
 }
 
-// The whole way: gRPC over a unix socket to the loop's thread.
+// The whole way: the plugin's socket, the loop's thread, and back.
 TEST_F(EndpointManagerTest, TheServiceRunsCallsOnTheLoopAndReportsItsStatus) {
   auto loop = *EventLoop::Create();
+  CniService service(manager_.get(), [] { return absl::UnavailableError("not yet"); });
+  const std::string socket = state_.string() + ".sock";
+  auto server = CniServer::Start({.path = socket}, loop.get(),
+                                 [&](const v1::CniCall& call) { return service.Handle(call); });
+  ASSERT_TRUE(server.ok()) << server.status();
   std::thread runner([&] { InNode([&] { return loop->RunUntilStopped(); }).IgnoreError(); });
-  CniService service(loop.get(), manager_.get());
-  const std::string socket = absl::StrCat("unix:", state_.string(), ".sock");
-  grpc::ServerBuilder builder;
-  builder.AddListeningPort(socket, grpc::InsecureServerCredentials());
-  builder.RegisterService(&service);
-  auto server = builder.BuildAndStart();
-  ASSERT_NE(server, nullptr);
-  auto stub = v1::Cni::NewStub(grpc::CreateChannel(socket, grpc::InsecureChannelCredentials()));
+  const auto ask = [&socket](const v1::CniCall& call) {
+    v1::CniAnswer answer;
+    EXPECT_EQ(CallAgent(socket, call, 5'000, 600'000, &answer), CallOutcome::kAnswered);
+    return answer;
+  };
   {
     TestNetns pod = NewPod();
-    grpc::ClientContext add, check, del;
-    v1::CniAddReply reply;
-    const grpc::Status added = stub->Add(&add, Request("a", pod), &reply);
-    EXPECT_TRUE(added.ok()) << added.error_message();
-    ASSERT_EQ(reply.ips_size(), 2);
-    EXPECT_THAT(reply.ips(0).address(), HasSubstr("10.65.0."));
-    EXPECT_EQ(reply.ips(1).gateway(), kGatewayV6);
-    v1::CniCheckReply checked;
-    EXPECT_EQ(stub->Check(&check, Request("zz", pod), &checked).error_code(),
-              grpc::StatusCode::NOT_FOUND);
-    v1::CniDelReply deleted;
-    EXPECT_TRUE(stub->Del(&del, Request("a", pod), &deleted).ok());
+    v1::CniCall add, check, del, status;
+    *add.mutable_add() = Request("a", pod);
+    const v1::CniAnswer added = ask(add);
+    EXPECT_EQ(added.code(), 0) << added.message();
+    ASSERT_EQ(added.add().ips_size(), 2);
+    EXPECT_THAT(added.add().ips(0).address(), HasSubstr("10.65.0."));
+    EXPECT_EQ(added.add().ips(1).gateway(), kGatewayV6);
+    *check.mutable_check() = Request("zz", pod);
+    EXPECT_EQ(ask(check).code(), static_cast<int>(absl::StatusCode::kNotFound));
+    status.mutable_status();
+    EXPECT_EQ(ask(status).message(), "not yet");
+    *del.mutable_del() = Request("a", pod);
+    EXPECT_EQ(ask(del).code(), 0);
   }
-  server->Shutdown();
   loop->Stop();
   runner.join();
   ExpectNothingLeft();

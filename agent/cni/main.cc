@@ -10,9 +10,6 @@
 #include "agent/cni/plugin.h"
 
 int main() {
-  // gRPC's own words would end up in the runtime's log beside the error that is the
-  // result. Who debugs sets it himself.
-  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   std::map<std::string, std::string> environment;
   for (const char* name : {"CNI_COMMAND", "CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_ARGS",
                            "CNI_PATH", "CNI_NETNS_OVERRIDE"}) {

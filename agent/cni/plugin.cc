@@ -1,24 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/cni/plugin.h"
 
-#include <grpcpp/grpcpp.h>
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <chrono>
 #include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "api/proto/agent.grpc.pb.h"
+#include "agent/cni/agent_call.h"
 
 namespace ripstop::agent {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int kCallTimeoutSeconds = 90;  // below the kubelet's patience with a sandbox
+constexpr int kCallTimeoutMs = 90'000;  // below the kubelet's patience with a sandbox
 constexpr char kAbout[] = "ripstop-cni: CNI plugin of the Ripstop agent";
 constexpr char kLatestVersion[] = "1.1.0";
 const std::vector<std::string> kVersions = {"0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"};
@@ -100,19 +98,33 @@ std::optional<CniError> CheckNetns(const Call& call,
   return std::nullopt;
 }
 
-CniError FromGrpc(const grpc::Status& status, const Call& call, const std::string& socket) {
-  const std::string text = status.error_message();
-  switch (status.error_code()) {
-    case grpc::StatusCode::UNAVAILABLE:
-    case grpc::StatusCode::DEADLINE_EXCEEDED:
-    case grpc::StatusCode::ABORTED:
+// absl::StatusCode, as the agent has it. Numbers, since nothing else of Abseil's status is
+// worth being carried here.
+enum AgentCode {
+  kInvalidArgument = 3,
+  kDeadlineExceeded = 4,
+  kNotFound = 5,
+  kAlreadyExists = 6,
+  kResourceExhausted = 8,
+  kFailedPrecondition = 9,
+  kAborted = 10,
+  kUnavailable = 14,
+};
+
+CniError FromAgent(const v1::CniAnswer& answer, const Call& call, const std::string& socket) {
+  const std::string& text = answer.message();
+  if (call.command == "STATUS") return {kCniNotAvailable, "plugin is not available", text};
+  switch (answer.code()) {
+    case kUnavailable:
+    case kDeadlineExceeded:
+    case kAborted:
       return {kCniTryAgain, absl::StrCat("ripstop-agent at ", socket, ": try again"), text};
-    case grpc::StatusCode::INVALID_ARGUMENT: return {kCniBadConfig, text, ""};
-    case grpc::StatusCode::NOT_FOUND:
+    case kInvalidArgument: return {kCniBadConfig, text, ""};
+    case kNotFound:
       return {call.command == "ADD" ? kCniInvalidNetns : kCniUnknownContainer, text, ""};
-    case grpc::StatusCode::RESOURCE_EXHAUSTED: return {kCniNoAddress, text, ""};
-    case grpc::StatusCode::ALREADY_EXISTS: return {kCniConflict, text, ""};
-    case grpc::StatusCode::FAILED_PRECONDITION: return {kCniNotAsMade, text, ""};
+    case kResourceExhausted: return {kCniNoAddress, text, ""};
+    case kAlreadyExists: return {kCniConflict, text, ""};
+    case kFailedPrecondition: return {kCniNotAsMade, text, ""};
     default: return {kCniInternal, text, ""};
   }
 }
@@ -152,67 +164,66 @@ PluginOutcome Version(const std::string& input) {
   return {0, json.dump() + "\n", ""};
 }
 
-PluginOutcome Delegate(const Call& call, const PluginConfig& config) {
-  grpc::ChannelArguments arguments;
-  // An agent that restarts is back within moments; look again soon, not after a second.
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  const auto channel = grpc::CreateCustomChannel("unix:" + config.socket,
-                                                 grpc::InsecureChannelCredentials(), arguments);
-  const auto now = std::chrono::system_clock::now();
-  const bool connected =
-      channel->WaitForConnected(now + std::chrono::milliseconds(config.connect_timeout_ms));
-  if (!connected) {
-    if (call.command == "STATUS") {
-      return Fail(config.cni_version, {kCniNotAvailable, "plugin is not available",
-                                       absl::StrCat("no ripstop-agent at ", config.socket)});
-    }
-    // With the namespace the interface is gone too, and the agent releases the address
-    // when it is back and sees that; a node can be drained without its agent. While the
-    // namespace lives, the runtime must come again.
-    struct stat unused{};
-    if (call.command == "DEL" && (call.netns.empty() || stat(call.netns.c_str(), &unused) != 0)) {
-      return {};
-    }
-    return Fail(config.cni_version,
-                {kCniTryAgain, absl::StrCat("no ripstop-agent at ", config.socket, ": try again"),
-                 "start it with: systemctl start ripstop-agent"});
-  }
-
-  const auto stub = v1::Cni::NewStub(channel);
-  grpc::ClientContext context;
-  context.set_deadline(now + std::chrono::seconds(kCallTimeoutSeconds));
-  PluginOutcome outcome;
-  grpc::Status status;
+v1::CniCall CallFor(const Call& call, const PluginConfig& config) {
+  v1::CniCall message;
   if (call.command == "ADD") {
-    v1::CniAddReply reply;
-    status = stub->Add(&context, RequestFor(call, config), &reply);
-    if (status.ok()) {
-      outcome.out =
-          ResultFor(config.cni_version, reply, call.interface, call.netns, config.dns).dump(4) +
-          "\n";
-    }
+    *message.mutable_add() = RequestFor(call, config);
   } else if (call.command == "DEL") {
-    v1::CniDelReply reply;
-    status = stub->Del(&context, RequestFor(call, config), &reply);
+    *message.mutable_del() = RequestFor(call, config);
   } else if (call.command == "CHECK") {
-    v1::CniCheckReply reply;
-    status = stub->Check(&context, RequestFor(call, config), &reply);
+    *message.mutable_check() = RequestFor(call, config);
   } else if (call.command == "GC" && config.valid_attachments.has_value()) {
-    v1::CniGcRequest request;
-    request.set_network(config.name);
+    message.mutable_gc()->set_network(config.name);
     for (const auto& [id, interface] : *config.valid_attachments) {
-      auto* item = request.add_valid();
+      auto* item = message.mutable_gc()->add_valid();
       item->set_container_id(id);
       item->set_interface_name(interface);
     }
-    v1::CniGcReply reply;
-    status = stub->Gc(&context, request, &reply);
+  } else {
+    message.mutable_status();
   }
-  if (!status.ok()) return Fail(config.cni_version, FromGrpc(status, call, config.socket));
-  return outcome;
+  return message;
+}
+
+// With the namespace the interface is gone too, and the agent releases the address when it
+// is back and sees that; a node can be drained without its agent. While the namespace
+// lives, the runtime must come again.
+PluginOutcome WithoutAgent(const Call& call, const PluginConfig& config) {
+  const std::string nobody = absl::StrCat("no ripstop-agent at ", config.socket);
+  if (call.command == "STATUS") {
+    return Fail(config.cni_version, {kCniNotAvailable, "plugin is not available", nobody});
+  }
+  struct stat unused{};
+  if (call.command == "DEL" && (call.netns.empty() || stat(call.netns.c_str(), &unused) != 0)) {
+    return {};
+  }
+  return Fail(config.cni_version, {kCniTryAgain, nobody + ": try again",
+                                   "start it with: systemctl start ripstop-agent"});
+}
+
+PluginOutcome Delegate(const Call& call, const PluginConfig& config) {
+  v1::CniAnswer answer;
+  switch (CallAgent(config.socket, CallFor(call, config), config.connect_timeout_ms, kCallTimeoutMs,
+                    &answer)) {
+    case CallOutcome::kAnswered: break;
+    case CallOutcome::kNoAgent: return WithoutAgent(call, config);
+    case CallOutcome::kNoAnswer:
+      return Fail(config.cni_version,
+                  {call.command == "STATUS" ? kCniNotAvailable : kCniTryAgain,
+                   absl::StrCat("ripstop-agent at ", config.socket, ": no answer: try again"), ""});
+    case CallOutcome::kNotTheAgent:
+      return Fail(config.cni_version,
+                  {kCniBadConfig,
+                   absl::StrCat("socket ", config.socket, " is not the agent's for the plugin"),
+                   "the agent names it with --cni-socket: cni.sock beside its agent.sock"});
+  }
+  if (answer.code() != 0) return Fail(config.cni_version, FromAgent(answer, call, config.socket));
+  if (call.command != "ADD") return {};
+  return {
+      0,
+      ResultFor(config.cni_version, answer.add(), call.interface, call.netns, config.dns).dump(4) +
+          "\n",
+      ""};
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "api/proto/agent.pb.h"
+#include "api/proto/cni.pb.h"
 
 namespace ripstop::agent {
 
@@ -44,7 +44,7 @@ const nlohmann::json* FindKey(const nlohmann::json& object, const std::string& k
 struct PluginConfig {
   std::string cni_version = "0.1.0";  // what a configuration without one means
   std::string name;
-  std::string socket = "/run/ripstop/agent.sock";
+  std::string socket = "/run/ripstop/cni.sock";
   int connect_timeout_ms = 5000;
   uint32_t mtu = 0;
   nlohmann::json dns = nlohmann::json::object();

@@ -5,19 +5,21 @@
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
-#include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <mutex>
 #include <sstream>
+#include <thread>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "api/proto/agent.grpc.pb.h"
+#include "agent/cni/cni_server.h"
 
 namespace ripstop::agent {
 namespace {
@@ -26,41 +28,39 @@ using Json = nlohmann::json;
 using Environment = std::map<std::string, std::string>;
 using ::testing::HasSubstr;
 
-class FakeAgent final : public v1::Cni::Service {
+// What an agent would do with a call. Written before and read after one, never during.
+class FakeAgent {
  public:
-  grpc::Status Add(grpc::ServerContext*, const v1::CniRequest* request,
-                   v1::CniAddReply* reply) override {
-    requests.push_back(*request);
-    if (!answer.ok()) return answer;
-    reply->set_host_interface("cali0123456789a");
-    reply->set_host_mac("ee:ee:ee:ee:ee:ee");
-    reply->set_container_mac("02:00:5e:00:00:01");
-    reply->set_mtu(1450);
+  v1::CniAnswer Handle(const v1::CniCall& call) {
+    v1::CniAnswer reply = answer;
+    switch (call.call_case()) {
+      case v1::CniCall::kAdd: requests.push_back(call.add()); break;
+      case v1::CniCall::kDel: requests.push_back(call.del()); break;
+      case v1::CniCall::kCheck: requests.push_back(call.check()); break;
+      case v1::CniCall::kGc: gc = call.gc(); break;
+      default: break;
+    }
+    if (!call.has_add() || answer.code() != 0) return reply;
+    v1::CniAddReply* add = reply.mutable_add();
+    add->set_host_interface("cali0123456789a");
+    add->set_host_mac("ee:ee:ee:ee:ee:ee");
+    add->set_container_mac("02:00:5e:00:00:01");
+    add->set_mtu(1450);
     for (const char* address : {"192.0.2.5/32", "2001:db8::5/128"}) {
-      auto* ip = reply->add_ips();
+      auto* ip = add->add_ips();
       ip->set_address(address);
       ip->set_gateway(address[1] == '9' ? "169.254.1.1" : "fe80::ecee:eeff:feee:eeee");
       ip->set_default_route(!second_interface);
     }
-    return answer;
+    return reply;
   }
-  grpc::Status Del(grpc::ServerContext*, const v1::CniRequest* request, v1::CniDelReply*) override {
-    requests.push_back(*request);
-    return answer;
+  void Refuse(absl::StatusCode code, const std::string& message) {
+    answer.set_code(static_cast<int>(code));
+    answer.set_message(message);
   }
-  grpc::Status Check(grpc::ServerContext*, const v1::CniRequest* request,
-                     v1::CniCheckReply*) override {
-    requests.push_back(*request);
-    return answer;
-  }
-  grpc::Status Gc(grpc::ServerContext*, const v1::CniGcRequest* request, v1::CniGcReply*) override {
-    gc = *request;
-    return answer;
-  }
-  // Written before and read after a call, never during one.
   std::vector<v1::CniRequest> requests;
   v1::CniGcRequest gc;
-  grpc::Status answer;
+  v1::CniAnswer answer;
   bool second_interface = false;  // of a pod that has a default route
 };
 
@@ -75,15 +75,21 @@ class PluginTest : public ::testing::Test {
   void SetUp() override {
     directory_ = std::filesystem::temp_directory_path() / absl::StrCat("ripstop-cni-", getpid());
     std::filesystem::create_directories(directory_);
-    socket_ = directory_ / "agent.sock";
-    grpc::ServerBuilder builder;
-    builder.AddListeningPort("unix:" + socket_, grpc::InsecureServerCredentials());
-    builder.RegisterService(&agent_);
-    server_ = builder.BuildAndStart();
-    ASSERT_NE(server_, nullptr);
+    socket_ = directory_ / "cni.sock";
+    loop_ = *EventLoop::Create();
+    auto server = CniServer::Start({.path = socket_}, loop_.get(),
+                                   [this](const v1::CniCall& call) { return agent_.Handle(call); });
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    thread_ = std::thread([this] { EXPECT_TRUE(loop_->RunUntilStopped().ok()); });
+  }
+  void StopAgent() {
+    loop_->Stop();
+    if (thread_.joinable()) thread_.join();
+    server_.reset();
   }
   void TearDown() override {
-    if (server_) server_->Shutdown();
+    StopAgent();
     std::error_code ignored;
     std::filesystem::remove_all(directory_, ignored);
   }
@@ -141,7 +147,9 @@ class PluginTest : public ::testing::Test {
   std::filesystem::path directory_;
   std::string socket_;
   FakeAgent agent_;
-  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<EventLoop> loop_;
+  std::unique_ptr<CniServer> server_;
+  std::thread thread_;
 };
 
 TEST_F(PluginTest, VersionListsWhatIsSupported) {
@@ -229,25 +237,52 @@ TEST_F(PluginTest, RefusalsHaveTheCodesAndTextsOfTheSkeleton) {
 }
 
 TEST_F(PluginTest, TheAgentsRefusalsBecomeCodes) {
-  const struct {
-    grpc::StatusCode from;
-    int to;
-  } cases[] = {{grpc::StatusCode::UNAVAILABLE, 11},     {grpc::StatusCode::INVALID_ARGUMENT, 7},
-               {grpc::StatusCode::NOT_FOUND, 8},        {grpc::StatusCode::RESOURCE_EXHAUSTED, 101},
-               {grpc::StatusCode::ALREADY_EXISTS, 102}, {grpc::StatusCode::INTERNAL, 999}};
-  for (const auto& c : cases) {
-    agent_.answer = grpc::Status(c.from, "pool four is full");
+  using absl::StatusCode;
+  const std::pair<StatusCode, int> cases[] = {{StatusCode::kUnavailable, 11},
+                                              {StatusCode::kInvalidArgument, 7},
+                                              {StatusCode::kNotFound, 8},
+                                              {StatusCode::kResourceExhausted, 101},
+                                              {StatusCode::kAlreadyExists, 102},
+                                              {StatusCode::kInternal, 999},
+                                              {StatusCode::kFailedPrecondition, 103},
+                                              {StatusCode::kAborted, 11},
+                                              {StatusCode::kDeadlineExceeded, 11}};
+  for (const auto& [from, to] : cases) {
+    agent_.Refuse(from, "pool four is full");
     const Ran ran = Run(For("ADD"), Config("1.1.0"));
-    ExpectError(ran, c.to, "");
+    ExpectError(ran, to, "");
     EXPECT_THAT(ran.out, HasSubstr("pool four is full"));
   }
-  agent_.answer = grpc::Status(grpc::StatusCode::NOT_FOUND, "unknown here");
+  agent_.Refuse(StatusCode::kNotFound, "unknown here");
   ExpectError(Run(For("CHECK"), Config("0.4.0")), 3, "unknown here");
+  agent_.Refuse(StatusCode::kUnavailable, "the store has not been read yet");
+  const Ran status = Run(For("STATUS"), Config("1.1.0"));
+  ExpectError(status, 50, "not available");
+  EXPECT_THAT(status.out, HasSubstr("the store has not been read yet"));
+}
+
+TEST_F(PluginTest, ASocketThatIsNotTheAgentsIsNamed) {
+  StopAgent();
+  const int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
+  memcpy(address.sun_path, socket_.data(), socket_.size());
+  ASSERT_EQ(bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  ASSERT_EQ(listen(listener, 8), 0);
+  std::thread other([listener] {
+    for (const std::string& words : {std::string("\0\0\x06\x04\0\0\0\0\0", 9), std::string()}) {
+      const int client = accept(listener, nullptr, nullptr);
+      (void)send(client, words.data(), words.size(), MSG_NOSIGNAL);
+      close(client);
+    }
+  });
+  ExpectError(Run(For("ADD"), Config("1.0.0")), 7, socket_);  // speaks HTTP/2, say
+  ExpectError(Run(For("ADD"), Config("1.0.0")), 11, "no answer");
+  other.join();
+  close(listener);
 }
 
 TEST_F(PluginTest, WithoutItsAgentDelSucceedsOnlyWhereNothingIsLeftToDo) {
-  server_->Shutdown();
-  server_.reset();
+  StopAgent();
   const Json soon = {{"connectTimeoutMs", 100}};
   ExpectError(Run(For("ADD"), Config("1.0.0", soon)), 11, "try again");
   ExpectError(Run(For("STATUS"), Config("1.1.0", soon)), 50, "not available");

@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "agent/cni/cni_service.h"
 #include "agent/daemon/network_config.h"
 #include "api/store/open.h"
 #include "policy/status_macros.h"
@@ -22,6 +23,11 @@ namespace {
 constexpr absl::Duration kStoreBackOffMin = absl::Milliseconds(100);
 constexpr absl::Duration kStoreBackOffMax = absl::Seconds(10);
 constexpr absl::Duration kHousekeepingPeriod = absl::Seconds(10);
+
+// Often enough for blocks to go about when they are due.
+absl::Duration GiveBackPeriod(absl::Duration idle) {
+  return std::clamp(idle / 4, absl::Milliseconds(100), kHousekeepingPeriod);
+}
 
 void LogUnlessOk(const absl::Status& status) {
   if (!status.ok()) spdlog::warn("{}", std::string(status.message()));
@@ -38,6 +44,7 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(const Options& options, Eve
 Agent::~Agent() {
   // Callers on other threads first: they would find a half-destroyed agent.
   service_.reset();
+  cni_.reset();
   if (sync_ != nullptr && sync_->fd() >= 0) loop_->RemoveFd(sync_->fd());
   if (dataplane_ != nullptr) loop_->RemoveFd(dataplane_->events_fd());
 }
@@ -79,6 +86,10 @@ absl::Status Agent::Init() {
     if (links && in_sync_) AttachHostInterfaces();
   });
   loop_->AddTimer(kHousekeepingPeriod, kHousekeepingPeriod, [this] { Housekeeping(); });
+  const absl::Duration give_back = GiveBackPeriod(options_.block_idle);
+  loop_->AddTimer(give_back, give_back, [this] {
+    if (in_sync_) LogUnlessOk(ipam_->GiveBackIdle(absl::Now()));
+  });
   store_back_off_ = kStoreBackOffMin;
   OpenStore();
   return absl::OkStatus();
@@ -99,7 +110,11 @@ void Agent::OpenStore() {
 absl::Status Agent::OpenWatch() {
   if (store_ == nullptr) {
     ASSIGN_OR_RETURN(store_, api::OpenStore(options_.store));
-    ipam_ = std::make_unique<Ipam>(store_.get(), options_.node);
+    Ipam::Pods pods = {
+        .namespace_labels = [this](const std::string& ns) { return cluster_.NamespaceLabels(ns); },
+        .hold_all = [this] { return HoldAddresses(); }};
+    ipam_ = std::make_unique<Ipam>(store_.get(), options_.node, std::move(pods));
+    pools_ = std::make_unique<PoolKeeper>(store_.get(), &cluster_);
     workloads_ =
         std::make_unique<Workloads>(options_.node, policy_.get(), dataplane_.get(), store_.get());
     EndpointManagerOptions endpoints;
@@ -117,10 +132,28 @@ absl::Status Agent::OpenWatch() {
     RETURN_IF_ERROR(endpoints_->Load());
     // Before the store is read, so that what it says of these pods comes after.
     RETURN_IF_ERROR(workloads_->Restore(endpoints_->endpoints()));
+    if (cni_ == nullptr) RETURN_IF_ERROR(ServePlugin());
     AgentApi* const api = this;
-    ASSIGN_OR_RETURN(service_, Service::Start(options_.socket, loop_, endpoints_.get(), api));
+    ASSIGN_OR_RETURN(service_, Service::Start(options_.socket, loop_, api));
   }
   return sync_->Open();
+}
+
+absl::Status Agent::ServePlugin() {
+  CniServerOptions options;
+  options.path = options_.cni_socket;
+  if (options.path.empty()) {
+    options.path = std::filesystem::path(options_.socket).replace_filename("cni.sock").string();
+  }
+  auto service = std::make_shared<CniService>(endpoints_.get(), [this]() -> absl::Status {
+    if (in_sync_) return absl::OkStatus();
+    return absl::UnavailableError(store_problem_.empty() ? "policy is not in force yet"
+                                                         : store_problem_);
+  });
+  ASSIGN_OR_RETURN(cni_, CniServer::Start(options, loop_, [service](const v1::CniCall& call) {
+                     return service->Handle(call);
+                   }));
+  return absl::OkStatus();
 }
 
 void Agent::RetryStore(const absl::Status& why) {
@@ -140,13 +173,14 @@ void Agent::ReadStore() {
 }
 
 void Agent::OnPut(const api::StoredResource& stored) {
-  if (stored.key.kind == kIpamBlockKind) {
-    NoteBlock(stored);
-    return;
-  }
+  if (OnIpam(stored)) return;
   const auto resource = policy_->feed().PutStored(stored);
   if (!resource.ok()) return;
   network_changed_ |= NoteNetwork(*resource);
+  if (const auto* ns = resource->As<api::v1::Namespace>()) {
+    const auto& labels = ns->metadata().labels();
+    cluster_.namespaces[ns->metadata().name()] = {labels.begin(), labels.end()};
+  }
   const auto* host = resource->As<api::v1::HostEndpoint>();
   if (host != nullptr && host->spec().node() == options_.node) {
     spdlog::warn(
@@ -161,8 +195,10 @@ bool Agent::NoteNetwork(const api::Resource& resource) {
   const std::string& name = resource.name();
   if (const auto* node = resource.As<api::v1::Node>()) {
     cluster_.nodes[name] = *node;
+    pools_changed_ = true;
   } else if (const auto* pool = resource.As<api::v1::IPPool>()) {
-    cluster_.pools[name] = *pool;
+    pools_->Put(*pool, resource.revision());
+    pools_changed_ = true;
   } else if (const auto* configuration = resource.As<api::v1::BGPConfiguration>()) {
     cluster_.bgp_configurations[name] = *configuration;
   } else if (const auto* peer = resource.As<api::v1::BGPPeer>()) {
@@ -173,13 +209,30 @@ bool Agent::NoteNetwork(const api::Resource& resource) {
   return true;
 }
 
+// Whether it is IPAM's own.
+bool Agent::OnIpam(const api::StoredResource& stored) {
+  if (stored.key.kind == ipam::kBlockKind) {
+    NoteBlock(stored);
+    return true;
+  }
+  if (stored.key.kind == ipam::kNodeReleaseKind && stored.key.name == options_.node) {
+    spdlog::warn(
+        "somebody took this node for gone and would release its addresses (ripstopctl ipam release "
+        "--node {}): it is not, and says so",
+        options_.node);
+    const absl::Status answered = store_->Delete(stored.key, 0).status();
+    if (!absl::IsNotFound(answered)) LogUnlessOk(answered);
+  }
+  return stored.key.kind == ipam::kClaimsKind || stored.key.kind == ipam::kNodeReleaseKind;
+}
+
 void Agent::NoteBlock(const api::StoredResource& stored) {
-  auto block = Block::Decode(stored);
+  const auto block = ipam_->Note(stored);
   if (!block.ok()) {
     policy_->feed().SetAside(stored.key, block.status());
     return;
   }
-  BlockView view{block->cidr(), block->affinity(), block->Borrowed()};
+  BlockView view{block->cidr, block->affinity, block->borrowed};
   // Each allocation rewrites its block; only a new owner or borrower is news here.
   BlockView& known = cluster_.blocks[stored.key.name];
   if (known == view) return;
@@ -188,12 +241,20 @@ void Agent::NoteBlock(const api::StoredResource& stored) {
 }
 
 void Agent::OnDelete(const api::ResourceKey& key) {
-  if (key.kind == kIpamBlockKind) {
+  if (key.kind == ipam::kBlockKind) {
     network_changed_ |= cluster_.blocks.erase(key.name) > 0;
+    if (const auto block = Block::CidrOf(key)) ipam_->Forget(*block);
     return;
   }
-  if (key.kind == api::kKindNode) network_changed_ |= cluster_.nodes.erase(key.name) > 0;
-  if (key.kind == api::kKindIPPool) network_changed_ |= cluster_.pools.erase(key.name) > 0;
+  if (key.kind == api::kKindNode) {
+    network_changed_ |= cluster_.nodes.erase(key.name) > 0;
+    pools_changed_ = true;
+  }
+  if (key.kind == api::kKindIPPool) {
+    pools_->Deleted(key.name);
+    network_changed_ = pools_changed_ = true;
+  }
+  if (key.kind == api::kKindNamespace) cluster_.namespaces.erase(key.name);
   if (key.kind == api::kKindBGPConfiguration) {
     network_changed_ |= cluster_.bgp_configurations.erase(key.name) > 0;
   }
@@ -219,9 +280,9 @@ void Agent::Settle() {
     for (const std::string& alarm : alarms) spdlog::error("policy: {}", alarm);
     alarms_ = std::move(alarms);
   }
+  SettleAddresses();
   if (network_changed_ || !in_sync_) {
     network_changed_ = false;
-    LogUnlessOk(ipam_->SetConfig(BuildIpamConfig(cluster_, options_.node)));
     network_->Apply(cluster_);
     endpoints_->set_default_mtu(network_->workload_mtu());
     settings_.host_mac = kHostMac.bytes;
@@ -241,6 +302,49 @@ void Agent::Settle() {
     workloads_->Republish(endpoints_->endpoints());
     endpoints_->ReleaseStrays(workloads_->Strays());
   }
+}
+
+// Pools and blocks, before routes are made of them.
+void Agent::SettleAddresses() {
+  if (pools_changed_ || !in_sync_) {
+    pools_changed_ = false;
+    IpamConfig config = BuildIpamConfig(cluster_, options_.node);
+    config.block_idle = options_.block_idle;
+    LogUnlessOk(ipam_->SetConfig(std::move(config)));
+    std::vector<std::string> problems = PoolProblems(cluster_);
+    if (problems != address_problems_) {
+      for (const std::string& problem : problems) spdlog::warn("{}", problem);
+      address_problems_ = std::move(problems);
+    }
+    LogUnlessOk(ipam_->GiveBackIdle(absl::Now()));
+  }
+  LogUnlessOk(ipam_->HoldLost());
+  if (!network_changed_) return;
+  LogUnlessOk(pools_->Settle([this](const policy::Cidr& pool) {
+    const std::vector<Allocation> ours = ipam_->Allocations();
+    return std::any_of(ours.begin(), ours.end(),
+                       [&pool](const Allocation& one) { return pool.Contains(one.address); });
+  }));
+}
+
+// What pods of this node have stays theirs, also when the store was put back from a copy
+// that does not know of it.
+absl::Status Agent::HoldAddresses() {
+  absl::Status unasked;
+  address_conflicts_.clear();
+  for (const LocalEndpoint& endpoint : endpoints_->endpoints()) {
+    const Owner owner = {endpoint.handle(), endpoint.pod_namespace, endpoint.pod_name};
+    for (const Allocation& allocation : endpoint.allocations) {
+      const absl::Status held = ipam_->Hold(owner, allocation);
+      if (held.ok()) continue;
+      if (!absl::IsAlreadyExists(held)) unasked = held;
+      address_conflicts_.push_back(absl::StrCat("pod ", owner.pod_namespace, "/", owner.pod_name,
+                                                ": ", std::string(held.message()),
+                                                "; delete one of the two pods"));
+      spdlog::error("{}", address_conflicts_.back());
+    }
+  }
+  return unasked;
 }
 
 // Each new flow is an event only while there is something to compare it with.
@@ -266,7 +370,7 @@ void Agent::AttachHostInterfaces() {
 void Agent::Housekeeping() {
   LogUnlessOk(dataplane_->SweepFlows().status());
   flows_->Tick(absl::Now());
-  if (!policy_problem_.empty()) Settle();
+  if (!policy_problem_.empty() || (ipam_ != nullptr && ipam_->lost())) Settle();
 }
 
 // ---- questions ----
@@ -282,6 +386,9 @@ absl::StatusOr<v1::StatusReply> Agent::Status() {
   }
   for (const std::string& reason : bgp.reasons) reply.add_not_ready_reasons(reason);
   for (const std::string& problem : network_->problems()) reply.add_not_ready_reasons(problem);
+  for (const auto* problems : {&address_problems_, &address_conflicts_}) {
+    for (const std::string& problem : *problems) reply.add_not_ready_reasons(problem);
+  }
   // Endpoints that are denied because a table is full: the node serves, those do not.
   for (const std::string& alarm : policy_->Alarms()) reply.add_not_ready_reasons(alarm);
   reply.set_store_revision(sync_ == nullptr ? 0 : sync_->revision());

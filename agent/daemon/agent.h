@@ -10,11 +10,13 @@
 #include "absl/time/time.h"
 #include "agent/base/event_loop.h"
 #include "agent/base/unique_fd.h"
+#include "agent/cni/cni_server.h"
 #include "agent/cni/endpoint_manager.h"
 #include "agent/daemon/flow_watch.h"
 #include "agent/daemon/network_plane.h"
 #include "agent/daemon/options.h"
 #include "agent/daemon/policy_plane.h"
+#include "agent/daemon/pool_keeper.h"
 #include "agent/daemon/queries.h"
 #include "agent/daemon/service.h"
 #include "agent/daemon/store_sync.h"
@@ -61,7 +63,11 @@ class Agent final : private StoreSink, private AgentApi {
   void OnDelete(const api::ResourceKey& key) override;
   void OnSynced(int64_t revision) override;
   bool NoteNetwork(const api::Resource& resource);
+  bool OnIpam(const api::StoredResource& stored);
   void NoteBlock(const api::StoredResource& stored);
+  absl::Status ServePlugin();
+  void SettleAddresses();
+  absl::Status HoldAddresses();
 
   absl::StatusOr<v1::StatusReply> Status() override;
   absl::StatusOr<v1::WhyReply> Why(const v1::WhyRequest& request) override;
@@ -86,18 +92,23 @@ class Agent final : private StoreSink, private AgentApi {
   std::string store_problem_ = "the store has not been read yet";
 
   std::unique_ptr<Ipam> ipam_;
+  std::unique_ptr<PoolKeeper> pools_;
   std::unique_ptr<Workloads> workloads_;
   std::unique_ptr<EndpointManager> endpoints_;
+  std::unique_ptr<CniServer> cni_;
   std::unique_ptr<Service> service_;
 
   ClusterView cluster_;
   DatapathSettings settings_;
   bool network_changed_ = false;
+  bool pools_changed_ = false;
   bool in_sync_ = false;
   bool synced_once_ = false;      // the first snapshot is whole
   bool snapshot_is_new_ = false;  // and not compared yet with what is attached here
   std::string policy_problem_;
-  std::vector<std::string> alarms_;  // as last logged
+  std::vector<std::string> address_problems_;   // of pools
+  std::vector<std::string> address_conflicts_;  // of pods of this node
+  std::vector<std::string> alarms_;             // as last logged
 };
 
 }  // namespace ripstop::agent

@@ -105,18 +105,6 @@ TEST_F(ClusterTest, TheDefaultConfigurationSetsAsNumberAndMesh) {
   EXPECT_FALSE(Build("node1").node_mesh);
 }
 
-TEST_F(ClusterTest, OnlyEnabledWorkloadPoolsThatSelectTheNodeGiveAddresses) {
-  AddNode("node1", "{ipv4Address: 192.0.2.1/24}", "{rack: a}");
-  AddPool("disabled", "{cidr: 10.1.0.0/16, disabled: true}");
-  AddPool("elsewhere", "{cidr: 10.2.0.0/16, nodeSelector: rack == 'b'}");
-  AddPool("here", "{cidr: 10.3.0.0/16, nodeSelector: rack == 'a', blockSize: 28}");
-  AddPool("tunnels", "{cidr: 10.4.0.0/16, allowedUses: [Tunnel]}");
-  const IpamConfig config = BuildIpamConfig(cluster_, "node1");
-  ASSERT_THAT(config.pools, SizeIs(1));
-  EXPECT_EQ(config.pools[0].name, "here");
-  EXPECT_EQ(config.pools[0].block_size, 28);
-}
-
 TEST_F(ClusterTest, NodesShareASubnetWhenEachIsInTheOthersPrefix) {
   AddNode("node1", "{ipv4Address: 192.0.2.1/26}");
   AddNode("node2", "{ipv4Address: 192.0.2.2/26}");

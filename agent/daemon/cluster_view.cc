@@ -1,11 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/daemon/cluster_view.h"
 
+#include <algorithm>
+
 namespace ripstop::agent {
 
 const api::v1::Node* ClusterView::FindNode(const std::string& name) const {
   const auto it = nodes.find(name);
   return it == nodes.end() ? nullptr : &it->second;
+}
+
+policy::Labels ClusterView::NamespaceLabels(const std::string& name) const {
+  const auto it = namespaces.find(name);
+  policy::Labels labels = it == namespaces.end() ? policy::Labels() : it->second;
+  labels["kubernetes.io/metadata.name"] = name;
+  labels["projectcalico.org/name"] = name;
+  return labels;
+}
+
+bool ClusterView::HasBlockIn(const policy::Cidr& pool) const {
+  return std::any_of(blocks.begin(), blocks.end(),
+                     [&pool](const auto& item) { return pool.Contains(item.second.cidr); });
 }
 
 std::optional<NodeAddress> NodeAddressOf(const std::string& text) {

@@ -10,6 +10,7 @@
 
 #include "api/proto/resources.pb.h"
 #include "policy/address.h"
+#include "policy/selector.h"
 
 namespace ripstop::agent {
 
@@ -29,8 +30,12 @@ struct ClusterView {
   std::map<std::string, api::v1::BGPConfiguration> bgp_configurations;
   std::map<std::string, api::v1::BGPPeer> bgp_peers;
   std::map<std::string, BlockView> blocks;  // by store name
+  std::map<std::string, policy::Labels> namespaces;
 
   const api::v1::Node* FindNode(const std::string& name) const;
+  // What Kubernetes' API server sees to: a namespace is labelled with its name.
+  policy::Labels NamespaceLabels(const std::string& name) const;
+  bool HasBlockIn(const policy::Cidr& pool) const;
 };
 
 // A node's address with its subnet: "192.0.2.1/24" → 192.0.2.1 and 192.0.2.0/24. A bare

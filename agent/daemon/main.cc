@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "absl/time/time.h"
 #include "agent/base/event_loop.h"
 #include "agent/base/logging.h"
 #include "agent/daemon/agent.h"
@@ -31,24 +32,39 @@ absl::Status Run(const Options& options) {
   return (*loop)->RunUntilStopped();
 }
 
+// For CLI11: empty where it is one.
+std::string IsDuration(const std::string& text) {
+  absl::Duration duration;
+  const bool good = absl::ParseDuration(text, &duration) && duration >= absl::ZeroDuration() &&
+                    duration < absl::InfiniteDuration();
+  return good ? "" : "\"" + text + "\" is no duration; write 30s, 5m or 1h";
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   Options options;
+  std::string block_idle = absl::FormatDuration(options.block_idle);
   CLI::App app("The Ripstop agent: policy, routes and BGP of one node");
   app.set_version_flag("--version", RIPSTOP_VERSION);
   app.add_option("--node", options.node, "name of this node's Node resource")
       ->envname("RIPSTOP_NODE")
       ->required();
   app.add_option("--store", options.store, "where the resources are")->envname("RIPSTOP_STORE");
-  app.add_option("--socket", options.socket, "unix socket for CNI and ripstopctl")
+  app.add_option("--socket", options.socket, "unix socket for ripstopctl")
       ->envname("RIPSTOP_SOCKET");
+  app.add_option("--cni-socket", options.cni_socket,
+                 "unix socket for the CNI plugin; empty: cni.sock beside --socket");
   app.add_option("--bpffs", options.bpffs, "folder on a bpffs for maps, programs and links");
   app.add_option("--run-dir", options.run_dir, "BIRD's configuration, socket and pid");
   app.add_option("--state-dir", options.state_dir, "endpoints; must survive restarts");
   app.add_option("--bird", options.bird, "path of BIRD 2; empty: no BGP on this node");
   app.add_option("--log-file", options.log_file, "append logs here instead of standard error");
   app.add_option("--log-level", options.log_level, "trace, debug, info, warn, error, off");
+  app.add_option("--ipam-block-idle", block_idle,
+                 "how long a node keeps a block of addresses of which none is in use: 30s, 5m")
+      ->envname("RIPSTOP_IPAM_BLOCK_IDLE")
+      ->check(IsDuration);
   app.add_option("--flow-log", options.flow_log.file,
                  "one JSON line per flow that a Log rule marks; empty: the agent's own log");
   app.add_option("--flow-log-bytes", options.flow_log.file_bytes,
@@ -58,6 +74,7 @@ int main(int argc, char** argv) {
                  "lines per second at most; the others are counted");
   app.option_defaults()->always_capture_default();
   CLI11_PARSE(app, argc, argv);
+  absl::ParseDuration(block_idle, &options.block_idle);
 
   if (!options.log_file.empty() && freopen(options.log_file.c_str(), "a", stderr) == nullptr) {
     perror(options.log_file.c_str());

@@ -3,23 +3,63 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
+#include "api/ipam/pools.h"
 #include "policy/selector.h"
 
 namespace ripstop::agent {
 namespace {
 
-bool ForNode(const api::v1::IPPoolSpec& pool, const api::v1::Node* node) {
-  if (pool.node_selector().empty()) return true;
-  auto selector = policy::Selector::Parse(pool.node_selector());
-  if (!selector.ok() || node == nullptr) return false;
-  return selector->Matches(
-      policy::Labels(node->metadata().labels().begin(), node->metadata().labels().end()));
+bool ForNode(const policy::Selector& selector, const api::v1::Node* node) {
+  if (selector.is_all()) return true;
+  return node != nullptr && selector.Matches(policy::Labels(node->metadata().labels().begin(),
+                                                            node->metadata().labels().end()));
 }
 
 bool ForWorkloads(const api::v1::IPPoolSpec& pool) {
   const auto& uses = pool.allowed_uses();
-  return !pool.disabled() && pool.assignment_mode() != "Manual" &&
-         (uses.empty() || std::find(uses.begin(), uses.end(), "Workload") != uses.end());
+  return uses.empty() || std::find(uses.begin(), uses.end(), "Workload") != uses.end();
+}
+
+// Empty: none. A node of the cluster in whose subnet the pool lies.
+std::string InSubnetOf(const api::v1::IPPoolSpec& pool, const ClusterView& cluster) {
+  for (const auto& [name, node] : cluster.nodes) {
+    if (const auto subnet = ipam::SharedSubnet(pool, node)) {
+      return absl::StrCat("overlaps ", subnet->ToString(), ", the subnet of node ", name);
+    }
+  }
+  return "";
+}
+
+// Completes "IPPool x, which …"; empty: nothing keeps addresses from being taken.
+std::string WhyClosed(const api::v1::IPPool& pool, const ClusterView& cluster) {
+  if (pool.spec().disabled()) return "is disabled";
+  if (ipam::IsTerminating(pool)) return "is being deleted";
+  if (!ForWorkloads(pool.spec())) return "is not for pods (allowedUses)";
+  return InSubnetOf(pool.spec(), cluster);
+}
+
+void SetUse(const api::v1::IPPool& pool, const ClusterView& cluster, const std::string& node,
+            PoolConfig& config) {
+  const api::v1::IPPoolSpec& spec = pool.spec();
+  const auto nodes = policy::Selector::Parse(spec.node_selector());
+  const auto namespaces = policy::Selector::Parse(spec.namespace_selector());
+  config.use = PoolUse::kNone;
+  config.why = WhyClosed(pool, cluster);
+  if (!config.why.empty()) return;
+  if (!nodes.ok() || !namespaces.ok()) {
+    config.why = "has a selector that cannot be read";
+    return;
+  }
+  config.use = PoolUse::kOnRequest;
+  if (spec.assignment_mode() == "Manual") {
+    config.why = "is assigned by hand (assignmentMode Manual)";
+  } else if (!ForNode(*nodes, cluster.FindNode(node))) {
+    config.why = absl::StrCat("is for other nodes (nodeSelector ", spec.node_selector(), ")");
+  } else {
+    config.use = PoolUse::kAny;
+    if (!namespaces->is_all()) config.namespaces = *namespaces;
+  }
 }
 
 VxlanMode ModeOf(const api::v1::IPPoolSpec& pool) {
@@ -39,12 +79,38 @@ bool ShareSubnet(const api::v1::Node& a, const api::v1::Node& b) {
 IpamConfig BuildIpamConfig(const ClusterView& cluster, const std::string& node) {
   IpamConfig config;
   for (const auto& [name, pool] : cluster.pools) {
-    if (!ForWorkloads(pool.spec()) || !ForNode(pool.spec(), cluster.FindNode(node))) continue;
-    auto cidr = policy::Cidr::Parse(pool.spec().cidr());
-    if (!cidr.ok()) continue;  // validation refused it at the door; the store was edited by hand
-    config.pools.push_back({name, *cidr, static_cast<int>(pool.spec().block_size())});
+    const auto cidr = ipam::CidrOf(pool.spec());
+    if (!cidr) continue;  // validation refused it at the door; the store was edited by hand
+    PoolConfig one = {
+        .name = name, .cidr = *cidr, .block_size = static_cast<int>(pool.spec().block_size())};
+    SetUse(pool, cluster, node, one);
+    config.pools.push_back(std::move(one));
   }
   return config;
+}
+
+std::vector<std::string> PoolProblems(const ClusterView& cluster) {
+  std::vector<std::string> problems;
+  std::map<policy::Cidr, std::string> seen;  // by address: what overlaps stands side by side
+  for (const auto& [name, pool] : cluster.pools) {
+    const auto cidr = ipam::CidrOf(pool.spec());
+    if (!cidr.has_value()) continue;
+    if (const std::string what = InSubnetOf(pool.spec(), cluster); !what.empty()) {
+      problems.push_back(absl::StrCat("IPPool ", name, " ", what,
+                                      ": no address is taken from it; give it another cidr"));
+    }
+    const auto [at, added] = seen.try_emplace(*cidr, name);
+    const auto next = std::next(at);
+    const bool before = at != seen.begin() && std::prev(at)->first.Contains(*cidr);
+    if (!added || before || (next != seen.end() && cidr->Contains(next->first))) {
+      const std::string& other = !added   ? at->second
+                                 : before ? std::prev(at)->second
+                                          : next->second;
+      problems.push_back(absl::StrCat("IPPool ", name, " overlaps IPPool ", other,
+                                      ": routes go by the longer prefix; delete one of the two"));
+    }
+  }
+  return problems;
 }
 
 VxlanConfig BuildVxlanConfig(const ClusterView& cluster, const std::string& node,

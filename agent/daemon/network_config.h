@@ -3,6 +3,7 @@
 #define RIPSTOP_AGENT_DAEMON_NETWORK_CONFIG_H_
 
 #include <string>
+#include <vector>
 
 #include "agent/daemon/cluster_view.h"
 #include "agent/ipam/ipam.h"
@@ -10,9 +11,12 @@
 
 namespace ripstop::agent {
 
-// The pools that `node` may take pod addresses from: enabled, for workloads, and its
-// nodeSelector matches. By name, which is the order of preference. Pure.
+// What `node` may take out of each pool. By name, which is the order of preference. Pure.
 IpamConfig BuildIpamConfig(const ClusterView& cluster, const std::string& node);
+
+// Pools that ripstopctl would not have taken: they overlap each other or a node's subnet.
+// For the operator's eyes. Pure.
+std::vector<std::string> PoolProblems(const ClusterView& cluster);
 
 // What VXLAN needs to know of the cluster, as seen from `node`. Two nodes share a subnet
 // when each address is in the other's prefix, in IPv4 if both have it. Pure.

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "absl/time/time.h"
 #include "agent/daemon/flow_log.h"
 
 namespace ripstop::agent {
@@ -13,13 +14,16 @@ namespace ripstop::agent {
 struct Options {
   std::string node;  // name of this node's Node resource
   std::string store = "sqlite:///var/lib/ripstop/store.db";
-  std::string socket = "/run/ripstop/agent.sock";
+  std::string socket = "/run/ripstop/agent.sock";  // of ripstopctl
+  std::string cni_socket;                      // of the CNI plugin; empty: cni.sock beside `socket`
   std::string bpffs = "/sys/fs/bpf/ripstop";   // where maps, programs and links are pinned
   std::string run_dir = "/run/ripstop";        // BIRD's configuration, control socket, pid
   std::string state_dir = "/var/lib/ripstop";  // endpoints; must survive a reboot of the agent
   std::string bird = "/usr/sbin/bird";         // empty: no BGP here
   std::string log_file;                        // empty: standard error
   std::string log_level = "info";
+  // How long an empty block of addresses stays with the node.
+  absl::Duration block_idle = absl::Minutes(5);
   FlowLogOptions flow_log;  // what Log rules say
 };
 

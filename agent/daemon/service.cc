@@ -9,7 +9,6 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
-#include "agent/cni/cni_service.h"
 
 namespace ripstop::agent {
 namespace {
@@ -64,8 +63,7 @@ class OperatorService final : public v1::Agent::Service {
 
 class GrpcService final : public Service {
  public:
-  GrpcService(EventLoop* loop, EndpointManager* endpoints, AgentApi* api)
-      : cni_(loop, endpoints), operator_(loop, api) {}
+  GrpcService(EventLoop* loop, AgentApi* api) : operator_(loop, api) {}
   ~GrpcService() override {
     if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now());
   }
@@ -79,7 +77,6 @@ class GrpcService final : public Service {
     const mode_t mask = ::umask(0177);
     grpc::ServerBuilder builder;
     builder.AddListeningPort("unix:" + socket, grpc::InsecureServerCredentials());
-    builder.RegisterService(&cni_);
     builder.RegisterService(&operator_);
     // Calls run one after the other on the loop anyway.
     builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::MAX_POLLERS, 2);
@@ -92,7 +89,6 @@ class GrpcService final : public Service {
   }
 
  private:
-  CniService cni_;
   OperatorService operator_;
   std::unique_ptr<grpc::Server> server_;
 };
@@ -100,8 +96,8 @@ class GrpcService final : public Service {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Service>> Service::Start(const std::string& socket, EventLoop* loop,
-                                                        EndpointManager* endpoints, AgentApi* api) {
-  auto service = std::make_unique<GrpcService>(loop, endpoints, api);
+                                                        AgentApi* api) {
+  auto service = std::make_unique<GrpcService>(loop, api);
   if (absl::Status status = service->Listen(socket); !status.ok()) return status;
   return service;
 }

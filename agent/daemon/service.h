@@ -8,7 +8,6 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "agent/base/event_loop.h"
-#include "agent/cni/endpoint_manager.h"
 #include "api/proto/agent.grpc.pb.h"
 
 namespace ripstop::agent {
@@ -27,14 +26,14 @@ class AgentApi {
 
 // The gRPC server on the agent's unix socket:
 //
-//   gRPC threads ──EventLoop::Call──▶ EndpointManager, AgentApi (loop thread) ──▶ reply
+//   gRPC threads ──EventLoop::Call──▶ AgentApi (loop thread) ──▶ reply
 //
 // The socket is made with mode 0600: whoever may open it may change the network.
 class Service {
  public:
   //   kUnavailable  the socket cannot be made; names its path
   static absl::StatusOr<std::unique_ptr<Service>> Start(const std::string& socket, EventLoop* loop,
-                                                        EndpointManager* endpoints, AgentApi* api);
+                                                        AgentApi* api);
   virtual ~Service() = default;
 };
 

@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "agent/ipam/testing/fake_store.h"
+#include "agent/ipam/testing/ipam_fixture.h"
 
 namespace ripstop::agent {
 namespace {
@@ -17,32 +17,6 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
-
-policy::Address Addr(std::string_view text) { return *policy::Address::Parse(text); }
-policy::Cidr Net(std::string_view text) { return *policy::Cidr::Parse(text); }
-PoolConfig Pool(const std::string& cidr, int block_size = 0) {
-  return {.name = "pool-" + cidr, .cidr = Net(cidr), .block_size = block_size};
-}
-AllocationRequest For(const std::string& handle, std::vector<policy::Address> requested = {}) {
-  return {.owner = {handle, "shop", "pod-of-" + handle}, .requested = std::move(requested)};
-}
-
-class IpamTest : public ::testing::Test {
- protected:
-  Ipam Node(const std::string& name, std::vector<PoolConfig> pools, bool strict = false) {
-    Ipam ipam(&store_, name);
-    EXPECT_EQ(ipam.SetConfig({std::move(pools), strict}), absl::OkStatus());
-    EXPECT_EQ(ipam.Load(), absl::OkStatus());
-    return ipam;
-  }
-  static Allocation One(Ipam& ipam, const AllocationRequest& request) {
-    auto got = ipam.Allocate(request);
-    EXPECT_TRUE(got.ok()) << got.status();
-    EXPECT_EQ(got->size(), 1u);
-    return got->front();
-  }
-  FakeStore store_;
-};
 
 TEST_F(IpamTest, DualStackGivesOneAddressOfEachFamilyFromOneBlockEach) {
   Ipam ipam = Node("a", {Pool("10.65.0.0/16"), Pool("2001:db8:65::/64")});
@@ -105,9 +79,6 @@ TEST_F(IpamTest, RequestedAddressIsHonouredOrRefusedWithTheReason) {
   auto outside = a.Allocate(For("c2/eth0", {Addr("198.51.100.1")}));
   EXPECT_EQ(outside.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(outside.status().message(), HasSubstr("192.0.2.0/24"));
-  EXPECT_EQ(a.Allocate(For("c2/eth0", {Addr("192.0.2.0")})).status().code(),
-            absl::StatusCode::kInvalidArgument)
-      << "the network's own address";
   Ipam strict = Node("b", {Pool("192.0.2.0/24")}, true);
   EXPECT_THAT(strict.Allocate(For("c3/eth0", {Addr("192.0.2.78")})).status().message(),
               HasSubstr("strictAffinity"));
@@ -171,13 +142,13 @@ TEST_F(IpamTest, UnreachableStoreLeavesNothingBehindAndALostAnswerIsRecognised) 
 }
 
 TEST_F(IpamTest, ADamagedBlockIsSetAsideAlone) {
-  ASSERT_TRUE(store_.Create({kIpamBlockKind, "", "192-0-2-0-26"}, "\xff\xff").ok());
+  ASSERT_TRUE(store_.Create({ipam::kBlockKind, "", "192-0-2-0-26"}, "\xff\xff").ok());
   ripstop::ipam::v1::IPAMBlock doubled;
   doubled.set_cidr("192.0.2.64/26");
   doubled.add_free(1);
   doubled.add_free(1);
   ASSERT_TRUE(
-      store_.Create({kIpamBlockKind, "", "192-0-2-64-26"}, doubled.SerializeAsString()).ok());
+      store_.Create({ipam::kBlockKind, "", "192-0-2-64-26"}, doubled.SerializeAsString()).ok());
   Ipam ipam = Node("a", {Pool("192.0.2.0/24")});
   EXPECT_TRUE(Net("192.0.2.128/25").Contains(One(ipam, For("c1/eth0")).address));
 }
@@ -186,6 +157,86 @@ TEST_F(IpamTest, ConfigurationThatCannotWorkIsRefused) {
   Ipam ipam(&store_, "a");
   EXPECT_EQ(ipam.SetConfig({{Pool("10.0.0.0/8", 8)}}).code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(ipam.Allocate(For("c1/eth0")).status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(IpamTest, TheFirstAndLastOfAPoolAreGivenToWhoAsksOnly) {
+  Ipam ipam = Node("a", {Pool("192.0.2.0/29", 29), Pool("2001:db8::/122")});
+  for (const char* address : {"192.0.2.0", "192.0.2.7", "2001:db8::"}) {
+    const auto got = ipam.Allocate(For(address, {Addr(address)}));
+    ASSERT_TRUE(got.ok()) << got.status();
+    EXPECT_EQ((Addr(address).is_v4() ? got->front() : got->back()).address, Addr(address));
+    EXPECT_EQ(ipam.Allocate(For("late", {Addr(address)})).status().code(),
+              absl::StatusCode::kAlreadyExists);
+    ASSERT_TRUE(ipam.ReleaseHandle(address).ok());
+  }
+  for (int i = 0; i < 6; ++i) {
+    const policy::Address given = One(ipam, For(absl::StrCat("c", i))).address;
+    EXPECT_NE(given, Addr("192.0.2.0"));
+    EXPECT_NE(given, Addr("192.0.2.7"));
+  }
+}
+
+TEST_F(IpamTest, APoolThatIsNotForThisNodeGivesWhatIsAskedForByAddress) {
+  PoolConfig manual = Pool("192.0.2.0/24"), others = Pool("198.51.100.0/24");
+  manual.use = others.use = PoolUse::kOnRequest;
+  manual.why = "is assigned by hand (assignmentMode Manual)";
+  others.why = "is for other nodes (nodeSelector zone == 'b')";
+  Ipam only(&store_, "n");
+  ASSERT_TRUE(only.SetConfig({{manual, others}}).ok());
+  const absl::Status none = only.Allocate(For("c0")).status();
+  EXPECT_EQ(none.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(none.message(), HasSubstr("assignmentMode Manual"));
+  EXPECT_THAT(none.message(), HasSubstr("nodeSelector zone == 'b'"));
+
+  Ipam ipam = Node("a", {manual, others, Pool("203.0.113.0/24")});
+  for (int i = 0; i < 70; ++i) {
+    EXPECT_TRUE(Net("203.0.113.0/24").Contains(One(ipam, For(absl::StrCat("c", i))).address));
+  }
+  EXPECT_EQ(One(ipam, For("m", {Addr("192.0.2.9")})).address, Addr("192.0.2.9"));
+  EXPECT_EQ(One(ipam, For("o", {Addr("198.51.100.9")})).address, Addr("198.51.100.9"));
+}
+
+TEST_F(IpamTest, APoolThatIsClosedSaysWhy) {
+  PoolConfig closed = Pool("192.0.2.0/24");
+  closed.use = PoolUse::kNone;
+  closed.why = "is disabled";
+  Ipam ipam = Node("a", {closed, Pool("203.0.113.0/24")});
+  const absl::Status refused = ipam.Allocate(For("c", {Addr("192.0.2.9")})).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(refused.message(), HasSubstr("pool-192.0.2.0/24, which is disabled"));
+}
+
+TEST_F(IpamTest, APoolForSomeNamespacesIsForTheirPodsOnly) {
+  PoolConfig team_a = Pool("192.0.2.0/24"), rest = Pool("203.0.113.0/24");
+  team_a.namespaces = *policy::Selector::Parse("team == 'a'");
+  rest.namespaces = *policy::Selector::Parse("team != 'a' && has(team)");
+  Ipam ipam(&store_, "n", {.namespace_labels = [](const std::string& ns) -> policy::Labels {
+    if (ns == "nameless") return {};
+    return {{"team", ns == "shop" ? "a" : "b"}};
+  }});
+  ASSERT_TRUE(ipam.SetConfig({{team_a, rest}}).ok());
+  const auto in = [&ipam](const std::string& ns, const std::string& handle) {
+    return ipam.Allocate({.owner = {handle, ns, "pod"}});
+  };
+  for (int i = 0; i < 100; ++i) {
+    const std::string n = absl::StrCat(i);
+    EXPECT_TRUE(team_a.cidr.Contains(in("shop", "s" + n)->front().address));
+    EXPECT_TRUE(rest.cidr.Contains(in("bank", "b" + n)->front().address));
+  }
+  const absl::Status none = in("nameless", "x").status();
+  EXPECT_EQ(none.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(none.message(), HasSubstr("namespace nameless"));
+  EXPECT_THAT(none.message(), HasSubstr("team == \"a\""));
+  // What is asked for by address is given, as with a node's selector.
+  EXPECT_TRUE(
+      ipam.Allocate({.owner = {"y", "nameless", "pod"}, .requested = {Addr("192.0.2.200")}}).ok());
+}
+
+TEST_F(IpamTest, OnePoolThatCannotWorkDoesNotTakeTheOthersAlong) {
+  Ipam ipam(&store_, "a");
+  EXPECT_EQ(ipam.SetConfig({{Pool("10.0.0.0/8", 8), Pool("192.0.2.0/24")}}).code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(Net("192.0.2.0/24").Contains(One(ipam, For("c1")).address));
 }
 
 TEST_F(IpamTest, NodesRacingForBlocksNeverShareAnAddressAndUseTheWholePool) {

@@ -36,6 +36,7 @@ const std::map<std::string, std::vector<Column>>& KindColumns() {
         {"VXLANMODE", "/spec/vxlanMode", "Never"},
         {"NAT", "/spec/natOutgoing", "false"},
         {"DISABLED", "/spec/disabled", "false"},
+        {"STATUS", "/metadata/deletionTimestamp", "Active", false, "Terminating"},
         {"SELECTOR", "/spec/nodeSelector", "all()"},
         {"BLOCKSIZE", "/spec/blockSize", "-", true},
         {"DISABLEBGPEXPORT", "/spec/disableBGPExport", "false", true}}},
@@ -113,6 +114,7 @@ std::vector<Column> ColumnsOf(const api::KindInfo& kind) {
 std::string Cell(const ordered_json& document, const Column& column) {
   const ordered_json::json_pointer pointer(column.pointer);
   if (!document.contains(pointer)) return column.absent;
+  if (!column.present.empty()) return column.present;
   std::string text = Text(document.at(pointer));
   return text.empty() ? column.absent : text;
 }

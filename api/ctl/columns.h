@@ -15,7 +15,8 @@ struct Column {
   std::string header;
   std::string pointer;  // JSON pointer (RFC 6901)
   std::string absent = "-";
-  bool wide = false;  // only with -o wide
+  bool wide = false;         // only with -o wide
+  std::string present = "";  // stands there instead of whatever the value is
 };
 
 // After NAMESPACE and NAME.

@@ -43,6 +43,7 @@ void AddResourceCommands(CLI::App& app, Context& context);  // apply create repl
 void AddGetCommand(CLI::App& app, Context& context);
 void AddAgentCommands(CLI::App& app, Context& context);  // why drops node policy
 void AddEvaluateCommand(CLI::App& app, Context& context);
+void AddIpamCommands(CLI::App& app, Context& context);  // ipam show, check, release
 
 // -f FILE|DIR|-, repeatable; `many`: one -f takes all words that follow, as a shell's
 // globs want, where the command has no words of its own.

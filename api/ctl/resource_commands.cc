@@ -44,13 +44,14 @@ absl::StatusOr<std::vector<api::Resource>> ReadOrReport(Context& context,
   return std::move(decoded.resources);
 }
 
-void Report(Context& context, const WriteResult& result, bool dry_run) {
+void Report(Context& context, const WriteResult& result, bool dry_run, bool deletion) {
   // With errors, an outcome is only a plan that was given up; deletions are the exception
   // and carry on.
   for (const WriteOutcome& outcome : result.outcomes)
-    if (result.errors.empty() || outcome.what == "deleted")
+    if (result.errors.empty() || deletion)
       context.io.out << Label(outcome.key) << " " << outcome.what << (dry_run ? " (dry run)" : "")
                      << "\n";
+  for (const std::string& note : result.notes) context.io.err << "Note: " << note << "\n";
   for (const absl::Status& error : result.errors) context.Fail(error);
 }
 
@@ -59,7 +60,8 @@ void RunWrite(Context& context, const ResourceOptions& options) {
   if (!resources.ok()) return context.Fail(resources.status());
   const auto store = context.OpenStore(!options.write.dry_run);
   if (!store.ok()) return context.Fail(store.status());
-  Report(context, WriteResources(**store, *resources, options.write), options.write.dry_run);
+  Report(context, WriteResources(**store, *resources, options.write), options.write.dry_run,
+         /*deletion=*/false);
 }
 
 // Of the kinds that a word can mean, the one that has this name.
@@ -113,7 +115,7 @@ void RunDelete(Context& context, const ResourceOptions& options) {
     result.errors.erase(std::remove_if(result.errors.begin(), result.errors.end(),
                                        [](const absl::Status& s) { return absl::IsNotFound(s); }),
                         result.errors.end());
-  Report(context, result, false);
+  Report(context, result, false, /*deletion=*/true);
 }
 
 void RunValidate(Context& context, const ResourceOptions& options) {

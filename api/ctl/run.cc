@@ -27,6 +27,7 @@ int Run(const std::vector<std::string>& arguments, const Io& io) {
   AddGetCommand(app, context);
   AddAgentCommands(app, context);
   AddEvaluateCommand(app, context);
+  AddIpamCommands(app, context);
   app.add_subcommand("version", "The version of this program")->callback([&context] {
     context.io.out << "ripstopctl " << RIPSTOP_VERSION << "\n";
   });

@@ -6,7 +6,9 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "api/ctl/ipam_state.h"
 #include "api/ctl/kind_words.h"
+#include "api/ctl/pool_rules.h"
 #include "policy/status_macros.h"
 #include "policy/world.h"
 
@@ -86,11 +88,13 @@ void CheckTiers(api::Store& store, const std::vector<Resource>& resources, Write
 
 // The bytes to store: what only the first writer knew stays.
 std::string NewValue(const Resource& resource, const StoredResource* existing) {
-  if (existing == nullptr) return api::Serialize(resource);
-  const absl::StatusOr<Resource> old = api::Deserialize(*existing);
-  if (!old.ok()) return api::Serialize(resource);  // damaged: replace it whole
   Resource merged = resource.Clone();
   auto& metadata = merged.mutable_metadata();
+  // A pool's says what delete did; to apply it takes that back. A Pod's is its own.
+  if (merged.As<api::v1::IPPool>() != nullptr) metadata.clear_deletion_timestamp();
+  if (existing == nullptr) return api::Serialize(merged);
+  const absl::StatusOr<Resource> old = api::Deserialize(*existing);
+  if (!old.ok()) return api::Serialize(merged);  // damaged: replace it whole
   if (metadata.uid().empty()) metadata.set_uid(old->metadata().uid());
   if (metadata.creation_timestamp().empty())
     metadata.set_creation_timestamp(old->metadata().creation_timestamp());
@@ -139,10 +143,6 @@ int Rank(const ResourceKey& key) {
   return 1;
 }
 
-bool Raced(const absl::Status& status) {
-  return absl::IsAborted(status) || absl::IsAlreadyExists(status) || absl::IsNotFound(status);
-}
-
 WriteResult Plan(api::Store& store, const std::vector<Resource>& resources,
                  const WriteOptions& options, std::vector<Mutation>& mutations) {
   WriteResult result;
@@ -164,6 +164,15 @@ WriteResult Plan(api::Store& store, const std::vector<Resource>& resources,
     }
     result.outcomes.push_back({resource.key(), step->what});
     if (step->write) mutations.push_back(std::move(step->mutation));
+  }
+  absl::StatusOr<PoolPlan> pools = CheckPools(store, resources);
+  if (!pools.ok()) {
+    result.errors.push_back(pools.status());
+    return result;
+  }
+  for (absl::Status& error : pools->errors) result.errors.push_back(std::move(error));
+  if (!mutations.empty()) {
+    for (Mutation& mutation : pools->mutations) mutations.push_back(std::move(mutation));
   }
   std::stable_sort(mutations.begin(), mutations.end(),
                    [](const Mutation& a, const Mutation& b) { return Rank(a.key) < Rank(b.key); });
@@ -229,6 +238,7 @@ WriteResult DeleteResources(api::Store& store, const std::vector<ResourceKey>& k
     if (absl::Status status = CheckTiersUnused(store, distinct); !status.ok())
       return {{}, {status}};
     std::vector<Mutation> mutations;
+    std::set<std::string> nodes;
     for (const ResourceKey& key : keys) {
       const bool built_in = key.kind == api::kKindTier && policy::BuiltInTiers().count(key.name);
       if (existing->count(key) == 0) {
@@ -236,15 +246,26 @@ WriteResult DeleteResources(api::Store& store, const std::vector<ResourceKey>& k
             Label(key), built_in ? " is built in and cannot be deleted" : " not found")));
         continue;
       }
-      mutations.push_back({Mutation::Type::kDelete, key, "", 0});
-      result.outcomes.push_back({key, "deleted"});
+      PoolRemoval removal = {.mutations = {{Mutation::Type::kDelete, key, "", 0}}};
+      if (key.kind == api::kKindIPPool) {
+        absl::StatusOr<PoolRemoval> planned = RemovePool(store, existing->at(key));
+        if (!planned.ok()) return {{}, {planned.status()}};
+        removal = *std::move(planned);
+      }
+      if (key.kind == api::kKindNode) nodes.insert(key.name);
+      for (Mutation& mutation : removal.mutations) mutations.push_back(std::move(mutation));
+      result.outcomes.push_back({key, std::move(removal.what)});
     }
     // What refers goes before what is referred to.
     std::stable_sort(mutations.begin(), mutations.end(), [](const Mutation& a, const Mutation& b) {
       return Rank(a.key) > Rank(b.key);
     });
     const absl::Status status = store.Txn(mutations).status();
-    if (status.ok()) return result;
+    if (status.ok()) {
+      // Only advice: the deletion stands, whatever becomes of this.
+      if (auto notes = LeftOfNodes(store, nodes); notes.ok()) result.notes = *std::move(notes);
+      return result;
+    }
     if (attempt < kAttempts && Raced(status)) continue;
     return {{}, {status}};
   }

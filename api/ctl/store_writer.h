@@ -29,22 +29,25 @@ struct WriteOptions {
 
 struct WriteOutcome {
   api::ResourceKey key;
-  std::string what;  // created, configured, replaced, unchanged, deleted, skipped
+  std::string what;  // created, configured, replaced, unchanged, deleted, skipped, …
 };
 
 struct WriteResult {
   std::vector<WriteOutcome> outcomes;  // in the order of the input
   std::vector<absl::Status> errors;    // any: nothing was written
+  std::vector<std::string> notes;      // of what was done: what is left to do by hand
 };
 
 // metadata.resourceVersion in a resource that exists means compare-and-swap: kAborted when
 // the store has another revision. A policy of a tier that neither the store nor the input
-// has is refused (kFailedPrecondition): it would deny everything it selects.
+// has is refused (kFailedPrecondition): it would deny everything it selects. So are pools
+// and nodes that do not go together with what is stored (pool_rules.h).
 WriteResult WriteResources(api::Store& store, const std::vector<api::Resource>& resources,
                            const WriteOptions& options);
 
 // Keys that are not there are errors (kNotFound) but do not keep the others from being
-// deleted. A tier that still has policies is refused (kAborted), and then nothing is.
+// deleted; outcomes say what was done. A tier that still has policies is refused (kAborted),
+// and then nothing is. A pool in use is marked (pool_rules.h).
 WriteResult DeleteResources(api::Store& store, const std::vector<api::ResourceKey>& keys);
 
 // The tier a policy names, or "" for what is no policy of projectcalico.org/v3.

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "api/convert/convert.h"
 #include "api/convert/selector_text.h"
+#include "api/ipam/pools.h"
 #include "api/validate/validators.h"
 #include "policy/selector.h"
 
@@ -142,6 +143,19 @@ std::vector<Problem> ValidateTogether(const std::vector<Resource>& resources) {
                "write a prefix of its own");
     }
     pools.emplace_back(&resource, *cidr);
+  }
+  for (const auto& [pool, cidr] : pools) {
+    const auto& spec = pool->As<v1::IPPool>()->spec();
+    for (const Resource& resource : resources) {
+      const auto* node = resource.As<v1::Node>();
+      const auto subnet = node == nullptr ? std::nullopt : ipam::SharedSubnet(spec, *node);
+      if (!subnet.has_value()) continue;
+      Checker(*pool, &problems)
+          .Bad("spec.cidr", spec.cidr(),
+               absl::StrCat("overlaps ", subnet->ToString(), ", the subnet of Node ",
+                            resource.name()),
+               "write a prefix of its own: pods would get the addresses of its hosts");
+    }
   }
   return problems;
 }

@@ -16,7 +16,8 @@ namespace ripstop::api {
 // and with file and line when the resource was read from text. Pure; any thread.
 std::vector<Problem> Validate(const Resource& resource);
 
-// What is wrong between resources that are each valid: address pools that overlap.
+// What is wrong between resources that are each valid: address pools that overlap each
+// other or the subnet of a node.
 std::vector<Problem> ValidateTogether(const std::vector<Resource>& resources);
 
 }  // namespace ripstop::api

@@ -123,5 +123,19 @@ TEST_F(BenchSmokeTest, EventsAndColdStartReachTheMaps) {
   for (const json& figure : Figures(output)) EXPECT_TRUE(figure.contains("value")) << figure;
 }
 
+TEST_F(BenchSmokeTest, AddressesAndStartsArePrintedBesideTheirBars) {
+  for (const auto& [bench, bars] : {std::pair("ipam_bench", 4u), std::pair("start_bench", 3u)}) {
+    const Output output = RunBench(bench);
+    EXPECT_EQ(output.exit_code, 0);
+    EXPECT_THAT(output.others, testing::IsEmpty());
+    size_t with_bar = 0;
+    for (const json& figure : Figures(output)) {
+      EXPECT_TRUE(figure.contains("value")) << figure;
+      with_bar += figure.contains("bar") && figure.contains("met");
+    }
+    EXPECT_EQ(with_bar, bars) << bench;
+  }
+}
+
 }  // namespace
 }  // namespace ripstop::bench

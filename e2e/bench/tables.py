@@ -100,11 +100,11 @@ def events(records):
                  "stores", "words", "graces", "may cost"], rows)
 
 
-def control(figures):
+def plain(figures, benches):
     rows = [[f["figure"], f"{f['value']:g} {f['unit']}" if "value" in f else "not measured",
              f"{f['bar_is']} {f['bar']:g}" if "bar" in f else "-",
              ("met" if f["met"] else "MISSED") if "bar" in f else "", f.get("note", "")]
-            for f in figures if f["bench"] == "control_bench"]
+            for f in figures if f["bench"] in benches]
     return grid(["what", "figure", "bar", "", ""], rows)
 
 
@@ -136,5 +136,7 @@ def render(records):
         blocks["connect"] = connect(of("connect"))
     if of("event"):
         blocks["events"] = events(of("event"))
-        blocks["control"] = control(figures)
+        blocks["control"] = plain(figures, ["control_bench"])
+    if any(f["bench"] in ("ipam_bench", "start_bench") for f in figures):
+        blocks["addresses"] = plain(figures, ["ipam_bench", "start_bench"])
     return blocks

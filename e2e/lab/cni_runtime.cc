@@ -48,13 +48,15 @@ absl::StatusOr<std::string> CniCall(const std::string& verb, const std::string& 
       absl::StrCat("CNI ", verb, " of pod ", pod.key, " on ", pod.node, ": ", what));
 }
 
-std::string CniConfig(const Pod& pod, const std::string& agent_socket) {
+}  // namespace
+
+std::string CniConfig(const Pod& pod, const std::string& cni_socket) {
   json ports = json::array();
   for (const Port& port : pod.ports) {
     ports.push_back({{"name", port.name}, {"protocol", port.protocol}, {"port", port.port}});
   }
-  json config = {{"cniVersion", "1.0.0"},  {"name", "ripstop"},    {"type", "ripstop-cni"},
-                 {"socket", agent_socket}, {"labels", pod.labels}, {"ports", ports}};
+  json config = {{"cniVersion", "1.0.0"}, {"name", "ripstop"},    {"type", "ripstop-cni"},
+                 {"socket", cni_socket},  {"labels", pod.labels}, {"ports", ports}};
   if (!pod.service_account.empty()) config["serviceAccount"] = pod.service_account;
   if (!pod.ips.empty()) config["runtimeConfig"] = {{"ips", pod.ips}};
   return config.dump();

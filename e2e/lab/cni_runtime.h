@@ -17,7 +17,7 @@ namespace ripstop::lab {
 
 // The network configuration that the plugin gets for a pod. Labels, ports and service
 // account are in it because no Kubernetes is there to be asked for them.
-std::string CniConfig(const Pod& pod, const std::string& agent_socket);
+std::string CniConfig(const Pod& pod, const std::string& cni_socket);
 
 // One call: standard output, or kInternal with the plugin's code and message. A `netns` of
 // the pod that is a path is passed as it is; of a name only where it is there.

@@ -35,7 +35,7 @@ absl::Status Lab::AddPod(const Pod& pod) {
   entry.node = pod.node;
   entry.netns = netns;
   entry.container_id = StrCat(netns, ".", absl::Hex(absl::ToUnixMicros(absl::Now())));
-  entry.config = CniConfig(pod, state_.nodes.at(pod.node).socket);
+  entry.config = CniConfig(pod, absl::StrCat(state_.NodeDir(pod.node), "/cni.sock"));
   state_.pods[pod.key()] = entry;
   RETURN_IF_ERROR(MakeNetns(netns));
   PodState& kept = state_.pods.at(pod.key());

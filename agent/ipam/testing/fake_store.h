@@ -54,17 +54,18 @@ class FakeStore final : public api::Store {
     }
     if (!injected.ok() && !lost) return injected;
     std::lock_guard lock(mutex_);
-    auto items = items_;
+    Items before;  // one mutation is made or not
+    if (mutations.size() > 1) before = items_;
     const int64_t revision = revision_;
     std::vector<int64_t> revisions;
     for (const api::Mutation& mutation : mutations) {
-      if (absl::Status status = Mutate(items, mutation); !status.ok()) {
+      if (absl::Status status = Mutate(mutation); !status.ok()) {
+        if (mutations.size() > 1) items_.swap(before);
         revision_ = revision;
         return status;
       }
       revisions.push_back(revision_);
     }
-    items_.swap(items);
     ++writes;
     if (!injected.ok()) return injected;
     return revisions;
@@ -82,22 +83,22 @@ class FakeStore final : public api::Store {
     if (!revisions.ok()) return revisions.status();
     return revisions->front();
   }
-  absl::Status Mutate(Items& items, const api::Mutation& mutation) {
+  absl::Status Mutate(const api::Mutation& mutation) {
     using Type = api::Mutation::Type;
     const api::ResourceKey& key = mutation.key;
     const int64_t expected = mutation.expected_revision;
-    const auto it = items.find(key);
-    const bool there = it != items.end();
+    const auto it = items_.find(key);
+    const bool there = it != items_.end();
     if (there && mutation.type == Type::kCreate) return absl::AlreadyExistsError(key.name);
     const bool wanted = mutation.type == Type::kUpdate || mutation.type == Type::kDelete;
     if (!there && (wanted || expected != 0)) return absl::NotFoundError(key.name);
     if (expected != 0 && expected != it->second.revision) return absl::AbortedError(key.name);
     ++revision_;
     if (mutation.type == Type::kDelete) {
-      items.erase(it);
+      items_.erase(it);
     } else {
       const int64_t created = there ? it->second.create_revision : revision_;
-      items[key] = {key, mutation.value, revision_, created};
+      items_[key] = {key, mutation.value, revision_, created};
     }
     return absl::OkStatus();
   }
