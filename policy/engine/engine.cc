@@ -38,7 +38,9 @@ uint32_t Engine::State::AcquireSource(SourceKey key) {
                                         {}});
     facts.RefAtom(source_atom[id]);
     facts.Announce(source_atom[id], 1);
-    for (const std::string& p : key.profiles) sources_of_profile[p].insert(id);
+    for (const std::string& p : LabelSources(key.labels, key.profiles)) {
+      sources_of_profile[p].insert(id);
+    }
   }
   sources.Ref(id);
   return id;
@@ -46,7 +48,7 @@ uint32_t Engine::State::AcquireSource(SourceKey key) {
 
 void Engine::State::ReleaseSource(uint32_t id) {
   if (!sources.Unref(id)) return;
-  for (const std::string& p : sources[id].profiles) {
+  for (const std::string& p : LabelSources(sources[id].labels, sources[id].profiles)) {
     const auto it = sources_of_profile.find(p);
     if (it == sources_of_profile.end()) continue;
     it->second.erase(id);
