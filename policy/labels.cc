@@ -94,7 +94,8 @@ Labels EffectiveLabels(const Labels& own, const std::vector<std::string>& profil
   return labels;
 }
 
-std::vector<std::string> LabelSources(const Labels& own, const std::vector<std::string>& profiles) {
+std::vector<std::string> LabelProfiles(const Labels& own,
+                                       const std::vector<std::string>& profiles) {
   std::vector<std::string> sources = profiles;
   const auto ns = own.find(kNamespaceLabel);
   if (ns == own.end()) return sources;

@@ -65,7 +65,7 @@ struct Profile;
 Labels EffectiveLabels(const Labels& own, const std::vector<std::string>& profiles,
                        const std::map<std::string, Profile>& known);
 // The profiles on which that depends: those listed, and the namespace's own.
-std::vector<std::string> LabelSources(const Labels& own, const std::vector<std::string>& profiles);
+std::vector<std::string> LabelProfiles(const Labels& own, const std::vector<std::string>& profiles);
 
 // The same, each view by itself under the keys of its documents: large and obvious.
 struct LabelViews {

@@ -193,7 +193,7 @@ absl::StatusOr<policy::World> MakeWorld(const std::vector<api::Resource>& resour
   join.ForEach([&](const Endpoint& endpoint) { world.Put(endpoint); });
   for (auto& [id, endpoint] : world.endpoints) {
     if (endpoint.active) endpoint.local = policy::Attachment{++ifindex, {}};
-    for (const std::string& name : policy::LabelSources(endpoint.labels, endpoint.profiles)) {
+    for (const std::string& name : policy::LabelProfiles(endpoint.labels, endpoint.profiles)) {
       AddImpliedProfile(world, name);
     }
   }

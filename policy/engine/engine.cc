@@ -25,72 +25,18 @@ void EraseOne(std::vector<T>& v, const T& value) {
 Engine::Engine(const EngineOptions& options) : state_(std::make_unique<State>(options)) {}
 Engine::~Engine() = default;
 
-uint32_t Engine::State::AcquireSource(SourceKey key) {
-  SortUnique(key.ports);
-  const uint32_t id = sources.Intern(key);
-  if (sources.references(id) == 0) {
-    if (source_atom.size() <= id) source_atom.resize(id + 1);
-    source_atom[id] = facts.InternAtom({Atom::Kind::kOwner,
-                                        EffectiveLabels(key.labels, key.profiles, profiles),
-                                        key.ports,
-                                        {},
-                                        {},
-                                        {}});
-    facts.RefAtom(source_atom[id]);
-    facts.Announce(source_atom[id], 1);
-    for (const std::string& p : LabelSources(key.labels, key.profiles)) {
-      sources_of_profile[p].insert(id);
-    }
-  }
-  sources.Ref(id);
-  return id;
-}
-
-void Engine::State::ReleaseSource(uint32_t id) {
-  if (!sources.Unref(id)) return;
-  for (const std::string& p : LabelSources(sources[id].labels, sources[id].profiles)) {
-    const auto it = sources_of_profile.find(p);
-    if (it == sources_of_profile.end()) continue;
-    it->second.erase(id);
-    if (it->second.empty()) sources_of_profile.erase(it);
-  }
-  facts.Announce(source_atom[id], -1);
-  facts.UnrefAtom(source_atom[id]);
-  sources.Forget(id);
-  sources.Release(id);
-}
-
-AddressRecord& Engine::State::At(const Address& address) {
-  std::unique_ptr<AddressRecord>& record = addresses[address];
-  if (!record) record = std::make_unique<AddressRecord>();
-  return *record;
-}
-
-CidrRecord& Engine::State::CidrAt(const Cidr& cidr) {
-  const auto [it, fresh] = cidrs.try_emplace(cidr);
-  if (fresh) {
-    ++cidr_lengths[cidr.bits];
-    scan_cidrs = true;
-    if (cidr.bits == 128) {
-      At(cidr.address).exact_cidr = true;
-      dirty_addresses.insert(cidr.address);
-    }
-  }
-  return it->second;
-}
-
 void Engine::State::Attach(EndpointRecord& e, bool add) {
   // Neither peer nor subject: an inactive endpoint of another node has no address at all.
   if (!e.active && !e.local) return;
   for (const Address& a : e.addresses) {
-    AddressRecord& record = At(a);
+    AddressRecord& record = regions.At(a);
     if (add) {
       record.endpoints.push_back(&e);
     } else {
       EraseOne(record.endpoints, &e);
       if (record.attached == &e) record.attached = nullptr;
     }
-    dirty_addresses.insert(a);
+    regions.dirty_addresses.insert(a);
   }
   if (e.local) {
     if (add) {
@@ -103,7 +49,7 @@ void Engine::State::Attach(EndpointRecord& e, bool add) {
 
 void Engine::PutEndpoint(const Endpoint& e) {
   State& s = *state_;
-  const uint32_t source = s.AcquireSource({e.labels, e.profiles, e.ports});
+  const uint32_t source = s.sources.Acquire({e.labels, e.profiles, e.ports});
   std::vector<Address> addresses = e.addresses;
   SortUnique(addresses);
   const auto [it, fresh] = s.endpoints.try_emplace(e.id);
@@ -111,11 +57,11 @@ void Engine::PutEndpoint(const Endpoint& e) {
   if (!fresh) {
     if (record.source == source && record.addresses == addresses && record.local == e.local &&
         record.active == e.active) {
-      s.ReleaseSource(source);
+      s.sources.Release(source);
       return;
     }
     s.Attach(record, false);
-    s.ReleaseSource(record.source);
+    s.sources.Release(record.source);
   }
   record = {e.id, source, std::move(addresses), e.local, e.active, true, false};
   s.Attach(record, true);
@@ -126,7 +72,7 @@ void Engine::RemoveEndpoint(std::string_view id) {
   const auto it = s.endpoints.find(std::string(id));
   if (it == s.endpoints.end()) return;
   s.Attach(it->second, false);
-  s.ReleaseSource(it->second.source);
+  s.sources.Release(it->second.source);
   s.endpoints.erase(it);
 }
 
@@ -137,12 +83,12 @@ void Engine::PutNetworkSet(const NetworkSet& set) {
   RemoveNetworkSet(set.id);
   s.network_set_inputs.emplace(set.id, set);
   NetworkSetRecord& record = s.network_sets[set.id];
-  record.source = s.AcquireSource({set.labels, set.profiles, {}});
+  record.source = s.sources.Acquire({set.labels, set.profiles, {}});
   record.nets = set.nets;
   SortUnique(record.nets);
   for (const Cidr& c : record.nets) {
-    s.CidrAt(c).sets.push_back(&record);
-    s.changed_cidrs.insert(c);
+    s.regions.At(c).sets.push_back(&record);
+    s.regions.changed_cidrs.insert(c);
   }
 }
 
@@ -151,10 +97,10 @@ void Engine::RemoveNetworkSet(std::string_view id) {
   const auto it = s.network_sets.find(std::string(id));
   if (it == s.network_sets.end()) return;
   for (const Cidr& c : it->second.nets) {
-    EraseOne(s.CidrAt(c).sets, static_cast<const NetworkSetRecord*>(&it->second));
-    s.changed_cidrs.insert(c);
+    EraseOne(s.regions.At(c).sets, static_cast<const NetworkSetRecord*>(&it->second));
+    s.regions.changed_cidrs.insert(c);
   }
-  s.ReleaseSource(it->second.source);
+  s.sources.Release(it->second.source);
   s.network_sets.erase(it);
   s.network_set_inputs.erase(std::string(id));
 }
@@ -178,8 +124,8 @@ void Engine::PutServiceBackends(const ServiceBackends& b) {
   RemoveServiceBackends(b.service, b.slice);
   s.facts.Announce(next.atom, 1);
   for (const Address& a : next.addresses) {
-    s.At(a).services.push_back(next.atom);
-    s.dirty_addresses.insert(a);
+    s.regions.At(a).services.push_back(next.atom);
+    s.regions.dirty_addresses.insert(a);
   }
   s.slices[{b.service, b.slice}] = std::move(next);
 }
@@ -189,8 +135,8 @@ void Engine::RemoveServiceBackends(const ServiceName& service, std::string_view 
   const auto it = s.slices.find({service, std::string(slice)});
   if (it == s.slices.end()) return;
   for (const Address& a : it->second.addresses) {
-    EraseOne(s.At(a).services, it->second.atom);
-    s.dirty_addresses.insert(a);
+    EraseOne(s.regions.At(a).services, it->second.atom);
+    s.regions.dirty_addresses.insert(a);
   }
   s.facts.Announce(it->second.atom, -1);
   s.facts.UnrefAtom(it->second.atom);
@@ -202,8 +148,8 @@ void Engine::PutHost(const Host& host) {
   if (const auto it = s.hosts.find(host.name); it != s.hosts.end() && it->second == host) return;
   RemoveHost(host.name);
   for (const Address& a : host.addresses) {
-    ++(host.this_host ? s.At(a).this_host : s.At(a).other_node);
-    s.dirty_addresses.insert(a);
+    ++(host.this_host ? s.regions.At(a).this_host : s.regions.At(a).other_node);
+    s.regions.dirty_addresses.insert(a);
   }
   s.hosts[host.name] = host;
 }
@@ -213,8 +159,8 @@ void Engine::RemoveHost(std::string_view name) {
   const auto it = s.hosts.find(std::string(name));
   if (it == s.hosts.end()) return;
   for (const Address& a : it->second.addresses) {
-    --(it->second.this_host ? s.At(a).this_host : s.At(a).other_node);
-    s.dirty_addresses.insert(a);
+    --(it->second.this_host ? s.regions.At(a).this_host : s.regions.At(a).other_node);
+    s.regions.dirty_addresses.insert(a);
   }
   s.hosts.erase(it);
 }
@@ -222,11 +168,10 @@ void Engine::RemoveHost(std::string_view name) {
 // Local endpoints that a policy selects must be folded again, before and after a change.
 void Engine::State::MarkSelected(const Policy& policy) {
   for (EndpointRecord* e : local_endpoints) {
-    if (!e->fold && policies.Selects(policy, facts.atom(source_atom[e->source]).labels))
-      e->fold = true;
+    if (!e->fold && policies.Selects(policy, sources.LabelsOf(e->source))) e->fold = true;
   }
   for (auto& [id, h] : host_endpoints) {
-    h.owner->fold |= policies.Selects(policy, facts.atom(source_atom[h.owner->source]).labels);
+    h.owner->fold |= policies.Selects(policy, sources.LabelsOf(h.owner->source));
   }
 }
 
@@ -273,7 +218,7 @@ void Engine::PutProfile(const Profile& profile) {
   const auto it = s.profiles.find(profile.name);
   if (it != s.profiles.end() && it->second == profile) return;
   if (it == s.profiles.end() || it->second.labels_to_apply != profile.labels_to_apply) {
-    s.changed_label_profiles.insert(profile.name);
+    s.sources.Changed(profile.name);
   }
   s.profiles[profile.name] = profile;
   s.MarkUsers(profile.name);
@@ -283,7 +228,7 @@ void Engine::RemoveProfile(std::string_view name_view) {
   State& s = *state_;
   const std::string name(name_view);
   if (s.profiles.erase(name) == 0) return;
-  s.changed_label_profiles.insert(name);
+  s.sources.Changed(name);
   s.MarkUsers(name);
 }
 
@@ -291,13 +236,15 @@ TableWrites Engine::Flush() { return state_->Flush(); }
 uint32_t Engine::l4_table() const { return state_->l4_handle; }
 
 std::optional<RuleIdentity> Engine::Rule(uint32_t id) const {
-  return id != 0 && state_->rule_ids.known(id) ? std::optional(state_->rule_ids[id]) : std::nullopt;
+  return id != 0 && state_->sets.rule_ids().known(id) ? std::optional(state_->sets.rule_ids()[id])
+                                                      : std::nullopt;
 }
 
 std::vector<std::pair<uint32_t, RuleIdentity>> Engine::Rules() const {
   std::vector<std::pair<uint32_t, RuleIdentity>> result;
-  for (uint32_t id = 1; id < state_->rule_ids.bound(); ++id) {
-    if (state_->rule_ids.known(id)) result.emplace_back(id, state_->rule_ids[id]);
+  const Interned<RuleIdentity>& rule_ids = state_->sets.rule_ids();
+  for (uint32_t id = 1; id < rule_ids.bound(); ++id) {
+    if (rule_ids.known(id)) result.emplace_back(id, rule_ids[id]);
   }
   return result;
 }

@@ -79,7 +79,7 @@ void Engine::State::FoldHost(HostEndpointRecord& record) {
   record.services_folded.clear();
   if (record.input.interfaces.empty()) return UnwantAll(record);
   const std::vector<const Profile*> own_profiles = ProfilesOf(*record.owner);
-  const Labels& labels = facts.atom(source_atom[record.owner->source]).labels;
+  const Labels& labels = sources.LabelsOf(record.owner->source);
   for (int g = 0; g < kHostGroups; ++g) {
     const HostGroup group = static_cast<HostGroup>(g);
     for (const Direction direction : {Direction::kIngress, Direction::kEgress}) {

@@ -18,14 +18,6 @@
 
 namespace ripstop::policy {
 
-uint32_t Engine::State::WrittenCover(const Address& address, int bits) const {
-  uint32_t result = 0;
-  ForCover(address, bits - 1, [&](const Cidr&, const CidrRecord& c) {
-    if (c.written) result = *c.written;
-  });
-  return result;
-}
-
 address_value Engine::State::ValueOf(const AddressRecord& record, uint32_t address_class) const {
   address_value v = {};
   v.address_class = address_class;
@@ -50,7 +42,7 @@ bool Engine::State::Switches(const AddressRecord& record) const {
   return now.ingress_set != next.ingress_set || now.egress_set != next.egress_set;
 }
 
-std::vector<Engine::State::Move> Engine::State::CollectMoves() {
+std::vector<Move> Engine::State::CollectMoves() {
   std::vector<Move> moves;
   const auto consider = [&](const Address& a, AddressRecord& r) {
     Move m;
@@ -58,44 +50,44 @@ std::vector<Engine::State::Move> Engine::State::CollectMoves() {
     m.record = &r;
     m.remove = !r.needed();
     if (m.remove && !r.written) {
-      SetKind(r.kind, 0);
+      regions.SetKind(r.kind, 0);
       return;
     }
     m.to = classes.ClassOf(r.kind);
     m.switches = !m.remove && Switches(r);
     const address_value next = ValueOf(r, m.to);
     if (!m.remove && r.written && std::memcmp(&*r.written, &next, sizeof(next)) == 0) return;
-    m.from = r.written ? r.written->address_class : WrittenCover(a, 128);
+    m.from = r.written ? r.written->address_class : regions.WrittenCover(a, 128);
     moves.push_back(m);
   };
-  if (scan_addresses) {
-    for (auto& [a, r] : addresses) consider(a, *r);
+  if (regions.scan_addresses) {
+    for (auto& [a, r] : regions.addresses()) consider(a, *r);
   } else {
     if (switches_possible) {
       for (const EndpointRecord* e : local_endpoints) {
-        dirty_addresses.insert(e->addresses.begin(), e->addresses.end());
+        regions.dirty_addresses.insert(e->addresses.begin(), e->addresses.end());
       }
     }
-    for (const Address& a : dirty_addresses) consider(a, At(a));
+    for (const Address& a : regions.dirty_addresses) consider(a, regions.At(a));
   }
-  if (scan_addresses || scan_cidrs) {
-    for (auto& [c, node] : cidrs) {
+  if (regions.scan_addresses || regions.scan_cidrs) {
+    for (auto& [c, node] : regions.cidrs()) {
       if (c.bits == 128) continue;
       Move m{c.address, c.bits, nullptr, &node};
       m.remove = !node.needed();
       m.to = classes.ClassOf(node.kind);
       if (!m.remove && node.written == m.to) continue;
-      m.from = node.written ? *node.written : WrittenCover(c.address, c.bits);
+      m.from = node.written ? *node.written : regions.WrittenCover(c.address, c.bits);
       moves.push_back(m);
     }
   }
   // Records of addresses that are nobody's and not in the kernel.
-  for (const Address& a : dirty_addresses) {
-    const auto it = addresses.find(a);
-    if (it != addresses.end() && !it->second->needed() && !it->second->written) addresses.erase(it);
+  for (const Address& a : regions.dirty_addresses) {
+    const AddressRecord* record = regions.Find(a);
+    if (record != nullptr && !record->needed() && !record->written) regions.Erase(a);
   }
-  dirty_addresses.clear();
-  scan_addresses = scan_cidrs = switches_possible = false;
+  regions.dirty_addresses.clear();
+  regions.scan_addresses = regions.scan_cidrs = switches_possible = false;
   return moves;
 }
 
@@ -134,14 +126,13 @@ void Engine::State::EmitMoves(std::vector<Move>& moves) {
       if (!m->remove) continue;
       if (m->record != nullptr) {
         out.push_back(RemoveAddress{m->address});
-        SetKind(m->record->kind, 0);
-        addresses.erase(m->address);
+        regions.SetKind(m->record->kind, 0);
+        regions.Erase(m->address);
       } else {
         const Cidr cidr = Cidr::Of(m->address, m->bits);
         if (m->cidr->written) cidr_table.Remove(cidr, out);
-        SetKind(m->cidr->kind, 0);
-        cidrs.erase(cidr);
-        if (--cidr_lengths[m->bits] == 0) cidr_lengths.erase(m->bits);
+        regions.SetKind(m->cidr->kind, 0);
+        regions.Erase(cidr);
       }
       moved_before_switch = true;
     }
@@ -154,8 +145,8 @@ void Engine::State::EmitMoves(std::vector<Move>& moves) {
   if (!transitions) remove_all();
   // No verdict that a packet can meet before step 2 names a new rule. Room for what it
   // counts costs a grace period, which the next line need not wait for again.
-  if (rule_ids.bound() > rules_ensured) {
-    rules_ensured = rule_ids.bound();
+  if (sets.rule_ids().bound() > rules_ensured) {
+    rules_ensured = sets.rule_ids().bound();
     out.push_back(EnsureRules{rules_ensured});
   }
 
