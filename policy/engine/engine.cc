@@ -26,6 +26,7 @@ Engine::Engine(const EngineOptions& options) : state_(std::make_unique<State>(op
 Engine::~Engine() = default;
 
 void Engine::State::Attach(EndpointRecord& e, bool add) {
+  if (!add) refold.erase(&e);
   // Neither peer nor subject: an inactive endpoint of another node has no address at all.
   if (!e.active && !e.local) return;
   for (const Address& a : e.addresses) {
@@ -41,6 +42,7 @@ void Engine::State::Attach(EndpointRecord& e, bool add) {
   if (e.local) {
     if (add) {
       local_endpoints.insert(&e);
+      refold.insert(&e);
     } else {
       local_endpoints.erase(&e);
     }
@@ -63,7 +65,7 @@ void Engine::PutEndpoint(const Endpoint& e) {
     s.Attach(record, false);
     s.sources.Release(record.source);
   }
-  record = {e.id, source, std::move(addresses), e.local, e.active, true, false};
+  record = {e.id, source, std::move(addresses), e.local, e.active, false};
   s.Attach(record, true);
 }
 
@@ -168,18 +170,24 @@ void Engine::RemoveHost(std::string_view name) {
 // Local endpoints that a policy selects must be folded again, before and after a change.
 void Engine::State::MarkSelected(const Policy& policy) {
   for (EndpointRecord* e : local_endpoints) {
-    if (!e->fold && policies.Selects(policy, sources.LabelsOf(e->source))) e->fold = true;
+    if (policies.Selects(policy, sources.LabelsOf(e->source))) refold.insert(e);
   }
   for (auto& [id, h] : host_endpoints) {
-    h.owner->fold |= policies.Selects(policy, sources.LabelsOf(h.owner->source));
+    if (policies.Selects(policy, sources.LabelsOf(h.owner->source))) refold.insert(h.owner);
   }
+}
+
+// All of this node must be folded again.
+void Engine::State::RefoldAll() {
+  refold.insert(local_endpoints.begin(), local_endpoints.end());
+  for (auto& [id, h] : host_endpoints) refold.insert(h.owner);
 }
 
 // Local endpoints with that profile must be folded again.
 void Engine::State::MarkUsers(const std::string& profile) {
   const auto mark = [&](EndpointRecord& e) {
     const auto& names = sources[e.source].profiles;
-    e.fold |= std::find(names.begin(), names.end(), profile) != names.end();
+    if (std::find(names.begin(), names.end(), profile) != names.end()) refold.insert(&e);
   };
   for (EndpointRecord* e : local_endpoints) mark(*e);
   for (auto& [id, h] : host_endpoints) mark(*h.owner);
@@ -203,14 +211,12 @@ void Engine::RemovePolicy(const PolicyKey& key) {
 
 void Engine::PutTier(const Tier& tier) {
   if (!state_->policies.PutTier(tier)) return;
-  for (EndpointRecord* e : state_->local_endpoints) e->fold = true;
-  for (auto& [id, h] : state_->host_endpoints) h.owner->fold = true;
+  state_->RefoldAll();
 }
 
 void Engine::RemoveTier(std::string_view name) {
   if (!state_->policies.RemoveTier(name)) return;
-  for (EndpointRecord* e : state_->local_endpoints) e->fold = true;
-  for (auto& [id, h] : state_->host_endpoints) h.owner->fold = true;
+  state_->RefoldAll();
 }
 
 void Engine::PutProfile(const Profile& profile) {

@@ -15,32 +15,36 @@ constexpr uint64_t kRetiredCidrBytesMax = 1 << 20;
 }  // namespace
 
 // Moves a published set to a larger space. Same rows, same columns: the switch of its
-// users changes no verdict.
+// users, all at once in SwitchGrown, changes no verdict.
 void Engine::State::Grow(SetRecord& record) {
-  const uint32_t old_handle = record.handle();
+  grown.emplace(record.handle(), &record);
   sets.Grow(record, classes.bound(), l4.count(), out);
-  const uint32_t handle = record.handle();
-  for (auto& [address, r] : regions.addresses()) {
-    if (!r->written) continue;
-    bool changed = false;
-    for (uint32_t* h : {&r->written->egress_set, &r->written->ingress_set}) {
-      if (*h != old_handle) continue;
-      *h = handle;
-      changed = true;
-    }
-    if (changed) out.push_back(SetAddress{address, *r->written});
-    grown_switch |= changed;
+}
+
+// One walk for all sets that grew, over those alone who have a set.
+void Engine::State::SwitchGrown() {
+  if (grown.empty()) return;
+  const auto follow = [&](uint32_t& handle) {
+    const auto it = grown.find(handle);
+    if (it == grown.end()) return false;
+    handle = it->second->handle();
+    return true;
+  };
+  for (const Address& a : have_sets) {
+    address_value& value = *regions.At(a).written;
+    const bool ingress = follow(value.ingress_set), egress = follow(value.egress_set);
+    if (ingress || egress) out.push_back(SetAddress{a, value});
+    grown_switch |= ingress || egress;
   }
   for (auto& [interface, sets] : host_written) {
     bool changed = false;
     for (auto* handles : {&sets.ingress, &sets.egress}) {
-      changed |=
-          std::find(std::begin(*handles), std::end(*handles), old_handle) != std::end(*handles);
-      std::replace(std::begin(*handles), std::end(*handles), old_handle, handle);
+      for (uint32_t& handle : *handles) changed |= follow(handle);
     }
     if (changed) out.push_back(SetHostSets{interface, sets});
     grown_switch |= changed;
   }
+  grown.clear();
 }
 
 // A program that read which set it asks before it grew must not meet a class that only
@@ -51,7 +55,8 @@ void Engine::State::WaitForGrown() {
 
 // Rows and columns of new classes in every set that a packet may meet.
 void Engine::State::UpdatePublished(const std::vector<L4Classes::Split>& splits) {
-  for (auto& [pointer, record] : sets.all()) {
+  if (splits.empty() && new_classes.empty()) return;
+  for (const auto& record : sets.all()) {
     if (!record->published) continue;
     for (const L4Classes::Split& split : splits) {
       if (record->set->CopyColumn(split, out).ok()) continue;
@@ -66,6 +71,14 @@ void Engine::State::UpdatePublished(const std::vector<L4Classes::Split>& splits)
       if (record->published) record->set->SetRowOf(c, classes.Signature(c), out).IgnoreError();
     }
   }
+  SwitchGrown();
+}
+
+// So that few sets ever have to grow in one Flush, they do so before they must, some at a time.
+void Engine::State::GrowAhead() {
+  if (!fuller || out.empty()) return;
+  fuller = sets.GrowAhead(classes.bound(), l4.count(), out, grown);
+  SwitchGrown();
 }
 
 // Predicates that no set asks any more. Each region keeps its class or goes to one that
@@ -97,6 +110,7 @@ void Engine::State::CleanUp() {
 
 // All that was retired is free, and epochs move: the last write was a grace period.
 void Engine::State::AfterGrace() {
+  grown_switch = false;
   retry_failed |= sets.FreeRetired(out);
   retry_failed |= cidr_table.FreeRetired();
   for (const uint32_t c : temporary) classes.ReleaseTemporary(c);
@@ -122,6 +136,7 @@ TableWrites Engine::State::Flush() {
     splits.insert(splits.end(), more.begin(), more.end());
   }
   new_classes = classes.TakeNewClasses();
+  fuller |= !splits.empty() || !new_classes.empty();
 
   UpdatePublished(splits);
   WaitForGrown();
@@ -131,12 +146,13 @@ TableWrites Engine::State::Flush() {
   }
   const bool retry = std::exchange(retry_failed, false);
   if (retry) cidr_table.Retry(out);
-  switches_possible |= sets.Compile(classes, l4, retry);
+  scan_locals |= sets.Compile(classes, l4, retry);
   std::vector<Move> moves = CollectMoves();
   PlanTransitions(moves);
   sets.Publish(out);
   EmitMoves(moves);
 
+  GrowAhead();
   sets.DropUnused();
   if (sets.wants_grace() || !temporary.empty() || classes.retired_count() > kRetiredClassesMax) {
     out.push_back(Grace{});

@@ -14,7 +14,7 @@ void Engine::State::RefreshSources() {
   if (dirty.empty()) return;
   for (auto& [id, e] : endpoints) {
     if (!dirty.contains(e.source)) continue;
-    e.fold = true;
+    if (e.local || e.host) refold.insert(&e);
     if (e.active || e.local) regions.dirty_addresses.insert(e.addresses.begin(), e.addresses.end());
   }
   for (const auto& [id, set] : network_sets) {
@@ -51,19 +51,20 @@ void Engine::State::FoldAll() {
     return std::any_of(used.begin(), used.end(),
                        [&](const auto& x) { return changed.contains(x); });
   };
-  for (EndpointRecord* e : local_endpoints) {
-    if (!e->fold && names.empty() && services.empty()) continue;
-    for (const Address& a : e->addresses) {
-      const AddressRecord& record = regions.At(a);
-      if (e->fold || any(record.names, names) || any(record.services_folded, services))
-        fold.insert(a);
+  for (const EndpointRecord* e : refold) fold.insert(e->addresses.begin(), e->addresses.end());
+  if (!names.empty() || !services.empty()) {
+    for (const EndpointRecord* e : local_endpoints) {
+      for (const Address& a : e->addresses) {
+        const AddressRecord& record = regions.At(a);
+        if (any(record.names, names) || any(record.services_folded, services)) fold.insert(a);
+      }
     }
-    e->fold = false;
   }
   for (const Address& a : fold) {
     if (AddressRecord* record = regions.Find(a)) Fold(a, *record);
   }
   FoldHosts(names, services);
+  refold.clear();
   sets.ForgetUnused();
 }
 
@@ -73,7 +74,9 @@ void Engine::State::Fold(const Address& address, AddressRecord& record) {
   record.names.clear();
   record.services_folded.clear();
   if (attached == nullptr || !attached->active) {
-    for (SetRecord*& wanted : record.wanted) Unwant(wanted);
+    for (SetRecord*& wanted : record.wanted) {
+      if (Unwant(wanted)) switching.insert(address);
+    }
     return;
   }
 
@@ -98,7 +101,9 @@ void Engine::State::Fold(const Address& address, AddressRecord& record) {
         folder.Fold(policies.Applicable(labels, direction), own_profiles, near, direction);
     record.names.merge(folded.names);
     record.services_folded.merge(folded.services);
-    Want(record.wanted[static_cast<int>(direction)], direction, std::move(folded.rules));
+    if (Want(record.wanted[static_cast<int>(direction)], direction, std::move(folded.rules))) {
+      switching.insert(address);
+    }
   }
 }
 
@@ -112,17 +117,16 @@ std::vector<const Profile*> Engine::State::ProfilesOf(const EndpointRecord& endp
   return result;
 }
 
-void Engine::State::Want(SetRecord*& wanted, Direction direction, FlatRules rules) {
-  SetRecord* const set = sets.Want(std::move(rules), direction);
-  switches_possible |= set != wanted;
-  if (wanted != nullptr) sets.Release(wanted);
-  wanted = set;
+bool Engine::State::Want(SetRecord*& wanted, Direction direction, FlatRules rules) {
+  SetRecord* const before = std::exchange(wanted, sets.Want(std::move(rules), direction));
+  if (before != nullptr) sets.Release(before);
+  return wanted != before;
 }
 
-void Engine::State::Unwant(SetRecord*& wanted) {
-  switches_possible |= wanted != nullptr;
-  if (wanted != nullptr) sets.Release(wanted);
-  wanted = nullptr;
+bool Engine::State::Unwant(SetRecord*& wanted) {
+  SetRecord* const before = std::exchange(wanted, nullptr);
+  if (before != nullptr) sets.Release(before);
+  return before != nullptr;
 }
 
 std::vector<uint32_t> Engine::State::AtomsOf(const Address& address, int bits,

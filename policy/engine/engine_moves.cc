@@ -63,7 +63,8 @@ std::vector<Move> Engine::State::CollectMoves() {
   if (regions.scan_addresses) {
     for (auto& [a, r] : regions.addresses()) consider(a, *r);
   } else {
-    if (switches_possible) {
+    regions.dirty_addresses.insert(switching.begin(), switching.end());
+    if (scan_locals) {
       for (const EndpointRecord* e : local_endpoints) {
         regions.dirty_addresses.insert(e->addresses.begin(), e->addresses.end());
       }
@@ -87,7 +88,8 @@ std::vector<Move> Engine::State::CollectMoves() {
     if (record != nullptr && !record->needed() && !record->written) regions.Erase(a);
   }
   regions.dirty_addresses.clear();
-  regions.scan_addresses = regions.scan_cidrs = switches_possible = false;
+  switching.clear();
+  regions.scan_addresses = regions.scan_cidrs = scan_locals = false;
   return moves;
 }
 
@@ -101,6 +103,11 @@ void Engine::State::WriteAddress(const Move& m, uint32_t address_class, bool wit
   }
   if (m.record->written && std::memcmp(&*m.record->written, &v, sizeof(v)) == 0) return;
   m.record->written = v;
+  if (v.ingress_set != 0 || v.egress_set != 0) {
+    have_sets.insert(m.address);
+  } else {
+    have_sets.erase(m.address);
+  }
   out.push_back(SetAddress{m.address, v});
 }
 
@@ -127,6 +134,7 @@ void Engine::State::EmitMoves(std::vector<Move>& moves) {
       if (m->record != nullptr) {
         out.push_back(RemoveAddress{m->address});
         regions.SetKind(m->record->kind, 0);
+        have_sets.erase(m->address);
         regions.Erase(m->address);
       } else {
         const Cidr cidr = Cidr::Of(m->address, m->bits);

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "absl/container/btree_set.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/container/inlined_vector.h"
 #include "absl/container/node_hash_map.h"
 #include "policy/classes/address_classes.h"
@@ -51,6 +52,7 @@ struct Engine::State {
   void Attach(EndpointRecord& e, bool add);
   void MarkSelected(const Policy& policy);
   void MarkUsers(const std::string& profile);
+  void RefoldAll();
 
   // engine_owners.cc
   // Whose an address is, of those that claim it.
@@ -67,8 +69,9 @@ struct Engine::State {
   void MarkChangedCidrs();
   void FoldAll();
   void Fold(const Address& address, AddressRecord& record);
-  void Want(SetRecord*& wanted, Direction direction, FlatRules rules);
-  void Unwant(SetRecord*& wanted);
+  // True when `wanted` is another than before.
+  bool Want(SetRecord*& wanted, Direction direction, FlatRules rules);
+  bool Unwant(SetRecord*& wanted);
   std::vector<const Profile*> ProfilesOf(const EndpointRecord& endpoint) const;
   void ActivatePredicates();
   void Rekind();
@@ -82,15 +85,18 @@ struct Engine::State {
   std::map<uint32_t, HostEndpointRecord*> HostInterfaces();
   host_sets HostSetsOf(const HostEndpointRecord& record) const;
   // Whether interfaces change sets; adds the sets they leave and come to.
-  bool PlanHosts(PublishedSets& published, Leavers& leavers, std::set<SetRecord*>& targets);
-  void RedirectHosts(SetRecord* set, SetRecord* copy, bool renewed);
+  bool PlanHosts(Leavers& leavers, std::set<SetRecord*>& targets);
+  void RedirectHosts(const std::map<SetRecord*, SetRecord*>& copies,
+                     const std::set<SetRecord*>& renewed);
   void WriteHosts();
 
   // engine_flush.cc
   TableWrites Flush();
   void Grow(SetRecord& record);
+  void SwitchGrown();
   void WaitForGrown();
   void UpdatePublished(const std::vector<L4Classes::Split>& splits);
+  void GrowAhead();
   void AfterGrace();
   void CleanUp();
 
@@ -101,7 +107,7 @@ struct Engine::State {
   std::set<SetRecord*> Renewed(const std::set<TransitionPlan::ClassPair>& pairs) const;
   void MarkEpochs(const TransitionPlan& plan);
   void ChooseTransitions(std::vector<Move>& moves, TransitionPlan& plan);
-  void CopySetsBothLeftAndComeTo(const TransitionPlan& plan);
+  void CopySetsLeftAndComeTo(const TransitionPlan& plan);
   void GiveTransitionRows(const TransitionPlan& plan);
 
   // engine_moves.cc
@@ -146,15 +152,21 @@ struct Engine::State {
   uint32_t l4_handle = 0;
   uint32_t rules_ensured = 0;
 
-  bool switches_possible = false;  // some address wants another set
-  bool retry_failed = false;       // room was given back
+  absl::btree_set<Address> have_sets;  // whose entry names a policy set
+
+  absl::flat_hash_set<EndpointRecord*> refold;  // of this node: their policy may have changed
+  absl::btree_set<Address> switching;           // they want another set
+  bool scan_locals = false;                     // a set fits that did not
+  bool retry_failed = false;                    // room was given back
+  bool fuller = false;                          // sets may have to grow soon
 
   // During a Flush.
   TableWrites out;
   std::vector<uint32_t> new_classes;
   std::vector<uint32_t> temporary;
   bool moved_before_switch = false;
-  bool hosts_switch = false;  // interfaces change sets
+  bool hosts_switch = false;             // interfaces change sets
+  std::map<uint32_t, SetRecord*> grown;  // by the handle that its users still have
   bool grown_switch = false;  // users have gone to a larger copy, and no grace period yet
 };
 

@@ -45,8 +45,8 @@ std::vector<PolicyShare> LargestPolicies(const FlatRules& rules,
 
 std::vector<PolicySetStats> Engine::Stats() const {
   std::map<const SetRecord*, PolicySetStats> by_set;
-  for (const auto& [pointer, record] : state_->sets.all()) {
-    PolicySetStats& st = by_set[pointer];
+  for (const auto& record : state_->sets.all()) {
+    PolicySetStats& st = by_set[record.get()];
     st.direction = record->direction;
     const PolicySet& set = *record->set;
     st.representation = !record->alarm.empty() ? "none: does not fit, denied"
@@ -99,7 +99,7 @@ EngineTotals Engine::Totals() const {
 std::vector<std::string> Engine::Alarms() const {
   std::set<std::string> alarms;
   for (std::string& alarm : state_->cidr_table.Alarms()) alarms.insert(std::move(alarm));
-  for (const auto& [pointer, record] : state_->sets.all()) {
+  for (const auto& record : state_->sets.all()) {
     if (!record->alarm.empty()) alarms.insert(record->alarm);
   }
   return {alarms.begin(), alarms.end()};

@@ -3,6 +3,7 @@
 // Which moves wait, and which go by a transition class (engine_moves.cc says why). Decided
 // before the first write of them.
 #include <algorithm>
+#include <map>
 
 #include "policy/engine/engine_state.h"
 
@@ -30,7 +31,8 @@ void Engine::State::MarkAtOnce(std::vector<Move>& moves) const {
 std::set<SetRecord*> Engine::State::Renewed(
     const std::set<TransitionPlan::ClassPair>& pairs) const {
   std::set<SetRecord*> result;
-  for (const auto& [pointer, record] : sets.all()) {
+  if (!sets.any_near()) return result;
+  for (const auto& record : sets.all()) {
     if (!record->published || !record->set->has_near()) continue;
     const PolicySet& set = *record->set;
     bool far = false, near = false;
@@ -38,7 +40,7 @@ std::set<SetRecord*> Engine::State::Renewed(
       far |= set.RowOf(from).far != set.RowOf(to).far;
       near |= set.RowOf(from).near != set.RowOf(to).near;
     }
-    if (far && near) result.insert(pointer);
+    if (far && near) result.insert(record.get());
   }
   return result;
 }
@@ -46,8 +48,7 @@ std::set<SetRecord*> Engine::State::Renewed(
 // Which sets are left and come to, and which classes change places; `hosts_switch`.
 TransitionPlan Engine::State::WhoLeavesAndComes(std::vector<Move>& moves) {
   TransitionPlan plan;
-  PublishedSets published(&sets);
-  hosts_switch = PlanHosts(published, plan.leavers, plan.targets);
+  hosts_switch = PlanHosts(plan.leavers, plan.targets);
   MarkAtOnce(moves);
   for (const Move& m : moves) {
     if (m.from != m.to) plan.pairs.emplace(m.from, m.to);
@@ -57,8 +58,8 @@ TransitionPlan Engine::State::WhoLeavesAndComes(std::vector<Move>& moves) {
     for (const auto& [now, then] : {std::pair(before.ingress_set, next.ingress_set),
                                     std::pair(before.egress_set, next.egress_set)}) {
       if (now == then) continue;
-      if (SetRecord* left = published.At(now)) plan.leavers[left].push_back(&m);
-      if (SetRecord* target = published.At(then)) plan.targets.insert(target);
+      if (SetRecord* left = sets.Published(now)) plan.leavers[left].push_back(&m);
+      if (SetRecord* target = sets.Published(then)) plan.targets.insert(target);
     }
   }
   plan.renewed = Renewed(plan.pairs);
@@ -73,7 +74,8 @@ TransitionPlan Engine::State::WhoLeavesAndComes(std::vector<Move>& moves) {
 // Of sets that somebody leaves, and of those in which a region goes to a row that revokes.
 void Engine::State::MarkEpochs(const TransitionPlan& plan) {
   for (const auto& [set, who] : plan.leavers) sets.Bump(set->set->set_index());
-  for (const auto& [pointer, record] : sets.all()) {
+  if (plan.pairs.empty()) return;
+  for (const auto& record : sets.all()) {
     if (!record->published) continue;
     const auto revokes = [&](const auto& pair) {
       return record->set->RevokesBetween(record->set->RowOf(pair.first),
@@ -107,37 +109,38 @@ void Engine::State::ChooseTransitions(std::vector<Move>& moves, TransitionPlan& 
     if (plan.via.empty()) return;
   }
   for (const auto& [pair, transition] : plan.via) temporary.push_back(transition);
+  fuller = true;
 }
 
 // A set that some leave while others come to it would need both rows of a transition class at
 // once: those who come get a copy.
-void Engine::State::CopySetsBothLeftAndComeTo(const TransitionPlan& plan) {
+void Engine::State::CopySetsLeftAndComeTo(const TransitionPlan& plan) {
+  std::map<SetRecord*, SetRecord*> copies;
   for (SetRecord* set : plan.targets) {
-    if (!plan.leavers.contains(set)) continue;
-    SetRecord* copy = sets.Copy(*set, classes.bound(), l4.count());
-    const auto redirect = [&](AddressRecord& record) {
-      const uint32_t handles[2] = {record.written ? record.written->ingress_set : 0,
-                                   record.written ? record.written->egress_set : 0};
-      for (int d = 0; d < 2; ++d) {
-        if (record.wanted[d] != set || handles[d] == HandleOf(set)) continue;
-        --set->users;
-        ++copy->users;
-        record.wanted[d] = copy;
-      }
-    };
-    for (const EndpointRecord* e : local_endpoints) {
-      for (const Address& a : e->addresses) redirect(regions.At(a));
-    }
-    RedirectHosts(set, copy, plan.renewed.contains(set));
+    if (plan.leavers.contains(set)) copies[set] = sets.Copy(*set, classes.bound(), l4.count());
   }
+  if (copies.empty()) return;
+  const auto redirect = [&](AddressRecord& record) {
+    const uint32_t handles[2] = {record.written ? record.written->ingress_set : 0,
+                                 record.written ? record.written->egress_set : 0};
+    for (int d = 0; d < 2; ++d) {
+      const auto copy = copies.find(record.wanted[d]);
+      if (copy == copies.end() || handles[d] == HandleOf(record.wanted[d])) continue;
+      record.wanted[d] = sets.UseInstead(copy->first, copy->second);
+    }
+  };
+  for (const EndpointRecord* e : local_endpoints) {
+    for (const Address& a : e->addresses) redirect(regions.At(a));
+  }
+  RedirectHosts(copies, plan.renewed);
 }
 
 // In sets that somebody leaves a transition class has the row of before, in all others that of
 // after.
 void Engine::State::GiveTransitionRows(const TransitionPlan& plan) {
-  for (auto& [pointer, record] : sets.all()) {
+  for (const auto& record : sets.all()) {
     if (record->published && classes.bound() > record->set->row_capacity()) Grow(*record);
-    const bool left = plan.leavers.contains(pointer);
+    const bool left = plan.leavers.contains(record.get());
     for (const auto& [pair, transition] : plan.via) {
       if (record->handle() == 0) break;
       const PolicySet::Rows rows = record->set->RowOf(left ? pair.first : pair.second);
@@ -153,6 +156,7 @@ void Engine::State::GiveTransitionRows(const TransitionPlan& plan) {
       record->set->SetRow(transition, rows, unpublished).IgnoreError();
     }
   }
+  SwitchGrown();
 }
 
 void Engine::State::PlanTransitions(std::vector<Move>& moves) {
@@ -160,7 +164,7 @@ void Engine::State::PlanTransitions(std::vector<Move>& moves) {
   MarkEpochs(plan);
   ChooseTransitions(moves, plan);
   if (plan.via.empty()) return;
-  CopySetsBothLeftAndComeTo(plan);
+  CopySetsLeftAndComeTo(plan);
   GiveTransitionRows(plan);
 }
 

@@ -56,7 +56,7 @@ class LabelSources {
   Facts* const facts_;
   const std::map<std::string, Profile>* const profiles_;
   Interned<SourceKey> sources_;
-  std::vector<uint32_t> atoms_;                         // by source
+  std::vector<uint32_t> atoms_;                           // by source
   std::map<std::string, std::set<uint32_t>> of_profile_;  // sources that depend on it
   std::set<std::string> changed_;
 };

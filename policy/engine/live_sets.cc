@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "policy/engine/live_sets.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 
 namespace ripstop::policy {
@@ -24,6 +26,21 @@ SetRecord* LiveSets::Want(FlatRules rules, Direction direction) {
   return set;
 }
 
+void LiveSets::Release(SetRecord* set) {
+  if (--set->users == 0) perhaps_unused_.push_back(set);
+}
+
+SetRecord* LiveSets::UseInstead(SetRecord* set, SetRecord* copy) {
+  Release(set);
+  ++copy->users;
+  return copy;
+}
+
+SetRecord* LiveSets::Published(uint32_t handle) const {
+  const auto it = published_.find(handle);
+  return it == published_.end() ? nullptr : it->second;
+}
+
 SetRecord* LiveSets::New(FlatRules rules, Direction direction) {
   auto owned = std::make_unique<SetRecord>();
   SetRecord* record = owned.get();
@@ -41,8 +58,11 @@ SetRecord* LiveSets::New(FlatRules rules, Direction direction) {
     if (r.rule_id != 0) rule_ids_.Ref(r.rule_id);
   }
   by_rules_[record->set->rules()] = record;
-  sets_.emplace(record, std::move(owned));
+  near_sets_ += record->set->has_near();
+  record->at = sets_.size();
+  sets_.push_back(std::move(owned));
   fresh_.push_back(record);
+  perhaps_unused_.push_back(record);
   return record;
 }
 
@@ -86,6 +106,7 @@ void LiveSets::Free(const Space& space) {
 }
 
 void LiveSets::Retire(const PolicySet& set) {
+  published_.erase(set.handle());
   retired_spaces_.push_back(SpaceOf(set));
   bumps_.insert(set.set_index());
 }
@@ -101,9 +122,9 @@ void LiveSets::Fail(SetRecord& record, const absl::Status& why) {
 
 bool LiveSets::Compile(const AddressClasses& classes, const L4Classes& l4, bool retry) {
   bool again = false;
-  for (auto& [pointer, record] : sets_) {
+  for (const auto& record : sets_) {
     if (!retry || record->alarm.empty()) continue;
-    fresh_.push_back(pointer);
+    fresh_.push_back(record.get());
     again = true;
   }
   for (SetRecord* record : fresh_) {
@@ -123,24 +144,65 @@ void LiveSets::Publish(TableWrites& out) {
     if (record->handle() == 0) continue;
     record->set->Everything(out);
     record->published = true;
+    NotePublished(record);
   }
   fresh_.clear();
 }
 
+// With some to spare, so that it is not soon full again.
+PolicySetRoom LiveSets::RoomAhead(const PolicySet& set, uint32_t classes, uint32_t l4_classes) {
+  return {classes + classes / 8, l4_classes + l4_classes / 8, 2 + set.row_count() / 8};
+}
+
 void LiveSets::Grow(SetRecord& record, uint32_t classes, uint32_t l4_classes, TableWrites& out) {
-  auto grown = record.set->Grown(classes, l4_classes, Limits());
+  auto grown = record.set->Grown(RoomAhead(*record.set, classes, l4_classes), Limits());
+  if (!grown.ok() || (*grown)->is_dense() != record.set->is_dense()) {
+    grown = record.set->Grown({classes, l4_classes}, Limits());
+  }
   // Without readers the old place is free at once, and may be part of the new one.
   if (!record.published) Free(SpaceOf(*record.set));
   const absl::Status placed = grown.ok() ? Place(**grown) : grown.status();
   if (!placed.ok()) return Fail(record, placed);
   if (record.published) Retire(*record.set);
   record.set = *std::move(grown);
-  if (record.published) record.set->Everything(out);
+  if (!record.published) return;
+  record.set->Everything(out);
+  NotePublished(&record);
+}
+
+std::unique_ptr<PolicySet> LiveSets::LargerAhead(const PolicySet& set, uint32_t classes,
+                                                 uint32_t l4_classes) {
+  const PolicySetRoom room = RoomAhead(set, classes, l4_classes);
+  if (set.HasRoom(room)) return nullptr;
+  auto larger = set.Grown(room, Limits());
+  // It takes the slower form when it must, not ahead of that.
+  if (!larger.ok() || (*larger)->is_dense() != set.is_dense() || !Place(**larger).ok()) {
+    return nullptr;
+  }
+  return *std::move(larger);
+}
+
+bool LiveSets::GrowAhead(uint32_t classes, uint32_t l4_classes, TableWrites& out,
+                         std::map<uint32_t, SetRecord*>& grown) {
+  uint64_t words = 0;
+  for (const auto& record : sets_) {
+    if (!record->published || record->users == 0) continue;
+    auto larger = LargerAhead(*record->set, classes, l4_classes);
+    if (larger == nullptr) continue;
+    grown.emplace(record->handle(), record.get());
+    Retire(*record->set);
+    record->set = std::move(larger);
+    record->set->Everything(out);
+    NotePublished(record.get());
+    words += record->set->lines() * ARENA_LINE_WORDS;
+    if (words >= options_.grow_ahead_words) return true;
+  }
+  return false;
 }
 
 SetRecord* LiveSets::Copy(const SetRecord& record, uint32_t classes, uint32_t l4_classes) {
   SetRecord* copy = New(record.set->rules(), record.direction);
-  auto grown = record.set->Grown(classes, l4_classes, Limits());
+  auto grown = record.set->Grown({classes, l4_classes}, Limits());
   absl::Status status = grown.status();
   if (grown.ok()) {
     copy->set = *std::move(grown);
@@ -151,14 +213,13 @@ SetRecord* LiveSets::Copy(const SetRecord& record, uint32_t classes, uint32_t l4
 }
 
 void LiveSets::DropUnused() {
-  for (auto it = sets_.begin(); it != sets_.end();) {
-    SetRecord& record = *it->second;
-    if (record.users > 0) {
-      ++it;
-      continue;
-    }
-    const PolicySet& set = *record.set;
-    if (record.published) Retire(set);
+  std::sort(perhaps_unused_.begin(), perhaps_unused_.end());
+  perhaps_unused_.erase(std::unique(perhaps_unused_.begin(), perhaps_unused_.end()),
+                        perhaps_unused_.end());
+  for (SetRecord* candidate : std::exchange(perhaps_unused_, {})) {
+    if (candidate->users > 0) continue;
+    const PolicySet& set = *candidate->set;
+    if (candidate->published) Retire(set);
     for (const uint32_t p : set.predicates()) {
       if (facts_->predicates().Unref(p)) retired_predicates_.push_back(p);
     }
@@ -173,8 +234,11 @@ void LiveSets::DropUnused() {
       retired_rules_.push_back(r.rule_id);
     }
     const auto known = by_rules_.find(set.rules());
-    if (known != by_rules_.end() && known->second == &record) by_rules_.erase(known);
-    it = sets_.erase(it);
+    if (known != by_rules_.end() && known->second == candidate) by_rules_.erase(known);
+    near_sets_ -= set.has_near();
+    std::swap(sets_[candidate->at], sets_.back());
+    sets_[candidate->at]->at = candidate->at;
+    sets_.pop_back();
   }
 }
 
@@ -188,18 +252,6 @@ bool LiveSets::FreeRetired(TableWrites& out) {
   for (const uint32_t id : retired_rules_) rule_ids_.Release(id);
   retired_rules_.clear();
   return room;
-}
-
-SetRecord* PublishedSets::At(uint32_t handle) {
-  if (handle == 0) return nullptr;
-  if (!by_handle_) {
-    by_handle_.emplace();
-    for (const auto& [pointer, record] : sets_->all()) {
-      if (record->published) by_handle_->emplace(record->handle(), pointer);
-    }
-  }
-  const auto found = by_handle_->find(handle);
-  return found == by_handle_->end() ? nullptr : found->second;
 }
 
 }  // namespace ripstop::policy

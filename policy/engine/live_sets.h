@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -25,10 +24,11 @@ namespace ripstop::policy {
 // A policy set in use, or wanted.
 struct SetRecord {
   std::unique_ptr<PolicySet> set;
-  uint32_t users = 0;              // (address, direction) pairs that want it
-  bool published = false;          // its tables are in the kernel
-  std::string alarm;               // it does not fit: no handle, and its users are denied
+  uint32_t users = 0;      // (address, direction) pairs that want it
+  bool published = false;  // its tables are in the kernel
+  std::string alarm;       // it does not fit: no handle, and its users are denied
   Direction direction = Direction::kIngress;
+  size_t at = 0;  // in LiveSets::all()
 
   uint32_t handle() const { return set->handle(); }
 };
@@ -43,8 +43,14 @@ class LiveSets {
 
   // The set with these rules, known or new. Counts a user; Release counts it off.
   SetRecord* Want(FlatRules rules, Direction direction);
-  void Release(SetRecord* set) { --set->users; }
-  const std::map<SetRecord*, std::unique_ptr<SetRecord>>& all() const { return sets_; }
+  void Release(SetRecord* set);
+  // One user goes from `set` to `copy`, which is returned.
+  SetRecord* UseInstead(SetRecord* set, SetRecord* copy);
+  // The published set that a handle names; nullptr: none.
+  SetRecord* Published(uint32_t handle) const;
+  const std::vector<std::unique_ptr<SetRecord>>& all() const { return sets_; }
+  // Whether any of them asks about the near address too.
+  bool any_near() const { return near_sets_ > 0; }
 
   // What rules that are folded now may name.
   Interned<L4Set>& l4_sets() { return l4_sets_; }
@@ -65,6 +71,11 @@ class LiveSets {
   // Replaces the tables of `record` by larger ones with the same rows and columns, in a place of
   // their own. What is published is so again, but its users must be told the new handle.
   void Grow(SetRecord& record, uint32_t classes, uint32_t l4_classes, TableWrites& out);
+  // Likewise published sets that will soon be full, a piece of EngineOptions::grow_ahead_words.
+  // Adds them by the handles that they had; one that finds no room stays as it is. True when
+  // there may be more.
+  bool GrowAhead(uint32_t classes, uint32_t l4_classes, TableWrites& out,
+                 std::map<uint32_t, SetRecord*>& grown);
   // A set of its own with the rules, rows and columns of `record`, not published yet.
   SetRecord* Copy(const SetRecord& record, uint32_t classes, uint32_t l4_classes);
 
@@ -93,7 +104,12 @@ class LiveSets {
   PolicySetLimits Limits() const { return {options_.dense_cells_max, options_.bit_vectors}; }
   absl::Status Place(PolicySet& set);
   void Free(const Space& space);
-  // A program may still read it.
+  static PolicySetRoom RoomAhead(const PolicySet& set, uint32_t classes, uint32_t l4_classes);
+  // Nothing: it has room enough, or there is none to be had.
+  std::unique_ptr<PolicySet> LargerAhead(const PolicySet& set, uint32_t classes,
+                                         uint32_t l4_classes);
+  void NotePublished(SetRecord* record) { published_[record->handle()] = record; }
+  // Its place: a program may still read it.
   void Retire(const PolicySet& set);
   // Denies the users of a set that does not fit.
   void Fail(SetRecord& record, const absl::Status& why);
@@ -106,7 +122,10 @@ class LiveSets {
 
   // By content; rows of dead sets are gone.
   absl::node_hash_map<FlatRules, SetRecord*> by_rules_;
-  std::map<SetRecord*, std::unique_ptr<SetRecord>> sets_;
+  std::vector<std::unique_ptr<SetRecord>> sets_;
+  uint32_t near_sets_ = 0;
+  absl::flat_hash_map<uint32_t, SetRecord*> published_;  // by handle
+  std::vector<SetRecord*> perhaps_unused_;
   std::vector<uint32_t> free_indexes_;
   uint32_t next_index_ = 1;
 
@@ -117,17 +136,6 @@ class LiveSets {
   std::vector<Space> retired_spaces_;
   std::vector<uint32_t> retired_rules_;
   std::vector<uint32_t> retired_predicates_;
-};
-
-// The published set that a handle names. Made at the first question, for most Flushes ask none.
-class PublishedSets {
- public:
-  explicit PublishedSets(const LiveSets* sets) : sets_(sets) {}
-  SetRecord* At(uint32_t handle);  // nullptr: none
-
- private:
-  const LiveSets* const sets_;
-  std::optional<absl::flat_hash_map<uint32_t, SetRecord*>> by_handle_;
 };
 
 }  // namespace ripstop::policy

@@ -24,7 +24,6 @@ struct EndpointRecord {
   std::vector<Address> addresses;
   std::optional<Attachment> local;
   bool active = true;
-  bool fold = false;  // its policy may have changed
   bool host = false;  // the owner of a host endpoint's expected addresses
 };
 

@@ -93,6 +93,17 @@ Profile NamespaceProfile(int n, const std::string& environment) {
           {allow}};
 }
 
+// A pod of a class of its own: rules tell its deployment from others, and it has one more label
+// that rules ask for.
+Endpoint Unlike(int pod, int i, int deployments) {
+  constexpr int kAskedFor = 200;
+  Endpoint e = Pod(pod, 8 * (i % kAskedFor) % deployments, false);
+  const int more = i / kAskedFor;
+  if (more == 0) e.labels["set"] = "partners";
+  if (more > 0) e.labels["canary"] = absl::StrCat("c", (more - 1) % kCanaryKinds);
+  return e;
+}
+
 }  // namespace
 
 void PutCluster(const ClusterShape& shape, Engine& engine) {
@@ -154,6 +165,11 @@ std::vector<ClusterEvent> ClusterEvents(const ClusterShape& shape) {
          p.ingress_rules[0].source.selector = absl::StrCat("canary == 'c", i, "'");
          e.PutPolicy(p);
        }},
+      // So many kinds of pod that row tables outgrow their place while they come.
+      {kOutgrown, "1 address, a row key per set; a larger copy of sets when they are full", 600,
+       [=](Engine& e, int i) { e.PutEndpoint(Unlike(fresh + 2000 + i, i, deployments)); }},
+      {"the same pods go, one by one", "1 address", 600,
+       [=](Engine& e, int i) { e.RemoveEndpoint(Unlike(fresh + 2000 + i, i, deployments).id); }},
       {"policy of one local pod edited", "tables of 1 set, 1 address", few,
        [=](Engine& e, int i) {
          Policy p = Allow(i + 2 * few, deployments);

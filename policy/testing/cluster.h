@@ -38,6 +38,9 @@ struct ClusterEvent {
 // The event of ClusterEvents that edits the policy of every second local endpoint.
 inline constexpr char kHalfEdited[] = "policy of half of the local pods edited";
 
+// The event that brings so many classes that policy sets outgrow their place.
+inline constexpr char kOutgrown[] = "pods elsewhere, of more classes than sets have room for";
+
 std::vector<ClusterEvent> ClusterEvents(const ClusterShape& shape);
 
 // Table writes by what they are in the kernel.
