@@ -14,16 +14,14 @@
 #include <array>
 #include <compare>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "policy/address.h"
+#include "policy/labels.h"
 
 namespace ripstop::policy {
-
-using Labels = std::map<std::string, std::string>;
 
 enum class Direction : uint8_t { kIngress, kEgress };  // as the endpoint sees it
 
@@ -155,7 +153,7 @@ struct Tier {
 
 struct Profile {
   std::string name;        // kns.<namespace>, ksa.<namespace>.<name>, or a user's
-  Labels labels_to_apply;  // with prefix pcns. or pcsa. where the kind has one
+  Labels labels_to_apply;  // with prefix pcns. or pcsa. where the kind has one; KeyOfNamespace
   std::vector<Rule> ingress_rules;
   std::vector<Rule> egress_rules;
   bool operator==(const Profile&) const = default;
@@ -181,7 +179,7 @@ struct Attachment {
 
 struct Endpoint {
   std::string id;  // unique, and nothing else: what it is called is `name`
-  Labels labels;   // own; profile labels are inherited by the engine, own labels win
+  Labels labels;   // own, by KeyOfPod; profile labels are inherited by the engine, own ones win
   std::vector<std::string> profiles;  // in order
   std::vector<Address> addresses;
   std::vector<NamedPort> ports;

@@ -11,8 +11,8 @@ namespace {
 struct Side {
   Address address;
   uint16_t port = 0;
-  std::vector<Labels> owners;    // of the owner, of network sets
-  std::vector<NamedPort> ports;  // of the owner
+  std::vector<LabelViews> owners;  // of the owner, of network sets
+  std::vector<NamedPort> ports;    // of the owner
   bool disputed = false;
 };
 
@@ -20,7 +20,7 @@ Side Describe(const World& world, const Address& address, uint16_t port) {
   const World::Ownership whose = world.OwnershipOf(address);
   Side side{address, port, {}, {}, whose.disputed};
   const auto own = [&](const auto& e) {
-    side.owners.push_back(EffectiveLabels(e.labels, e.profiles, world.profiles));
+    side.owners.push_back(ViewsOf(e.labels, e.profiles, world.profiles));
     side.ports.insert(side.ports.end(), e.ports.begin(), e.ports.end());
   };
   if (whose.workload != nullptr) own(*whose.workload);
@@ -28,7 +28,7 @@ Side Describe(const World& world, const Address& address, uint16_t port) {
   for (const auto& [id, s] : world.network_sets) {
     if (std::any_of(s.nets.begin(), s.nets.end(),
                     [&](const Cidr& c) { return c.Contains(address); }))
-      side.owners.push_back(EffectiveLabels(s.labels, s.profiles, world.profiles));
+      side.owners.push_back(ViewsOf(s.labels, s.profiles, world.profiles));
   }
   return side;
 }
@@ -98,8 +98,9 @@ struct Reference::Walk {
   bool Picks(const std::string& text, const Side& side, bool negated, Action action) {
     const std::optional<Selector>& selector = reference.Parsed(text);
     if (!selector) return action == Action::kDeny || action == Action::kPass;
-    const bool any = std::any_of(side.owners.begin(), side.owners.end(),
-                                 [&](const Labels& labels) { return selector->Matches(labels); });
+    const bool any =
+        std::any_of(side.owners.begin(), side.owners.end(),
+                    [&](const LabelViews& labels) { return selector->MatchesIn(labels); });
     return any != negated;
   }
 
@@ -134,7 +135,7 @@ const std::optional<Selector>& Reference::Parsed(const std::string& text) {
   return it->second;
 }
 
-std::optional<Verdict> Reference::Tiers(Walk& walk, const Labels& labels, HostGroup group) {
+std::optional<Verdict> Reference::Tiers(Walk& walk, const LabelViews& labels, HostGroup group) {
   using Kind = RuleIdentity::Kind;
   const World& world = walk.world;
   // The policies that select the endpoint in this direction, by tier, in order.
@@ -142,7 +143,7 @@ std::optional<Verdict> Reference::Tiers(Walk& walk, const Labels& labels, HostGr
   for (const auto& [key, p] : world.policies) {
     if (p.staged || !InGroup(p, group) || !(walk.ingress() ? p.ingress : p.egress)) continue;
     const std::optional<Selector>& selector = Parsed(p.selector);
-    if (selector && selector->Matches(labels)) by_tier[p.tier].push_back(&p);
+    if (selector && selector->MatchesIn(labels)) by_tier[p.tier].push_back(&p);
   }
   std::vector<Tier> tiers;
   for (auto& [name, policies] : by_tier) {
@@ -216,7 +217,7 @@ std::optional<Verdict> Reference::Evaluate(const World& world, const Endpoint& l
             Describe(world, packet.source, packet.source_port),
             Describe(world, packet.destination, packet.destination_port)};
   if (const auto verdict = walk.Disputed()) return verdict;
-  const Labels labels = EffectiveLabels(local.labels, local.profiles, world.profiles);
+  const LabelViews labels = ViewsOf(local.labels, local.profiles, world.profiles);
   if (const auto verdict = Tiers(walk, labels, HostGroup::kNormal)) return verdict;
   return Profiles(walk, local.profiles);
 }
@@ -255,7 +256,7 @@ Verdict Reference::EvaluateHost(const World& world, const HostEndpoint& host, Ho
     }
   }
   if (const auto verdict = walk.Disputed()) return *verdict;
-  const Labels labels = EffectiveLabels(host.labels, host.profiles, world.profiles);
+  const LabelViews labels = ViewsOf(host.labels, host.profiles, world.profiles);
   if (const auto verdict = Tiers(walk, labels, group)) return *verdict;
   if (group == HostGroup::kNormal) return Profiles(walk, host.profiles);
   if (group == HostGroup::kForward) {

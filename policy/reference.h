@@ -30,7 +30,7 @@ class Reference {
  private:
   struct Walk;
   // The tiers of the policies of `group` that select `labels`; nullopt: none of them decided.
-  std::optional<Verdict> Tiers(Walk& walk, const Labels& labels, HostGroup group);
+  std::optional<Verdict> Tiers(Walk& walk, const LabelViews& labels, HostGroup group);
   Verdict Profiles(Walk& walk, const std::vector<std::string>& names);
   const std::optional<Selector>& Parsed(const std::string& text);
   absl::node_hash_map<std::string, std::optional<Selector>> parsed_;  // nullopt: invalid

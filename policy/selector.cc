@@ -13,7 +13,8 @@ namespace {
 
 using Op = SelectorNode::Op;
 
-bool Evaluate(const SelectorNode& node, const Labels& labels) {
+template <typename AnyLabels>
+bool Evaluate(const SelectorNode& node, const AnyLabels& labels) {
   const auto all = [&](const SelectorNodePtr& operand) { return Evaluate(*operand, labels); };
   switch (node.op) {
     case Op::kAll: return true;
@@ -22,9 +23,9 @@ bool Evaluate(const SelectorNode& node, const Labels& labels) {
     case Op::kOr: return std::any_of(node.operands.begin(), node.operands.end(), all);
     default: break;
   }
-  const auto label = labels.find(node.key);
-  if (label == labels.end()) return node.op == Op::kNotIn;
-  const std::string& value = label->second;
+  const std::string* const label = node.key.In(labels);
+  if (label == nullptr) return node.op == Op::kNotIn;
+  const std::string& value = *label;
   const auto listed = [&] {
     return std::binary_search(node.values.begin(), node.values.end(), value);
   };
@@ -75,12 +76,12 @@ Restrictions Restrict(const SelectorNode& node) {
   switch (node.op) {
     case Op::kIn:
       result.nothing = node.values.empty();
-      result.keys[node.key] = {false, {node.values.begin(), node.values.end()}};
+      result.keys[node.key.text()] = {false, {node.values.begin(), node.values.end()}};
       return result;
     case Op::kHas:
     case Op::kContains:
     case Op::kStartsWith:
-    case Op::kEndsWith: result.keys[node.key] = {}; return result;
+    case Op::kEndsWith: result.keys[node.key.text()] = {}; return result;
     case Op::kAnd:
       for (const SelectorNodePtr& operand : node.operands) Intersect(result, Restrict(*operand));
       return result;
@@ -113,6 +114,7 @@ absl::StatusOr<Selector> Selector::Parse(std::string_view text, const SelectorLi
 }
 
 bool Selector::Matches(const Labels& labels) const { return Evaluate(*root_, labels); }
+bool Selector::MatchesIn(const LabelViews& views) const { return Evaluate(*root_, views); }
 bool Selector::is_all() const { return root_->op == Op::kAll; }
 Selector::Restrictions Selector::Restricts() const { return Restrict(*root_); }
 

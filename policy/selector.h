@@ -10,7 +10,8 @@
 //              | label "contains" value | label "starts with" value | label "ends with" value
 //              (and "notin", "startswith", "endswith", as Calico's parser has it)
 //   set        = "{" [ value { "," value } ] "}"
-//   label      = one or more of A-Z a-z 0-9 _ . / -
+//   label      = one or more of A-Z a-z 0-9 _ . / -; converters also say whose word a label must
+//                be: pod:label, ns:pcns.label (policy/labels.h)
 //   value      = '...' or "...", without escapes; no newline anywhere
 //
 // `!` negates a whole comparison. `!=` and `not in` are true when the label is absent;
@@ -28,21 +29,20 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
-#include "policy/model.h"
+#include "policy/labels.h"
 
 namespace ripstop::policy {
 
-inline constexpr char kNamespaceLabel[] = "projectcalico.org/namespace";
-inline constexpr char kServiceAccountLabel[] = "projectcalico.org/serviceaccount";
 struct SelectorLimits {
   size_t length;  // bytes
   int depth;      // nested parentheses
+  bool views;     // labels may say whose word they must be
 };
 // One text that a user writes.
-inline constexpr SelectorLimits kWrittenSelector = {64 << 10, 128};
+inline constexpr SelectorLimits kWrittenSelector = {64 << 10, 128, false};
 // What the engine takes: several of those, each in parentheses, beside a namespace; or a label
 // selector of Kubernetes, whose lists of values have no limit but the size of an object.
-inline constexpr SelectorLimits kJoinedSelector = {4 << 20, 136};
+inline constexpr SelectorLimits kJoinedSelector = {4 << 20, 136, true};
 
 struct SelectorNode;
 
@@ -55,7 +55,9 @@ class Selector {
   static absl::StatusOr<Selector> Parse(std::string_view text,
                                         const SelectorLimits& limits = kJoinedSelector);
 
+  // Of one with these labels: effective ones, or any plain ones.
   bool Matches(const Labels& labels) const;
+  bool MatchesIn(const LabelViews& views) const;
 
   // One text for selectors that differ only in spacing, quotes, needless parentheses, or
   // the order and repetition of operands. Parses back to an equal selector.
@@ -73,7 +75,7 @@ class Selector {
   };
   struct Restrictions {
     bool nothing = false;
-    std::map<std::string, Restriction> keys;
+    std::map<std::string, Restriction> keys;  // as selectors write them
   };
   Restrictions Restricts() const;
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "policy/selector_cache.h"
 
-#include "policy/model.h"
-
 namespace ripstop::policy {
 
 // Prefers few values, and not the namespace, which most selectors share.
@@ -10,10 +8,12 @@ std::optional<std::pair<std::string, Selector::Restriction>> IndexKey(const Sele
   std::optional<std::pair<std::string, Selector::Restriction>> best;
   size_t best_cost = 0;
   for (const auto& [key, r] : selector.Restricts().keys) {
+    const auto name = IndexName(key);
+    if (!name) continue;
     const size_t cost =
-        (r.any_value ? 1'000'000 : r.values.size()) + (key == kNamespaceLabel ? 1'000 : 0);
+        (r.any_value ? 1'000'000 : r.values.size()) + (*name == kNamespaceLabel ? 1'000 : 0);
     if (!best || cost < best_cost) {
-      best = {key, r};
+      best = {std::string(*name), r};
       best_cost = cost;
     }
   }

@@ -22,7 +22,7 @@ class SelectorCache {
   absl::node_hash_map<std::string, std::optional<Selector>> parsed_;
 };
 
-// The label key by which to find a selector, and the values it may have; nullopt: none.
+// The name (IndexName) by which to find a selector, and the values it may have; nullopt: none.
 std::optional<std::pair<std::string, Selector::Restriction>> IndexKey(const Selector& selector);
 
 }  // namespace ripstop::policy

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "policy/labels.h"
 
 namespace ripstop::policy {
 
@@ -18,7 +19,7 @@ struct SelectorLimits;
 struct SelectorNode {
   enum class Op { kAll, kHas, kIn, kNotIn, kContains, kStartsWith, kEndsWith, kNot, kAnd, kOr };
   Op op = Op::kAll;
-  std::string key;
+  LabelKey key;
   std::vector<std::string> values;  // kIn, kNotIn: sorted, unique; else at most one
   std::vector<std::shared_ptr<const SelectorNode>> operands;
 };

@@ -13,11 +13,9 @@ namespace {
 
 using Op = SelectorNode::Op;
 
-bool IsLabelChar(char c) {
-  return absl::ascii_isalnum(c) || c == '_' || c == '.' || c == '/' || c == '-';
-}
+bool IsLabelChar(char c) { return IsLabelKey(std::string_view(&c, 1)); }
 
-SelectorNodePtr Make(Op op, std::string key = "", std::vector<std::string> values = {}) {
+SelectorNodePtr Make(Op op, LabelKey key = {}, std::vector<std::string> values = {}) {
   std::sort(values.begin(), values.end());
   values.erase(std::unique(values.begin(), values.end()), values.end());
   return std::make_shared<SelectorNode>(SelectorNode{op, std::move(key), std::move(values), {}});
@@ -27,7 +25,7 @@ SelectorNodePtr Negate(SelectorNodePtr node) {
   if (node->op == Op::kNot) return node->operands[0];
   if (node->op == Op::kIn) return Make(Op::kNotIn, node->key, node->values);
   if (node->op == Op::kNotIn) return Make(Op::kIn, node->key, node->values);
-  return std::make_shared<SelectorNode>(SelectorNode{Op::kNot, "", {}, {std::move(node)}});
+  return std::make_shared<SelectorNode>(SelectorNode{Op::kNot, {}, {}, {std::move(node)}});
 }
 
 // Flat, sorted, unique: the order of writing must not make two predicates of one.
@@ -114,7 +112,7 @@ class Parser {
       --depth_;
       return node;
     }
-    const std::string label = Word();
+    const std::string label = Label();
     if (label.empty()) {
       return Error(Here(), "expected a label name, !, (, has(label), all() or global()");
     }
@@ -125,18 +123,18 @@ class Parser {
     }
     if (label == "global" && Take("(")) {
       if (!Take(")")) return Error(Here(), absl::StrCat(function_hint, "after global("));
-      return Negate(Make(Op::kHas, kNamespaceLabel));
+      return Negate(Make(Op::kHas, LabelKey(kNamespaceLabel)));
     }
     if (label == "has" && Take("(")) {
-      const std::string key = Word();
+      const std::string key = Label();
       if (key.empty()) return Error(Here(), "expected a label name after has(");
       if (!Take(")")) return Error(Here(), absl::StrCat(function_hint, "after has(", key));
-      return Make(Op::kHas, key);
+      return Make(Op::kHas, LabelKey(key));
     }
-    return Comparison(label);
+    return Comparison(LabelKey(label));
   }
 
-  absl::StatusOr<SelectorNodePtr> Comparison(const std::string& key) {
+  absl::StatusOr<SelectorNodePtr> Comparison(const LabelKey& key) {
     if (Take("==")) return WithValue(Op::kIn, key);
     if (Take("!=")) return WithValue(Op::kNotIn, key);
     const size_t before = pos_;
@@ -158,20 +156,20 @@ class Parser {
       return Error(Here(),
                    absl::StrCat("expected \"", word, word == "not" ? " in" : " with", "\""));
     if (!AtEnd() && text_[pos_] == '=') return Error(Here(), "write == to compare");
-    return Error(Here(), absl::StrCat("expected an operator after label \"", key,
+    return Error(Here(), absl::StrCat("expected an operator after label \"", key.text(),
                                       "\": ==, !=, in, not in, contains, starts with, ends with; "
                                       "or has(",
-                                      key, ") to ask whether it is there"));
+                                      key.text(), ") to ask whether it is there"));
   }
 
-  absl::StatusOr<SelectorNodePtr> WithValue(Op op, const std::string& key) {
+  absl::StatusOr<SelectorNodePtr> WithValue(Op op, const LabelKey& key) {
     ASSIGN_OR_RETURN(std::string value, Value());
     // Every string contains the empty one, so what remains of the question is presence.
     if (value.empty() && op != Op::kIn && op != Op::kNotIn) return Make(Op::kHas, key);
     return Make(op, key, {std::move(value)});
   }
 
-  absl::StatusOr<SelectorNodePtr> WithSet(Op op, const std::string& key) {
+  absl::StatusOr<SelectorNodePtr> WithSet(Op op, const LabelKey& key) {
     if (!Take("{")) return Error(Here(), "expected { and a list of quoted values");
     std::vector<std::string> values;
     if (Take("}")) return Make(op, key);
@@ -196,6 +194,21 @@ class Parser {
     pos_ = end + 1;
     Skip();
     return value;
+  }
+
+  // A label, perhaps with a view before it.
+  std::string Label() {
+    if (limits_.views) {
+      for (const std::string_view view : {kPodView, kNamespaceView}) {
+        if (text_.substr(pos_, view.size()) != view) continue;
+        const size_t start = pos_;
+        pos_ += view.size();
+        const std::string word = Word();
+        if (word.empty()) pos_ = start;
+        return word.empty() ? word : std::string(view) + word;
+      }
+    }
+    return Word();
   }
 
   std::string Word() {
@@ -258,18 +271,19 @@ absl::StatusOr<SelectorNodePtr> ParseSelector(std::string_view text, const Selec
 std::string SelectorText(const SelectorNode& node) {
   switch (node.op) {
     case Op::kAll: return "all()";
-    case Op::kHas: return absl::StrCat("has(", node.key, ")");
-    case Op::kContains: return absl::StrCat(node.key, " contains ", Quoted(node.values[0]));
-    case Op::kStartsWith: return absl::StrCat(node.key, " starts with ", Quoted(node.values[0]));
-    case Op::kEndsWith: return absl::StrCat(node.key, " ends with ", Quoted(node.values[0]));
+    case Op::kHas: return absl::StrCat("has(", node.key.text(), ")");
+    case Op::kContains: return absl::StrCat(node.key.text(), " contains ", Quoted(node.values[0]));
+    case Op::kStartsWith:
+      return absl::StrCat(node.key.text(), " starts with ", Quoted(node.values[0]));
+    case Op::kEndsWith: return absl::StrCat(node.key.text(), " ends with ", Quoted(node.values[0]));
     case Op::kNot: return absl::StrCat("!", Operand(*node.operands[0], Op::kNot));
     case Op::kIn:
     case Op::kNotIn: {
       const bool in = node.op == Op::kIn;
       if (node.values.size() == 1) {
-        return absl::StrCat(node.key, in ? " == " : " != ", Quoted(node.values[0]));
+        return absl::StrCat(node.key.text(), in ? " == " : " != ", Quoted(node.values[0]));
       }
-      std::string text = absl::StrCat(node.key, in ? " in {" : " not in {");
+      std::string text = absl::StrCat(node.key.text(), in ? " in {" : " not in {");
       for (size_t i = 0; i < node.values.size(); ++i) {
         absl::StrAppend(&text, i == 0 ? "" : ", ", Quoted(node.values[i]));
       }

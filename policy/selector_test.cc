@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "policy/model.h"
+
 namespace ripstop::policy {
 namespace {
 
@@ -75,6 +77,46 @@ TEST(Selector, AnswersAsTheLanguageSays) {
 
 TEST(Selector, GlobalIsTheAbsenceOfTheNamespaceLabel) {
   EXPECT_FALSE(Selector::Parse("global()")->Matches({{kNamespaceLabel, "shop"}}));
+}
+
+TEST(Selector, AViewSaysWhoseWordALabelMustBe) {
+  const std::map<std::string, Profile> known = {
+      {"kns.shop",
+       {"kns.shop",
+        {{"pcns.team", "shop"},
+         {"pcns.projectcalico.org/name", "shop"},
+         {KeyOfNamespace(kNameLabel), "written"}},
+        {},
+        {}}},
+      {"p", {"p", {{"app", "given"}, {"colour", "given"}, {"pcns.team", "given"}}, {}, {}}}};
+  const Labels own = {{kNamespaceLabel, "shop"}, {"app", "web"}, {KeyOfPod("pcns.team"), "mine"}};
+  const Case cases[] = {
+      {"pcns.team == 'given' && app == 'web' && colour == 'given'", false, true},
+      {"pod:app == 'web' && pod:pcns.team == 'mine'", false, true},
+      {"ns:pcns.team == 'shop' && ns:pcns.projectcalico.org/name == 'written'", false, true},
+      {"has(pod:colour)", false, false},
+      {"!has(pod:colour) && pod:colour != 'given'", true, true},
+      {"has(pod:projectcalico.org/namespace)", false, false},
+      {"pcns.team == 'mine' || pcns.team == 'shop'", false, false},
+      {"ns:pcns.team == 'given' || ns:pcns.team == 'mine' || has(ns:pcns.app)", false, false},
+  };
+  const Labels effective = EffectiveLabels(own, {"p", "kns.shop"}, known);
+  const LabelViews views = ViewsOf(own, {"p", "kns.shop"}, known);
+  for (const Case& c : cases) {
+    const auto selector = Selector::Parse(c.selector);
+    ASSERT_TRUE(selector.ok()) << c.selector << ": " << selector.status();
+    EXPECT_EQ(selector->Matches(effective), c.web) << c.selector;
+    EXPECT_EQ(selector->MatchesIn(views), c.web) << c.selector;
+    EXPECT_EQ(selector->Matches({}), c.none) << c.selector;
+    EXPECT_EQ(Selector::Parse(selector->Canonical())->Canonical(), selector->Canonical());
+    EXPECT_FALSE(Selector::Parse(c.selector, kWrittenSelector).ok() &&
+                 std::string_view(c.selector).find(':') != std::string_view::npos)
+        << c.selector;
+  }
+  for (const char* bad :
+       {"pod:", "has(pod:)", "ns:team == 'x'", "pod: app == 'x'", "inherited:a"}) {
+    EXPECT_FALSE(Selector::Parse(bad).ok()) << bad;
+  }
 }
 
 TEST(Selector, OneCanonicalTextForEqualSelectors) {

@@ -74,17 +74,6 @@ const std::map<std::string, Tier>& BuiltInTiers() {
   return tiers;
 }
 
-Labels EffectiveLabels(const Labels& own, const std::vector<std::string>& profiles,
-                       const std::map<std::string, Profile>& known) {
-  Labels labels = own;
-  for (const std::string& name : profiles) {
-    const auto profile = known.find(name);
-    if (profile == known.end()) continue;
-    labels.insert(profile->second.labels_to_apply.begin(), profile->second.labels_to_apply.end());
-  }
-  return labels;
-}
-
 bool TierBefore(const Tier& a, const Tier& b) {
   return std::forward_as_tuple(OrderOf(a.order), a.name) <
          std::forward_as_tuple(OrderOf(b.order), b.name);

@@ -51,10 +51,6 @@ struct World {
 // The tiers that exist without being written: kube-admin, default, kube-baseline.
 const std::map<std::string, Tier>& BuiltInTiers();
 
-// Own labels, then those of the profiles, the first profile that has a key winning.
-Labels EffectiveLabels(const Labels& own, const std::vector<std::string>& profiles,
-                       const std::map<std::string, Profile>& known);
-
 // Of two endpoints of this node that claim one address the newer has it: the kernel gives
 // later interfaces greater numbers, also after the agent has started anew.
 bool IsNewer(const Attachment& a, std::string_view id_a, const Attachment& b,

@@ -79,7 +79,7 @@ void PolicyFeed::FeedInto(policy::Engine* engine) {
 void PolicyFeed::FeedEndpoints() {
   for (const std::string& id : join_.TakeChanged()) {
     const std::optional<policy::Endpoint> endpoint = join_.Find(id);
-    if (endpoint.has_value()) Imply(endpoint->profiles);
+    if (endpoint.has_value()) Imply(policy::LabelProfiles(endpoint->labels, endpoint->profiles));
     Feed([&](policy::Engine& engine) {
       if (endpoint.has_value()) {
         engine.PutEndpoint(*endpoint);

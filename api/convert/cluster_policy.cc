@@ -22,13 +22,14 @@ absl::StatusOr<policy::Action> ParseAction(const std::string& text, const std::s
 }
 
 absl::StatusOr<std::string> Namespaces(const v1::LabelSelector& selector) {
-  ASSIGN_OR_RETURN(const std::string text, LabelSelectorText(selector, kNamespacePrefix));
+  ASSIGN_OR_RETURN(const std::string text, LabelSelectorText(selector, policy::kNamespaceView));
   return AllOf({kPodsOnly, absl::StrCat("has(", policy::kNamespaceLabel, ")"), text});
 }
 
 absl::StatusOr<std::string> Pods(const v1::NamespacedPods& pods) {
   ASSIGN_OR_RETURN(const std::string namespaces, Namespaces(pods.namespace_selector()));
-  ASSIGN_OR_RETURN(const std::string text, LabelSelectorText(pods.pod_selector(), ""));
+  ASSIGN_OR_RETURN(const std::string text,
+                   LabelSelectorText(pods.pod_selector(), policy::kPodView));
   return AllOf({namespaces, text});
 }
 

@@ -14,12 +14,6 @@ namespace {
 
 using policy::PolicyKind;
 
-policy::Labels Prefixed(const policy::Labels& labels, const char* prefix) {
-  policy::Labels out;
-  for (const auto& [key, value] : labels) out[absl::StrCat(prefix, key)] = value;
-  return out;
-}
-
 policy::Labels LabelsOf(const v1::ObjectMeta& metadata) {
   return {metadata.labels().begin(), metadata.labels().end()};
 }
@@ -27,8 +21,10 @@ policy::Labels LabelsOf(const v1::ObjectMeta& metadata) {
 policy::Profile AccountProfile(const v1::ObjectMeta& metadata) {
   policy::Profile profile;
   profile.name = absl::StrCat("ksa.", metadata.namespace_(), ".", metadata.name());
-  profile.labels_to_apply = Prefixed(LabelsOf(metadata), kServiceAccountPrefix);
-  profile.labels_to_apply[absl::StrCat(kServiceAccountPrefix, "projectcalico.org/name")] =
+  for (const auto& [key, value] : metadata.labels()) {
+    profile.labels_to_apply[absl::StrCat(policy::kServiceAccountPrefix, key)] = value;
+  }
+  profile.labels_to_apply[absl::StrCat(policy::kServiceAccountPrefix, policy::kNameLabel)] =
       metadata.name();
   return profile;
 }
@@ -36,8 +32,9 @@ policy::Profile AccountProfile(const v1::ObjectMeta& metadata) {
 absl::StatusOr<policy::Profile> ConvertProfile(const v1::Profile& from) {
   policy::Profile profile;
   profile.name = from.metadata().name();
-  profile.labels_to_apply.insert(from.spec().labels_to_apply().begin(),
-                                 from.spec().labels_to_apply().end());
+  for (const auto& [key, value] : from.spec().labels_to_apply()) {
+    if (policy::IsLabelKey(key)) profile.labels_to_apply[key] = value;
+  }
   ASSIGN_OR_RETURN(profile.ingress_rules,
                    ConvertCalicoRules(from.spec().ingress(), "", "spec.ingress"));
   ASSIGN_OR_RETURN(profile.egress_rules,
@@ -178,11 +175,13 @@ absl::StatusOr<std::vector<ModelObject>> ToModel(const Resource& resource,
 
 policy::Profile NamespaceProfile(const std::string& name, const policy::Labels& labels) {
   policy::Profile profile;
-  profile.name = absl::StrCat("kns.", name);
-  profile.labels_to_apply = Prefixed(labels, kNamespacePrefix);
-  profile.labels_to_apply[absl::StrCat(kNamespacePrefix, "projectcalico.org/name")] = name;
+  profile.name = policy::NamespaceProfileName(name);
+  for (const auto& [key, value] : labels) {
+    profile.labels_to_apply[policy::KeyOfNamespace(key)] = value;
+  }
+  profile.labels_to_apply[absl::StrCat(policy::kNamespacePrefix, policy::kNameLabel)] = name;
   // The API server puts this label on every namespace; documents may not have met one.
-  profile.labels_to_apply[absl::StrCat(kNamespacePrefix, "kubernetes.io/metadata.name")] = name;
+  profile.labels_to_apply[policy::KeyOfNamespace("kubernetes.io/metadata.name")] = name;
   profile.ingress_rules = {{.action = policy::Action::kAllow}};
   profile.egress_rules = {{.action = policy::Action::kAllow}};
   return profile;

@@ -14,6 +14,8 @@
 //                                     pods only, keeps network sets out
 //   projectcalico.org/serviceaccount  workloads with a service account
 //   pcns.*, pcsa.*                    inherited from the namespace and the service account
+// What a document says under such a key is kept apart, for selectors of Kubernetes
+// (policy/labels.h).
 #ifndef RIPSTOP_API_CONVERT_CONVERT_H_
 #define RIPSTOP_API_CONVERT_CONVERT_H_
 

@@ -18,6 +18,7 @@ TEST(EndpointTest, PodsCarryLabelsProfilesAddressesAndNamedPorts) {
     status: {phase: Running, podIP: 192.0.2.1, podIPs: [{ip: 192.0.2.1}, {ip: "2001:db8::1"}]}})");
   EXPECT_EQ(pod.name, "shop/cart");
   EXPECT_EQ(pod.labels, (Labels{{"a", "b"},
+                                {"pod:projectcalico.org/namespace", "forged"},
                                 {"projectcalico.org/namespace", "shop"},
                                 {"projectcalico.org/orchestrator", "k8s"},
                                 {"projectcalico.org/serviceaccount", "sa"}}));

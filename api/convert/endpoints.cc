@@ -14,21 +14,26 @@ namespace {
 
 using Texts = google::protobuf::RepeatedPtrField<std::string>;
 
+// Of host endpoints and network sets, which no selector of Kubernetes means. What converters say
+// is not for documents to say.
 policy::Labels OwnLabels(const v1::ObjectMeta& metadata) {
   policy::Labels labels;
-  // What converters say is not for documents to say: with a label pcns.team of its own a pod
-  // would pass for one of another team's namespace, since own labels win over inherited ones.
   for (const auto& [key, value] : metadata.labels()) {
-    if (!IsReservedLabel(key)) labels[key] = value;
+    if (policy::IsLabelKey(key) && !policy::IsReservedLabel(key)) labels[key] = value;
   }
   return labels;
 }
 
 policy::Labels WorkloadLabels(const v1::ObjectMeta& metadata, const std::string& orchestrator,
                               const std::string& account) {
-  policy::Labels labels = OwnLabels(metadata);
+  policy::Labels labels;
+  // With a label pcns.team of its own a pod would pass for one of another team's namespace, since
+  // own labels win over inherited ones; selectors of Kubernetes mean that label all the same.
+  for (const auto& [key, value] : metadata.labels()) {
+    if (policy::IsLabelKey(key)) labels[policy::KeyOfPod(key)] = value;
+  }
   labels[policy::kNamespaceLabel] = metadata.namespace_();
-  labels[kOrchestratorLabel] = orchestrator.empty() ? "k8s" : orchestrator;
+  labels[policy::kOrchestratorLabel] = orchestrator.empty() ? "k8s" : orchestrator;
   if (!account.empty()) labels[policy::kServiceAccountLabel] = account;
   return labels;
 }

@@ -45,11 +45,11 @@ absl::Status ConvertPeer(const v1::KubernetesPeer& peer, const std::string& ns,
   if (peer.has_namespace_selector()) {
     parts.push_back(absl::StrCat("has(", policy::kNamespaceLabel, ")"));
     ASSIGN_OR_RETURN(parts.emplace_back(),
-                     LabelSelectorText(peer.namespace_selector(), kNamespacePrefix));
+                     LabelSelectorText(peer.namespace_selector(), policy::kNamespaceView));
   } else {
     parts.push_back(InNamespace(ns));
   }
-  ASSIGN_OR_RETURN(parts.emplace_back(), LabelSelectorText(peer.pod_selector(), ""));
+  ASSIGN_OR_RETURN(parts.emplace_back(), LabelSelectorText(peer.pod_selector(), policy::kPodView));
   match->selector = AllOf(parts);
   return absl::OkStatus();
 }
@@ -145,7 +145,7 @@ absl::StatusOr<policy::Policy> ConvertKubernetesPolicy(
   if (HasUnknownFieldsInside(spec.pod_selector())) {
     return absl::InvalidArgumentError("spec.podSelector: has a field that is not known here");
   }
-  auto pods = LabelSelectorText(spec.pod_selector(), "");
+  auto pods = LabelSelectorText(spec.pod_selector(), policy::kPodView);
   if (!pods.ok()) return At("spec.podSelector", pods.status());
   policy.selector = AllOf({InNamespace(ns), *pods});
   for (const std::string& type : spec.policy_types()) {

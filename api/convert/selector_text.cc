@@ -12,9 +12,7 @@
 namespace ripstop::api {
 namespace {
 
-bool IsLabelCharacter(char c) {
-  return absl::ascii_isalnum(c) || c == '_' || c == '.' || c == '/' || c == '-';
-}
+bool IsLabelCharacter(char c) { return policy::IsLabelKey({&c, 1}); }
 
 // Rewrites a selector that parses. A label stands where a term begins, that is at the
 // start and after ( ! & |, or inside has(); everything else is an operator or a value.
@@ -69,28 +67,18 @@ absl::StatusOr<std::string> Rewritten(const std::string& selector, const std::st
 
 // Keys come from documents: one must be a label, never a piece of a selector.
 absl::Status CheckKey(const std::string& key) {
-  for (const char c : key) {
-    if (!IsLabelCharacter(c)) {
-      return absl::InvalidArgumentError(absl::StrCat("\"", key, "\" is not a label"));
-    }
-  }
-  return key.empty() ? absl::InvalidArgumentError("a label is empty") : absl::OkStatus();
+  if (policy::IsLabelKey(key)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("\"", key, "\" is not a label"));
 }
 
 }  // namespace
 
-bool IsReservedLabel(const std::string& key) {
-  return key == policy::kNamespaceLabel || key == policy::kServiceAccountLabel ||
-         key == kOrchestratorLabel || key.starts_with(kNamespacePrefix) ||
-         key.starts_with(kServiceAccountPrefix);
-}
-
 absl::StatusOr<std::string> NamespaceSelectorText(const std::string& selector) {
-  return Rewritten(selector, kNamespacePrefix, policy::kNamespaceLabel);
+  return Rewritten(selector, policy::kNamespacePrefix, policy::kNamespaceLabel);
 }
 
 absl::StatusOr<std::string> ServiceAccountSelectorText(const std::string& selector) {
-  return Rewritten(selector, kServiceAccountPrefix, policy::kServiceAccountLabel);
+  return Rewritten(selector, policy::kServiceAccountPrefix, policy::kServiceAccountLabel);
 }
 
 std::string InNamespace(const std::string& ns) {

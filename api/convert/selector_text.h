@@ -14,14 +14,8 @@
 
 namespace ripstop::api {
 
-inline constexpr char kNamespacePrefix[] = "pcns.";
-inline constexpr char kServiceAccountPrefix[] = "pcsa.";
-inline constexpr char kOrchestratorLabel[] = "projectcalico.org/orchestrator";
 // Every workload, and nothing else: what Kubernetes calls pods.
 inline constexpr char kPodsOnly[] = "has(projectcalico.org/orchestrator)";
-
-// Whether only converters put this label on endpoints and network sets.
-bool IsReservedLabel(const std::string& key);
 
 // A selector over the labels of namespaces, as one over those of endpoints: each label gets
 // `pcns.`; all() is anything with a namespace, global() anything without.
@@ -33,6 +27,7 @@ absl::StatusOr<std::string> ServiceAccountSelectorText(const std::string& select
 // "projectcalico.org/namespace == 'ns'"
 std::string InNamespace(const std::string& ns);
 
+// `prefix` goes before each key: policy::kPodView for pods, policy::kNamespaceView for namespaces.
 // kInvalidArgument for an operator, or for a value that no quote can hold. An empty
 // selector gives empty text: no condition.
 absl::StatusOr<std::string> LabelSelectorText(const v1::LabelSelector& selector,

@@ -193,7 +193,9 @@ absl::StatusOr<policy::World> MakeWorld(const std::vector<api::Resource>& resour
   join.ForEach([&](const Endpoint& endpoint) { world.Put(endpoint); });
   for (auto& [id, endpoint] : world.endpoints) {
     if (endpoint.active) endpoint.local = policy::Attachment{++ifindex, {}};
-    for (const std::string& name : endpoint.profiles) AddImpliedProfile(world, name);
+    for (const std::string& name : policy::LabelProfiles(endpoint.labels, endpoint.profiles)) {
+      AddImpliedProfile(world, name);
+    }
   }
   for (const auto& [id, set] : world.network_sets)
     for (const std::string& name : set.profiles) AddImpliedProfile(world, name);

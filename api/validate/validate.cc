@@ -48,7 +48,7 @@ void CheckNetworkSet(const v1::ObjectMeta& metadata, const v1::NetworkSetSpec& s
   // Put there by conversion; a document's would make it a set of another namespace.
   for (const auto& [key, value] :
        std::map<std::string, std::string>(metadata.labels().begin(), metadata.labels().end())) {
-    if (!IsReservedLabel(key)) continue;
+    if (!policy::IsReservedLabel(key)) continue;
     check.Wrong(absl::StrCat("metadata.labels[", key, "]"), "is reserved",
                 key == policy::kNamespaceLabel
                     ? "remove it; metadata.namespace says where the set is"

@@ -93,10 +93,10 @@ def connect(records):
 
 def events(records):
     rows = [[r["name"], number(r["engine_us"]), number(r["engine_least_us"]),
-             number(r["maps_us"]), number(r["grace_us"]), str(r["addresses"]),
-             str(r["stores"]), str(r["words"]), str(r["graces"]), r["promise"]]
+             number(r["engine_most_us"]), number(r["maps_us"]), number(r["grace_us"]),
+             str(r["addresses"]), str(r["stores"]), str(r["words"]), str(r["graces"]), r["promise"]]
             for r in records]
-    return grid(["event", "engine us", "least", "maps us", "grace us", "addresses",
+    return grid(["event", "engine us", "least", "most", "maps us", "grace us", "addresses",
                  "stores", "words", "graces", "may cost"], rows)
 
 

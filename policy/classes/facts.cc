@@ -63,7 +63,9 @@ void Facts::Index(uint32_t id, bool add) {
   }
   if (a.kind != Atom::Kind::kOwner) return;
   Toggle(owners_, id, add);
-  for (const auto& [key, value] : a.labels) Toggle(owners_by_label_[key][value], id, add);
+  for (const auto& [key, value] : a.labels) {
+    if (const auto name = IndexName(key)) Toggle(owners_by_label_[*name][value], id, add);
+  }
   for (const NamedPort& p : a.ports) {
     std::map<ServicePort, Ids>& numbers = named_ports_[p.name];
     const ServicePort number{p.protocol, p.port};
@@ -82,10 +84,12 @@ void Facts::Answer(uint32_t id) {
   if (a.kind == Atom::Kind::kOwner) {
     candidates = selectors_unkeyed_;
     for (const auto& [key, value] : a.labels) {
-      if (const auto it = selectors_by_key_.find(key); it != selectors_by_key_.end()) {
+      const auto name = IndexName(key);
+      if (!name) continue;
+      if (const auto it = selectors_by_key_.find(*name); it != selectors_by_key_.end()) {
         candidates.insert(it->second.begin(), it->second.end());
       }
-      if (const auto it = selectors_by_label_.find(key); it != selectors_by_label_.end()) {
+      if (const auto it = selectors_by_label_.find(*name); it != selectors_by_label_.end()) {
         if (const auto v = it->second.find(value); v != it->second.end()) {
           candidates.insert(v->second.begin(), v->second.end());
         }

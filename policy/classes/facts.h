@@ -22,7 +22,7 @@ namespace ripstop::policy {
 struct Atom {
   enum class Kind : uint8_t { kOwner, kCidr, kService, kDisputed };
   Kind kind = Kind::kOwner;
-  Labels labels;                           // kOwner, inherited ones included
+  Labels labels;                           // kOwner: EffectiveLabels
   std::vector<NamedPort> ports;            // kOwner: sorted
   Cidr cidr;                               // kCidr
   ServiceName service;                     // kService
@@ -98,7 +98,7 @@ class Facts {
   absl::flat_hash_map<uint32_t, Selector> selectors_;  // active selector predicates
   absl::flat_hash_map<uint32_t, Selector> parsed_;     // of others, perhaps active soon
 
-  // Owner atoms by label key, "" for all; and active selectors by a key they need.
+  // Owner atoms by IndexName of label keys; and active selectors by one that they need.
   absl::flat_hash_map<std::string, absl::flat_hash_map<std::string, Ids>> owners_by_label_;
   Ids owners_;
   absl::flat_hash_map<std::string, absl::flat_hash_map<std::string, Ids>> selectors_by_label_;

@@ -8,14 +8,14 @@
 namespace ripstop::policy {
 namespace {
 
-template <typename T>
-void SortUnique(std::vector<T>& v) {
+template <typename Vector>
+void SortUnique(Vector& v) {
   std::sort(v.begin(), v.end());
   v.erase(std::unique(v.begin(), v.end()), v.end());
 }
 
-template <typename T>
-void EraseOne(std::vector<T>& v, const T& value) {
+template <typename Vector>
+void EraseOne(Vector& v, const typename Vector::value_type& value) {
   const auto it = std::find(v.begin(), v.end(), value);
   if (it != v.end()) v.erase(it);
 }
@@ -25,97 +25,56 @@ void EraseOne(std::vector<T>& v, const T& value) {
 Engine::Engine(const EngineOptions& options) : state_(std::make_unique<State>(options)) {}
 Engine::~Engine() = default;
 
-uint32_t Engine::State::AcquireSource(SourceKey key) {
-  SortUnique(key.ports);
-  const uint32_t id = sources.Intern(key);
-  if (sources.references(id) == 0) {
-    if (source_atom.size() <= id) source_atom.resize(id + 1);
-    source_atom[id] = facts.InternAtom({Atom::Kind::kOwner,
-                                        EffectiveLabels(key.labels, key.profiles, profiles),
-                                        key.ports,
-                                        {},
-                                        {},
-                                        {}});
-    facts.RefAtom(source_atom[id]);
-    facts.Announce(source_atom[id], 1);
-    for (const std::string& p : key.profiles) sources_of_profile[p].insert(id);
-  }
-  sources.Ref(id);
-  return id;
-}
-
-void Engine::State::ReleaseSource(uint32_t id) {
-  if (!sources.Unref(id)) return;
-  for (const std::string& p : sources[id].profiles) {
-    const auto it = sources_of_profile.find(p);
-    if (it == sources_of_profile.end()) continue;
-    it->second.erase(id);
-    if (it->second.empty()) sources_of_profile.erase(it);
-  }
-  facts.Announce(source_atom[id], -1);
-  facts.UnrefAtom(source_atom[id]);
-  sources.Forget(id);
-  sources.Release(id);
-}
-
-AddressRecord& Engine::State::At(const Address& address) {
-  std::unique_ptr<AddressRecord>& record = addresses[address];
-  if (!record) record = std::make_unique<AddressRecord>();
-  return *record;
-}
-
-CidrRecord& Engine::State::CidrAt(const Cidr& cidr) {
-  const auto [it, fresh] = cidrs.try_emplace(cidr);
-  if (fresh) {
-    ++cidr_lengths[cidr.bits];
-    scan_cidrs = true;
-    if (cidr.bits == 128) {
-      At(cidr.address).exact_cidr = true;
-      dirty_addresses.insert(cidr.address);
-    }
-  }
-  return it->second;
-}
-
 void Engine::State::Attach(EndpointRecord& e, bool add) {
+  if (!add) refold.erase(&e);
   // Neither peer nor subject: an inactive endpoint of another node has no address at all.
   if (!e.active && !e.local) return;
   for (const Address& a : e.addresses) {
-    AddressRecord& record = At(a);
+    AddressRecord& record = regions.Touch(a);
     if (add) {
       record.endpoints.push_back(&e);
     } else {
       EraseOne(record.endpoints, &e);
-      if (record.attached == &e) record.attached = nullptr;
+      if (record.local != nullptr && record.local->attached == &e) record.local->attached = nullptr;
     }
-    dirty_addresses.insert(a);
   }
-  if (e.local) {
-    if (add) {
-      local_endpoints.insert(&e);
-    } else {
-      local_endpoints.erase(&e);
-    }
+  if (!e.local) return;
+  if (add) {
+    local_endpoints.insert(&e);
+    refold.insert(&e);
+  } else {
+    local_endpoints.erase(&e);
   }
 }
 
 void Engine::PutEndpoint(const Endpoint& e) {
   State& s = *state_;
-  const uint32_t source = s.AcquireSource({e.labels, e.profiles, e.ports});
-  std::vector<Address> addresses = e.addresses;
+  const uint32_t source = s.sources.Acquire(e.labels, e.profiles, e.ports);
+  absl::InlinedVector<Address, 2> addresses(e.addresses.begin(), e.addresses.end());
   SortUnique(addresses);
-  const auto [it, fresh] = s.endpoints.try_emplace(e.id);
-  EndpointRecord& record = it->second;
-  if (!fresh) {
-    if (record.source == source && record.addresses == addresses && record.local == e.local &&
-        record.active == e.active) {
-      s.ReleaseSource(source);
+  auto known = s.endpoints.find(e.id);
+  if (known == s.endpoints.end()) {
+    auto fresh = std::make_unique<EndpointRecord>();
+    fresh->id = e.id;
+    known = s.endpoints.insert(std::move(fresh)).first;
+  } else {
+    const EndpointRecord& now = **known;
+    const bool attached_alike = e.local.has_value() == (now.local != nullptr) &&
+                                (!e.local.has_value() || *e.local == *now.local);
+    if (now.source == source && now.addresses == addresses && attached_alike &&
+        now.active == e.active) {
+      s.sources.Release(source);
       return;
     }
-    s.Attach(record, false);
-    s.ReleaseSource(record.source);
+    s.Attach(**known, false);
+    s.sources.Release(now.source);
   }
-  record = {e.id, source, std::move(addresses), e.local, e.active, true, false};
+  EndpointRecord& record = **known;
+  record.source = source;
+  record.addresses = std::move(addresses);
+  record.local = e.local.has_value() ? std::make_unique<Attachment>(*e.local) : nullptr;
+  record.active = e.active;
+  record.host = false;
   s.Attach(record, true);
 }
 
@@ -123,8 +82,8 @@ void Engine::RemoveEndpoint(std::string_view id) {
   State& s = *state_;
   const auto it = s.endpoints.find(std::string(id));
   if (it == s.endpoints.end()) return;
-  s.Attach(it->second, false);
-  s.ReleaseSource(it->second.source);
+  s.Attach(**it, false);
+  s.sources.Release((*it)->source);
   s.endpoints.erase(it);
 }
 
@@ -135,12 +94,12 @@ void Engine::PutNetworkSet(const NetworkSet& set) {
   RemoveNetworkSet(set.id);
   s.network_set_inputs.emplace(set.id, set);
   NetworkSetRecord& record = s.network_sets[set.id];
-  record.source = s.AcquireSource({set.labels, set.profiles, {}});
+  record.source = s.sources.Acquire(set.labels, set.profiles, {});
   record.nets = set.nets;
   SortUnique(record.nets);
   for (const Cidr& c : record.nets) {
-    s.CidrAt(c).sets.push_back(&record);
-    s.changed_cidrs.insert(c);
+    s.regions.At(c).sets.push_back(&record);
+    s.regions.changed_cidrs.insert(c);
   }
 }
 
@@ -149,10 +108,10 @@ void Engine::RemoveNetworkSet(std::string_view id) {
   const auto it = s.network_sets.find(std::string(id));
   if (it == s.network_sets.end()) return;
   for (const Cidr& c : it->second.nets) {
-    EraseOne(s.CidrAt(c).sets, static_cast<const NetworkSetRecord*>(&it->second));
-    s.changed_cidrs.insert(c);
+    EraseOne(s.regions.At(c).sets, static_cast<const NetworkSetRecord*>(&it->second));
+    s.regions.changed_cidrs.insert(c);
   }
-  s.ReleaseSource(it->second.source);
+  s.sources.Release(it->second.source);
   s.network_sets.erase(it);
   s.network_set_inputs.erase(std::string(id));
 }
@@ -176,8 +135,7 @@ void Engine::PutServiceBackends(const ServiceBackends& b) {
   RemoveServiceBackends(b.service, b.slice);
   s.facts.Announce(next.atom, 1);
   for (const Address& a : next.addresses) {
-    s.At(a).services.push_back(next.atom);
-    s.dirty_addresses.insert(a);
+    s.regions.AddService(s.regions.Touch(a), next.atom);
   }
   s.slices[{b.service, b.slice}] = std::move(next);
 }
@@ -187,8 +145,7 @@ void Engine::RemoveServiceBackends(const ServiceName& service, std::string_view 
   const auto it = s.slices.find({service, std::string(slice)});
   if (it == s.slices.end()) return;
   for (const Address& a : it->second.addresses) {
-    EraseOne(s.At(a).services, it->second.atom);
-    s.dirty_addresses.insert(a);
+    s.regions.RemoveService(s.regions.Touch(a), it->second.atom);
   }
   s.facts.Announce(it->second.atom, -1);
   s.facts.UnrefAtom(it->second.atom);
@@ -200,8 +157,8 @@ void Engine::PutHost(const Host& host) {
   if (const auto it = s.hosts.find(host.name); it != s.hosts.end() && it->second == host) return;
   RemoveHost(host.name);
   for (const Address& a : host.addresses) {
-    ++(host.this_host ? s.At(a).this_host : s.At(a).other_node);
-    s.dirty_addresses.insert(a);
+    AddressRecord& record = s.regions.Touch(a);
+    ++(host.this_host ? record.this_host : record.other_node);
   }
   s.hosts[host.name] = host;
 }
@@ -211,8 +168,8 @@ void Engine::RemoveHost(std::string_view name) {
   const auto it = s.hosts.find(std::string(name));
   if (it == s.hosts.end()) return;
   for (const Address& a : it->second.addresses) {
-    --(it->second.this_host ? s.At(a).this_host : s.At(a).other_node);
-    s.dirty_addresses.insert(a);
+    AddressRecord& record = s.regions.Touch(a);
+    --(it->second.this_host ? record.this_host : record.other_node);
   }
   s.hosts.erase(it);
 }
@@ -220,19 +177,24 @@ void Engine::RemoveHost(std::string_view name) {
 // Local endpoints that a policy selects must be folded again, before and after a change.
 void Engine::State::MarkSelected(const Policy& policy) {
   for (EndpointRecord* e : local_endpoints) {
-    if (!e->fold && policies.Selects(policy, facts.atom(source_atom[e->source]).labels))
-      e->fold = true;
+    if (policies.Selects(policy, sources.LabelsOf(e->source))) refold.insert(e);
   }
   for (auto& [id, h] : host_endpoints) {
-    h.owner->fold |= policies.Selects(policy, facts.atom(source_atom[h.owner->source]).labels);
+    if (policies.Selects(policy, sources.LabelsOf(h.owner->source))) refold.insert(h.owner);
   }
+}
+
+// All of this node must be folded again.
+void Engine::State::RefoldAll() {
+  refold.insert(local_endpoints.begin(), local_endpoints.end());
+  for (auto& [id, h] : host_endpoints) refold.insert(h.owner);
 }
 
 // Local endpoints with that profile must be folded again.
 void Engine::State::MarkUsers(const std::string& profile) {
   const auto mark = [&](EndpointRecord& e) {
     const auto& names = sources[e.source].profiles;
-    e.fold |= std::find(names.begin(), names.end(), profile) != names.end();
+    if (std::find(names.begin(), names.end(), profile) != names.end()) refold.insert(&e);
   };
   for (EndpointRecord* e : local_endpoints) mark(*e);
   for (auto& [id, h] : host_endpoints) mark(*h.owner);
@@ -256,14 +218,12 @@ void Engine::RemovePolicy(const PolicyKey& key) {
 
 void Engine::PutTier(const Tier& tier) {
   if (!state_->policies.PutTier(tier)) return;
-  for (EndpointRecord* e : state_->local_endpoints) e->fold = true;
-  for (auto& [id, h] : state_->host_endpoints) h.owner->fold = true;
+  state_->RefoldAll();
 }
 
 void Engine::RemoveTier(std::string_view name) {
   if (!state_->policies.RemoveTier(name)) return;
-  for (EndpointRecord* e : state_->local_endpoints) e->fold = true;
-  for (auto& [id, h] : state_->host_endpoints) h.owner->fold = true;
+  state_->RefoldAll();
 }
 
 void Engine::PutProfile(const Profile& profile) {
@@ -271,7 +231,7 @@ void Engine::PutProfile(const Profile& profile) {
   const auto it = s.profiles.find(profile.name);
   if (it != s.profiles.end() && it->second == profile) return;
   if (it == s.profiles.end() || it->second.labels_to_apply != profile.labels_to_apply) {
-    s.changed_label_profiles.insert(profile.name);
+    s.sources.Changed(profile.name);
   }
   s.profiles[profile.name] = profile;
   s.MarkUsers(profile.name);
@@ -281,7 +241,7 @@ void Engine::RemoveProfile(std::string_view name_view) {
   State& s = *state_;
   const std::string name(name_view);
   if (s.profiles.erase(name) == 0) return;
-  s.changed_label_profiles.insert(name);
+  s.sources.Changed(name);
   s.MarkUsers(name);
 }
 
@@ -289,13 +249,15 @@ TableWrites Engine::Flush() { return state_->Flush(); }
 uint32_t Engine::l4_table() const { return state_->l4_handle; }
 
 std::optional<RuleIdentity> Engine::Rule(uint32_t id) const {
-  return id != 0 && state_->rule_ids.known(id) ? std::optional(state_->rule_ids[id]) : std::nullopt;
+  return id != 0 && state_->sets.rule_ids().known(id) ? std::optional(state_->sets.rule_ids()[id])
+                                                      : std::nullopt;
 }
 
 std::vector<std::pair<uint32_t, RuleIdentity>> Engine::Rules() const {
   std::vector<std::pair<uint32_t, RuleIdentity>> result;
-  for (uint32_t id = 1; id < state_->rule_ids.bound(); ++id) {
-    if (state_->rule_ids.known(id)) result.emplace_back(id, state_->rule_ids[id]);
+  const Interned<RuleIdentity>& rule_ids = state_->sets.rule_ids();
+  for (uint32_t id = 1; id < rule_ids.bound(); ++id) {
+    if (rule_ids.known(id)) result.emplace_back(id, rule_ids[id]);
   }
   return result;
 }

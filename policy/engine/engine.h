@@ -26,6 +26,9 @@ struct EngineOptions {
   // Least room of a row or column table, in classes; a power of two from 2. Tests make it
   // small, so that sets outgrow their place often.
   uint32_t capacity_min = 64;
+  // Sets that are nearly full are moved to a larger place ahead of need, in pieces: so many words
+  // of tables in one Flush, and one set at least.
+  uint32_t grow_ahead_words = 1u << 15;
 };
 
 // How much of a policy set is one policy's, or one profile's.

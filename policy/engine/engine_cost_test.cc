@@ -124,6 +124,92 @@ TEST_F(EngineTest, PolicyEditCostsTheTablesOfItsSetAndOneWriteForEachOfItsEndpoi
   EXPECT_FALSE(Allowed("192.0.2.100", "192.0.2.5", 5432));
 }
 
+// Local pods with sets of their own in both directions that admit what has a kind, and one whose
+// rules make each of 80 kinds a class of its own.
+class EngineGrowthTest : public EngineTest {
+ protected:
+  static constexpr int kLocals = 6;
+  static constexpr int kKinds = 80;  // more than the least room of a set
+
+  explicit EngineGrowthTest(const EngineOptions& options = {}) : EngineTest(options) {}
+  void SetUp() override {
+    for (int i = 0; i < kLocals; ++i) {
+      Put(i, {AllowFrom("has(kind)", static_cast<uint16_t>(1000 + i))});
+    }
+    std::vector<Rule> each;
+    for (int k = 0; k < kKinds; ++k) each.push_back(AllowFrom(absl::StrCat("kind == 'k", k, "'")));
+    Put(kLocals, std::move(each));
+    Flush();
+  }
+  void Put(int i, std::vector<Rule> ingress) {
+    const std::string app = absl::StrCat("app-", i);
+    engine_.PutEndpoint(Pod(app, absl::StrCat("192.0.2.", i + 1), {{"app", app}}, 10 + i));
+    Policy p = Ingress(app, absl::StrCat("app == '", app, "'"), std::move(ingress));
+    p.egress = i < kLocals;
+    if (p.egress) {
+      Rule out = AllowFrom("", static_cast<uint16_t>(2000 + i));
+      out.source.selector.reset();
+      out.destination.selector = "has(kind)";
+      p.egress_rules.push_back(std::move(out));
+    }
+    engine_.PutPolicy(p);
+  }
+  void PutKind(int k) {
+    engine_.PutEndpoint(Pod(absl::StrCat("far-", k), absl::StrCat("198.51.100.", k),
+                            {{"kind", absl::StrCat("k", k)}}));
+  }
+  // Tables that were written whole: those of new and of grown sets.
+  static size_t TablesOf(const TableWrites& writes) {
+    return static_cast<size_t>(std::count_if(writes.begin(), writes.end(), [](const auto& w) {
+      const auto* words = std::get_if<WriteWords>(&w);
+      return words != nullptr && words->first_word == 0 && words->words.size() > ARENA_LINE_WORDS;
+    }));
+  }
+  void ExpectEveryKindAdmitted() {
+    for (int i = 0; i < kLocals; ++i) {
+      for (int k = 0; k < kKinds; ++k) {
+        const std::string far = absl::StrCat("198.51.100.", k),
+                          near = absl::StrCat("192.0.2.", i + 1);
+        EXPECT_TRUE(Allowed(far, near, static_cast<uint16_t>(1000 + i))) << i << " " << k;
+        EXPECT_FALSE(Allowed(far, near, static_cast<uint16_t>(1001 + i))) << i << " " << k;
+      }
+    }
+  }
+};
+
+TEST_F(EngineGrowthTest, SetsThatGrowAtOnceSwitchEachOfTheirUsersInOneWrite) {
+  for (int k = 0; k < kKinds; ++k) PutKind(k);
+  const TableWrites writes = Flush();
+  EXPECT_GE(TablesOf(writes), 2u * kLocals + 1);
+  for (int i = 0; i < kLocals; ++i) {
+    const Address address = A(absl::StrCat("192.0.2.", i + 1));
+    EXPECT_EQ(std::count_if(writes.begin(), writes.end(),
+                            [&](const TableWrite& w) {
+                              const auto* set = std::get_if<SetAddress>(&w);
+                              return set != nullptr && set->address == address;
+                            }),
+              1);
+  }
+  ExpectEveryKindAdmitted();
+}
+
+class EngineGrowthInPiecesTest : public EngineGrowthTest {
+ protected:
+  EngineGrowthInPiecesTest() : EngineGrowthTest({.grow_ahead_words = 256}) {}
+};
+
+TEST_F(EngineGrowthInPiecesTest, SetsThatFillUpGrowBeforeTheyMustSomeInEachFlush) {
+  size_t grown = 0;
+  for (int k = 0; k < kKinds; ++k) {
+    PutKind(k);
+    const TableWrites writes = Flush();
+    EXPECT_LE(TablesOf(writes), 4u) << "at kind " << k;
+    grown += TablesOf(writes);
+  }
+  EXPECT_GE(grown, 2u * kLocals + 1);
+  ExpectEveryKindAdmitted();
+}
+
 TEST_F(EngineTest, AllowingMoreMovesNoEpoch) {
   engine_.PutEndpoint(Pod("shop/web-0", "192.0.2.101", {{"app", "cart"}}));
   const TableWrites writes = Flush();

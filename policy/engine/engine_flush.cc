@@ -3,9 +3,7 @@
 // The order of a Flush (policy/DESIGN.md, "Order of writes").
 #include <algorithm>
 
-#include "absl/strings/str_cat.h"
 #include "policy/engine/engine_state.h"
-#include "policy/status_macros.h"
 
 namespace ripstop::policy {
 namespace {
@@ -16,89 +14,40 @@ constexpr uint64_t kRetiredCidrBytesMax = 1 << 20;
 
 }  // namespace
 
-absl::Status Engine::State::Place(PolicySet& set) {
-  if (free_set_indexes.empty() && next_set_index >= EPOCHS_MAX) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "epochs: all ", EPOCHS_MAX, " policy sets are in use; let policies tell fewer pods apart"));
-  }
-  const std::vector<uint32_t> runs = set.runs();
-  std::vector<uint32_t> handles;
-  for (const uint32_t lines : runs) {
-    const auto handle = arena.Allocate(lines);
-    if (!handle) {
-      for (size_t i = 0; i < handles.size(); ++i) arena.Free(handles[i], runs[i]);
-      return absl::ResourceExhaustedError(absl::StrCat(
-          "arena: no room for ", lines, " lines of ", set.lines(), " in ", arena.chunk_count(),
-          " chunks of ", ARENA_CHUNK_LINES, "; give the engine more chunks"));
-    }
-    handles.push_back(*handle);
-  }
-  uint32_t index = 0;
-  if (free_set_indexes.empty()) {
-    index = next_set_index++;
-  } else {
-    index = free_set_indexes.back();
-    free_set_indexes.pop_back();
-  }
-  set.Place(std::move(handles), index);
-  return absl::OkStatus();
-}
-
-void Engine::State::Free(const Space& space) {
-  for (size_t i = 0; i < space.handles.size(); ++i) arena.Free(space.handles[i], space.runs[i]);
-  free_set_indexes.push_back(space.set_index);
-}
-
-void Engine::State::RetireSpace(const PolicySet& set) {
-  retired_spaces.push_back(SpaceOf(set));
-  bumps.insert(set.set_index());
-}
-
-// Denies the users of a set that does not fit.
-void Engine::State::Fail(SetRecord& record, const absl::Status& why) {
-  if (record.published) RetireSpace(*record.set);
-  record.published = false;
-  record.set->Unplace();
-  record.alarm =
-      absl::StrCat(ToString(record.direction), " policy set of ", record.set->rules().size(),
-                   " rules, its endpoints are denied: ", std::string(why.message()));
-}
-
 // Moves a published set to a larger space. Same rows, same columns: the switch of its
-// users changes no verdict.
+// users, all at once in SwitchGrown, changes no verdict.
 void Engine::State::Grow(SetRecord& record) {
-  const uint32_t old_handle = record.set->handle();
-  auto grown = record.set->Grown(classes.bound(), l4.count(), Limits());
-  const absl::Status placed = grown.ok() ? Place(**grown) : grown.status();
-  if (placed.ok()) {
-    RetireSpace(*record.set);
-    record.set = *std::move(grown);
-    record.set->Everything(out);
-  } else {
-    Fail(record, placed);
-  }
-  const uint32_t handle = record.set->handle();
-  for (auto& [address, r] : addresses) {
-    if (!r->written) continue;
-    bool changed = false;
-    for (uint32_t* h : {&r->written->egress_set, &r->written->ingress_set}) {
-      if (*h != old_handle) continue;
-      *h = handle;
-      changed = true;
-    }
-    if (changed) out.push_back(SetAddress{address, *r->written});
-    grown_switch |= changed;
+  grown.emplace(record.handle(), &record);
+  sets.Grow(record, classes.bound(), l4.count(), out);
+}
+
+// One walk for all sets that grew, over those alone who have a set.
+void Engine::State::SwitchGrown() {
+  if (grown.empty()) return;
+  const auto follow = [&](uint32_t& handle) {
+    const auto it = grown.find(handle);
+    if (it == grown.end()) return false;
+    handle = it->second->handle();
+    return true;
+  };
+  for (const Address& a : have_sets) {
+    AddressRecord& record = regions.At(a);
+    address_value value = record.written();
+    const bool ingress = follow(value.ingress_set), egress = follow(value.egress_set);
+    if (!ingress && !egress) continue;
+    record.SetWritten(value);
+    out.push_back(SetAddress{a, value});
+    grown_switch = true;
   }
   for (auto& [interface, sets] : host_written) {
     bool changed = false;
     for (auto* handles : {&sets.ingress, &sets.egress}) {
-      changed |=
-          std::find(std::begin(*handles), std::end(*handles), old_handle) != std::end(*handles);
-      std::replace(std::begin(*handles), std::end(*handles), old_handle, handle);
+      for (uint32_t& handle : *handles) changed |= follow(handle);
     }
     if (changed) out.push_back(SetHostSets{interface, sets});
     grown_switch |= changed;
   }
+  grown.clear();
 }
 
 // A program that read which set it asks before it grew must not meet a class that only
@@ -109,7 +58,8 @@ void Engine::State::WaitForGrown() {
 
 // Rows and columns of new classes in every set that a packet may meet.
 void Engine::State::UpdatePublished(const std::vector<L4Classes::Split>& splits) {
-  for (auto& [pointer, record] : sets) {
+  if (splits.empty() && new_classes.empty()) return;
+  for (const auto& record : sets.all()) {
     if (!record->published) continue;
     for (const L4Classes::Split& split : splits) {
       if (record->set->CopyColumn(split, out).ok()) continue;
@@ -124,89 +74,52 @@ void Engine::State::UpdatePublished(const std::vector<L4Classes::Split>& splits)
       if (record->published) record->set->SetRowOf(c, classes.Signature(c), out).IgnoreError();
     }
   }
+  SwitchGrown();
 }
 
-void Engine::State::CompileNew() {
-  if (retry_failed) {
-    for (auto& [pointer, record] : sets) {
-      if (record->alarm.empty()) continue;
-      fresh_sets.push_back(pointer);
-      switches_possible = true;
-    }
-    retry_failed = false;
-  }
-  for (SetRecord* record : fresh_sets) {
-    absl::Status status = record->set->Compile(classes, l4, Limits());
-    if (status.ok()) status = Place(*record->set);
-    if (status.ok()) {
-      record->alarm.clear();
-    } else {
-      Fail(*record, status);
-    }
-  }
-}
-
-void Engine::State::Publish(SetRecord& record) {
-  if (record.set->handle() == 0) return;
-  record.set->Everything(out);
-  record.published = true;
-}
-
-// Nobody wants them: their numbers wait for the grace period.
-void Engine::State::DropUnusedSets() {
-  for (auto it = sets.begin(); it != sets.end();) {
-    SetRecord& record = *it->second;
-    if (record.users > 0) {
-      ++it;
-      continue;
-    }
-    const PolicySet& set = *record.set;
-    if (record.published) RetireSpace(set);
-    for (const uint32_t p : set.predicates()) {
-      if (facts.predicates().Unref(p)) retired_predicates.push_back(p);
-    }
-    for (const uint32_t id : set.l4_sets()) {
-      if (!l4_sets.Unref(id)) continue;
-      l4_sets.Forget(id);
-      l4_sets.Release(id);
-    }
-    for (const FlatRule& r : set.rules()) {
-      if (r.rule_id == 0 || !rule_ids.Unref(r.rule_id)) continue;
-      rule_ids.Forget(r.rule_id);
-      retired_rules.push_back(r.rule_id);
-    }
-    const auto known = set_by_rules.find(set.rules());
-    if (known != set_by_rules.end() && known->second == &record) set_by_rules.erase(known);
-    it = sets.erase(it);
-  }
+// So that few sets ever have to grow in one Flush, they do so before they must, some at a time.
+void Engine::State::GrowAhead() {
+  if (!fuller || out.empty()) return;
+  fuller = sets.GrowAhead(classes.bound(), l4.count(), out, grown);
+  SwitchGrown();
 }
 
 // Predicates that no set asks any more. Each region keeps its class or goes to one that
 // answers all that is still asked alike, so no verdict changes.
 void Engine::State::CleanUp() {
-  for (const uint32_t p : retired_predicates) {
+  for (const uint32_t p : sets.TakeRetiredPredicates()) {
     const Predicate predicate = facts.predicates()[p];
     classes.Deactivate(p);
     facts.Deactivate(p);
     facts.predicates().Forget(p);
     facts.predicates().Release(p);
     if (predicate.kind != Predicate::Kind::kCidr) continue;
-    CidrRecord& node = cidrs.find(predicate.cidr)->second;
+    CidrRecord& node = *regions.Find(predicate.cidr);
     const uint32_t atom = node.rule_atom;
     node.rule_atom = 0;
-    ForRegions(predicate.cidr,
-               [&](const Address& a, int, uint32_t& kind, AddressRecord* record, CidrRecord*) {
-                 std::vector<uint32_t> atoms = classes.AtomsOf(kind);
-                 const auto at = std::lower_bound(atoms.begin(), atoms.end(), atom);
-                 if (at == atoms.end() || *at != atom) return;
-                 atoms.erase(at);
-                 SetKind(kind, classes.KindLike(atoms, kind));
-                 if (record != nullptr) dirty_addresses.insert(a);
-               });
+    regions.ForEachIn(predicate.cidr, [&](const Address& a, int, uint32_t& kind,
+                                          AddressRecord* record, CidrRecord*) {
+      std::vector<uint32_t> atoms = classes.AtomsOf(kind);
+      const auto at = std::lower_bound(atoms.begin(), atoms.end(), atom);
+      if (at == atoms.end() || *at != atom) return;
+      atoms.erase(at);
+      regions.SetKind(kind, classes.KindLike(atoms, kind));
+      if (record != nullptr) regions.Touch(a, *record);
+    });
     facts.UnrefAtom(atom);
-    changed_cidrs.insert(predicate.cidr);
+    regions.changed_cidrs.insert(predicate.cidr);
   }
-  retired_predicates.clear();
+}
+
+// All that was retired is free, and epochs move: the last write was a grace period.
+void Engine::State::AfterGrace() {
+  grown_switch = false;
+  retry_failed |= sets.FreeRetired(out);
+  retry_failed |= cidr_table.FreeRetired();
+  for (const uint32_t c : temporary) classes.ReleaseTemporary(c);
+  temporary.clear();
+  classes.ReuseRetired();
+  CleanUp();
 }
 
 TableWrites Engine::State::Flush() {
@@ -221,12 +134,12 @@ TableWrites Engine::State::Flush() {
   ActivatePredicates();
   Rekind();
   std::vector<L4Classes::Split> splits;
-  for (const uint32_t id : to_refine) {
-    const auto more = l4.Refine(l4_sets[id]);
+  for (const uint32_t id : sets.TakeToRefine()) {
+    const auto more = l4.Refine(sets.l4_sets()[id]);
     splits.insert(splits.end(), more.begin(), more.end());
   }
-  to_refine.clear();
   new_classes = classes.TakeNewClasses();
+  fuller |= !splits.empty() || !new_classes.empty();
 
   UpdatePublished(splits);
   WaitForGrown();
@@ -234,37 +147,23 @@ TableWrites Engine::State::Flush() {
     out.push_back(WriteWords{l4_handle, w.first, std::move(w.words)});
     moved_before_switch = true;
   }
-  if (retry_failed) cidr_table.Retry(out);
-  CompileNew();
+  const bool retry = std::exchange(retry_failed, false);
+  if (retry) cidr_table.Retry(out);
+  scan_locals |= sets.Compile(classes, l4, retry);
   std::vector<Move> moves = CollectMoves();
   PlanTransitions(moves);
-  for (SetRecord* record : fresh_sets) Publish(*record);
-  fresh_sets.clear();
+  sets.Publish(out);
   EmitMoves(moves);
 
-  DropUnusedSets();
-  const bool grace = !bumps.empty() || !retired_predicates.empty() || !retired_rules.empty() ||
-                     !temporary.empty() || classes.retired_count() > kRetiredClassesMax;
-  if (grace) {
+  GrowAhead();
+  sets.DropUnused();
+  if (sets.wants_grace() || !temporary.empty() || classes.retired_count() > kRetiredClassesMax) {
     out.push_back(Grace{});
-    for (const uint32_t index : bumps) out.push_back(BumpEpoch{index});
-    bumps.clear();
-    for (const Space& s : retired_spaces) {
-      Free(s);
-      retry_failed = true;
-    }
-    retired_spaces.clear();
-    retry_failed |= cidr_table.FreeRetired();
-    if (!retired_rules.empty()) out.push_back(ForgetRules{retired_rules});
-    for (const uint32_t id : retired_rules) rule_ids.Release(id);
-    retired_rules.clear();
-    for (const uint32_t c : temporary) classes.ReleaseTemporary(c);
-    temporary.clear();
-    classes.ReuseRetired();
-    CleanUp();
+    AfterGrace();
   }
   // What the clean-up leaves, without effect on any verdict.
-  while (!dirty_addresses.empty() || !changed_cidrs.empty() || !dirty_cidrs.empty()) {
+  while (!regions.touched().empty() || !regions.changed_cidrs.empty() ||
+         !regions.dirty_cidrs.empty()) {
     MarkChangedCidrs();
     Rekind();
     std::vector<Move> rest = CollectMoves();

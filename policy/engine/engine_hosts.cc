@@ -37,8 +37,9 @@ void Engine::PutHostEndpoint(const HostEndpoint& e) {
   PutEndpoint({owner, e.labels, e.profiles, e.expected_addresses, e.ports, {}, true});
   HostEndpointRecord& record = s.host_endpoints[e.id];
   record.input = e;
-  record.owner = &s.endpoints.find(owner)->second;
-  record.owner->host = record.owner->fold = true;
+  record.owner = s.endpoints.find(owner)->get();
+  record.owner->host = true;
+  s.refold.insert(record.owner);
 }
 
 void Engine::RemoveHostEndpoint(std::string_view id) {
@@ -53,7 +54,7 @@ void Engine::RemoveHostEndpoint(std::string_view id) {
 void Engine::SetFailsafePorts(const FailsafePorts& ports) {
   if (state_->failsafe == ports) return;
   state_->failsafe = ports;
-  for (auto& [id, h] : state_->host_endpoints) h.owner->fold = true;
+  for (auto& [id, h] : state_->host_endpoints) state_->refold.insert(h.owner);
 }
 
 void Engine::State::UnwantAll(HostEndpointRecord& record) {
@@ -69,8 +70,9 @@ void Engine::State::FoldHosts(const std::set<std::string>& names,
                        [&](const auto& x) { return changed.contains(x); });
   };
   for (auto& [id, h] : host_endpoints) {
-    if (h.owner->fold || any(h.names, names) || any(h.services_folded, services)) FoldHost(h);
-    h.owner->fold = false;
+    if (refold.contains(h.owner) || any(h.names, names) || any(h.services_folded, services)) {
+      FoldHost(h);
+    }
   }
 }
 
@@ -79,7 +81,7 @@ void Engine::State::FoldHost(HostEndpointRecord& record) {
   record.services_folded.clear();
   if (record.input.interfaces.empty()) return UnwantAll(record);
   const std::vector<const Profile*> own_profiles = ProfilesOf(*record.owner);
-  const Labels& labels = facts.atom(source_atom[record.owner->source]).labels;
+  const Labels& labels = sources.LabelsOf(record.owner->source);
   for (int g = 0; g < kHostGroups; ++g) {
     const HostGroup group = static_cast<HostGroup>(g);
     for (const Direction direction : {Direction::kIngress, Direction::kEgress}) {
@@ -110,8 +112,7 @@ host_sets Engine::State::HostSetsOf(const HostEndpointRecord& record) const {
   return sets;
 }
 
-bool Engine::State::PlanHosts(PublishedSets& published, Leavers& leavers,
-                              std::set<SetRecord*>& targets) {
+bool Engine::State::PlanHosts(Leavers& leavers, std::set<SetRecord*>& targets) {
   bool change = false;
   const auto switches = [&](host_sets now, host_sets then) {
     if (Same(now, then)) return;
@@ -120,8 +121,8 @@ bool Engine::State::PlanHosts(PublishedSets& published, Leavers& leavers,
       for (int d = 0; d < 2; ++d) {
         const uint32_t from = HandleIn(now, g, d), to = HandleIn(then, g, d);
         if (from == to) continue;
-        if (SetRecord* left = published.At(from)) leavers[left].push_back(nullptr);
-        if (SetRecord* target = published.At(to)) targets.insert(target);
+        if (SetRecord* left = sets.Published(from)) leavers[left].push_back(nullptr);
+        if (SetRecord* target = sets.Published(to)) targets.insert(target);
       }
     }
   };
@@ -141,19 +142,18 @@ bool Engine::State::PlanHosts(PublishedSets& published, Leavers& leavers,
   return change;
 }
 
-void Engine::State::RedirectHosts(SetRecord* set, SetRecord* copy, bool renewed) {
-  const uint32_t handle = HandleOf(set);
+void Engine::State::RedirectHosts(const std::map<SetRecord*, SetRecord*>& copies,
+                                  const std::set<SetRecord*>& renewed) {
   for (auto& [interface, record] : HostInterfaces()) {
     const auto written = host_written.find(interface);
     for (int g = 0; g < kHostGroups; ++g) {
       for (int d = 0; d < 2; ++d) {
-        if (record->wanted[g][d] != set) continue;
-        const bool stays =
-            written != host_written.end() && HandleIn(written->second, g, d) == handle;
-        if (stays && !renewed) continue;
-        --set->users;
-        ++copy->users;
-        record->wanted[g][d] = copy;
+        const auto copy = copies.find(record->wanted[g][d]);
+        if (copy == copies.end()) continue;
+        const bool stays = written != host_written.end() &&
+                           HandleIn(written->second, g, d) == HandleOf(copy->first);
+        if (stays && !renewed.contains(copy->first)) continue;
+        record->wanted[g][d] = sets.UseInstead(copy->first, copy->second);
       }
     }
   }

@@ -47,12 +47,12 @@ Engine::State::Owner Engine::State::OwnerOf(const AddressRecord& record) const {
 }
 
 std::string Engine::OwnerOf(const Address& address) const {
-  const auto record = state_->addresses.find(address);
-  if (record == state_->addresses.end()) return "";
-  const State::Owner owner = state_->OwnerOf(*record->second);
+  const AddressRecord* record = state_->regions.Find(address);
+  if (record == nullptr) return "";
+  const State::Owner owner = state_->OwnerOf(*record);
   if (owner.local != nullptr) return owner.local->id;
   if (owner.disputed || owner.sources.size() != 1) return "";
-  for (const EndpointRecord* e : record->second->endpoints) {
+  for (const EndpointRecord* e : record->endpoints) {
     if (e->active && !e->host && e->source == owner.sources[0]) return e->id;
   }
   return "";
@@ -64,15 +64,15 @@ std::vector<AddressConflict> Engine::Conflicts(size_t max) const {
   std::vector<AddressConflict> conflicts;
   for (const Address& address : state_->contested) {
     if (conflicts.size() == max) break;
-    const auto record = state_->addresses.find(address);
-    if (record == state_->addresses.end()) continue;
+    const AddressRecord* record = state_->regions.Find(address);
+    if (record == nullptr) continue;
     AddressConflict& conflict = conflicts.emplace_back();
     conflict.address = address;
-    for (const EndpointRecord* e : record->second->endpoints) {
+    for (const EndpointRecord* e : record->endpoints) {
       if (e->active) conflict.claimants.push_back(e->id);
     }
     std::sort(conflict.claimants.begin(), conflict.claimants.end());
-    if (const auto* local = state_->OwnerOf(*record->second).local) conflict.owner = local->id;
+    if (const auto* local = state_->OwnerOf(*record).local) conflict.owner = local->id;
   }
   return conflicts;
 }

@@ -38,6 +38,7 @@ EngineOptions Options(RandomWorld& random, uint64_t seed) {
   constexpr uint32_t kCellsMax[] = {1u << 19, 0, 12, 60};
   EngineOptions options;
   if (random.Chance(50)) options.capacity_min = 2;
+  if (random.Chance(50)) options.grow_ahead_words = 1;
   options.dense_cells_max = kCellsMax[seed % 4];
   return options;
 }

@@ -45,8 +45,8 @@ std::vector<PolicyShare> LargestPolicies(const FlatRules& rules,
 
 std::vector<PolicySetStats> Engine::Stats() const {
   std::map<const SetRecord*, PolicySetStats> by_set;
-  for (const auto& [pointer, record] : state_->sets) {
-    PolicySetStats& st = by_set[pointer];
+  for (const auto& record : state_->sets.all()) {
+    PolicySetStats& st = by_set[record.get()];
     st.direction = record->direction;
     const PolicySet& set = *record->set;
     st.representation = !record->alarm.empty() ? "none: does not fit, denied"
@@ -58,13 +58,13 @@ std::vector<PolicySetStats> Engine::Stats() const {
     st.columns = set.column_count();
     st.cells = set.cell_count();
     st.bytes = set.lines() * ARENA_LINE_BYTES;
-    st.largest_policies = LargestPolicies(set.rules(), state_->rule_ids);
+    st.largest_policies = LargestPolicies(set.rules(), state_->sets.rule_ids());
   }
   for (const EndpointRecord* e : state_->local_endpoints) {
     for (const Address& a : e->addresses) {
-      const auto it = state_->addresses.find(a);
-      if (it == state_->addresses.end() || it->second->attached != e) continue;
-      for (const SetRecord* wanted : it->second->wanted) {
+      const AddressRecord* record = state_->regions.Find(a);
+      if (record == nullptr || record->local == nullptr || record->local->attached != e) continue;
+      for (const SetRecord* wanted : record->local->wanted) {
         if (wanted == nullptr) continue;
         auto& names = by_set[wanted].endpoints;
         if (names.empty() || names.back() != e->id) names.push_back(e->id);
@@ -99,7 +99,7 @@ EngineTotals Engine::Totals() const {
 std::vector<std::string> Engine::Alarms() const {
   std::set<std::string> alarms;
   for (std::string& alarm : state_->cidr_table.Alarms()) alarms.insert(std::move(alarm));
-  for (const auto& [pointer, record] : state_->sets) {
+  for (const auto& record : state_->sets.all()) {
     if (!record->alarm.empty()) alarms.insert(record->alarm);
   }
   return {alarms.begin(), alarms.end()};

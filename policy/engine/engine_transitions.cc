@@ -4,7 +4,6 @@
 // before the first write of them.
 #include <algorithm>
 #include <map>
-#include <set>
 
 #include "policy/engine/engine_state.h"
 
@@ -21,7 +20,7 @@ void Engine::State::MarkAtOnce(std::vector<Move>& moves) const {
     if (m.record != nullptr) leaving_or_coming[m.address.is_v4()] += m.switches || m.remove;
   }
   for (Move& m : moves) {
-    if (!m.switches || (cidrs_move && !m.record->written)) continue;
+    if (!m.switches || (cidrs_move && !m.record->is_written)) continue;
     m.at_once = m.from == m.to || leaving_or_coming[m.address.is_v4()] == 1;
   }
 }
@@ -30,9 +29,10 @@ void Engine::State::MarkAtOnce(std::vector<Move>& moves) const {
 // on the one side and on the other: a packet between two that move would meet one old and
 // one new class. Their interfaces switch to a copy instead.
 std::set<SetRecord*> Engine::State::Renewed(
-    const std::set<std::pair<uint32_t, uint32_t>>& pairs) const {
+    const std::set<TransitionPlan::ClassPair>& pairs) const {
   std::set<SetRecord*> result;
-  for (const auto& [pointer, record] : sets) {
+  if (!sets.any_near()) return result;
+  for (const auto& record : sets.all()) {
     if (!record->published || !record->set->has_near()) continue;
     const PolicySet& set = *record->set;
     bool far = false, near = false;
@@ -40,131 +40,133 @@ std::set<SetRecord*> Engine::State::Renewed(
       far |= set.RowOf(from).far != set.RowOf(to).far;
       near |= set.RowOf(from).near != set.RowOf(to).near;
     }
-    if (far && near) result.insert(pointer);
+    if (far && near) result.insert(record.get());
   }
   return result;
 }
 
-SetRecord* Engine::State::PublishedSets::At(uint32_t handle) {
-  if (handle == 0) return nullptr;
-  if (!by_handle_) {
-    by_handle_.emplace();
-    for (const auto& [pointer, record] : state_->sets) {
-      if (record->published) by_handle_->emplace(record->set->handle(), pointer);
-    }
-  }
-  const auto found = by_handle_->find(handle);
-  return found == by_handle_->end() ? nullptr : found->second;
-}
-
-void Engine::State::PlanTransitions(std::vector<Move>& moves) {
-  Leavers leavers;
-  std::set<SetRecord*> targets;
-  PublishedSets published(this);
-  hosts_switch = PlanHosts(published, leavers, targets);
+// Which sets are left and come to, and which classes change places; `hosts_switch`.
+TransitionPlan Engine::State::WhoLeavesAndComes(std::vector<Move>& moves) {
+  TransitionPlan plan;
+  hosts_switch = PlanHosts(plan.leavers, plan.targets);
   MarkAtOnce(moves);
-  std::set<std::pair<uint32_t, uint32_t>> pairs;
   for (const Move& m : moves) {
-    if (m.from != m.to) pairs.emplace(m.from, m.to);
+    if (m.from != m.to) plan.pairs.emplace(m.from, m.to);
     if (m.record == nullptr || !(m.switches || m.remove)) continue;
-    const address_value before = m.record->written.value_or(address_value{});
+    const address_value before = m.record->written();
     const address_value next = m.remove ? address_value{} : ValueOf(*m.record, 0);
     for (const auto& [now, then] : {std::pair(before.ingress_set, next.ingress_set),
                                     std::pair(before.egress_set, next.egress_set)}) {
       if (now == then) continue;
-      if (SetRecord* left = published.At(now)) leavers[left].push_back(&m);
-      if (SetRecord* target = published.At(then)) targets.insert(target);
+      if (SetRecord* left = sets.Published(now)) plan.leavers[left].push_back(&m);
+      if (SetRecord* target = sets.Published(then)) plan.targets.insert(target);
     }
   }
-  const std::set<SetRecord*> renewed = Renewed(pairs);
-  for (SetRecord* set : renewed) {
-    leavers[set].push_back(nullptr);
-    targets.insert(set);
+  plan.renewed = Renewed(plan.pairs);
+  for (SetRecord* set : plan.renewed) {
+    plan.leavers[set].push_back(nullptr);
+    plan.targets.insert(set);
     hosts_switch = true;
   }
-  for (const auto& [set, who] : leavers) bumps.insert(set->set->set_index());
-  for (const auto& [pointer, record] : sets) {
+  return plan;
+}
+
+// Of sets that somebody leaves, and of those in which a region goes to a row that revokes.
+void Engine::State::MarkEpochs(const TransitionPlan& plan) {
+  for (const auto& [set, who] : plan.leavers) sets.Bump(set->set->set_index());
+  if (plan.pairs.empty()) return;
+  for (const auto& record : sets.all()) {
     if (!record->published) continue;
     const auto revokes = [&](const auto& pair) {
       return record->set->RevokesBetween(record->set->RowOf(pair.first),
                                          record->set->RowOf(pair.second));
     };
-    if (std::any_of(pairs.begin(), pairs.end(), revokes)) bumps.insert(record->set->set_index());
+    if (std::any_of(plan.pairs.begin(), plan.pairs.end(), revokes)) {
+      sets.Bump(record->set->set_index());
+    }
   }
+}
 
-  std::map<std::pair<uint32_t, uint32_t>, uint32_t> via;
-  // Does a set that somebody leaves tell the classes apart? Not counting a set that only
-  // the address itself leaves, in the very write that changes its class; an address that
-  // goes does so unless there are transitions, so these are looked for twice.
+// A move whose two classes are told apart by a set that somebody leaves goes by a transition
+// class. Not counting a set that only the address itself leaves, in the very write that changes
+// its class; an address that goes does so unless there are transitions, so these are looked for
+// twice.
+void Engine::State::ChooseTransitions(std::vector<Move>& moves, TransitionPlan& plan) {
   for (const bool removed_in_one_write : {true, false}) {
     for (Move& m : moves) {
       if (m.from == m.to || m.via != 0) continue;
       const bool one_write = m.at_once || (m.remove && removed_in_one_write);
-      for (const auto& [set, who] : leavers) {
+      for (const auto& [set, who] : plan.leavers) {
         if (set->set->RowOf(m.from) == set->set->RowOf(m.to)) continue;
         if (m.record != nullptr && one_write && who.size() == 1 && who[0] == &m) continue;
-        uint32_t& transition = via[{m.from, m.to}];
+        uint32_t& transition = plan.via[{m.from, m.to}];
         if (transition == 0) transition = classes.TemporaryClass();
         m.via = transition;
         m.at_once = false;
         break;
       }
     }
-    if (via.empty()) return;
+    if (plan.via.empty()) return;
   }
+  for (const auto& [pair, transition] : plan.via) temporary.push_back(transition);
+  fuller = true;
+}
 
-  // A set that some leave while others come to it would need both rows at once: those who
-  // come get a copy.
-  for (SetRecord* set : targets) {
-    if (!leavers.contains(set)) continue;
-    SetRecord* copy = NewSet(set->set->rules(), set->direction);
-    auto grown = set->set->Grown(classes.bound(), l4.count(), Limits());
-    absl::Status status = grown.status();
-    if (grown.ok()) {
-      copy->set = *std::move(grown);
-      status = Place(*copy->set);
-    }
-    if (!status.ok()) Fail(*copy, status);
-    const auto redirect = [&](AddressRecord& record) {
-      const uint32_t handles[2] = {record.written ? record.written->ingress_set : 0,
-                                   record.written ? record.written->egress_set : 0};
-      for (int d = 0; d < 2; ++d) {
-        if (record.wanted[d] != set || handles[d] == HandleOf(set)) continue;
-        --set->users;
-        ++copy->users;
-        record.wanted[d] = copy;
-      }
-    };
-    for (const EndpointRecord* e : local_endpoints) {
-      for (const Address& a : e->addresses) redirect(At(a));
-    }
-    RedirectHosts(set, copy, renewed.contains(set));
+// A set that some leave while others come to it would need both rows of a transition class at
+// once: those who come get a copy.
+void Engine::State::CopySetsLeftAndComeTo(const TransitionPlan& plan) {
+  std::map<SetRecord*, SetRecord*> copies;
+  for (SetRecord* set : plan.targets) {
+    if (plan.leavers.contains(set)) copies[set] = sets.Copy(*set, classes.bound(), l4.count());
   }
-  for (auto& [pointer, record] : sets) {
+  if (copies.empty()) return;
+  const auto redirect = [&](LocalAddress& local) {
+    const uint32_t handles[2] = {local.written.ingress_set, local.written.egress_set};
+    for (int d = 0; d < 2; ++d) {
+      const auto copy = copies.find(local.wanted[d]);
+      if (copy == copies.end() || handles[d] == HandleOf(local.wanted[d])) continue;
+      local.wanted[d] = sets.UseInstead(copy->first, copy->second);
+    }
+  };
+  for (const EndpointRecord* e : local_endpoints) {
+    for (const Address& a : e->addresses) {
+      if (AddressRecord& record = regions.At(a); record.local != nullptr) redirect(*record.local);
+    }
+  }
+  RedirectHosts(copies, plan.renewed);
+}
+
+// In sets that somebody leaves a transition class has the row of before, in all others that of
+// after.
+void Engine::State::GiveTransitionRows(const TransitionPlan& plan) {
+  for (const auto& record : sets.all()) {
     if (record->published && classes.bound() > record->set->row_capacity()) Grow(*record);
-    const bool left = leavers.contains(pointer);
-    for (const auto& [pair, transition] : via) {
-      const uint32_t like = left ? pair.first : pair.second;
+    const bool left = plan.leavers.contains(record.get());
+    for (const auto& [pair, transition] : plan.via) {
+      if (record->handle() == 0) break;
+      const PolicySet::Rows rows = record->set->RowOf(left ? pair.first : pair.second);
       if (record->published) {
-        record->set->SetRow(transition, record->set->RowOf(like), out).IgnoreError();
-      } else if (record->set->handle() != 0) {
-        if (transition >= record->set->row_capacity()) {
-          // Not published yet, so it can simply be placed anew.
-          auto grown = record->set->Grown(classes.bound(), l4.count(), Limits());
-          Free(SpaceOf(*record->set));
-          const absl::Status status = grown.ok() ? Place(**grown) : grown.status();
-          if (!status.ok()) {
-            Fail(*record, status);
-            continue;
-          }
-          record->set = *std::move(grown);
-        }
-        TableWrites unpublished;
-        record->set->SetRow(transition, record->set->RowOf(like), unpublished).IgnoreError();
+        record->set->SetRow(transition, rows, out).IgnoreError();
+        continue;
       }
+      if (transition >= record->set->row_capacity()) {
+        sets.Grow(*record, classes.bound(), l4.count(), out);
+        if (record->handle() == 0) break;
+      }
+      TableWrites unpublished;
+      record->set->SetRow(transition, rows, unpublished).IgnoreError();
     }
   }
-  for (const auto& [pair, transition] : via) temporary.push_back(transition);
+  SwitchGrown();
+}
+
+void Engine::State::PlanTransitions(std::vector<Move>& moves) {
+  TransitionPlan plan = WhoLeavesAndComes(moves);
+  MarkEpochs(plan);
+  ChooseTransitions(moves, plan);
+  if (plan.via.empty()) return;
+  CopySetsLeftAndComeTo(plan);
+  GiveTransitionRows(plan);
 }
 
 }  // namespace ripstop::policy

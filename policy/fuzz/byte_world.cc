@@ -20,6 +20,12 @@ const char* const kSelectors[] = {"all()",
                                   "tier starts with 'a'",
                                   "app == 'a' && tier == 'a'",
                                   "app == 'a' || tier == 'b'",
+                                  "pod:app == 'a'",
+                                  "pod:pcns.name == 'a'",
+                                  "!has(pod:pcns.name)",
+                                  "pcns.name == 'a'",
+                                  "ns:pcns.name == 'a'",
+                                  "!has(ns:pcns.name)",
                                   "((invalid"};
 const char* const kNets[] = {"0.0.0.0/0",    "::/0",           "192.0.2.0/28",    "192.0.2.0/30",
                              "192.0.2.4/32", "2001:db8::/64",  "2001:db8::4/126", "192.0.2.16/28",
@@ -49,6 +55,8 @@ Labels ByteWorld::SomeLabels() {
   const uint8_t bits = Byte();
   if (bits & 1) labels["app"] = kValues[bits >> 2 & 3];
   if (bits & 2) labels["tier"] = kValues[bits >> 4 & 3];
+  if (bits & 64) labels[kNamespaceLabel] = "n";
+  if (bits & 128) labels[KeyOfPod("pcns.name")] = kValues[bits >> 4 & 3];
   return labels;
 }
 
@@ -192,8 +200,9 @@ ByteWorld::Step ByteWorld::Next(World& w, Engine& engine) {
       break;
     case 16: {
       const uint8_t what = Byte();
-      Profile p{what & 1 ? "one" : "two", SomeLabels(), {}, {}};
+      Profile p{what & 64 ? "kns.n" : what & 1 ? "one" : "two", SomeLabels(), {}, {}};
       if (what & 2) p.labels_to_apply["ns"] = "n";
+      if (what & 128) p.labels_to_apply["pcns.name"] = what & 1 ? "a" : "b";
       if (what & 4) p.ingress_rules.push_back(SomeRule());
       if (what & 8) p.egress_rules.push_back(SomeRule());
       if (what & 16) p.ingress_rules.push_back(Rule{Action::kAllow});

@@ -48,6 +48,7 @@ class Run {
   void Restart() {
     EngineOptions options;
     options.capacity_min = 2;
+    options.grow_ahead_words = 1;
     engine_ = std::make_unique<Engine>(options);
     image_ = std::make_unique<TableImage>();
     for (const auto& call : testing::Difference(World{}, world_)) call(*engine_);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Any text as a selector: canonical text is a fixed point and selects the same labels, and
-// what Restricts() says holds for all labels that match.
+// what Restricts() says holds for all labels that match, in whatever view.
 #include <cctype>
 #include <cstdint>
 #include <cstdlib>
@@ -44,6 +44,10 @@ std::vector<Labels> Candidates(std::string_view text) {
       ++i;
     }
   }
+  // Each key also as effective labels have one in a view of its own.
+  for (const std::string& word : std::vector<std::string>(words)) {
+    for (const char* view : {"pod:", "ns:", "inherited:"}) words.push_back(view + word);
+  }
   std::vector<Labels> result = {{}, {{"projectcalico.org/namespace", "n"}}};
   for (const std::string& word : words) {
     for (const std::string& value : values) result.push_back({{word, value}});
@@ -59,9 +63,9 @@ std::vector<Labels> Candidates(std::string_view text) {
 void CheckRestrictions(const Selector::Restrictions& r, const Labels& labels) {
   Check(!r.nothing);
   for (const auto& [key, restriction] : r.keys) {
-    const auto it = labels.find(key);
-    Check(it != labels.end());
-    Check(restriction.any_value || restriction.values.contains(it->second));
+    const std::string* value = ripstop::policy::LabelKey(key).In(labels);
+    Check(value != nullptr);
+    Check(restriction.any_value || restriction.values.contains(*value));
   }
 }
 

@@ -84,8 +84,10 @@ std::vector<PolicyIndex::TierPolicies> PolicyIndex::Applicable(const Labels& lab
   };
   consider(unkeyed_);
   for (const auto& [key, value] : labels) {
-    if (const auto it = by_key_.find(key); it != by_key_.end()) consider(it->second);
-    if (const auto it = by_label_.find(key); it != by_label_.end()) {
+    const auto name = IndexName(key);
+    if (!name) continue;
+    if (const auto it = by_key_.find(*name); it != by_key_.end()) consider(it->second);
+    if (const auto it = by_label_.find(*name); it != by_label_.end()) {
       if (const auto v = it->second.find(value); v != it->second.end()) consider(v->second);
     }
   }
@@ -93,6 +95,8 @@ std::vector<PolicyIndex::TierPolicies> PolicyIndex::Applicable(const Labels& lab
   for (auto& [name, policies] : by_tier) {
     std::sort(policies.begin(), policies.end(),
               [](const Policy* a, const Policy* b) { return PolicyBefore(*a, *b); });
+    // A key in two views leads to a policy twice.
+    policies.erase(std::unique(policies.begin(), policies.end()), policies.end());
     result.push_back({TierNamed(name), std::move(policies)});
   }
   std::sort(result.begin(), result.end(),

@@ -15,7 +15,7 @@
 
 namespace ripstop::policy {
 
-// Policies and tiers, found by the labels of the endpoint they select: of 10,000
+// Policies and tiers, found by the effective labels of the endpoint they select: of 10,000
 // policies only those that could match are asked.
 class PolicyIndex {
  public:
@@ -48,7 +48,7 @@ class PolicyIndex {
   SelectorCache* const selectors_;
   absl::node_hash_map<PolicyKey, Policy> policies_;
   std::map<std::string, Tier> tiers_;
-  // By one key that the selector needs; "" for any value.
+  // By one IndexName that the selector needs.
   absl::flat_hash_map<std::string, absl::flat_hash_map<std::string, Keys>> by_label_;
   absl::flat_hash_map<std::string, Keys> by_key_;
   Keys unkeyed_;

@@ -120,6 +120,11 @@ void BitVectors::Seal(uint32_t slack) {
   }
 }
 
+bool BitVectors::HasRoom() const {
+  const Extent& last = extents_.back();
+  return last.words.size() / ARENA_LINE_WORDS + lines_max() <= last.lines;
+}
+
 std::vector<uint32_t> BitVectors::extents() const {
   std::vector<uint32_t> lines;
   for (const Extent& e : extents_) lines.push_back(e.lines);

@@ -34,6 +34,8 @@ class BitVectors {
   void Seal(uint32_t slack);
   // Lines that a bitmap takes at most.
   uint32_t lines_max() const;
+  // Whether one more bitmap has room, whatever is in it. After Seal.
+  bool HasRoom() const;
 
   // Lines of each extent; Place gives as many handles.
   std::vector<uint32_t> extents() const;

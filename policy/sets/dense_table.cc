@@ -109,10 +109,17 @@ std::optional<uint32_t> DenseTable::AddNear(const FlatRules& rules, PolicySides&
   return near;
 }
 
-bool DenseTable::Grow(const PolicySides& sides, uint32_t slack, uint32_t cells_max) {
+bool DenseTable::HasRoom(const PolicySides& sides, uint32_t more) const {
+  return sides.far.count() + more <= row_slots_ &&
+         (!sides.has_near || sides.near.count() + more <= near_slots_);
+}
+
+bool DenseTable::Grow(const PolicySides& sides, uint32_t more, uint32_t slack, uint32_t cells_max) {
   uint64_t near = near_slots_, rows = row_slots_;
-  if (sides.has_near && sides.near.count() >= near) near = Slots(sides.near.count() + 1, slack);
-  if (sides.far.count() >= rows) rows = Slots(sides.far.count() + 1, slack);
+  if (sides.has_near && sides.near.count() + more > near) {
+    near = Slots(sides.near.count() + more, slack);
+  }
+  if (sides.far.count() + more > rows) rows = Slots(sides.far.count() + more, slack);
   if (near * rows * strip_words_ > cells_max || near > kNumbersMax || rows > kNumbersMax)
     return false;
   if (near != near_slots_) {

@@ -41,8 +41,10 @@ class DenseTable {
                                  std::vector<Strip>& changed);
   std::optional<uint32_t> AddNear(const FlatRules& rules, PolicySides& sides, const RuleBits& bits,
                                   std::vector<Strip>& changed);
-  // Room for one more row, and for one more near row if there are any. False: `cells_max`.
-  bool Grow(const PolicySides& sides, uint32_t slack, uint32_t cells_max);
+  // Whether there is room for `more` rows, and as many near rows if there are any.
+  bool HasRoom(const PolicySides& sides, uint32_t more) const;
+  // Makes it. False: `cells_max`.
+  bool Grow(const PolicySides& sides, uint32_t more, uint32_t slack, uint32_t cells_max);
 
   // Whether a packet that one far row, or near row, allows meets another verdict in the
   // other.

@@ -151,18 +151,29 @@ void PolicySet::AddBitmaps() {
   }
 }
 
-absl::StatusOr<std::unique_ptr<PolicySet>> PolicySet::Grown(uint32_t classes, uint32_t l4_classes,
+bool PolicySet::HasRoom(const PolicySetRoom& room) const {
+  // An unused side has no capacity and needs none.
+  const bool classes = room.classes <= sides_.far.capacity() &&
+                       (!sides_.has_near || room.classes <= sides_.near.capacity());
+  const bool l4 = room.l4_classes <= sides_.column.capacity() &&
+                  (!sides_.has_source || room.l4_classes <= sides_.source.capacity());
+  return classes && l4 &&
+         (is_dense() ? dense_.HasRoom(sides_, room.more_rows) : vectors_->HasRoom());
+}
+
+absl::StatusOr<std::unique_ptr<PolicySet>> PolicySet::Grown(const PolicySetRoom& room,
                                                             const PolicySetLimits& limits) const {
   auto copy = std::make_unique<PolicySet>(*this);
   copy->Unplace();
   const auto grow = [&](bool used, uint32_t need, ClassTable& side) {
     if (used && need > side.capacity()) side.Reserve(Capacity(need));
   };
-  grow(true, classes, copy->sides_.far);
-  grow(sides_.has_near, classes, copy->sides_.near);
-  grow(true, l4_classes, copy->sides_.column);
-  grow(sides_.has_source, l4_classes, copy->sides_.source);
-  if (is_dense() && copy->dense_.Grow(copy->sides_, row_slack(), limits.dense_cells_max) &&
+  grow(true, room.classes, copy->sides_.far);
+  grow(sides_.has_near, room.classes, copy->sides_.near);
+  grow(true, room.l4_classes, copy->sides_.column);
+  grow(sides_.has_source, room.l4_classes, copy->sides_.source);
+  if (is_dense() &&
+      copy->dense_.Grow(copy->sides_, room.more_rows, row_slack(), limits.dense_cells_max) &&
       copy->Fits().ok()) {
     return copy;
   }

@@ -27,6 +27,13 @@ struct PolicySetLimits {
   bool bit_vectors = true;
 };
 
+// What a set must have room for.
+struct PolicySetRoom {
+  uint32_t classes = 0;
+  uint32_t l4_classes = 0;
+  uint32_t more_rows = 1;  // than it has; of bit vectors always 1
+};
+
 // One policy set and its tables, as a mirror of what the kernel holds.
 //
 //   FlatRules ─▶ conditions ─┐
@@ -46,10 +53,10 @@ class PolicySet {
   absl::Status Compile(const AddressClasses& addresses, const L4Classes& l4,
                        const PolicySetLimits& limits);
 
-  // A copy with room for `classes` address classes, `l4_classes` and at least one more
-  // row. May be bit vectors where this one is dense.
+  bool HasRoom(const PolicySetRoom& room) const;
+  // A copy that has. May be bit vectors where this one is dense.
   //   kResourceExhausted  as above
-  absl::StatusOr<std::unique_ptr<PolicySet>> Grown(uint32_t classes, uint32_t l4_classes,
+  absl::StatusOr<std::unique_ptr<PolicySet>> Grown(const PolicySetRoom& room,
                                                    const PolicySetLimits& limits) const;
 
   // Where the set lives: a run of lines for the header and its tables, then one for each

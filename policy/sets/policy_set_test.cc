@@ -95,7 +95,7 @@ TEST_P(PolicySetTest, VerdictsAreThoseOfTheRulesWhateverIsAddedLater) {
     ExpectVerdicts(random, *set, arena, 300);
 
     const auto grow = [&] {
-      auto larger = set->Grown(random.classes().bound(), random.l4().count(), limits);
+      auto larger = set->Grown({random.classes().bound(), random.l4().count()}, limits);
       ASSERT_TRUE(larger.ok()) << larger.status();
       set = *std::move(larger);
       arena.Place(*set);
@@ -225,7 +225,7 @@ TEST(PolicySetLimitsTest, ADenseSetThatOutgrowsItsTableBecomesBitVectors) {
   PolicySet set(random.rules(), random.l4_sets(), 2);
   ASSERT_TRUE(set.Compile(random.classes(), random.l4(), {1u << 19, true}).ok());
   ASSERT_TRUE(set.is_dense());
-  auto grown = set.Grown(random.classes().bound(), random.l4().count(), {1, true});
+  auto grown = set.Grown({random.classes().bound(), random.l4().count()}, {1, true});
   ASSERT_TRUE(grown.ok()) << grown.status();
   EXPECT_FALSE((*grown)->is_dense());
   ToyArena arena;
@@ -240,7 +240,7 @@ TEST(PolicySetLimitsTest, ADenseSetThatOutgrowsItsTableBecomesBitVectors) {
         arena.Look(**grown, {far, 0, random.l4().ClassOf(index), random.l4().ClassOf(source)});
     ASSERT_EQ(got.word, random.Verdict(far, 0, index, source));
   }
-  EXPECT_FALSE(set.Grown(1000, random.l4().count(), {1, false}).ok());
+  EXPECT_FALSE(set.Grown({1000, random.l4().count()}, {1, false}).ok());
 }
 
 }  // namespace

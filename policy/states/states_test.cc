@@ -56,6 +56,7 @@ class Node {
     EngineOptions options;
     options.first_chunk = static_cast<uint32_t>(next) * ARENA_CHUNKS_MAX / 2;
     options.capacity_min = 2;  // sets outgrow their place often
+    options.grow_ahead_words = 1;
     options.dense_cells_max = dense_cells_max_;
     engine_ = std::make_unique<Engine>(options);
     slots_[next] = std::make_unique<TableImage>();

@@ -56,6 +56,19 @@ void AddPeerStates(std::vector<NamedState>& states) {
   At(own, "other/probe").labels["pcns.team"] = "none";
   add("an endpoint's own label wins over its namespace's", own,
       {In("shop/db", kProbe, kTcp, 1, kDeny), In("shop/db", kCart, kTcp, 1, kAllow)});
+  World kubernetes = own;
+  for (auto& [id, e] : kubernetes.endpoints) e.labels[kNamespaceLabel] = id.substr(0, id.find('/'));
+  kubernetes.Put(P("team", "app == 'db'", {R(kA).From("ns:pcns.team == 'other'")}));
+  add("… but the namespace's counts for Kubernetes", kubernetes,
+      {In("shop/db", kProbe, kTcp, 1, kAllow), In("shop/db", kCart, kTcp, 1, kDeny)});
+  World said = kubernetes;
+  said.profiles.at("kns.shop").labels_to_apply["app"] = "inherited";
+  At(said, "shop/cart").labels.erase("app");
+  At(said, "shop/cart").labels[KeyOfPod("pcns.team")] = "mine";
+  said.Put(P("team", "app == 'db'",
+             {R(kA).From("pod:pcns.team == 'mine' && app == 'inherited' && !has(pod:app)")}));
+  add("a pod's own label is its word, what it inherits is not", said,
+      {In("shop/db", kProbe, kTcp, 1, kDeny), In("shop/db", kCart, kTcp, 1, kAllow)});
 
   World nets = Base();
   nets.Put(P("nets", "app == 'db'", {R(kA).FromNets({"198.51.100.0/24"}, {"198.51.100.128/25"})}));

@@ -21,6 +21,7 @@ struct ClusterShape {
   int endpoints = 100'000;
   int policies = 10'000;
   int local = 200;
+  bool dual_stack = false;  // each pod has an IPv6 address too
   int deployments() const { return endpoints < 50 ? 1 : endpoints / 50; }
 };
 
@@ -37,6 +38,9 @@ struct ClusterEvent {
 
 // The event of ClusterEvents that edits the policy of every second local endpoint.
 inline constexpr char kHalfEdited[] = "policy of half of the local pods edited";
+
+// The event that brings so many classes that policy sets outgrow their place.
+inline constexpr char kOutgrown[] = "pods elsewhere, of more classes than sets have room for";
 
 std::vector<ClusterEvent> ClusterEvents(const ClusterShape& shape);
 

@@ -65,7 +65,7 @@ std::string RandomWorld::RandomSelector(int depth) {
     return absl::StrCat("(", RandomSelector(depth - 1), Chance(50) ? " && " : " || ",
                         RandomSelector(depth - 1), ")");
   }
-  switch (Below(12)) {
+  switch (Below(15)) {
     case 0: return "all()";
     case 1: return absl::StrCat("has(", key, ")");
     case 2: return absl::StrCat("!has(", key, ")");
@@ -75,6 +75,12 @@ std::string RandomWorld::RandomSelector(int depth) {
     case 6: return absl::StrCat(key, " starts with '", value, "'");
     case 7: return absl::StrCat("pcns.name == '", value, "'");
     case 8: return Chance(10) ? "((invalid" : "global()";
+    // As selectors of Kubernetes are converted.
+    case 9: return absl::StrCat(kPodView, key, " == '", value, "'");
+    case 10: return absl::StrCat(Chance(50) ? "" : "!", "has(", kPodView, "pcns.name)");
+    case 11:
+      return absl::StrCat(kNamespaceView, Chance(70) ? "name" : kNameLabel,
+                          Chance(50) ? " == '" : " != '", value, "'");
     default: return absl::StrCat(key, " == '", value, "'");
   }
 }
@@ -153,6 +159,8 @@ Endpoint RandomWorld::RandomEndpoint(int i) {
   Endpoint e;
   e.id = absl::StrCat("ns/pod", i);
   e.labels = RandomLabels();
+  if (Chance(60)) e.labels[kNamespaceLabel] = Chance(80) ? "a" : "b";
+  if (Chance(20)) e.labels[KeyOfPod("pcns.name")] = Pick(*this, kValues);
   if (Chance(80)) e.profiles.push_back("kns.a");
   if (Chance(40)) e.profiles.push_back(absl::StrCat("profile", Below(kProfiles)));
   e.active = Chance(90);
@@ -182,7 +190,8 @@ NetworkSet RandomWorld::RandomNetworkSet(int i) {
 Profile RandomWorld::RandomProfile(int i) {
   Profile p;
   p.name = i == 0 ? "kns.a" : absl::StrCat("profile", i);
-  if (i == 0) p.labels_to_apply["pcns.name"] = Pick(*this, kValues);
+  if (i == 0 || Chance(20)) p.labels_to_apply[KeyOfNamespace("name")] = Pick(*this, kValues);
+  if (Chance(20)) p.labels_to_apply[KeyOfNamespace(kNameLabel)] = Pick(*this, kValues);
   if (Chance(30)) p.labels_to_apply[Pick(*this, kKeys)] = Pick(*this, kValues);
   for (auto* rules : {&p.ingress_rules, &p.egress_rules}) {
     for (uint32_t n = Below(3); n > 0; --n) rules->push_back(RandomRule());
