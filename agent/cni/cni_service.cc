@@ -7,9 +7,14 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "api/store/store.h"
 
 namespace ripstop::agent {
 namespace {
+
+constexpr absl::Duration kStorePatience = absl::Seconds(10);
+constexpr absl::Duration kStoreRetry = absl::Milliseconds(20);
 
 grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
@@ -45,13 +50,21 @@ v1::CniAddReply AddReplyFor(const LocalEndpoint& endpoint) {
   return reply;
 }
 
-grpc::Status CniService::Add(grpc::ServerContext*, const v1::CniRequest* request,
+grpc::Status CniService::Add(grpc::ServerContext* context, const v1::CniRequest* request,
                              v1::CniAddReply* reply) {
-  return Logged("ADD", PodOf(*request), loop_->CallStatus([&]() -> absl::Status {
+  const auto add = [&]() -> absl::Status {
     const absl::StatusOr<LocalEndpoint> made = endpoints_->Add(*request);
     if (made.ok()) *reply = AddReplyFor(*made);
     return made.status();
-  }));
+  };
+  // While another writer holds the store it is waited for here, where only this ADD waits.
+  const absl::Time patience = absl::Now() + kStorePatience;
+  absl::Status status = loop_->CallStatus(add);
+  while (api::IsStoreBusy(status) && absl::Now() < patience && !context->IsCancelled()) {
+    absl::SleepFor(kStoreRetry);
+    status = loop_->CallStatus(add);
+  }
+  return Logged("ADD", PodOf(*request), status);
 }
 
 grpc::Status CniService::Del(grpc::ServerContext*, const v1::CniRequest* request,

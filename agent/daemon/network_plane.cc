@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "agent/daemon/bgp_model.h"
 #include "agent/daemon/network_config.h"
 #include "agent/netlink/sysctl.h"
@@ -13,6 +14,12 @@
 #include "spdlog/spdlog.h"
 
 namespace ripstop::agent {
+namespace {
+
+// What a question of the operator waits for BIRD's answer: it has one within a millisecond or two.
+constexpr absl::Duration kBirdPatience = absl::Milliseconds(300);
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<NetworkPlane>> NetworkPlane::Create(const Options& options,
                                                                    EventLoop* loop) {
@@ -33,17 +40,15 @@ absl::Status NetworkPlane::Init() {
   bgp::Supervisor::Options bird;
   bird.run_dir = options_.run_dir;
   bird.bird_path = options_.bird;
-  ASSIGN_OR_RETURN(bird_, bgp::Supervisor::Create(bird));
-  return loop_->AddFd(bird_->fd(), EPOLLIN, [this](uint32_t) {
-    absl::Status status = bird_->HandleEvents();
-    bgp_problem_ = status.ok() ? "" : std::string(status.message());
-    if (!status.ok()) spdlog::warn("{}", std::string(status.message()));
-  });
+  ASSIGN_OR_RETURN(bird_, BirdWorker::Create(bird, loop_, [this](const absl::Status& status) {
+                     bgp_problem_ = status.ok() ? "" : std::string(status.message());
+                     if (!status.ok()) spdlog::warn("{}", std::string(status.message()));
+                   }));
+  return absl::OkStatus();
 }
 
 NetworkPlane::~NetworkPlane() {
   if (monitor_ != nullptr) loop_->RemoveFd(monitor_->fd());
-  if (bird_ != nullptr) loop_->RemoveFd(bird_->fd());
 }
 
 void NetworkPlane::Apply(const ClusterView& cluster) {
@@ -84,17 +89,12 @@ void NetworkPlane::ApplyVxlan(const ClusterView& cluster) {
 void NetworkPlane::ApplyBgp(const ClusterView& cluster) {
   if (bird_ == nullptr) return;
   auto model = BuildBgpModel(cluster, options_.node);
-  if (!model.ok()) {
-    bgp_problem_ = std::string(model.status().message());
-    return;
-  }
+  bgp_model_problem_ = model.ok() ? "" : std::string(model.status().message());
+  if (!model.ok()) return;
   model->log_path = bird_->log_path();
   bgp::RenderedConfig rendered = bgp::RenderBirdConfig(*model);
-  if (rendered_.has_value() && rendered_->text == rendered.text && bgp_problem_.empty()) return;
-  absl::Status status = bird_->Apply(rendered.text);
-  // An unavailable BIRD starts with this text by itself.
-  bgp_problem_ = status.ok() ? "" : std::string(status.message());
-  if (!status.ok()) spdlog::warn("{}", std::string(status.message()));
+  const bool same = rendered_.has_value() && rendered_->text == rendered.text;
+  if (!same) bird_->Apply(rendered.text);
   rendered_ = std::move(rendered);
 }
 
@@ -119,17 +119,35 @@ std::vector<uint32_t> NetworkPlane::HostInterfaces() const {
   return interfaces;
 }
 
+void NetworkPlane::RefreshBgp() const {
+  if (bird_ != nullptr) bird_->Refresh(kBirdPatience);
+}
+
 bgp::BirdStatus NetworkPlane::BgpStatus() const {
   if (bird_ == nullptr) return {.ready = true, .sessions = {}, .reasons = {}};
   if (!rendered_.has_value()) {
-    return {
-        .ready = false, .sessions = {}, .reasons = {"BGP: not configured yet: " + bgp_problem_}};
+    return {.ready = false,
+            .sessions = {},
+            .reasons = {"BGP: not configured yet: " + bgp_model_problem_}};
   }
-  return bgp::SummarizeBird(*rendered_, bird_->Query());
+  const BirdKnowledge known = bird_->Last();
+  // One that is down has no sessions; one that is silent may have those it last told of.
+  if (known.silence.ok()) return bgp::SummarizeBird(*rendered_, *known.report);
+  if (!known.report.has_value() || absl::IsUnavailable(known.silence))
+    return bgp::SummarizeBird(*rendered_, known.silence);
+  bgp::BirdStatus status = bgp::SummarizeBird(*rendered_, *known.report);
+  status.ready = false;
+  status.reasons.insert(
+      status.reasons.begin(),
+      absl::StrCat(known.silence.message(), "; what is shown of BGP is of ",
+                   absl::FormatDuration(absl::Trunc(absl::Now() - known.at, absl::Seconds(1))),
+                   " ago"));
+  return status;
 }
 
 std::vector<std::string> NetworkPlane::problems() const {
   std::vector<std::string> all = vxlan_unreachable_;
+  if (!bgp_model_problem_.empty()) all.push_back(bgp_model_problem_);
   if (!bgp_problem_.empty()) all.push_back(bgp_problem_);
   if (!vxlan_problem_.empty()) all.push_back(vxlan_problem_);
   return all;

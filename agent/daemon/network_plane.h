@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "agent/base/event_loop.h"
+#include "agent/daemon/bird_worker.h"
 #include "agent/daemon/cluster_view.h"
 #include "agent/daemon/options.h"
 #include "agent/netlink/monitor.h"
@@ -18,7 +19,6 @@
 #include "agent/routes/vxlan_manager.h"
 #include "bgp-bridge/bird_status.h"
 #include "bgp-bridge/render.h"
-#include "bgp-bridge/supervisor.h"
 
 namespace ripstop::agent {
 
@@ -52,7 +52,10 @@ class NetworkPlane {
   uint32_t workload_mtu() const { return workload_mtu_; }
   bool uses_vxlan() const { return vxlan_->ifindex() != 0; }
 
+  // As BIRD said last, and how long ago if it is silent since.
   bgp::BirdStatus BgpStatus() const;
+  // Asks it, and waits for that a moment. From any thread but the loop's.
+  void RefreshBgp() const;
   std::vector<std::string> problems() const;
 
   // Called with the kernel's events, after this has dealt with them.
@@ -75,11 +78,12 @@ class NetworkPlane {
   std::unique_ptr<RouteKernel> kernel_;
   std::unique_ptr<RouteManager> routes_;
   std::unique_ptr<VxlanManager> vxlan_;
-  std::unique_ptr<bgp::Supervisor> bird_;  // null: no BGP here
+  std::unique_ptr<BirdWorker> bird_;  // null: no BGP here
   std::optional<bgp::RenderedConfig> rendered_;
   std::vector<uint32_t> underlay_;  // interfaces with an address of this node
   uint32_t underlay_mtu_ = 1500;
   uint32_t workload_mtu_ = 1500;
+  std::string bgp_model_problem_;
   std::string bgp_problem_;
   std::string vxlan_problem_;
   std::vector<std::string> vxlan_unreachable_;

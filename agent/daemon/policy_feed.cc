@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "api/convert/closed.h"
 #include "spdlog/spdlog.h"
 
 namespace ripstop::agent {
@@ -121,13 +122,20 @@ void PolicyFeed::Put(const api::Resource& resource) {
   const api::ResourceKey key = resource.key();
   auto converted = api::ToModel(resource, {.this_host = node_});
   if (!converted.ok()) {
-    SetAside(key, converted.status());
+    SetAside(key, converted.status(), &resource);
     return;
   }
   set_aside_.erase(key);
+  closed_.erase(key);
+  Replace(resource, key, *std::move(converted));
+}
+
+// What the resource means is now this.
+void PolicyFeed::Replace(const api::Resource& resource, const api::ResourceKey& key,
+                         std::vector<api::ModelObject> objects) {
   // In place at once: the staged world asks for what is enforced now.
   std::vector<api::ModelObject>& current = objects_[key];
-  const std::vector<api::ModelObject> before = std::exchange(current, *std::move(converted));
+  const std::vector<api::ModelObject> before = std::exchange(current, std::move(objects));
   NoteDegraded(key, current);
   for (const api::ModelObject& old : before) {
     const bool kept = std::any_of(current.begin(), current.end(), [&](const auto& object) {
@@ -159,6 +167,7 @@ void PolicyFeed::Put(const api::Resource& resource) {
 
 void PolicyFeed::Delete(const api::ResourceKey& key) {
   set_aside_.erase(key);
+  closed_.erase(key);
   degraded_.erase(key);
   const auto it = objects_.find(key);
   if (it == objects_.end()) return;
@@ -174,16 +183,34 @@ void PolicyFeed::Delete(const api::ResourceKey& key) {
   }
 }
 
-void PolicyFeed::SetAside(const api::ResourceKey& key, const absl::Status& why) {
+void PolicyFeed::SetAside(const api::ResourceKey& key, const absl::Status& why,
+                          const api::Resource* decoded) {
   std::string text(why.message());
   // What converts names the object by its kind's own word; the line does it by the store's.
   const std::string object = absl::StrCat(key.ns, key.ns.empty() ? "" : "/", key.name, ": ");
   const size_t at = text.find(object);
   if (at != std::string::npos && text.find(' ') + 1 == at) text.erase(0, at + object.size());
+  if (const std::string denied = Close(key, decoded); !denied.empty())
+    absl::StrAppend(&text, "; until it can be read, ", denied, " is denied");
   std::string& known = set_aside_[key];
   if (known == text) return;
   known = std::move(text);
   spdlog::warn("set aside: {}: {}", key.ToString(), known);
+}
+
+// Gives the closed meaning to what never had one; what that denies.
+std::string PolicyFeed::Close(const api::ResourceKey& key, const api::Resource* decoded) {
+  if (objects_.contains(key) && !closed_.contains(key)) return "";
+  api::ClosedReading closed = api::ReadClosed(key, decoded);
+  if (closed.document.has_value()) {
+    auto objects = api::ToModel(*closed.document, {.this_host = node_});
+    if (!objects.ok()) return "";
+    closed.objects = *std::move(objects);
+  }
+  if (closed.objects.empty() && !closed_.contains(key)) return "";
+  closed_.insert(key);
+  Replace(closed.document.value_or(api::Resource()), key, std::move(closed.objects));
+  return closed.denied;
 }
 
 void PolicyFeed::NoteDegraded(const api::ResourceKey& key,

@@ -27,9 +27,10 @@ namespace ripstop::agent {
 // same but for the policies that staged ones add, replace or delete.
 //
 // A resource that cannot be decoded or converted is set aside by name and changes nothing:
-// what it meant before stays, until it is corrected or deleted. An agent that starts does not
-// know what it meant before, so there it means nothing. A rule that is not understood whole
-// (Rule::degraded) fails closed alone and is reported with its policy.
+// what it meant before stays, until it is corrected or deleted, also across a restart
+// (last_good.h). One that never could be read denies what it may select (api/convert/closed.h).
+// A rule that is not understood whole (Rule::degraded) fails closed alone and is reported with
+// its policy.
 //
 // An endpoint has up to three sources, joined by its id: the WorkloadEndpoint (addresses,
 // labels), the Pod of the same name (its labels, ports and phase are newer), and the
@@ -51,7 +52,10 @@ class PolicyFeed {
   absl::StatusOr<api::Resource> PutStored(const api::StoredResource& stored);
   void Put(const api::Resource& resource);
   void Delete(const api::ResourceKey& key);
-  void SetAside(const api::ResourceKey& key, const absl::Status& why);
+  // `decoded`: the document, where its bytes could be decoded.
+  void SetAside(const api::ResourceKey& key, const absl::Status& why,
+                const api::Resource* decoded = nullptr);
+  bool IsSetAside(const api::ResourceKey& key) const { return set_aside_.contains(key); }
 
   // A pod of this node is attached; `endpoint` is what is known of it until (and unless)
   // its resources say more.
@@ -91,6 +95,9 @@ class PolicyFeed {
     std::optional<policy::Attachment> attachment;
   };
 
+  void Replace(const api::Resource& resource, const api::ResourceKey& key,
+               std::vector<api::ModelObject> objects);
+  std::string Close(const api::ResourceKey& key, const api::Resource* decoded);
   void PutEndpointSource(const api::Resource& resource, const policy::Endpoint& endpoint);
   void NoteDegraded(const api::ResourceKey& key, const std::vector<api::ModelObject>& objects);
   void DropEndpointSource(const api::ResourceKey& key, const policy::Endpoint& endpoint);
@@ -118,6 +125,7 @@ class PolicyFeed {
   std::set<policy::PolicyKey> staged_changes_;
   std::map<api::ResourceKey, std::vector<api::ModelObject>> objects_;
   std::map<api::ResourceKey, std::string> set_aside_;
+  std::set<api::ResourceKey> closed_;    // of those, that never could be read
   std::set<api::ResourceKey> degraded_;  // with a rule that fails closed
   std::map<std::string, policy::Profile> implied_;
   std::set<std::string> seen_profiles_;                      // that a resource has defined

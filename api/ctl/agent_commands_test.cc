@@ -16,6 +16,7 @@
 namespace ripstop::ctl {
 namespace {
 
+using agent::v1::AcceptStoreReply;
 using agent::v1::DropsReply;
 using agent::v1::PolicyTablesReply;
 using agent::v1::RuleHitsReply;
@@ -34,6 +35,7 @@ struct FakeAgent : agent::v1::Agent::Service {
   PolicyTablesReply tables;
   RuleHitsReply hits;
   StagedPoliciesReply staged;
+  AcceptStoreReply accepted;
   grpc::Status error;
 
   grpc::Status Status(grpc::ServerContext*, const agent::v1::StatusRequest*,
@@ -64,6 +66,11 @@ struct FakeAgent : agent::v1::Agent::Service {
   grpc::Status StagedPolicies(grpc::ServerContext*, const agent::v1::StagedPoliciesRequest*,
                               StagedPoliciesReply* reply) override {
     *reply = staged;
+    return error;
+  }
+  grpc::Status AcceptStore(grpc::ServerContext*, const agent::v1::AcceptStoreRequest*,
+                           AcceptStoreReply* reply) override {
+    *reply = accepted;
     return error;
   }
 };
