@@ -51,7 +51,8 @@ class RunningAgent {
       EXPECT_TRUE(loop_->RunUntilStopped().ok());
     });
     while (!started) absl::SleepFor(absl::Milliseconds(1));
-    auto channel = grpc::CreateChannel("unix:" + options.socket, grpc::InsecureChannelCredentials());
+    auto channel =
+        grpc::CreateChannel("unix:" + options.socket, grpc::InsecureChannelCredentials());
     agent_ = v1::Agent::NewStub(channel);
     cni_ = v1::Cni::NewStub(channel);
   }
@@ -142,9 +143,8 @@ class AgentTest : public testing::Test {
   }
   void Put(const std::string& yaml) {
     const api::Resource resource = FromYaml(yaml);
-    ASSERT_TRUE(Store()
-                    ->Txn({{api::Mutation::Type::kPut, resource.key(), api::Serialize(resource)}})
-                    .ok());
+    ASSERT_TRUE(
+        Store()->Txn({{api::Mutation::Type::kPut, resource.key(), api::Serialize(resource)}}).ok());
   }
   std::unique_ptr<api::SqliteStore> Store() {
     auto store = api::SqliteStore::Open(store_file_);
@@ -197,7 +197,9 @@ TEST_F(AgentTest, AMissingStoreIsMissingAndNotMade) {
 
 TEST_F(AgentTest, AnEmptiedStoreIsNotBelievedUntilItIsAccepted) {
   MakeStore();
-  { ASSERT_TRUE(RunningAgent(options_, false).UntilReady()); }
+  {
+    ASSERT_TRUE(RunningAgent(options_, false).UntilReady());
+  }
   for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(store_file_ + suffix);
   Store();
   RunningAgent agent(options_, true);

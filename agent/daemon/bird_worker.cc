@@ -31,8 +31,8 @@ void Drain(int fd) {
 
 BirdWorker::BirdWorker(EventLoop* loop, std::function<void(const absl::Status&)> on_applied)
     : loop_(loop),
-      on_applied_(std::make_shared<std::function<void(const absl::Status&)>>(
-          std::move(on_applied))),
+      on_applied_(
+          std::make_shared<std::function<void(const absl::Status&)>>(std::move(on_applied))),
       wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
@@ -90,11 +90,10 @@ BirdKnowledge BirdWorker::Last() const {
   const std::lock_guard lock(mutex_);
   BirdKnowledge known = known_;
   if (known.silence.ok() && silent_since_ != absl::InfiniteFuture())
-    known.silence = absl::DeadlineExceededError(
-        absl::StrCat("BIRD was asked ",
-                     absl::FormatDuration(absl::Trunc(absl::Now() - silent_since_,
-                                                      absl::Milliseconds(1))),
-                     " ago and is silent"));
+    known.silence = absl::DeadlineExceededError(absl::StrCat(
+        "BIRD was asked ",
+        absl::FormatDuration(absl::Trunc(absl::Now() - silent_since_, absl::Milliseconds(1))),
+        " ago and is silent"));
   return known;
 }
 

@@ -67,8 +67,8 @@ class BirdWorker {
   // Shared with what was posted to the loop, which may run when this is gone.
   const std::shared_ptr<std::function<void(const absl::Status&)>> on_applied_;
   std::string log_path_;
-  UniqueFd wake_;  // eventfd: there is something to do
-  UniqueFd stop_;  // eventfd: also ends what the supervisor waits for
+  UniqueFd wake_;                                // eventfd: there is something to do
+  UniqueFd stop_;                                // eventfd: also ends what the supervisor waits for
   std::unique_ptr<bgp::Supervisor> supervisor_;  // of the thread, once that runs
 
   mutable std::mutex mutex_;  // guards what follows
@@ -77,7 +77,7 @@ class BirdWorker {
   std::optional<std::string> wanted_;  // not given yet
   absl::Time give_at_ = absl::InfinitePast();
   bool ask_ = false;
-  uint64_t asked_ = 0;     // times that an answer was waited for to its end
+  uint64_t asked_ = 0;  // times that an answer was waited for to its end
   absl::Time silent_since_ = absl::InfiniteFuture();  // since when an answer is outstanding
   BirdKnowledge known_;
 

@@ -86,8 +86,8 @@ absl::StatusOr<Totals> LoadRows(SqliteDatabase& database,
                             query.Integer(4),
                             query.Integer(5)};
     if (Checksum(resource) != query.Integer(6))
-      return Damaged(database.path(), absl::StrCat("the checksum of ", resource.key.ToString(),
-                                                   " is wrong"));
+      return Damaged(database.path(),
+                     absl::StrCat("the checksum of ", resource.key.ToString(), " is wrong"));
     ++found.rows;
     found.sum += query.Integer(6);
     rows.push_back(std::move(resource));

@@ -175,7 +175,8 @@ TEST_F(LastGoodTest, AMissingRowIsDamage) {
 
 TEST_F(LastGoodTest, ATruncatedFileIsDamage) {
   std::vector<StoredResource> resources;
-  for (int i = 0; i < 200; ++i) resources.push_back(Tier(absl::StrCat(i), std::string(500, 'x'), 1));
+  for (int i = 0; i < 200; ++i)
+    resources.push_back(Tier(absl::StrCat(i), std::string(500, 'x'), 1));
   Write(resources, 2);
   std::filesystem::resize_file(path_, 20 * 4096);
   ExpectDamaged("malformed");

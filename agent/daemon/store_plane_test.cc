@@ -79,9 +79,8 @@ class TestNode : private StorePlaneClient {
     return Until([this] { return plane_->in_sync(); });
   }
   ::testing::AssertionResult UntilProblem(const std::string& text) {
-    return Until([this, &text] {
-      return absl::StrContains(absl::StrJoin(plane_->problems(), "; "), text);
-    });
+    return Until(
+        [this, &text] { return absl::StrContains(absl::StrJoin(plane_->problems(), "; "), text); });
   }
   bool Allows() const {
     policy::TableImage image;
@@ -98,8 +97,7 @@ class TestNode : private StorePlaneClient {
     return verdict.has_value() && verdict->allow();
   }
   int Commits() const {
-    return static_cast<int>(
-        std::count(dataplane_.calls.begin(), dataplane_.calls.end(), "commit"));
+    return static_cast<int>(std::count(dataplane_.calls.begin(), dataplane_.calls.end(), "commit"));
   }
   // A pod of this node goes: what CNI DEL does to policy.
   void DetachAPod() {
@@ -150,9 +148,8 @@ class StorePlaneTest : public testing::Test {
         (*store)->Txn({{Mutation::Type::kPut, resource.key(), api::Serialize(resource)}}).ok());
   }
   void PutBytes(const api::ResourceKey& key, const std::string& bytes) {
-    ASSERT_TRUE((*api::SqliteStore::Open(folder_.file()))
-                    ->Txn({{Mutation::Type::kPut, key, bytes}})
-                    .ok());
+    ASSERT_TRUE(
+        (*api::SqliteStore::Open(folder_.file()))->Txn({{Mutation::Type::kPut, key, bytes}}).ok());
   }
   void Delete(const api::ResourceKey& key) {
     ASSERT_TRUE((*api::SqliteStore::Open(folder_.file()))->Delete(key, 0).ok());

@@ -38,9 +38,8 @@ std::vector<std::string> Actions(const std::vector<policy::Rule>& rules) {
 constexpr char kDenied[] = "deny it cannot be read";
 
 std::string Calico(const std::string& spec, const std::string& kind = "NetworkPolicy") {
-  return absl::StrCat("{apiVersion: projectcalico.org/v3, kind: ", kind,
-                      ", metadata: {name: p", kind == "NetworkPolicy" ? ", namespace: shop" : "",
-                      "}, spec: ", spec, "}");
+  return absl::StrCat("{apiVersion: projectcalico.org/v3, kind: ", kind, ", metadata: {name: p",
+                      kind == "NetworkPolicy" ? ", namespace: shop" : "", "}, spec: ", spec, "}");
 }
 
 TEST(ClosedTest, ABadRuleAndThoseAfterItDenyWhatTheOnesBeforeItLeave) {
@@ -59,9 +58,9 @@ TEST(ClosedTest, ABadRuleAndThoseAfterItDenyWhatTheOnesBeforeItLeave) {
 }
 
 TEST(ClosedTest, OfABadSelectorNoRuleStandsForItMightAllowToOthers) {
-  const Resource resource = Broken<v1::NetworkPolicy>(
-      Calico("{order: 7, ingress: [{action: Allow}]}"),
-      [](auto* p) { p->mutable_spec()->set_selector("app =="); });
+  const Resource resource =
+      Broken<v1::NetworkPolicy>(Calico("{order: 7, ingress: [{action: Allow}]}"),
+                                [](auto* p) { p->mutable_spec()->set_selector("app =="); });
   const Policy policy = PolicyOf(ReadClosed(resource.key(), &resource));
   EXPECT_EQ(policy.selector, InNamespace("shop"));
   EXPECT_THAT(Actions(policy.ingress_rules), ElementsAre(kDenied));
@@ -70,9 +69,9 @@ TEST(ClosedTest, OfABadSelectorNoRuleStandsForItMightAllowToOthers) {
 }
 
 TEST(ClosedTest, BadTypesConcernBothDirections) {
-  const Resource resource = Broken<v1::NetworkPolicy>(
-      Calico("{types: [Ingress], ingress: [{action: Allow}]}"),
-      [](auto* p) { p->mutable_spec()->set_types(0, "Sideways"); });
+  const Resource resource =
+      Broken<v1::NetworkPolicy>(Calico("{types: [Ingress], ingress: [{action: Allow}]}"),
+                                [](auto* p) { p->mutable_spec()->set_types(0, "Sideways"); });
   const Policy policy = PolicyOf(ReadClosed(resource.key(), &resource));
   EXPECT_TRUE(policy.ingress && policy.egress);
   EXPECT_THAT(Actions(policy.ingress_rules), ElementsAre("other"));
@@ -81,9 +80,8 @@ TEST(ClosedTest, BadTypesConcernBothDirections) {
 
 TEST(ClosedTest, ABadOrderIsTheFirstOfItsTier) {
   const Resource resource = Broken<v1::GlobalNetworkPolicy>(
-      Calico("{tier: security, order: 1}", "GlobalNetworkPolicy"), [](auto* p) {
-        p->mutable_spec()->set_order(std::numeric_limits<double>::quiet_NaN());
-      });
+      Calico("{tier: security, order: 1}", "GlobalNetworkPolicy"),
+      [](auto* p) { p->mutable_spec()->set_order(std::numeric_limits<double>::quiet_NaN()); });
   const Policy policy = PolicyOf(ReadClosed(resource.key(), &resource));
   EXPECT_EQ(policy.tier, "security");
   EXPECT_LT(*policy.order, -1e300);
@@ -102,7 +100,8 @@ TEST(ClosedTest, ABadSelectorOfAGlobalPolicyDeniesAllPodsAndNoHost) {
 TEST(ClosedTest, AKubernetesPolicyIsolates) {
   const std::string text =
       "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: p, namespace: "
-      "shop}, spec: {podSelector: {matchExpressions: [{key: a, operator: Exists}]}, ingress: [{}]}}";
+      "shop}, spec: {podSelector: {matchExpressions: [{key: a, operator: Exists}]}, ingress: "
+      "[{}]}}";
   const Resource resource = Broken<v1::KubernetesNetworkPolicy>(text, [](auto* p) {
     p->mutable_spec()->mutable_pod_selector()->mutable_match_expressions(0)->set_operator_("Is");
   });
@@ -123,9 +122,8 @@ constexpr char kCluster[] =
     "from: [{namespaces: {}}]}, {action: Deny, from: [{namespaces: {}}]}]}}";
 
 TEST(ClosedTest, AClusterPolicyWithABadActionDeniesFromThereOn) {
-  const Resource resource = Broken<v1::ClusterNetworkPolicy>(kCluster, [](auto* p) {
-    p->mutable_spec()->mutable_ingress(1)->set_action("Refuse");
-  });
+  const Resource resource = Broken<v1::ClusterNetworkPolicy>(
+      kCluster, [](auto* p) { p->mutable_spec()->mutable_ingress(1)->set_action("Refuse"); });
   const Policy policy = PolicyOf(ReadClosed(resource.key(), &resource));
   EXPECT_EQ(policy.tier, "kube-baseline");
   EXPECT_EQ(policy.order, 3);
@@ -157,9 +155,8 @@ TEST(ClosedTest, OfWhatCannotBeDecodedThePodsItMaySelectAreDeniedFirst) {
            std::pair(ResourceKey{kKindTier, "", "security"}, std::string(kPodsOnly)),
            std::pair(ResourceKey{kKindNamespace, "", "shop"}, InNamespace("shop")),
            std::pair(ResourceKey{kKindNetworkPolicy, "sh'o\"p", "p"}, std::string(kPodsOnly)),
-           std::pair(
-               ResourceKey{kKindServiceAccount, "shop", "bot"},
-               AllOf({InNamespace("shop"), "projectcalico.org/serviceaccount == 'bot'"})),
+           std::pair(ResourceKey{kKindServiceAccount, "shop", "bot"},
+                     AllOf({InNamespace("shop"), "projectcalico.org/serviceaccount == 'bot'"})),
        }) {
     const ClosedReading closed = ReadClosed(key, nullptr);
     ASSERT_THAT(closed.objects, SizeIs(2)) << key.kind;
