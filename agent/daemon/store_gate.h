@@ -20,7 +20,9 @@ class StoreGate final : public api::Store {
   // Each write fails with this, kUnavailable: it may be repeated later.
   void Close(const std::string& why) { closed_ = absl::UnavailableError(why); }
   void Open(const std::string& identity) {
+    if (closed_.ok() && identity == identity_) return;
     closed_ = absl::OkStatus();
+    identity_ = identity;
     store_->WriteOnlyTo(identity);
   }
 
@@ -55,6 +57,7 @@ class StoreGate final : public api::Store {
 
  private:
   api::Store* const store_;
+  std::string identity_;
   absl::Status closed_ = absl::UnavailableError("the store has not been read yet");
 };
 

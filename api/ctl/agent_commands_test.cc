@@ -148,6 +148,18 @@ TEST_F(AgentCommandsTest, WhyAsJsonHasNumbersAsNumbers) {
   EXPECT_EQ(json["egress"]["policyKind"], "");
 }
 
+TEST_F(AgentCommandsTest, AcceptStoreSaysWhatItAcceptsAndThatThereIsNothing) {
+  agent_.accepted.set_store("sqlite:///s.db");
+  agent_.accepted.set_identity("0123");
+  ASSERT_EQ(Ctl({"node", "accept-store"}), kExitOk);
+  EXPECT_EQ(out_, "Nothing to accept: store sqlite:///s.db is not doubted.\n");
+  agent_.accepted.set_accepted("it lacks 60 of 80 NetworkPolicy");
+  ASSERT_EQ(Ctl({"node", "accept-store"}), kExitOk);
+  EXPECT_EQ(out_,
+            "Accepted what store sqlite:///s.db (identity 0123) holds, although it lacks 60 of 80 "
+            "NetworkPolicy.\n");
+}
+
 TEST_F(AgentCommandsTest, WhyChecksItsArguments) {
   EXPECT_EQ(Ctl({"why", "--from", "a/b"}), kExitUsage);
   EXPECT_THAT(err_, HasSubstr("--to"));

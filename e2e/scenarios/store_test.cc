@@ -149,9 +149,8 @@ TEST_F(StoreScenario, AnotherStoreIsNotBelievedBeforeItIsAcceptedNodeByNode) {
   StartFlows();
   for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(StoreFile() + suffix);
   // As a mistaken operator makes one: whoever writes first makes the store.
-  ASSERT_TRUE(lab()
-                  .Apply("{apiVersion: v1, kind: Namespace, metadata: {name: somebody-elses}}")
-                  .ok());
+  ASSERT_TRUE(
+      lab().Apply("{apiVersion: v1, kind: Namespace, metadata: {name: somebody-elses}}").ok());
   for (const char* node : {"node1", "node2", "node3"}) WaitForReason(node, "is not believed");
   EXPECT_TRUE(absl::StrContains(ReasonsOf("node1"), "it is another store")) << ReasonsOf("node1");
   EXPECT_TRUE(Silent(stays_denied_));
@@ -159,8 +158,7 @@ TEST_F(StoreScenario, AnotherStoreIsNotBelievedBeforeItIsAcceptedNodeByNode) {
   const std::string accepted = Accept("node1");
   EXPECT_TRUE(absl::StrContains(accepted, "Accepted")) << accepted;
   EXPECT_TRUE(absl::StrContains(accepted, "another store")) << accepted;
-  EXPECT_TRUE(Eventually(
-      [&] { return !absl::StrContains(ReasonsOf("node1"), "not believed"); }));
+  EXPECT_TRUE(Eventually([&] { return !absl::StrContains(ReasonsOf("node1"), "not believed"); }));
   EXPECT_TRUE(absl::StrContains(Accept("node1"), "Nothing to accept"));
   EXPECT_TRUE(absl::StrContains(ReasonsOf("node2"), "is not believed")) << "each for itself";
 }
