@@ -258,6 +258,7 @@ void Agent::AttachHostInterfaces() {
 void Agent::Housekeeping() {
   LogUnlessOk(dataplane_->SweepFlows().status());
   flows_->Tick(absl::Now());
+  network_->RefreshSecrets();
   if (endpoints_ != nullptr) LogUnlessOk(endpoints_->RetryReleases());
   if (!policy_problem_.empty()) Settle();
 }

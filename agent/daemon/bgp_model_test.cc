@@ -33,20 +33,28 @@ class ClusterTest : public testing::Test {
   void AddBlock(const std::string& cidr, const std::string& node) {
     cluster_.blocks[cidr] = {*policy::Cidr::Parse(cidr), node, {}};
   }
+  SecretReader Secrets() const {
+    return [this](const std::string& name, const std::string& key) -> absl::StatusOr<std::string> {
+      const auto it = secrets_.find(name + "/" + key);
+      if (it == secrets_.end()) return absl::NotFoundError("no such secret");
+      return it->second;
+    };
+  }
   bgp::Model Build(const std::string& node) {
-    auto model = BuildBgpModel(cluster_, node);
+    auto model = BuildBgpModel(cluster_, node, Secrets());
     EXPECT_TRUE(model.ok()) << model.status();
     return model.ok() ? *model : bgp::Model{};
   }
+  std::map<std::string, std::string> secrets_;
   ClusterView cluster_;
 };
 
 TEST_F(ClusterTest, ANodeThatIsNotInTheStoreIsNamedWithTheRemedy) {
-  auto model = BuildBgpModel(cluster_, "node1");
+  auto model = BuildBgpModel(cluster_, "node1", Secrets());
   EXPECT_TRUE(absl::IsFailedPrecondition(model.status()));
   EXPECT_THAT(std::string(model.status().message()), HasSubstr("Node node1"));
   AddNode("node1", "{}");
-  EXPECT_THAT(std::string(BuildBgpModel(cluster_, "node1").status().message()),
+  EXPECT_THAT(std::string(BuildBgpModel(cluster_, "node1", Secrets()).status().message()),
               HasSubstr("ipv4Address"));
 }
 

@@ -34,6 +34,12 @@ absl::Status NetworkPlane::Init() {
   bird.run_dir = options_.run_dir;
   bird.bird_path = options_.bird;
   ASSIGN_OR_RETURN(bird_, bgp::Supervisor::Create(bird));
+  if (secrets_.fd() >= 0) {
+    RETURN_IF_ERROR(loop_->AddFd(secrets_.fd(), EPOLLIN, [this](uint32_t) {
+      secrets_.TakeEvents();
+      RefreshSecrets();
+    }));
+  }
   return loop_->AddFd(bird_->fd(), EPOLLIN, [this](uint32_t) {
     absl::Status status = bird_->HandleEvents();
     bgp_problem_ = status.ok() ? "" : std::string(status.message());
@@ -44,9 +50,15 @@ absl::Status NetworkPlane::Init() {
 NetworkPlane::~NetworkPlane() {
   if (monitor_ != nullptr) loop_->RemoveFd(monitor_->fd());
   if (bird_ != nullptr) loop_->RemoveFd(bird_->fd());
+  if (secrets_.fd() >= 0) loop_->RemoveFd(secrets_.fd());
+}
+
+void NetworkPlane::RefreshSecrets() {
+  if (cluster_ != nullptr && secrets_.HaveChanged()) ApplyBgp(*cluster_);
 }
 
 void NetworkPlane::Apply(const ClusterView& cluster) {
+  cluster_ = &cluster;
   FindUnderlay(cluster);
   ApplyVxlan(cluster);
   ApplyBgp(cluster);
@@ -83,19 +95,23 @@ void NetworkPlane::ApplyVxlan(const ClusterView& cluster) {
 
 void NetworkPlane::ApplyBgp(const ClusterView& cluster) {
   if (bird_ == nullptr) return;
-  auto model = BuildBgpModel(cluster, options_.node);
+  secrets_.Begin();
+  auto model = BuildBgpModel(
+      cluster, options_.node,
+      [this](const std::string& name, const std::string& key) { return secrets_.Read(name, key); });
   if (!model.ok()) {
     bgp_problem_ = std::string(model.status().message());
     return;
   }
   model->log_path = bird_->log_path();
   bgp::RenderedConfig rendered = bgp::RenderBirdConfig(*model);
-  if (rendered_.has_value() && rendered_->text == rendered.text && bgp_problem_.empty()) return;
-  absl::Status status = bird_->Apply(rendered.text);
+  const bool same = rendered_.has_value() && rendered_->text == rendered.text;
+  rendered_ = std::move(rendered);  // what is left out may differ where the text does not
+  if (same && bgp_problem_.empty()) return;
+  absl::Status status = bird_->Apply(rendered_->text);
   // An unavailable BIRD starts with this text by itself.
   bgp_problem_ = status.ok() ? "" : std::string(status.message());
   if (!status.ok()) spdlog::warn("{}", std::string(status.message()));
-  rendered_ = std::move(rendered);
 }
 
 void NetworkPlane::ReadMonitor() {
@@ -131,6 +147,7 @@ bgp::BirdStatus NetworkPlane::BgpStatus() const {
 std::vector<std::string> NetworkPlane::problems() const {
   std::vector<std::string> all = vxlan_unreachable_;
   if (!bgp_problem_.empty()) all.push_back(bgp_problem_);
+  all.insert(all.end(), secrets_.problems().begin(), secrets_.problems().end());
   if (!vxlan_problem_.empty()) all.push_back(vxlan_problem_);
   return all;
 }

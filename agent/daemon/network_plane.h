@@ -12,6 +12,7 @@
 #include "agent/base/event_loop.h"
 #include "agent/daemon/cluster_view.h"
 #include "agent/daemon/options.h"
+#include "agent/daemon/secrets.h"
 #include "agent/netlink/monitor.h"
 #include "agent/netlink/netlink.h"
 #include "agent/routes/route_manager.h"
@@ -38,7 +39,10 @@ class NetworkPlane {
                                                               EventLoop* loop);
   ~NetworkPlane();
 
+  // The view outlives this: secrets that change apply it again.
   void Apply(const ClusterView& cluster);
+  // Reads the secrets of BGP sessions again; changes are also seen by themselves.
+  void RefreshSecrets();
   // After the first Apply and all pods' routes: from now on the kernel follows.
   absl::Status Reconcile() { return routes_->Reconcile(); }
 
@@ -61,7 +65,8 @@ class NetworkPlane {
   }
 
  private:
-  NetworkPlane(const Options& options, EventLoop* loop) : options_(options), loop_(loop) {}
+  NetworkPlane(const Options& options, EventLoop* loop)
+      : options_(options), loop_(loop), secrets_(options.secrets_dir) {}
   absl::Status Init();
   void ApplyBgp(const ClusterView& cluster);
   void ApplyVxlan(const ClusterView& cluster);
@@ -76,6 +81,8 @@ class NetworkPlane {
   std::unique_ptr<RouteManager> routes_;
   std::unique_ptr<VxlanManager> vxlan_;
   std::unique_ptr<bgp::Supervisor> bird_;  // null: no BGP here
+  SecretFiles secrets_;
+  const ClusterView* cluster_ = nullptr;  // as last applied
   std::optional<bgp::RenderedConfig> rendered_;
   std::vector<uint32_t> underlay_;  // interfaces with an address of this node
   uint32_t underlay_mtu_ = 1500;

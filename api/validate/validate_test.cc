@@ -168,9 +168,9 @@ TEST(ValidateTest, CalicoRulesAreRefusedWithARemedy) {
             "spec.ingress[0].notICMP.code: \"256\" is out of range; write 0 to 255\n"
             "spec.ingress[0].notICMP.code: 256 needs a type; write type beside it"},
            {"{action: Allow, http: {methods: [GET]}}",
-            "spec.ingress[0].http: {\"methods\":[\"GET\"]} is not enforced here; remove it and "
-            "match by ports; the "
-            "datapath does not read HTTP"},
+            "spec.ingress[0].http: {\"methods\":[\"GET\"]} is refused; the datapath does not read "
+            "HTTP; "
+            "match by ports"},
            {"{action: Allow, source: {services: {name: cart}, nets: [192.0.2.0/24]}}",
             "spec.ingress[0].source.services.namespace: is missing; a global policy must name the "
             "namespace\n"
