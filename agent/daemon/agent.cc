@@ -144,13 +144,7 @@ void Agent::OnPut(const api::StoredResource& stored) {
   const auto resource = policy_->feed().PutStored(stored);
   if (!resource.ok()) return;
   network_changed_ |= NoteNetwork(*resource);
-  const auto* host = resource->As<api::v1::HostEndpoint>();
-  if (host != nullptr && host->spec().node() == options_.node) {
-    spdlog::warn(
-        "HostEndpoint {}: policies know its addresses, but none is enforced at its interface "
-        "\"{}\": this version attaches to workloads only",
-        resource->name(), host->spec().interface_name());
-  }
+  fields_.Put(*resource);
 }
 
 // Whether the resource bears on routes, BGP or IPAM; keeps it in the view if so.
@@ -196,6 +190,7 @@ void Agent::OnDelete(const api::ResourceKey& key) {
   }
   if (key.kind == api::kKindBGPPeer) network_changed_ |= cluster_.bgp_peers.erase(key.name) > 0;
   policy_->feed().Delete(key);
+  fields_.Delete(key);
 }
 
 void Agent::OnSynced(int64_t) {
@@ -294,6 +289,8 @@ absl::StatusOr<v1::StatusReply> Agent::Status() {
   reply.set_local_endpoints(policy_->feed().local_endpoints());
   reply.set_policies(policy_->feed().policies());
   for (const std::string& line : policy_->feed().set_aside()) reply.add_set_aside(line);
+  for (const std::string& line : fields_.refused()) reply.add_set_aside(line);
+  for (const std::string& line : fields_.unheeded()) reply.add_unheeded(line);
   reply.set_programs_loaded(dataplane_->programs_loaded());
   reply.set_table_writes(dataplane_->table_writes());
   return reply;

@@ -160,8 +160,8 @@ class PeerList {
 
   // `reverse`: the BGPPeer is the other's, and picked this node.
   void AddNode(const Node& node, bgp::Peer peer, bool reverse) {
-    const auto& [own, other] = reverse ? std::pair(0u, peer.local_as_number)
-                                       : std::pair(peer.local_as_number, 0u);
+    const auto& [own, other] =
+        reverse ? std::pair(0u, peer.local_as_number) : std::pair(peer.local_as_number, 0u);
     peer.local_as_number = own;
     peer.as_number = other != 0 ? other : AsNumberOf(node);
     peer.port = SettingsOf(cluster_, node.metadata().name()).listen_port;

@@ -33,8 +33,7 @@ UniqueFd OpenBeneath(int folder, const std::string& path) {
   open_how how{};
   how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;  // a FIFO must not hold the loop
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
-  return UniqueFd(
-      static_cast<int>(syscall(SYS_openat2, folder, path.c_str(), &how, sizeof(how))));
+  return UniqueFd(static_cast<int>(syscall(SYS_openat2, folder, path.c_str(), &how, sizeof(how))));
 }
 
 absl::Status CheckPrivate(int fd, const std::string& path) {

@@ -54,7 +54,7 @@ class SecretFiles {
   const std::string folder_;
   UniqueFd inotify_;
   using Id = std::pair<std::string, std::string>;  // name, key
-  std::map<Id, std::string> last_;                   // as last readable
+  std::map<Id, std::string> last_;                 // as last readable
   std::map<Id, absl::StatusOr<std::string>> answers_;
   std::vector<std::string> problems_;
 };

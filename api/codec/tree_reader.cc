@@ -16,8 +16,7 @@ void NodeReader::ReadTree(const YAML::Node& node, const std::string& path, v1::T
   if (!node.IsMap()) {
     return Report(node, path, "is not a map", "write fields below it, each as `name: value`");
   }
-  tree->set_json(
-      ReadTreeValue(node, path).dump(-1, ' ', false, json::error_handler_t::replace));
+  tree->set_json(ReadTreeValue(node, path).dump(-1, ' ', false, json::error_handler_t::replace));
 }
 
 json NodeReader::ReadTreeValue(const YAML::Node& node, const std::string& path) {

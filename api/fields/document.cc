@@ -77,8 +77,8 @@ std::string FieldTableDocument() {
     if (kind.effect != Effect::kActs || !kind.why.empty()) {
       absl::StrAppend(&text, "\n", kind.effect == Effect::kActs ? "" : "The kind as a whole: ",
                       kind.effect == Effect::kActs ? "" : Word(kind.effect),
-                      kind.effect == Effect::kActs ? "" : ". ", "Where nothing else is said: ",
-                      kind.why, ".\n");
+                      kind.effect == Effect::kActs ? "" : ". ",
+                      "Where nothing else is said: ", kind.why, ".\n");
     }
     if (kind.fields.empty()) continue;
     absl::StrAppend(&text, "\n| field | | |\n|---|---|---|\n");

@@ -132,10 +132,9 @@ TEST(FieldTableTest, EveryFieldOfCalicoHasARow) {
 TEST(FieldPathTest, StepsAreNamesListsAndMaps) {
   EXPECT_THAT(SplitFieldPath("spec.nets[]"),
               ElementsAre(PathStep{"spec"}, PathStep{.name = "nets", .items = true}));
-  EXPECT_THAT(
-      SplitFieldPath("metadata.annotations{a.b/c}"),
-      ElementsAre(PathStep{"metadata"},
-                  PathStep{.name = "annotations", .values = true, .key = "a.b/c"}));
+  EXPECT_THAT(SplitFieldPath("metadata.annotations{a.b/c}"),
+              ElementsAre(PathStep{"metadata"},
+                          PathStep{.name = "annotations", .values = true, .key = "a.b/c"}));
   EXPECT_THAT(SplitFieldPath("a[].b{}"), ElementsAre(PathStep{.name = "a", .items = true},
                                                      PathStep{.name = "b", .values = true}));
 }

@@ -79,21 +79,22 @@ std::string RefusedText(const FieldReport& report) {
   });
 }
 
-std::vector<Problem> RefusalsOf(const Resource& resource, const FieldReport& report,
-                                Effect effect) {
+std::vector<Problem> FieldProblems(const Resource& resource, const FieldReport& report,
+                                   Effect effect) {
+  const bool kept = effect == Effect::kKept;
   std::vector<Problem> problems;
-  for (const FieldFinding& one : report.refused) {
+  for (const FieldFinding& one : kept ? report.kept : report.refused) {
     if (one.effect != effect) continue;
+    const bool kind = one.path.empty();
     problems.push_back(
         {.file = resource.file,
-         .line = one.path.empty() ? resource.line : resource.LineOf(one.path),
+         .line = kind ? resource.line : resource.LineOf(one.path),
          .resource = absl::StrCat(resource.kind().kind, " ", resource.ns(),
                                   resource.ns().empty() ? "" : "/", resource.name()),
-         .path = one.path.empty() ? "kind" : one.path,
-         .value = ShownValue(one.path.empty() ? resource.kind().kind
-                                              : FieldText(resource.message(), one.path),
+         .path = kind ? "kind" : one.path,
+         .value = ShownValue(kind ? resource.kind().kind : FieldText(resource.message(), one.path),
                              false),
-         .what = "is refused",
+         .what = kept ? "would be kept, and nothing acts on it" : "is refused",
          .remedy = one.why});
   }
   return problems;

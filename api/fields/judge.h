@@ -14,7 +14,7 @@
 namespace ripstop::api {
 
 struct FieldFinding {
-  std::string path;  // as written, "spec.ingress[0].http"; empty: the kind as a whole
+  std::string path;               // as written, "spec.ingress[0].http"; empty: the kind as a whole
   Effect effect = Effect::kKept;  // kKept, kRefused or kOffline
   std::string why;
 };
@@ -37,8 +37,9 @@ std::string KeptText(const FieldReport& report);
 // "spec.filters is refused: …", likewise.
 std::string RefusedText(const FieldReport& report);
 
-// The refusals as problems of the document: those of the given effect.
-std::vector<Problem> RefusalsOf(const Resource& resource, const FieldReport& report, Effect effect);
+// The findings of one effect as problems of the document.
+std::vector<Problem> FieldProblems(const Resource& resource, const FieldReport& report,
+                                   Effect effect);
 
 }  // namespace ripstop::api
 

@@ -111,7 +111,7 @@ TEST_F(JudgeTest, ARefusalIsAProblemWithTheLineOfTheField) {
   const Resource policy = Read(
       "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata:\n  name: p\n"
       "spec:\n  selector: all()\n  applyOnForward: true\n");
-  const auto problems = RefusalsOf(policy, InspectFields(policy), Effect::kOffline);
+  const auto problems = FieldProblems(policy, InspectFields(policy), Effect::kOffline);
   ASSERT_THAT(problems, SizeIs(1));
   EXPECT_THAT(problems[0].ToString(),
               HasSubstr("a.yaml:7: GlobalNetworkPolicy p: spec.applyOnForward: true is refused; "));

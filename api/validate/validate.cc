@@ -113,7 +113,7 @@ void CheckKind(const Resource& resource, Checker& check) {
 
 // What the field table refuses, where no check has said so already.
 void AddRefusals(const Resource& resource, std::vector<Problem>* problems) {
-  for (Problem& refusal : RefusalsOf(resource, InspectFields(resource), Effect::kRefused)) {
+  for (Problem& refusal : FieldProblems(resource, InspectFields(resource), Effect::kRefused)) {
     const bool known = std::any_of(problems->begin(), problems->end(),
                                    [&](const Problem& one) { return one.path == refusal.path; });
     if (!known) problems->push_back(std::move(refusal));
