@@ -131,8 +131,11 @@ class Renderer {
     }
   }
 
-  void Reject(std::string object, const absl::Status& status) {
-    result_.set_aside.push_back({std::move(object), std::string(status.message())});
+  // Once, though both families come across it.
+  void Reject(const std::string& object, const absl::Status& status) {
+    for (const SetAside& known : result_.set_aside)
+      if (known.object == object) return;
+    result_.set_aside.push_back({object, std::string(status.message())});
   }
 
   // define NAME = [ members ]; and the test for it, or `false` where BIRD has no empty set.

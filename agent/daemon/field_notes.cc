@@ -11,9 +11,9 @@ namespace {
 
 std::string RefusedLine(const api::FieldReport& report) {
   const std::string text = api::RefusedText(report);
-  const bool partly = std::any_of(
-      report.refused.begin(), report.refused.end(),
-      [](const api::FieldFinding& one) { return one.effect == api::Effect::kOffline; });
+  const bool partly =
+      std::any_of(report.refused.begin(), report.refused.end(),
+                  [](const api::FieldFinding& one) { return one.effect == api::Effect::kOffline; });
   return absl::StrCat(text, partly ? "; what of it concerns pods is in force" : "");
 }
 

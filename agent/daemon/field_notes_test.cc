@@ -16,9 +16,9 @@ using testing::SizeIs;
 class FieldNotesTest : public testing::Test {
  protected:
   api::Resource Put(const std::string& kind, const std::string& name, const std::string& spec) {
-    const api::Resource resource = FromYaml(
-        absl::StrCat("{apiVersion: projectcalico.org/v3, kind: ", kind, ", metadata: {name: ", name,
-                     kind == "WorkloadEndpoint" ? ", namespace: shop" : "", "}, spec: ", spec, "}"));
+    const api::Resource resource = FromYaml(absl::StrCat(
+        "{apiVersion: projectcalico.org/v3, kind: ", kind, ", metadata: {name: ", name,
+        kind == "WorkloadEndpoint" ? ", namespace: shop" : "", "}, spec: ", spec, "}"));
     notes_.Put(resource);
     return resource;
   }

@@ -83,8 +83,8 @@ absl::StatusOr<std::string> ReadFile(const std::string& folder, const std::strin
   }
   const std::string path = absl::StrCat(folder, "/", name, "/", key);
   const UniqueFd root(open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!root.ok()) return absl::ErrnoToStatus(errno, folder);
-  const UniqueFd file = OpenBeneath(root.get(), absl::StrCat(name, "/", key));
+  const UniqueFd file =
+      root.ok() ? OpenBeneath(root.get(), absl::StrCat(name, "/", key)) : UniqueFd();
   if (!file.ok() && errno == ENOENT) {
     return absl::NotFoundError(
         absl::StrCat(path, ": there is no such secret; write it there, mode 0600"));
@@ -115,16 +115,21 @@ void SecretFiles::Watch(const std::string& path) {
                               IN_ATTRIB | IN_ONLYDIR);
 }
 
+void SecretFiles::WatchSecret(const std::string& name) {
+  if (IsPlainName(name)) Watch(absl::StrCat(folder_, "/", name));
+}
+
 void SecretFiles::TakeEvents() {
   char events[4096];
   while (read(inotify_.get(), events, sizeof(events)) > 0) {
   }
   WatchFolder();
+  for (const auto& [id, unused] : answers_) WatchSecret(id.first);
 }
 
 absl::StatusOr<std::string> SecretFiles::Read(const std::string& name, const std::string& key) {
   // Before reading: a change in between wakes the loop again.
-  if (IsPlainName(name)) Watch(absl::StrCat(folder_, "/", name));
+  WatchSecret(name);
   absl::StatusOr<std::string> secret = ReadFile(folder_, name, key);
   const Id id(name, key);
   answers_.insert_or_assign(id, secret);

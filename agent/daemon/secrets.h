@@ -50,6 +50,7 @@ class SecretFiles {
  private:
   void Watch(const std::string& path);
   void WatchFolder();
+  void WatchSecret(const std::string& name);
 
   const std::string folder_;
   UniqueFd inotify_;

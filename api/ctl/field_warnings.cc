@@ -47,8 +47,8 @@ void NoteOffline(const std::vector<api::Resource>& resources, std::ostream& err)
   for (const api::Resource& resource : resources) {
     const api::FieldReport report = api::InspectFields(resource);
     if (report.refused.empty()) continue;
-    err << "Note: " << Where(resource) << "answered for here, but apply refuses it: "
-        << api::RefusedText(report) << "\n";
+    err << "Note: " << Where(resource)
+        << "answered for here, but apply refuses it: " << api::RefusedText(report) << "\n";
   }
 }
 

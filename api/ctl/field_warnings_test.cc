@@ -109,14 +109,16 @@ TEST_F(FieldWarningsTest, KindsThatWouldDoHarmAreRefusedByNameAndForeignOnesAreN
 
 TEST_F(FieldWarningsTest, EvaluateAnswersForWhatApplyRefusesAndSaysSo) {
   const std::string host = File("h.yaml", kHostEndpoint), policy = File("g.yaml", kForward);
-  EXPECT_EQ(Ctl({"evaluate", "--engine", "reference", "-f", host, policy},
-                R"({"hostEndpoint": "h", "from": "192.0.2.9", "to": "192.0.2.1", "protocol": "TCP",)"
-                R"( "port": 22, "direction": "ingress"})"
-                "\n"),
-            kExitOk)
+  EXPECT_EQ(
+      Ctl({"evaluate", "--engine", "reference", "-f", host, policy},
+          R"({"hostEndpoint": "h", "from": "192.0.2.9", "to": "192.0.2.1", "protocol": "TCP",)"
+          R"( "port": 22, "direction": "ingress"})"
+          "\n"),
+      kExitOk)
       << err_ << out_;
-  EXPECT_THAT(err_, AllOf(HasSubstr("Note: "), HasSubstr("HostEndpoint h: answered for here, but "
-                                                          "apply refuses it: the kind is refused"),
+  EXPECT_THAT(err_, AllOf(HasSubstr("Note: "),
+                          HasSubstr("HostEndpoint h: answered for here, but "
+                                    "apply refuses it: the kind is refused"),
                           HasSubstr("GlobalNetworkPolicy g: answered for here")));
 }
 
