@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "agent/daemon/network_config.h"
+#include "agent/daemon/node_identity.h"
 #include "api/store/open.h"
 #include "policy/status_macros.h"
 #include "spdlog/spdlog.h"
@@ -56,6 +57,7 @@ absl::Status Agent::Lock() {
 }
 
 absl::Status Agent::Init() {
+  RETURN_IF_ERROR(CheckNodeName(options_.node));
   RETURN_IF_ERROR(Lock());
   DataplaneOptions dataplane;
   dataplane.pin_dir = options_.bpffs;
@@ -265,7 +267,8 @@ absl::StatusOr<v1::StatusReply> Agent::Status() {
   reply.set_node(options_.node);
   reply.set_version(RIPSTOP_VERSION);
   const bgp::BirdStatus bgp = network_->BgpStatus();
-  reply.set_ready(in_sync_ && store_problem_.empty() && policy_problem_.empty() && bgp.ready);
+  reply.set_ready(in_sync_ && store_problem_.empty() && policy_problem_.empty() && bgp.ready &&
+                  network_->has_its_addresses());
   for (const std::string* problem : {&store_problem_, &policy_problem_}) {
     if (!problem->empty()) reply.add_not_ready_reasons(*problem);
   }

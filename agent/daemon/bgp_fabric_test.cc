@@ -49,10 +49,10 @@ class BgpFabricTest : public bgp::testing::FabricTest {
   void AddNode(int index, const std::string& v4, const std::string& v6, const std::string& labels,
                const std::string& more) {
     const std::string name = Name(index);
-    view_.nodes[name] = MessageFromYaml<api::v1::Node>(absl::StrCat(
-        "{apiVersion: projectcalico.org/v3, kind: Node, metadata: {name: ", name,
-        ", labels: ", labels, "}, spec: {bgp: {ipv4Address: ", v4, ", ipv6Address: '", v6, "'",
-        more == "{}" ? "" : ", ", more == "{}" ? "" : more, "}}}"));
+    view_.nodes[name] = MessageFromYaml<api::v1::Node>(
+        absl::StrCat("{apiVersion: projectcalico.org/v3, kind: Node, metadata: {name: ", name,
+                     ", labels: ", labels, "}, spec: {bgp: {ipv4Address: ", v4, ", ipv6Address: '",
+                     v6, "'", more == "{}" ? "" : ", ", more == "{}" ? "" : more, "}}}"));
     const std::string block = absl::StrCat("10.65.", index + 1, ".0/26");
     view_.blocks[block] = {*policy::Cidr::Parse(block), name, {}};
   }
@@ -62,9 +62,9 @@ class BgpFabricTest : public bgp::testing::FabricTest {
                      "}, spec: ", spec, "}"));
   }
   void Configure(const std::string& name, const std::string& spec) {
-    view_.bgp_configurations[name] = MessageFromYaml<api::v1::BGPConfiguration>(
-        absl::StrCat("{apiVersion: projectcalico.org/v3, kind: BGPConfiguration, metadata: {name: ",
-                     name, "}, spec: ", spec, "}"));
+    view_.bgp_configurations[name] = MessageFromYaml<api::v1::BGPConfiguration>(absl::StrCat(
+        "{apiVersion: projectcalico.org/v3, kind: BGPConfiguration, metadata: {name: ", name,
+        "}, spec: ", spec, "}"));
   }
 
   // As an agent of that node would, with the secrets of its own folder.
@@ -145,9 +145,7 @@ TEST_F(BgpFabricTest, WithManualReversePeeringOneSideIsNotEnough) {
   Configure("default", "{nodeToNodeMeshEnabled: false}");
   AddPeer("to-rr", "{nodeSelector: '!has(rr)', peerSelector: has(rr), reversePeering: Manual}");
   RunAll();
-  const auto refused = [&] {
-    return absl::StrContains(Describe(Node(0)), "Connection refused");
-  };
+  const auto refused = [&] { return absl::StrContains(Describe(Node(0)), "Connection refused"); };
   EXPECT_TRUE(Eventually(kPatience, refused)) << Describe(Node(0));
   AddPeer("from-rr", "{nodeSelector: has(rr), peerSelector: '!has(rr)', reversePeering: Manual}");
   RunAll();

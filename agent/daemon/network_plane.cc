@@ -72,6 +72,7 @@ void NetworkPlane::FindUnderlay(const ClusterView& cluster) {
     spdlog::error("{}", std::string(addresses.status().message()));
     return;
   }
+  addresses_ = CheckNodeAddresses(cluster, options_.node, *addresses);
   underlay_.clear();
   for (const auto& wanted : {NodeIpv4(*self), NodeIpv6(*self)}) {
     if (!wanted.has_value()) continue;
@@ -126,7 +127,23 @@ void NetworkPlane::ReadMonitor() {
   if (absl::Status status = routes_->HandleEvents(*events); !status.ok()) {
     spdlog::warn("{}", std::string(status.message()));
   }
+  if (cluster_ != nullptr && ConcernsNodeAddress(*events)) FindUnderlay(*cluster_);
   if (on_events_) on_events_(*events);
+}
+
+// Each pod brings addresses too, and looking at all of them for each would cost with every
+// pod; a node's own rarely change.
+bool NetworkPlane::ConcernsNodeAddress(const std::vector<MonitorEvent>& events) const {
+  const api::v1::Node* self = cluster_->FindNode(options_.node);
+  if (self == nullptr) return false;
+  const auto own = {NodeIpv4(*self), NodeIpv6(*self)};
+  return std::any_of(events.begin(), events.end(), [&](const MonitorEvent& event) {
+    if (std::holds_alternative<ResyncEvent>(event)) return true;
+    const auto* address = std::get_if<AddressEvent>(&event);
+    return address != nullptr && std::any_of(own.begin(), own.end(), [&](const auto& one) {
+             return one.has_value() && one->address == address->address.address;
+           });
+  });
 }
 
 std::vector<uint32_t> NetworkPlane::HostInterfaces() const {
@@ -145,7 +162,9 @@ bgp::BirdStatus NetworkPlane::BgpStatus() const {
 }
 
 std::vector<std::string> NetworkPlane::problems() const {
-  std::vector<std::string> all = vxlan_unreachable_;
+  std::vector<std::string> all = addresses_.own;
+  all.insert(all.end(), addresses_.others.begin(), addresses_.others.end());
+  all.insert(all.end(), vxlan_unreachable_.begin(), vxlan_unreachable_.end());
   if (!bgp_problem_.empty()) all.push_back(bgp_problem_);
   all.insert(all.end(), secrets_.problems().begin(), secrets_.problems().end());
   if (!vxlan_problem_.empty()) all.push_back(vxlan_problem_);

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "agent/base/event_loop.h"
 #include "agent/daemon/cluster_view.h"
+#include "agent/daemon/node_identity.h"
 #include "agent/daemon/options.h"
 #include "agent/daemon/secrets.h"
 #include "agent/netlink/monitor.h"
@@ -58,6 +59,8 @@ class NetworkPlane {
 
   bgp::BirdStatus BgpStatus() const;
   std::vector<std::string> problems() const;
+  // Whether the addresses that the store gives this node are its own.
+  bool has_its_addresses() const { return addresses_.own.empty(); }
 
   // Called with the kernel's events, after this has dealt with them.
   void OnEvents(std::function<void(const std::vector<MonitorEvent>&)> callback) {
@@ -72,6 +75,7 @@ class NetworkPlane {
   void ApplyVxlan(const ClusterView& cluster);
   void FindUnderlay(const ClusterView& cluster);
   void ReadMonitor();
+  bool ConcernsNodeAddress(const std::vector<MonitorEvent>& events) const;
 
   const Options options_;
   EventLoop* const loop_;
@@ -85,6 +89,7 @@ class NetworkPlane {
   const ClusterView* cluster_ = nullptr;  // as last applied
   std::optional<bgp::RenderedConfig> rendered_;
   std::vector<uint32_t> underlay_;  // interfaces with an address of this node
+  NodeAddressProblems addresses_;
   uint32_t underlay_mtu_ = 1500;
   uint32_t workload_mtu_ = 1500;
   std::string bgp_problem_;

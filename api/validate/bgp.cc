@@ -5,6 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/time.h"
 #include "api/codec/scalar.h"
 #include "api/validate/validators.h"
 
@@ -85,6 +86,15 @@ void CheckMeshFields(const v1::BGPConfigurationSpec& spec, Checker& check) {
   }
 }
 
+// A hold time is three of them, in 16 bits (RFC 4271 section 4.2).
+void CheckKeepalive(const std::string& text, Checker& check) {
+  absl::Duration duration;
+  if (!check.Duration("spec.keepaliveTime", text) || !absl::ParseDuration(text, &duration)) return;
+  if (duration < absl::Seconds(1) || duration > absl::Seconds(UINT16_MAX / 3)) {
+    check.Bad("spec.keepaliveTime", text, "is not 1s to 21845s", "write one such as 30s");
+  }
+}
+
 void CheckReachableBy(const v1::BGPPeerSpec& spec, Checker& check) {
   if (spec.reachable_by().empty()) return;
   const auto gateway = check.Address("spec.reachableBy", spec.reachable_by());
@@ -113,9 +123,15 @@ void CheckBgpConfiguration(const v1::BGPConfiguration& configuration, Checker& c
     check.Bad("metadata.name", name, "is not a name that is looked at",
               "write default, or node. and the name of a node");
   }
-  if (!is_default && (spec.has_as_number() || spec.has_node_to_node_mesh_enabled())) {
-    check.Wrong(spec.has_as_number() ? "spec.asNumber" : "spec.nodeToNodeMeshEnabled",
-                "is for the whole cluster", "write it in the BGPConfiguration named default");
+  for (const auto& [present, path] :
+       {std::pair(spec.has_as_number(), "spec.asNumber"),
+        std::pair(spec.has_node_to_node_mesh_enabled(), "spec.nodeToNodeMeshEnabled"),
+        std::pair(spec.has_node_mesh_password(), "spec.nodeMeshPassword"),
+        std::pair(!spec.node_mesh_max_restart_time().empty(), "spec.nodeMeshMaxRestartTime")}) {
+    if (present && !is_default) {
+      check.Wrong(path, "is for the whole cluster",
+                  "write it in the BGPConfiguration named default");
+    }
   }
   check.EnumOrEmpty("spec.logSeverityScreen", spec.log_severity_screen(),
                     {"Debug", "Info", "Warning", "Error", "Fatal"});
@@ -222,10 +238,10 @@ void CheckBgpPeer(const v1::BGPPeerSpec& spec, Checker& check) {
   }
   CheckReachableBy(spec, check);
   if (spec.has_password()) CheckPassword(spec.password(), "spec.password", check);
-  for (const auto& [path, text] : {std::pair("spec.maxRestartTime", &spec.max_restart_time()),
-                                   std::pair("spec.keepaliveTime", &spec.keepalive_time())}) {
-    if (!text->empty()) check.Duration(path, *text);
+  if (!spec.max_restart_time().empty()) {
+    check.Duration("spec.maxRestartTime", spec.max_restart_time());
   }
+  if (!spec.keepalive_time().empty()) CheckKeepalive(spec.keepalive_time(), check);
 }
 
 }  // namespace ripstop::api
