@@ -75,11 +75,11 @@ std::string Candidates(const std::vector<InterfaceAddress>& interfaces, bool v4)
 
 absl::Status CheckNodeName(const std::string& name) {
   if (IsSubdomain(name)) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "node name \"", absl::CEscape(name.substr(0, 80)), name.size() > 80 ? "…" : "",
-      "\": no Node resource can have it: a name is up to ", kNodeNameMax,
-      " lower case letters, digits, '-' and '.'; start with --node ", Suggestion(name),
-      " and give its Node resource that name"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("node name \"", absl::CEscape(name.substr(0, 80)), name.size() > 80 ? "…" : "",
+                   "\": no Node resource can have it: a name is up to ", kNodeNameMax,
+                   " lower case letters, digits, '-' and '.'; start with --node ", Suggestion(name),
+                   " and give its Node resource that name"));
 }
 
 NodeAddressProblems CheckNodeAddresses(const ClusterView& cluster, const std::string& node,

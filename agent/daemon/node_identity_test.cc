@@ -13,14 +13,11 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
-std::string Refusal(const std::string& name) {
-  return std::string(CheckNodeName(name).message());
-}
+std::string Refusal(const std::string& name) { return std::string(CheckNodeName(name).message()); }
 
 TEST(NodeNameTest, NamesThatKubernetesHasAreTaken) {
-  for (const std::string& name :
-       {std::string("node1"), std::string("rack-1.node-7.example.net"), std::string("7"),
-        std::string(253, 'a')}) {
+  for (const std::string& name : {std::string("node1"), std::string("rack-1.node-7.example.net"),
+                                  std::string("7"), std::string(253, 'a')}) {
     EXPECT_TRUE(CheckNodeName(name).ok()) << Refusal(name);
   }
 }
