@@ -51,7 +51,7 @@ KindRow ToKindRow(const Kind& kind) {
     if (row.why.empty() && row.effect != kActs) row.why = kind.why;
   }
   std::vector<FieldRow> metadata;
-  if (!out.fields.empty()) Flatten(kMetadata, "", nullptr, &metadata);
+  if (!out.fields.empty() && kind.metadata) Flatten(kMetadata, "", nullptr, &metadata);
   for (FieldRow& row : metadata) {
     const bool said = std::any_of(out.fields.begin(), out.fields.end(),
                                   [&](const FieldRow& one) { return one.path == row.path; });
@@ -72,7 +72,7 @@ const std::vector<KindRow>& FieldTable() {
   static const auto* table = [] {
     auto* rows = new std::vector<KindRow>();
     for (const auto& kinds : {PolicyKinds(), EndpointKinds(), NetworkKinds(), BgpKinds(),
-                              FelixKinds(), ControllerKinds(), KubernetesKinds()}) {
+                              FelixKinds(), ControllerKinds(), KubernetesKinds(), CniKinds()}) {
       for (const Kind& kind : kinds) rows->push_back(ToKindRow(kind));
     }
     return rows;

@@ -33,6 +33,7 @@ struct Kind {
   Effect effect = kActs;
   const char* why = "";
   std::vector<absl::Span<const Row>> rows = {};
+  bool metadata = true;  // has metadata, as documents have
 };
 
 inline constexpr char kCalicoV3[] = "projectcalico.org/v3";
@@ -45,6 +46,8 @@ std::vector<Kind> BgpKinds();         // rows_bgp.cc
 std::vector<Kind> FelixKinds();       // rows_felix.cc
 std::vector<Kind> ControllerKinds();  // rows_controllers.cc
 std::vector<Kind> KubernetesKinds();  // rows_kubernetes.cc
+
+std::vector<Kind> CniKinds();  // rows_cni.cc
 
 // status.conditions, as Kubernetes writes them.
 absl::Span<const Row> ConditionRows();

@@ -39,9 +39,8 @@ class AcceptedFields : public DemoLab {
     return status.bgp_size() > 0;
   }
   bool Says(const std::string& node, const std::string& words) {
-    return Eventually(absl::Minutes(2), [&] {
-      return absl::StrContains(Status(node).DebugString(), words);
-    });
+    return Eventually(absl::Minutes(2),
+                      [&] { return absl::StrContains(Status(node).DebugString(), words); });
   }
   // Into the store past apply's checks, as an older version or another tool may have.
   void Store(const std::string& document) {
@@ -116,14 +115,14 @@ TEST_F(AcceptedFields, AnAddressThatIsNotTheNodesOwnMakesItNotReady) {
   give("192.0.2.11");
   EXPECT_TRUE(Says("node1", "Node node1: spec.bgp.ipv4Address 192.0.2.11: Node node2 has it too"));
   EXPECT_FALSE(Status("node1").ready());
-  EXPECT_TRUE(Says("node2", "Node node2: spec.bgp.ipv4Address 192.0.2.11: no interface of this "
-                            "node has it; it has 192.0.2.12"));
+  EXPECT_TRUE(Says("node2",
+                   "Node node2: spec.bgp.ipv4Address 192.0.2.11: no interface of this "
+                   "node has it; it has 192.0.2.12"));
   EXPECT_FALSE(Status("node2").ready());
   EXPECT_TRUE(Says("node3", "Node node1: spec.bgp.ipv4Address 192.0.2.11: Node node2 has it too"));
   give("192.0.2.40");
-  ASSERT_EQ(lab().Exec("node2", {"ip", "address", "add", "192.0.2.40/26", "dev", "eth0"})
-                ->exit_code,
-            0);
+  ASSERT_EQ(
+      lab().Exec("node2", {"ip", "address", "add", "192.0.2.40/26", "dev", "eth0"})->exit_code, 0);
   // The address came after the document: the kernel's word is enough.
   EXPECT_TRUE(Eventually(absl::Minutes(2), [&] {
     return Status("node2").ready() && Status("node1").ready();
