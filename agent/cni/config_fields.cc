@@ -14,9 +14,8 @@ using Json = nlohmann::json;
 // As Go's encoding/json matches them.
 bool Acts(const std::string& name) {
   const auto& acting = ActingConfigFields();
-  return std::any_of(acting.begin(), acting.end(), [&](const std::string& known) {
-    return absl::EqualsIgnoreCase(known, name);
-  });
+  return std::any_of(acting.begin(), acting.end(),
+                     [&](const std::string& known) { return absl::EqualsIgnoreCase(known, name); });
 }
 
 // What the runtime writes for itself (CNI specification, section 1, "reserved").

@@ -44,7 +44,9 @@ const char* Word(Effect effect) {
 
 std::string Counts(const KindRow& kind) {
   std::array<int, 5> counts{};
-  for (const FieldRow& row : kind.fields) ++counts[static_cast<size_t>(row.effect)];
+  for (const FieldRow& row : kind.fields) {
+    if (!row.common) ++counts[static_cast<size_t>(row.effect)];
+  }
   std::vector<std::string> parts;
   for (size_t i = 0; i < counts.size(); ++i) {
     if (counts[i] > 0) parts.push_back(absl::StrCat(counts[i], " ", Word(Effect(i))));
@@ -62,6 +64,14 @@ std::string Line(const FieldRow& row, const std::string& kind_why) {
                       absl::StrReplaceAll(why, {{"|", "\\|"}}), " |\n");
 }
 
+std::string Rows(const KindRow& kind, bool common) {
+  std::string text = "\n| field | | |\n|---|---|---|\n";
+  for (const FieldRow& row : kind.fields) {
+    if (row.common == common) absl::StrAppend(&text, Line(row, kind.why));
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string FieldTableDocument() {
@@ -72,6 +82,7 @@ std::string FieldTableDocument() {
                     kind.effect == Effect::kActs ? "" : Word(kind.effect), " | ", Counts(kind),
                     " |\n");
   }
+  absl::StrAppend(&text, "\n## Metadata of all kinds\n", Rows(FieldTable().front(), true));
   for (const KindRow& kind : FieldTable()) {
     absl::StrAppend(&text, "\n## ", kind.kind, " (", kind.api_version, ")\n");
     if (kind.effect != Effect::kActs || !kind.why.empty()) {
@@ -81,8 +92,7 @@ std::string FieldTableDocument() {
                       "Where nothing else is said: ", kind.why, ".\n");
     }
     if (kind.fields.empty()) continue;
-    absl::StrAppend(&text, "\n| field | | |\n|---|---|---|\n");
-    for (const FieldRow& row : kind.fields) absl::StrAppend(&text, Line(row, kind.why));
+    absl::StrAppend(&text, Rows(kind, false));
   }
   return text;
 }

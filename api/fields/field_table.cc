@@ -34,7 +34,7 @@ void Flatten(absl::Span<const Row> rows, const std::string& prefix, const Row* p
     const Row& said = part != nullptr ? *part : row;
     const std::string path = absl::StrCat(prefix, row.path);
     if (row.inside.empty() || said.effect != kActs) {
-      fields->push_back({path, said.effect, said.why, Values(row.harmless)});
+      fields->push_back({path, said.effect, said.why, Values(row.harmless), false});
     }
     Flatten(row.inside, absl::StrCat(path, "."), said.effect == kActs ? nullptr : &said, fields);
   }
@@ -47,7 +47,9 @@ KindRow ToKindRow(const Kind& kind) {
   if (kind.effect == kActs && std::none_of(out.fields.begin(), out.fields.end(), acts)) {
     out.effect = kKept;
   }
+  const bool whole = kind.effect == kRefused || kind.effect == kOffline;
   for (FieldRow& row : out.fields) {
+    if (whole && row.effect == kActs) row.effect = kind.effect;
     if (row.why.empty() && row.effect != kActs) row.why = kind.why;
   }
   std::vector<FieldRow> metadata;
@@ -55,7 +57,9 @@ KindRow ToKindRow(const Kind& kind) {
   for (FieldRow& row : metadata) {
     const bool said = std::any_of(out.fields.begin(), out.fields.end(),
                                   [&](const FieldRow& one) { return one.path == row.path; });
-    if (!said) out.fields.push_back(std::move(row));
+    if (said) continue;
+    row.common = true;
+    out.fields.push_back(std::move(row));
   }
   for (size_t i = 0; i < out.fields.size(); ++i) out.by_path.emplace(out.fields[i].path, i);
   return out;

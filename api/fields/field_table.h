@@ -32,6 +32,7 @@ struct FieldRow {
   std::string why;  // what does not happen, and what to do instead; may be empty for kActs
   // Values that mean what happens anyway, so that nothing is lost when they are written.
   std::vector<std::string> harmless;
+  bool common = false;  // metadata, which is alike in all kinds
 };
 
 struct KindRow {

@@ -50,6 +50,7 @@ FieldReport InspectFields(const KindInfo& kind, const google::protobuf::Message&
   if (effect == Effect::kKept) report.kept.push_back({"", effect, judge.row->why});
   if (effect == Effect::kRefused || effect == Effect::kOffline) {
     report.refused.push_back({"", effect, judge.row->why});
+    return report;
   }
   if (const auto* kept = dynamic_cast<const v1::KeptResource*>(&message)) {
     JudgeTree(*judge.row, kept->spec().json(), &report);

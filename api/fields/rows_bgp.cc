@@ -37,7 +37,8 @@ constexpr Row kConfiguration[] = {
     {"spec.ipv4NormalRoutePriority", kKept, "BIRD's routes have metric 32", "32"},
     {"spec.ipv6NormalRoutePriority", kKept, "BIRD's routes have metric 32", "32"},
     {"spec.programClusterRoutes", kKept,
-     "BIRD programs the routes of pools without encapsulation, the agent those of VXLAN", "EnabledNoEncapOnly"},
+     "BIRD programs the routes of pools without encapsulation, the agent those of VXLAN",
+     "EnabledNoEncapOnly"},
 };
 
 constexpr Row kPeer[] = {
