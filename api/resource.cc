@@ -10,8 +10,20 @@
 namespace ripstop::api {
 namespace {
 
+constexpr int kTreeDepthMax = 64;  // kDocumentDepthMax of the reader
+
 const google::protobuf::FieldDescriptor* MetadataField(const google::protobuf::Message& message) {
   return message.GetDescriptor()->FindFieldByName("metadata");
+}
+
+// JSON that nests no deeper than a document may: what walks it may recurse.
+bool IsTree(const std::string& text) {
+  bool shallow = true;
+  const auto look = [&shallow](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
+    shallow &= depth <= kTreeDepthMax;
+    return shallow;
+  };
+  return !nlohmann::json::parse(text, look, false).is_discarded() && shallow;
 }
 
 }  // namespace
@@ -80,8 +92,7 @@ absl::StatusOr<Resource> Deserialize(const StoredResource& stored) {
   std::shared_ptr<google::protobuf::Message> message = kind->New();
   const bool parsed = message->ParseFromString(stored.value);
   const auto* kept = dynamic_cast<const v1::KeptResource*>(message.get());
-  const bool whole =
-      kept == nullptr || !kept->has_spec() || nlohmann::json::accept(kept->spec().json());
+  const bool whole = kept == nullptr || !kept->has_spec() || IsTree(kept->spec().json());
   if (!parsed || !whole) {
     return absl::DataLossError(named(absl::StrCat("the stored bytes are not a ", kind->kind)));
   }

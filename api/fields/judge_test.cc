@@ -181,6 +181,10 @@ TEST_F(JudgeTest, AStoredTreeThatIsDamagedIsNotRead) {
   felix.MutableAs<v1::KeptResource>()->mutable_spec()->set_json("{\"a\":");
   const auto read = Deserialize({felix.key(), Serialize(felix), 1});
   EXPECT_TRUE(absl::IsDataLoss(read.status())) << read.status();
+  felix.MutableAs<v1::KeptResource>()->mutable_spec()->set_json(
+      absl::StrCat("{\"a\":", std::string(100000, '['), std::string(100000, ']'), "}"));
+  const auto deep = Deserialize({felix.key(), Serialize(felix), 1});
+  EXPECT_TRUE(absl::IsDataLoss(deep.status())) << deep.status();
 }
 
 }  // namespace
