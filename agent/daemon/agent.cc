@@ -14,6 +14,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "agent/daemon/network_config.h"
+#include "agent/daemon/node_identity.h"
 #include "api/store/open.h"
 #include "policy/status_macros.h"
 #include "spdlog/spdlog.h"
@@ -69,6 +70,7 @@ absl::Status Agent::Lock() {
 }
 
 absl::Status Agent::Init() {
+  RETURN_IF_ERROR(CheckNodeName(options_.node));
   RETURN_IF_ERROR(Lock());
   RETURN_IF_ERROR(InitNode());
   api::OpenStoreOptions open;
@@ -139,13 +141,7 @@ Agent::Keep Agent::OnPut(const api::StoredResource& stored) {
   const auto resource = policy_->feed().PutStored(stored);
   if (policy_->feed().IsSetAside(stored.key)) return Keep::kFormerElseThis;
   network_changed_ |= NoteNetwork(*resource);
-  const auto* host = resource->As<api::v1::HostEndpoint>();
-  if (host != nullptr && host->spec().node() == options_.node) {
-    spdlog::warn(
-        "HostEndpoint {}: policies know its addresses, but none is enforced at its interface "
-        "\"{}\": this version attaches to workloads only",
-        resource->name(), host->spec().interface_name());
-  }
+  fields_.Put(*resource);
   return Keep::kThis;
 }
 
@@ -193,6 +189,7 @@ void Agent::OnDelete(const api::ResourceKey& key) {
   }
   if (key.kind == api::kKindBGPPeer) network_changed_ |= cluster_.bgp_peers.erase(key.name) > 0;
   policy_->feed().Delete(key);
+  fields_.Delete(key);
 }
 
 bool Agent::OnWhole() {
@@ -263,6 +260,7 @@ void Agent::AttachHostInterfaces() {
 void Agent::Housekeeping() {
   LogUnlessOk(dataplane_->SweepFlows().status());
   flows_->Tick(absl::Now());
+  network_->RefreshSecrets();
   LogUnlessOk(endpoints_->RetryReleases());
   store_plane_->Housekeeping();
   // What a pod's ADD or DEL could not write.
@@ -276,7 +274,8 @@ absl::StatusOr<v1::StatusReply> Agent::Status() {
   reply.set_node(options_.node);
   reply.set_version(RIPSTOP_VERSION);
   const bgp::BirdStatus bgp = network_->BgpStatus();
-  reply.set_ready(in_sync_ && store_plane_->in_sync() && policy_problem_.empty() && bgp.ready);
+  reply.set_ready(in_sync_ && store_plane_->in_sync() && policy_problem_.empty() && bgp.ready &&
+                  network_->has_its_addresses());
   for (const std::string& problem : store_plane_->problems()) reply.add_not_ready_reasons(problem);
   if (!policy_problem_.empty()) reply.add_not_ready_reasons(policy_problem_);
   for (const std::string& reason : bgp.reasons) reply.add_not_ready_reasons(reason);
@@ -299,6 +298,8 @@ absl::StatusOr<v1::StatusReply> Agent::Status() {
   reply.set_local_endpoints(policy_->feed().local_endpoints());
   reply.set_policies(policy_->feed().policies());
   for (const std::string& line : policy_->feed().set_aside()) reply.add_set_aside(line);
+  for (const std::string& line : fields_.refused()) reply.add_set_aside(line);
+  for (const std::string& line : fields_.unheeded()) reply.add_unheeded(line);
   reply.set_programs_loaded(dataplane_->programs_loaded());
   reply.set_table_writes(dataplane_->table_writes());
   return reply;

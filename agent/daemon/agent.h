@@ -11,6 +11,7 @@
 #include "agent/base/event_loop.h"
 #include "agent/base/unique_fd.h"
 #include "agent/cni/endpoint_manager.h"
+#include "agent/daemon/field_notes.h"
 #include "agent/daemon/flow_watch.h"
 #include "agent/daemon/network_plane.h"
 #include "agent/daemon/options.h"
@@ -47,7 +48,8 @@ class Agent final : private StorePlaneClient, private AgentApi {
   ~Agent() override;
 
  private:
-  Agent(const Options& options, EventLoop* loop) : options_(options), loop_(loop) {}
+  Agent(const Options& options, EventLoop* loop)
+      : options_(options), loop_(loop), fields_(options.node) {}
   absl::Status Init();
   absl::Status Lock();
   absl::Status InitNode();
@@ -93,6 +95,7 @@ class Agent final : private StorePlaneClient, private AgentApi {
   std::unique_ptr<Service> service_;
 
   ClusterView cluster_;
+  FieldNotes fields_;
   DatapathSettings settings_;
   bool network_changed_ = false;
   bool in_sync_ = false;  // the kernel, with what is to be in force

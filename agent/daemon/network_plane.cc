@@ -44,14 +44,24 @@ absl::Status NetworkPlane::Init() {
                      bgp_problem_ = status.ok() ? "" : std::string(status.message());
                      if (!status.ok()) spdlog::warn("{}", std::string(status.message()));
                    }));
-  return absl::OkStatus();
+  if (secrets_.fd() < 0) return absl::OkStatus();
+  return loop_->AddFd(secrets_.fd(), EPOLLIN, [this](uint32_t) {
+    secrets_.TakeEvents();
+    RefreshSecrets();
+  });
 }
 
 NetworkPlane::~NetworkPlane() {
   if (monitor_ != nullptr) loop_->RemoveFd(monitor_->fd());
+  if (secrets_.fd() >= 0) loop_->RemoveFd(secrets_.fd());
+}
+
+void NetworkPlane::RefreshSecrets() {
+  if (cluster_ != nullptr && secrets_.HaveChanged()) ApplyBgp(*cluster_);
 }
 
 void NetworkPlane::Apply(const ClusterView& cluster) {
+  cluster_ = &cluster;
   FindUnderlay(cluster);
   ApplyVxlan(cluster);
   ApplyBgp(cluster);
@@ -65,6 +75,7 @@ void NetworkPlane::FindUnderlay(const ClusterView& cluster) {
     spdlog::error("{}", std::string(addresses.status().message()));
     return;
   }
+  addresses_ = CheckNodeAddresses(cluster, options_.node, *addresses);
   underlay_.clear();
   for (const auto& wanted : {NodeIpv4(*self), NodeIpv6(*self)}) {
     if (!wanted.has_value()) continue;
@@ -88,14 +99,17 @@ void NetworkPlane::ApplyVxlan(const ClusterView& cluster) {
 
 void NetworkPlane::ApplyBgp(const ClusterView& cluster) {
   if (bird_ == nullptr) return;
-  auto model = BuildBgpModel(cluster, options_.node);
+  secrets_.Begin();
+  auto model = BuildBgpModel(
+      cluster, options_.node,
+      [this](const std::string& name, const std::string& key) { return secrets_.Read(name, key); });
   bgp_model_problem_ = model.ok() ? "" : std::string(model.status().message());
   if (!model.ok()) return;
   model->log_path = bird_->log_path();
   bgp::RenderedConfig rendered = bgp::RenderBirdConfig(*model);
   const bool same = rendered_.has_value() && rendered_->text == rendered.text;
   if (!same) bird_->Apply(rendered.text);
-  rendered_ = std::move(rendered);
+  rendered_ = std::move(rendered);  // what is left out may differ where the text does not
 }
 
 void NetworkPlane::ReadMonitor() {
@@ -110,7 +124,23 @@ void NetworkPlane::ReadMonitor() {
   if (absl::Status status = routes_->HandleEvents(*events); !status.ok()) {
     spdlog::warn("{}", std::string(status.message()));
   }
+  if (cluster_ != nullptr && ConcernsNodeAddress(*events)) FindUnderlay(*cluster_);
   if (on_events_) on_events_(*events);
+}
+
+// Each pod brings addresses too, and looking at all of them for each would cost with every
+// pod; a node's own rarely change.
+bool NetworkPlane::ConcernsNodeAddress(const std::vector<MonitorEvent>& events) const {
+  const api::v1::Node* self = cluster_->FindNode(options_.node);
+  if (self == nullptr) return false;
+  const auto own = {NodeIpv4(*self), NodeIpv6(*self)};
+  return std::any_of(events.begin(), events.end(), [&](const MonitorEvent& event) {
+    if (std::holds_alternative<ResyncEvent>(event)) return true;
+    const auto* address = std::get_if<AddressEvent>(&event);
+    return address != nullptr && std::any_of(own.begin(), own.end(), [&](const auto& one) {
+             return one.has_value() && one->address == address->address.address;
+           });
+  });
 }
 
 std::vector<uint32_t> NetworkPlane::HostInterfaces() const {
@@ -146,9 +176,12 @@ bgp::BirdStatus NetworkPlane::BgpStatus() const {
 }
 
 std::vector<std::string> NetworkPlane::problems() const {
-  std::vector<std::string> all = vxlan_unreachable_;
+  std::vector<std::string> all = addresses_.own;
+  all.insert(all.end(), addresses_.others.begin(), addresses_.others.end());
+  all.insert(all.end(), vxlan_unreachable_.begin(), vxlan_unreachable_.end());
   if (!bgp_model_problem_.empty()) all.push_back(bgp_model_problem_);
   if (!bgp_problem_.empty()) all.push_back(bgp_problem_);
+  all.insert(all.end(), secrets_.problems().begin(), secrets_.problems().end());
   if (!vxlan_problem_.empty()) all.push_back(vxlan_problem_);
   return all;
 }

@@ -51,6 +51,8 @@ void PrintStatus(const agent::v1::StatusReply& reply, std::ostream& out) {
   }
   if (reply.set_aside_size() > 0) out << "\nSet aside, not in force:\n";
   for (const std::string& object : reply.set_aside()) out << "  " << object << "\n";
+  if (reply.unheeded_size() > 0) out << "\nIn the store, but not all of it acts:\n";
+  for (const std::string& object : reply.unheeded()) out << "  " << object << "\n";
 }
 
 void PrintAccepted(const agent::v1::AcceptStoreReply& reply, std::ostream& out) {
