@@ -21,6 +21,11 @@ KindInfo Kind(const char* api_version, const char* kind, const char* store_kind,
           &T::default_instance()};
 }
 
+// A kind that nothing reads yet (api/fields); none of them has a namespace.
+KindInfo Kept(const char* kind, const char* plural, std::vector<std::string> aliases) {
+  return Kind<v1::KeptResource>(kCalico, kind, kind, plural, false, std::move(aliases));
+}
+
 std::vector<KindInfo> MakeKinds() {
   return {
       Kind<v1::Node>(kCalico, "Node", kKindNode, "nodes", false, {"no"}),
@@ -50,6 +55,13 @@ std::vector<KindInfo> MakeKinds() {
       Kind<v1::BGPConfiguration>(kCalico, "BGPConfiguration", kKindBGPConfiguration,
                                  "bgpconfigurations", false, {"bgpconfig", "bgpconfigs"}),
       Kind<v1::BGPPeer>(kCalico, "BGPPeer", kKindBGPPeer, "bgppeers", false, {"bgpp"}),
+      Kept("FelixConfiguration", "felixconfigurations", {"felixconfig", "felixconfigs"}),
+      Kept("BGPFilter", "bgpfilters", {}),
+      Kept("BFDConfiguration", "bfdconfigurations", {}),
+      Kept("IPAMConfiguration", "ipamconfigurations", {"ipamconfig", "ipamconfigs"}),
+      Kept("KubeControllersConfiguration", "kubecontrollersconfigurations", {"kcc", "kccs"}),
+      Kept("CalicoNodeStatus", "caliconodestatuses", {}),
+      Kept("ClusterInformation", "clusterinformations", {"clusterinfo", "clusterinfos"}),
       Kind<v1::KubernetesNetworkPolicy>(
           "networking.k8s.io/v1", "NetworkPolicy", kKindKubernetesNetworkPolicy, "networkpolicies",
           true,

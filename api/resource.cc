@@ -5,12 +5,25 @@
 #include "absl/strings/str_cat.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
+#include "nlohmann/json.hpp"
 
 namespace ripstop::api {
 namespace {
 
+constexpr int kTreeDepthMax = 64;  // kDocumentDepthMax of the reader
+
 const google::protobuf::FieldDescriptor* MetadataField(const google::protobuf::Message& message) {
   return message.GetDescriptor()->FindFieldByName("metadata");
+}
+
+// JSON that nests no deeper than a document may: what walks it may recurse.
+bool IsTree(const std::string& text) {
+  bool shallow = true;
+  const auto look = [&shallow](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
+    shallow &= depth <= kTreeDepthMax;
+    return shallow;
+  };
+  return !nlohmann::json::parse(text, look, false).is_discarded() && shallow;
 }
 
 }  // namespace
@@ -70,17 +83,18 @@ std::string Serialize(const Resource& resource) {
 }
 
 absl::StatusOr<Resource> Deserialize(const StoredResource& stored) {
+  const auto named = [&](const std::string& what) {
+    return absl::StrCat(stored.key.kind, " ", stored.key.ns, stored.key.ns.empty() ? "" : "/",
+                        stored.key.name, ": ", what);
+  };
   const KindInfo* kind = FindStoreKind(stored.key.kind);
-  if (kind == nullptr) {
-    return absl::UnimplementedError(absl::StrCat(stored.key.kind, " ", stored.key.ns,
-                                                 stored.key.ns.empty() ? "" : "/", stored.key.name,
-                                                 ": a kind this version does not know"));
-  }
+  if (kind == nullptr) return absl::UnimplementedError(named("a kind this version does not know"));
   std::shared_ptr<google::protobuf::Message> message = kind->New();
-  if (!message->ParseFromString(stored.value)) {
-    return absl::DataLossError(absl::StrCat(stored.key.kind, " ", stored.key.ns,
-                                            stored.key.ns.empty() ? "" : "/", stored.key.name,
-                                            ": the stored bytes are not a ", kind->kind));
+  const bool parsed = message->ParseFromString(stored.value);
+  const auto* kept = dynamic_cast<const v1::KeptResource*>(message.get());
+  const bool whole = kept == nullptr || !kept->has_spec() || IsTree(kept->spec().json());
+  if (!parsed || !whole) {
+    return absl::DataLossError(named(absl::StrCat("the stored bytes are not a ", kind->kind)));
   }
   Resource resource(kind, std::move(message));
   resource.set_revision(stored.revision);

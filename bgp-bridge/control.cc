@@ -18,7 +18,8 @@
 
 namespace ripstop::bgp {
 
-absl::StatusOr<Control> Control::Connect(const std::string& path, absl::Duration timeout) {
+absl::StatusOr<Control> Control::Connect(const std::string& path, absl::Duration timeout,
+                                         int interrupt_fd) {
   sockaddr_un address{.sun_family = AF_UNIX};
   if (path.size() >= sizeof address.sun_path)
     return absl::InvalidArgumentError(absl::StrCat("control socket path is longer than ",
@@ -29,7 +30,7 @@ absl::StatusOr<Control> Control::Connect(const std::string& path, absl::Duration
   if (connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
     return absl::UnavailableError(
         absl::StrCat("BIRD does not listen on ", path, ": ", std::strerror(errno)));
-  Control control(std::move(fd), path);
+  Control control(std::move(fd), path, interrupt_fd);
   ASSIGN_OR_RETURN(Reply greeting, control.Read("greeting", absl::Now() + timeout));
   // "BIRD 2.0.12 ready."
   std::vector<std::string> words = absl::StrSplit(greeting.Text(), ' ');
@@ -42,9 +43,11 @@ absl::StatusOr<Control> Control::Connect(const std::string& path, absl::Duration
 
 absl::Status Control::WaitFor(short events, absl::string_view what, absl::Time deadline) {
   while (true) {
-    pollfd event{fd_.get(), events, 0};
+    pollfd waited[] = {{fd_.get(), events, 0}, {interrupt_fd_, POLLIN, 0}};
     const int64_t left_ms = absl::ToInt64Milliseconds(deadline - absl::Now());
-    const int ready = poll(&event, 1, static_cast<int>(std::max<int64_t>(0, left_ms)));
+    const int ready = poll(waited, 2, static_cast<int>(std::max<int64_t>(0, left_ms)));
+    if (ready > 0 && waited[1].revents != 0)
+      return absl::CancelledError(absl::StrCat("waiting for BIRD on ", path_, " was given up"));
     if (ready > 0) return absl::OkStatus();
     if (ready < 0 && errno == EINTR) continue;
     if (ready < 0) return absl::ErrnoToStatus(errno, absl::StrCat("poll of ", path_));

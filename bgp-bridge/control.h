@@ -20,8 +20,10 @@ namespace ripstop::bgp {
 class Control {
  public:
   // Connects and reads the greeting. kUnavailable: nobody listens (not started, or died);
-  // kDeadlineExceeded: somebody does but is silent. Both name the socket.
-  static absl::StatusOr<Control> Connect(const std::string& path, absl::Duration timeout);
+  // kDeadlineExceeded: somebody does but is silent. Both name the socket. This and what
+  // follows ends with kCancelled once `interrupt_fd`, unless -1, is readable.
+  static absl::StatusOr<Control> Connect(const std::string& path, absl::Duration timeout,
+                                         int interrupt_fd = -1);
 
   // Sends one command and waits for its reply. A refusal of BIRD is kFailedPrecondition with
   // the command and BIRD's own words; kUnavailable when the connection broke.
@@ -33,12 +35,14 @@ class Control {
   const std::string& version() const { return version_; }  // "2.0.12"
 
  private:
-  Control(Fd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
+  Control(Fd fd, std::string path, int interrupt_fd)
+      : fd_(std::move(fd)), path_(std::move(path)), interrupt_fd_(interrupt_fd) {}
   absl::StatusOr<Reply> Read(absl::string_view what, absl::Time deadline);
   absl::Status WaitFor(short events, absl::string_view what, absl::Time deadline);
 
   Fd fd_;
   std::string path_;
+  int interrupt_fd_ = -1;
   std::string version_;
   ReplyParser parser_;
 };

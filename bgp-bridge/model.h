@@ -11,11 +11,18 @@
 #ifndef RIPSTOP_BGP_BRIDGE_MODEL_H_
 #define RIPSTOP_BGP_BRIDGE_MODEL_H_
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 namespace ripstop::bgp {
+
+// An object that was left out, so that one bad object costs only itself.
+struct SetAside {
+  std::string object;  // "BGPPeer rack1", "block 10.65.0.0/99"
+  std::string reason;  // what is wrong and what would be right
+};
 
 struct Node {
   std::string name;
@@ -23,6 +30,7 @@ struct Node {
   std::string ipv6;                        // or empty; both empty: the node takes no part in BGP
   uint32_t as_number = 0;                  // 0: Model::as_number
   std::string route_reflector_cluster_id;  // dotted quad; nodes that have one leave the mesh
+  uint16_t listen_port = 0;                // 0: Model::listen_port
 };
 
 enum class PeerType { kMesh, kGlobal, kNodeSpecific };
@@ -45,8 +53,12 @@ struct Peer {
   std::string reachable_by;         // gateway through which a static host route leads to the peer
   uint32_t local_as_number = 0;     // 0: the node's
   uint8_t allowed_local_as = 0;     // how often our AS may appear in AS_PATH
+  uint32_t keepalive_s = 0;         // 0: a third of the hold time
   uint32_t max_restart_time_s = 0;  // 0: Timers::restart_s
   bool route_reflector_client = false;  // needs Model::self.route_reflector_cluster_id
+  // Why there shall be no session, such as a password that cannot be read. Its address stays
+  // taken: no less protected session to it comes up instead.
+  std::string unusable;
 };
 
 // Who writes routes to blocks of a pool into the kernel. Never two for one route.
@@ -70,6 +82,21 @@ struct AdmittedPrefix {
   uint8_t length_max = 0;
 };
 
+// One of RFC 1997, two numbers of 16 bits, or of RFC 8092, three of 32.
+struct Community {
+  bool large = false;
+  std::array<uint32_t, 3> parts{};
+};
+
+// What routes inside `cidr` carry when they leave.
+struct Advertisement {
+  std::string cidr;
+  std::vector<Community> communities;
+};
+
+// Which lines BIRD writes to its log: those of this severity and above.
+enum class LogSeverity { kDebug, kInfo, kWarning, kError, kFatal };
+
 struct Timers {
   uint32_t hold_s = 90;
   uint32_t connect_delay_s = 1;
@@ -89,17 +116,24 @@ struct Model {
   uint16_t listen_port = 179;
   bool node_mesh = true;
   std::string node_mesh_password;
+  std::string node_mesh_unusable;    // why there shall be no mesh; see Peer::unusable
+  uint32_t node_mesh_restart_s = 0;  // 0: Timers::restart_s
+  // Listens on the node's addresses only, not on all; then each session needs one of them.
+  bool bind_node_address = false;
   std::vector<Peer> peers;
   std::vector<Pool> pools;
   std::vector<std::string> blocks;    // affine to this node; leave as aggregates
   std::vector<std::string> borrowed;  // addresses here from other nodes' blocks; leave as /32, /128
   std::vector<AdmittedPrefix> admitted;
-  uint32_t prefix_limit = 100000;  // per session and address family; 0: none
-  uint32_t kernel_table = 0;       // 0: main
+  std::vector<Advertisement> advertisements;
+  std::vector<std::string> ignored_interfaces;  // patterns; their networks resolve no next hop
+  uint32_t prefix_limit = 100000;               // per session and address family; 0: none
+  uint32_t kernel_table = 0;                    // 0: main
   uint32_t kernel_metric = 32;  // differs from the agent's, so neither replaces the other's route
   uint8_t agent_route_protocol =
       80;                // rtm_protocol of the agent's routes, which BIRD must not learn
   std::string log_path;  // of BIRD's log file; empty: standard error
+  LogSeverity log_severity = LogSeverity::kInfo;
   Timers timers;
 };
 

@@ -18,6 +18,26 @@ constexpr absl::string_view kMartians4 =
     "0.0.0.0/8{8,32}, 127.0.0.0/8+, 169.254.0.0/16+, 224.0.0.0/4+, 240.0.0.0/4+";
 constexpr absl::string_view kMartians6 = "::/128, ::1/128, ::ffff:0:0/96+, fe80::/10+, ff00::/8+";
 
+// IFNAMSIZ of linux/if.h, and a wildcard.
+constexpr size_t kInterfacePatternMax = 16;
+
+// Of BIRD's classes (conf/conf.Y) those of this severity and above.
+const char* LogClasses(LogSeverity severity) {
+  switch (severity) {
+    case LogSeverity::kDebug: return "debug, trace, info, remote, warning, error, auth, fatal, bug";
+    case LogSeverity::kInfo: return "info, remote, warning, error, auth, fatal, bug";
+    case LogSeverity::kWarning: return "remote, warning, error, auth, fatal, bug";
+    case LogSeverity::kError: return "error, auth, fatal, bug";
+    case LogSeverity::kFatal: return "fatal, bug";
+  }
+  return "all";
+}
+
+// A session ends after three keepalives that did not come (RFC 4271 section 10).
+uint32_t HoldTime(const Timers& timers, uint32_t keepalive_s) {
+  return std::min(std::max(timers.hold_s, 3 * keepalive_s), uint32_t{UINT16_MAX});
+}
+
 // Twelve bits in the capability (RFC 4724 section 3).
 constexpr uint32_t kRestartTimeMax = 4095;
 
@@ -60,17 +80,62 @@ class Renderer {
       absl::StatusOr<std::string> path = QuotedExact(model_.log_path, 4000);
       absl::StatusOr<std::string> old = QuotedExact(absl::StrCat(model_.log_path, ".1"), 4000);
       if (path.ok() && old.ok())
-        Line("log ", *path, " 1000000 ", *old,
-             " { info, remote, warning, error, auth, fatal, bug };");
+        Line("log ", *path, " 1000000 ", *old, " { ", LogClasses(model_.log_severity), " };");
       else
         result_.set_aside.push_back({"log path", std::string(path.status().message())});
     }
+    if (model_.log_severity == LogSeverity::kDebug) Line("debug protocols { states, events };");
     Line("router id ", plan_.router_id, ";");
     Line("timeformat protocol iso long;");
     Line("graceful restart wait ", timers.restart_wait_s, ";");
     Line("protocol device device1 { scan time ", timers.scan_s, "; }");
     // Without interface routes the next hops of iBGP stay unreachable.
-    Line("protocol direct direct1 { ipv4; ipv6; interface \"*\"; }");
+    Line("protocol direct direct1 { ipv4; ipv6; interface ", Interfaces(), "\"*\"; }");
+  }
+
+  // The first pattern that fits decides.
+  std::string Interfaces() {
+    std::string patterns;
+    for (const std::string& pattern : model_.ignored_interfaces) {
+      absl::StatusOr<std::string> quoted = QuotedExact(pattern, kInterfacePatternMax);
+      if (quoted.ok()) {
+        absl::StrAppend(&patterns, "-", *quoted, ", ");
+      } else {
+        result_.set_aside.push_back(
+            {"BGPConfiguration",
+             absl::StrCat("spec.ignoredInterfaces: ", std::string(quoted.status().message()))});
+      }
+    }
+    return patterns;
+  }
+
+  // Communities are added, not set: what a route brought along stays.
+  void Advertisements(const FamilyPlan& family) {
+    for (const Advertisement& one : model_.advertisements) {
+      absl::StatusOr<Prefix> cidr = ParsePrefix(one.cidr);
+      if (!cidr.ok()) {
+        Reject(absl::StrCat("spec.prefixAdvertisements ", absl::CEscape(one.cidr)), cidr.status());
+        continue;
+      }
+      if (cidr->ipv6 != family.ipv6 || one.communities.empty()) continue;
+      Line("  if net ~ [ ", cidr->ToString(), "+ ] then {");
+      for (const Community& community : one.communities) {
+        const auto& [a, b, c] = community.parts;
+        if (community.large) {
+          Line("    bgp_large_community.add((", a, ", ", b, ", ", c, "));");
+        } else {
+          Line("    bgp_community.add((", a, ", ", b, "));");
+        }
+      }
+      Line("  }");
+    }
+  }
+
+  // Once, though both families come across it.
+  void Reject(const std::string& object, const absl::Status& status) {
+    for (const SetAside& known : result_.set_aside)
+      if (known.object == object) return;
+    result_.set_aside.push_back({object, std::string(status.message())});
   }
 
   // define NAME = [ members ]; and the test for it, or `false` where BIRD has no empty set.
@@ -105,6 +170,7 @@ class Renderer {
 
     Line("filter to_peer", v, " {");
     Line("  if ", silent, " then reject;");
+    Advertisements(family);
     Line("  if source = RTS_STATIC && (proto = \"blocks", v, "\" || proto = \"borrowed", v,
          "\") then accept;");
     Line("  if source = RTS_BGP && ", in_pools, " then accept;");
@@ -184,7 +250,9 @@ class Renderer {
       // Without one BIRD takes the router ID (RFC 4456 section 7).
       if (!plan_.cluster_id.empty()) Line("  rr cluster id ", plan_.cluster_id, ";");
     }
-    Line("  hold time ", timers.hold_s, ";");
+    if (model_.bind_node_address) Line("  strict bind on;");
+    Line("  hold time ", HoldTime(timers, options.keepalive_s), ";");
+    if (options.keepalive_s != 0) Line("  keepalive time ", options.keepalive_s, ";");
     Line("  connect delay time ", timers.connect_delay_s, ";");
     Line("  connect retry time ", timers.connect_retry_s, ";");
     Line("  error wait time ", timers.error_wait_min_s, ", ", timers.error_wait_max_s, ";");

@@ -110,6 +110,77 @@ TEST(RenderTest, PeersWithEveryOption) {
   ExpectGolden("peers_with_every_option", config.text);
 }
 
+TEST(RenderTest, EverySettingOfTheNode) {
+  Model model = ThreeNodes();
+  model.listen_port = 1179;
+  model.nodes[1].listen_port = 2179;
+  model.node_mesh_restart_s = 300;
+  model.bind_node_address = true;
+  model.log_path = "/run/ripstop/bird.log";
+  model.log_severity = LogSeverity::kDebug;
+  model.ignored_interfaces = {"kube-ipvs*", "docker0"};
+  model.advertisements = {
+      {.cidr = "10.65.0.0/16",
+       .communities = {{.parts = {64500, 100, 0}}, {.large = true, .parts = {4200000000, 1, 2}}}},
+      {.cidr = "fd00:65::/32", .communities = {{.parts = {64500, 6, 0}}}},
+      {.cidr = "10.66.0.0/16"}};
+  model.peers = {{.name = "slow", .address = "192.0.2.99", .keepalive_s = 60}};
+  const RenderedConfig config = RenderBirdConfig(model);
+  EXPECT_THAT(config.set_aside, IsEmpty());
+  ExpectGolden("every_setting_of_the_node", config.text);
+}
+
+TEST(RenderTest, LogHasWhatIsAsSevereOrMore) {
+  Model model = ThreeNodes();
+  model.log_path = "/run/ripstop/bird.log";
+  for (const auto& [severity, first] :
+       {std::pair(LogSeverity::kInfo, "{ info, "), std::pair(LogSeverity::kWarning, "{ remote, "),
+        std::pair(LogSeverity::kError, "{ error, "), std::pair(LogSeverity::kFatal, "{ fatal, ")}) {
+    model.log_severity = severity;
+    EXPECT_THAT(RenderBirdConfig(model).text, HasSubstr(first));
+    EXPECT_EQ(BirdSays(RenderBirdConfig(model).text), "");
+  }
+}
+
+// A session that cannot be had as it was asked for must not come up less protected.
+TEST(RenderTest, AddressOfAnUnusablePeerStaysTaken) {
+  Model model = ThreeNodes();
+  model.peers = {{.name = "secret",
+                  .type = PeerType::kNodeSpecific,
+                  .address = "192.0.2.2",
+                  .unusable = "spec.password: there is no such secret"},
+                 {.name = "open", .address = "192.0.2.2"}};
+  const RenderedConfig config = RenderBirdConfig(model);
+  EXPECT_THAT(config.text, Not(HasSubstr("neighbor 192.0.2.2 ")));
+  ASSERT_THAT(config.set_aside, SizeIs(2));
+  EXPECT_EQ(config.set_aside[0].object, "BGPPeer secret");
+  EXPECT_EQ(config.set_aside[0].reason, "spec.password: there is no such secret");
+  EXPECT_EQ(config.set_aside[1].object, "BGPPeer open");
+
+  // Likewise one with a password that BIRD cannot read.
+  model.peers = {{.name = "quote", .address = "192.0.2.2", .password = "a\"b"}};
+  EXPECT_THAT(RenderBirdConfig(model).text, Not(HasSubstr("neighbor 192.0.2.2 ")));
+}
+
+TEST(RenderTest, WithoutItsPasswordThereIsNoMesh) {
+  Model model = ThreeNodes();
+  model.node_mesh_unusable = "spec.nodeMeshPassword: there is no such secret";
+  const RenderedConfig config = RenderBirdConfig(model);
+  EXPECT_THAT(config.sessions, IsEmpty());
+  ASSERT_THAT(config.set_aside, SizeIs(1));
+  EXPECT_EQ(config.set_aside[0].object, "BGPConfiguration default");
+}
+
+TEST(RenderTest, BindingToTheNodesAddressNeedsItInEachSession) {
+  Model model = ThreeNodes();
+  model.bind_node_address = true;
+  model.peers = {{.name = "any", .address = "192.0.2.99", .use_node_address = false}};
+  const RenderedConfig config = RenderBirdConfig(model);
+  ASSERT_THAT(config.set_aside, SizeIs(1));
+  EXPECT_THAT(config.set_aside[0].reason, HasSubstr("sourceAddress: None"));
+  EXPECT_EQ(BirdSays(config.text), "");
+}
+
 TEST(RenderTest, NodeWithoutAddressesStillHasAValidConfiguration) {
   Model model;
   model.self.name = "bare";
@@ -211,6 +282,7 @@ TEST(RenderTest, UserTextNeverBecomesConfiguration) {
   Model full = ThreeNodes();
   full.node_mesh_password = "x";
   full.peers = {{.name = "p", .address = "192.0.2.99", .reachable_by = "192.0.2.98"}};
+  full.advertisements = {{.cidr = "10.65.0.0/16", .communities = {{.parts = {1, 2, 0}}}}};
   const std::set<std::string> known = keywords(RenderBirdConfig(full).text);
 
   for (int round = 0; round < 60; ++round) {
@@ -231,6 +303,8 @@ TEST(RenderTest, UserTextNeverBecomesConfiguration) {
     model.pools.push_back({.cidr = text()});
     model.blocks.push_back(text());
     model.borrowed.push_back(text());
+    model.ignored_interfaces = {text(), text()};
+    model.advertisements = {{.cidr = text(), .communities = {{.parts = {1, 2, 0}}}}};
     model.admitted.push_back({.cidr = text(), .length_min = 8, .length_max = 24});
     const RenderedConfig config = RenderBirdConfig(model);
 

@@ -26,8 +26,7 @@ class Expander {
     for (PeerType type : {PeerType::kNodeSpecific, PeerType::kGlobal})
       for (const Peer& peer : model_.peers)
         if (peer.type == type) AddPeer(peer);
-    if (model_.node_mesh && model_.self.route_reflector_cluster_id.empty())
-      for (const Node& node : model_.nodes) AddMesh(node);
+    if (model_.node_mesh && model_.self.route_reflector_cluster_id.empty()) AddMesh();
     std::sort(plan_.sessions.begin(), plan_.sessions.end(),
               [](const Session& a, const Session& b) { return a.symbol < b.symbol; });
     return std::move(plan_);
@@ -46,6 +45,12 @@ class Expander {
     return std::nullopt;
   }
 
+  void AddMesh() {
+    if (!model_.node_mesh_unusable.empty())
+      return Reject("BGPConfiguration default", model_.node_mesh_unusable);
+    for (const Node& node : model_.nodes) AddMesh(node);
+  }
+
   void AddMesh(const Node& node) {
     if (node.name == model_.self.name || !node.route_reflector_cluster_id.empty()) return;
     Session session;
@@ -53,7 +58,8 @@ class Expander {
     session.type = PeerType::kMesh;
     session.local_as = LocalAs();
     session.remote_as = node.as_number != 0 ? node.as_number : ClusterAs();
-    session.port = model_.listen_port;
+    session.port = node.listen_port != 0 ? node.listen_port : model_.listen_port;
+    session.options.max_restart_time_s = model_.node_mesh_restart_s;
     if (!SetPassword(model_.node_mesh_password, "BGPConfiguration", session)) return;
     const std::optional<Prefix> remote4 = NodeAddress(node, false);
     const std::optional<Prefix> remote6 = NodeAddress(node, true);
@@ -82,10 +88,17 @@ class Expander {
       return Reject(object, absl::StrCat("spec.peerIP: ", remote.status().message()));
     const std::optional<Prefix>& self = remote->ipv6 ? self6_ : self4_;
     if (peer.port == 0) return Reject(object, "spec.peerIP: port 0 is not possible");
+    const auto reject = [&](const std::string& reason) {
+      taken_.insert(absl::StrCat(remote->Address(), " ", peer.port));
+      Reject(object, reason);
+    };
+    if (!peer.unusable.empty()) return reject(peer.unusable);
+    if (!peer.use_node_address && model_.bind_node_address)
+      return reject("sourceAddress: None cannot stand beside bindMode: NodeIP; change one of them");
     if (peer.use_node_address && !self)
-      return Reject(object, absl::StrCat("spec.peerIP ", remote->Address(), ": this node has no ",
-                                         remote->ipv6 ? "IPv6" : "IPv4",
-                                         " address; give it one or set sourceAddress: None"));
+      return reject(absl::StrCat("spec.peerIP ", remote->Address(), ": this node has no ",
+                                 remote->ipv6 ? "IPv6" : "IPv4",
+                                 " address; give it one or set sourceAddress: None"));
     Session session;
     session.name = peer.name;
     session.type = peer.type;
@@ -98,15 +111,14 @@ class Expander {
     session.carries_ipv6 = remote->ipv6;
     session.extended_next_hop = remote->ipv6 && !self4_;
     session.options = peer;
-    if (!SetPassword(peer.password, object, session)) return;
+    if (!SetPassword(peer.password, object, session)) return reject("");
     if (peer.route_reflector_client &&
         (session.External() || model_.self.route_reflector_cluster_id.empty()))
-      return Reject(object,
-                    "a route reflector client needs our own AS and a cluster ID on this node");
+      return reject("a route reflector client needs our own AS and a cluster ID on this node");
     if (!peer.reachable_by.empty()) {
       absl::StatusOr<Prefix> gateway = ParseAddress(peer.reachable_by);
       if (!gateway.ok() || gateway->ipv6 != remote->ipv6)
-        return Reject(object, "spec.reachableBy: is not an address of the peer's family");
+        return reject("spec.reachableBy: is not an address of the peer's family");
       session.reachable_by = gateway->Address();
     }
     Add(std::move(session), peer.type == PeerType::kGlobal ? "global" : "node");
@@ -140,6 +152,7 @@ class Expander {
   }
 
   void Reject(std::string object, std::string reason) {
+    if (reason.empty()) return;  // it has been told
     // The mesh password concerns every node; one line about it is enough.
     for (const SetAside& known : plan_.set_aside)
       if (known.object == object && known.reason == reason) return;

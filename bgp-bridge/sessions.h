@@ -17,12 +17,6 @@
 
 namespace ripstop::bgp {
 
-// An object that was left out, so that one bad object costs only itself.
-struct SetAside {
-  std::string object;  // "BGPPeer rack1", "block 10.65.0.0/99"
-  std::string reason;  // what is wrong and what would be right
-};
-
 struct Session {
   std::string symbol;       // name of the BIRD protocol; the key in its replies
   std::string description;  // "node-to-node mesh: node2"; read back from BIRD
@@ -49,7 +43,8 @@ struct SessionPlan {
 };
 
 // Where several sources name one remote address, the most specific wins: node specific,
-// then global, then mesh. Sessions to this node's own addresses are left out silently.
+// then global, then mesh; one that is left out keeps its address. Sessions to this node's own
+// addresses are left out silently.
 SessionPlan ExpandSessions(const Model& model);
 
 // Longest TCP-MD5 key of Linux, TCP_MD5SIG_MAXKEYLEN of linux/tcp.h.

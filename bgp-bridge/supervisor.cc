@@ -78,6 +78,10 @@ absl::Status Supervisor::Init() {
   return AddToEpoll(epoll_, timer_);
 }
 
+absl::StatusOr<Control> Supervisor::Connect(absl::Duration timeout) const {
+  return Control::Connect(socket_path(), timeout, options_.interrupt_fd);
+}
+
 absl::Status Supervisor::Check(const std::string& path) const {
   ASSIGN_OR_RETURN(Finished check,
                    RunToEnd({options_.bird_path, "-p", "-c", path}, options_.timeout));
@@ -99,7 +103,7 @@ absl::Status Supervisor::Apply(const std::string& config) {
     desired_ = config;
   }
   if (pid_ == 0) {
-    absl::StatusOr<Control> control = Control::Connect(socket_path(), options_.timeout);
+    absl::StatusOr<Control> control = Connect(options_.timeout);
     if (control.ok()) {
       RETURN_IF_ERROR(Adopt(*control));
     } else if (!absl::IsUnavailable(control.status())) {
@@ -163,8 +167,9 @@ absl::Status Supervisor::Start() {
 absl::Status Supervisor::WaitForGreeting() {
   const absl::Time deadline = absl::Now() + options_.timeout;
   while (true) {
-    absl::StatusOr<Control> control = Control::Connect(socket_path(), deadline - absl::Now());
+    absl::StatusOr<Control> control = Connect(deadline - absl::Now());
     if (control.ok() && control->Peer() == pid_) return absl::OkStatus();
+    if (absl::IsCancelled(control.status())) return control.status();
     if (Readable(pidfd_, absl::Milliseconds(kGreetingRetryMs)))
       return absl::UnavailableError(
           absl::StrCat("BIRD ended at its start; its log: ", Tail(log_path(), kLogTailBytes)));
@@ -218,7 +223,7 @@ absl::Status Supervisor::ScheduleNudges() {
 
 void Supervisor::Nudge() {
   // The result does not matter: to be accepted is all it is for.
-  Control::Connect(socket_path(), absl::ZeroDuration()).IgnoreError();
+  Connect(absl::ZeroDuration()).IgnoreError();
   if (--nudges_left_ == 0) Disarm(timer_);
 }
 
@@ -235,7 +240,7 @@ absl::Status Supervisor::HandleEvents() {
 }
 
 absl::StatusOr<Reply> Supervisor::Command(absl::string_view command) const {
-  absl::StatusOr<Control> control = Control::Connect(socket_path(), options_.timeout);
+  absl::StatusOr<Control> control = Connect(options_.timeout);
   if (control.ok()) return control->Command(command, options_.timeout);
   if (pid_ != 0) return control.status();
   return absl::UnavailableError(absl::StrCat("BIRD is down: ", down_reason_));
@@ -255,7 +260,7 @@ absl::StatusOr<BirdReport> Supervisor::Query() const {
 absl::Status Supervisor::Stop(absl::string_view command) {
   wanted_ = false;
   if (pid_ == 0) {
-    absl::StatusOr<Control> control = Control::Connect(socket_path(), options_.timeout);
+    absl::StatusOr<Control> control = Connect(options_.timeout);
     if (absl::IsUnavailable(control.status())) return absl::OkStatus();
     RETURN_IF_ERROR(control.status());
     RETURN_IF_ERROR(Adopt(*control));

@@ -45,6 +45,8 @@ class Supervisor {
     absl::Duration back_off_min = absl::Seconds(1);
     absl::Duration back_off_max = absl::Seconds(30);
     absl::Duration stable_after = absl::Seconds(60);  // of running; then failures count anew
+    // Once readable, calls that wait for BIRD's answer end with kCancelled. -1: none.
+    int interrupt_fd = -1;
   };
 
   // Starts nothing yet. kNotFound: run_dir or BIRD is missing.
@@ -85,6 +87,7 @@ class Supervisor {
  private:
   explicit Supervisor(Options options) : options_(std::move(options)) {}
   absl::Status Init();
+  absl::StatusOr<Control> Connect(absl::Duration timeout) const;
   absl::Status Check(const std::string& path) const;
   absl::Status Adopt(const Control& control);
   absl::Status Start();

@@ -14,6 +14,7 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "agent/cni/wire.h"
 
 namespace ripstop::agent {
@@ -21,6 +22,7 @@ namespace {
 
 // In one turn, so that a flood of connections does not keep the loop from the rest.
 constexpr int kAcceptAtATime = 64;
+constexpr absl::Duration kAskAgain = absl::Milliseconds(20);
 constexpr size_t kReadAtATime = size_t{64} << 10;
 
 sockaddr_un AddressOf(const std::string& path) {
@@ -177,10 +179,14 @@ void CniServer::Queue(Clients::iterator client) {
   client->state = Client::State::kQueued;
   loop_->CancelTimer(client->timer);
   loop_->ModifyFd(client->fd.get(), 0).IgnoreError();  // its end is told all the same
+  client->queued = absl::Now();
   queue_.push_back(client);
-  if (!next_.has_value()) {
-    next_ = loop_->AddTimer(absl::ZeroDuration(), absl::ZeroDuration(), [this] { RunNext(); });
-  }
+  ScheduleNext(absl::ZeroDuration());
+}
+
+void CniServer::ScheduleNext(absl::Duration delay) {
+  if (queue_.empty() || next_.has_value()) return;
+  next_ = loop_->AddTimer(delay, absl::ZeroDuration(), [this] { RunNext(); });
 }
 
 void CniServer::RunNext() {
@@ -192,17 +198,21 @@ void CniServer::RunNext() {
       continue;
     }
     queue_.pop_front();
+    const CniOutcome outcome = Answer(client->bytes.substr(kWireHeader));
+    if (outcome.not_now && absl::Now() - client->queued < options_.patience) {
+      queue_.push_back(client);  // behind those that came meanwhile
+      return ScheduleNext(kAskAgain);
+    }
     client->state = Client::State::kWriting;
-    client->bytes = WireFrame(Answer(client->bytes.substr(kWireHeader)).SerializeAsString());
+    client->bytes = WireFrame(outcome.answer.SerializeAsString());
     StartTimer(client);
     if (Write(client)) loop_->ModifyFd(client->fd.get(), EPOLLOUT).IgnoreError();
     break;
   }
-  if (queue_.empty() || next_.has_value()) return;
-  next_ = loop_->AddTimer(absl::ZeroDuration(), absl::ZeroDuration(), [this] { RunNext(); });
+  ScheduleNext(absl::ZeroDuration());
 }
 
-v1::CniAnswer CniServer::Answer(const std::string& message) {
+CniOutcome CniServer::Answer(const std::string& message) {
   v1::CniCall call;
   if (call.ParseFromString(message) && call.call_case() != v1::CniCall::CALL_NOT_SET) {
     return handler_(call);
@@ -210,7 +220,7 @@ v1::CniAnswer CniServer::Answer(const std::string& message) {
   v1::CniAnswer answer;
   answer.set_code(static_cast<int>(absl::StatusCode::kUnimplemented));
   answer.set_message("the agent does not know this call; is the plugin of another version?");
-  return answer;
+  return {std::move(answer)};
 }
 
 bool CniServer::Write(Clients::iterator client) {

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -24,8 +25,19 @@ struct CniServerOptions {
   // Beyond it the oldest of those that have not said all gives way; where there is none,
   // the newest does.
   size_t connections_max = 256;
-  // How long a call may take to come, and its answer to go.
+  // How long a call may take to come, its answer to go, and a call that is not served now
+  // (CniOutcome) to be asked again.
   absl::Duration patience = absl::Seconds(10);
+};
+
+struct CniOutcome {
+  CniOutcome() = default;
+  CniOutcome(v1::CniAnswer a) : answer(std::move(a)) {}  // implicit: most are no more than that
+
+  v1::CniAnswer answer;
+  // What it needs is held by somebody for a moment: it is asked again, and gets this answer
+  // if that lasts.
+  bool not_now = false;
 };
 
 // The plugin's socket (wire.h), on the agent's loop:
@@ -39,7 +51,7 @@ struct CniServerOptions {
 // the loop's.
 class CniServer {
  public:
-  using Handler = std::function<v1::CniAnswer(const v1::CniCall& call)>;
+  using Handler = std::function<CniOutcome(const v1::CniCall& call)>;
 
   // Makes the socket, mode 0600: whoever may open it may change the network.
   //   kAlreadyExists  somebody listens there
@@ -57,6 +69,7 @@ class CniServer {
     UniqueFd fd;
     EventLoop::TimerId timer = 0;  // not while queued
     std::string bytes;             // of the call so far, or what is left of the answer
+    absl::Time queued;             // for the first time
   };
   using Clients = std::list<Client>;
 
@@ -72,7 +85,8 @@ class CniServer {
   bool Write(Clients::iterator client);
   void Queue(Clients::iterator client);
   void RunNext();
-  v1::CniAnswer Answer(const std::string& message);
+  void ScheduleNext(absl::Duration delay);
+  CniOutcome Answer(const std::string& message);
   void StartTimer(Clients::iterator client);
   void Drop(Clients::iterator client);
 

@@ -48,7 +48,9 @@ class CniServerTest : public ::testing::Test {
       v1::CniAnswer answer;
       answer.mutable_add()->set_host_interface(absl::StrCat("for ", call.add().container_id()));
       answer.set_message(std::string(answer_bytes_, 'x'));
-      return answer;
+      CniOutcome outcome(std::move(answer));
+      outcome.not_now = call.add().container_id() == held_;
+      return outcome;
     });
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
@@ -118,6 +120,7 @@ class CniServerTest : public ::testing::Test {
   std::vector<std::string> calls_;
   std::function<void()> during_call_;
   size_t answer_bytes_ = 0;
+  std::string held_;  // the call that cannot be served now
 };
 
 TEST_F(CniServerTest, ManyClientsAtOnceEachGetTheirOwnAnswer) {
@@ -190,6 +193,28 @@ TEST_F(CniServerTest, WhatIsNotACallEndsTheConnectionAndNothingElse) {
               static_cast<int>(absl::StatusCode::kUnimplemented));
   }
   ExpectServed("after all that");
+}
+
+TEST_F(CniServerTest, WhatCannotBeServedNowIsAskedAgainBesideTheOthers) {
+  held_ = "held";
+  Start();
+  const UniqueFd waits = Connect();
+  Say(waits, Bytes("held"));
+  ExpectServed("other");
+  const auto asked = [this] {
+    return OnLoop([this] { return std::count(calls_.begin(), calls_.end(), "held"); });
+  };
+  const auto before = asked();
+  EXPECT_TRUE(Eventually([&] { return asked() > before; }));
+  ExpectServed("another");
+  OnLoop([this] { return std::exchange(held_, ""); });
+  EXPECT_EQ(AnswerIn(ReadToEnd(waits)).add().host_interface(), "for held");
+}
+
+TEST_F(CniServerTest, WhatIsHeldForTooLongGetsItsAnswer) {
+  held_ = "held";
+  Start({.patience = absl::Milliseconds(50)});
+  ExpectServed("held");
 }
 
 TEST_F(CniServerTest, RandomBytesNeverReachTheHandlerNorStopTheServer) {

@@ -8,6 +8,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "api/store/store.h"
 
 namespace ripstop::agent {
 namespace {
@@ -45,12 +46,14 @@ v1::CniAddReply AddReplyFor(const LocalEndpoint& endpoint) {
   return reply;
 }
 
-v1::CniAnswer CniService::Handle(const v1::CniCall& call) {
-  v1::CniAnswer answer;
-  const absl::Status status = Run(call, answer);
-  answer.set_code(static_cast<int>(status.code()));
-  answer.set_message(std::string(status.message()));
-  return answer;
+CniOutcome CniService::Handle(const v1::CniCall& call) {
+  CniOutcome outcome;
+  const absl::Status status = Run(call, outcome.answer);
+  outcome.answer.set_code(static_cast<int>(status.code()));
+  outcome.answer.set_message(std::string(status.message()));
+  // Another writer holds the store for a moment: only this call waits for that.
+  outcome.not_now = api::IsStoreBusy(status);
+  return outcome;
 }
 
 absl::Status CniService::Run(const v1::CniCall& call, v1::CniAnswer& answer) {

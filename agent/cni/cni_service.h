@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "agent/cni/cni_server.h"
 #include "agent/cni/endpoint_manager.h"
 #include "api/proto/cni.pb.h"
 
@@ -19,7 +20,7 @@ class CniService {
   CniService(EndpointManager* endpoints, std::function<absl::Status()> ready)
       : endpoints_(endpoints), ready_(std::move(ready)) {}
 
-  v1::CniAnswer Handle(const v1::CniCall& call);
+  CniOutcome Handle(const v1::CniCall& call);
 
  private:
   absl::Status Run(const v1::CniCall& call, v1::CniAnswer& answer);

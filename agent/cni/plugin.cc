@@ -293,7 +293,13 @@ PluginOutcome RunPlugin(const std::map<std::string, std::string>& environment,
   if (call.command == "ADD" || call.command == "CHECK") {
     if (const auto error = CheckNetns(call, environment)) return Fail(version, *error);
   }
-  return Delegate(call, config);
+  if (call.command != "ADD") return Delegate(call, config);
+  PluginOutcome outcome = Delegate(call, config);
+  if (!config.unheeded.empty()) {
+    absl::StrAppend(&outcome.error, "ripstop-cni: network ", config.name, ": nothing acts on ",
+                    absl::StrJoin(config.unheeded, ", "), "\n");
+  }
+  return outcome;
 }
 
 }  // namespace ripstop::agent

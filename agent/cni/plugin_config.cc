@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "agent/cni/config_fields.h"
 
 namespace ripstop::agent {
 namespace {
@@ -124,6 +125,7 @@ std::optional<CniError> ParsePluginConfig(const std::string& text, PluginConfig*
   if (!GoodName(ret_config->name)) {
     return CniError{kCniBadConfig, "invalid characters found in network name", ret_config->name};
   }
+  ret_config->unheeded = UnheededConfigFields(config);
   if (auto error = ReadString(config, "socket", &ret_config->socket)) return error;
   if (const Json* mtu = FindKey(config, "mtu"); mtu != nullptr && !mtu->is_null()) {
     if (!mtu->is_number_unsigned() || *mtu > 65535)

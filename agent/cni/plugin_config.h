@@ -55,6 +55,7 @@ struct PluginConfig {
   std::vector<std::string> requested_ips;
   std::string requested_mac;
   std::optional<std::vector<std::pair<std::string, std::string>>> valid_attachments;
+  std::vector<std::string> unheeded;  // fields that nothing acts on
 };
 
 // Reads the network configuration from standard input. An unset error means success.

@@ -4,15 +4,18 @@
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "agent/cni/cni_service.h"
 #include "agent/daemon/network_config.h"
+#include "agent/daemon/node_identity.h"
 #include "api/store/open.h"
 #include "policy/status_macros.h"
 #include "spdlog/spdlog.h"
@@ -20,8 +23,8 @@
 namespace ripstop::agent {
 namespace {
 
-constexpr absl::Duration kStoreBackOffMin = absl::Milliseconds(100);
-constexpr absl::Duration kStoreBackOffMax = absl::Seconds(10);
+// A store that another writer holds is asked again later, not waited for.
+constexpr int kStoreBusyTimeoutMs = 50;
 constexpr absl::Duration kHousekeepingPeriod = absl::Seconds(10);
 
 // Often enough for blocks to go about when they are due.
@@ -33,10 +36,21 @@ void LogUnlessOk(const absl::Status& status) {
   if (!status.ok()) spdlog::warn("{}", std::string(status.message()));
 }
 
+// Folders of this node's agent are nobody else's, also when they were made otherwise.
+absl::Status MakePrivateFolder(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (::chmod(path.c_str(), 0700) != 0)
+    return absl::ErrnoToStatus(errno, absl::StrCat("folder ", path));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(const Options& options, EventLoop* loop) {
+absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(
+    const Options& options, EventLoop* loop, std::unique_ptr<DataplaneInterface> dataplane) {
   std::unique_ptr<Agent> agent(new Agent(options, loop));
+  agent->dataplane_ = std::move(dataplane);
   RETURN_IF_ERROR(agent->Init());
   return agent;
 }
@@ -45,14 +59,14 @@ Agent::~Agent() {
   // Callers on other threads first: they would find a half-destroyed agent.
   service_.reset();
   cni_.reset();
-  if (sync_ != nullptr && sync_->fd() >= 0) loop_->RemoveFd(sync_->fd());
+  store_plane_.reset();
   if (dataplane_ != nullptr) loop_->RemoveFd(dataplane_->events_fd());
 }
 
 absl::Status Agent::Lock() {
   const std::string path = options_.run_dir + "/agent.lock";
-  std::error_code error;
-  std::filesystem::create_directories(options_.run_dir, error);
+  RETURN_IF_ERROR(MakePrivateFolder(options_.run_dir));
+  RETURN_IF_ERROR(MakePrivateFolder(options_.state_dir));
   lock_ = UniqueFd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!lock_.ok()) return absl::ErrnoToStatus(errno, path);
   if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
@@ -63,10 +77,33 @@ absl::Status Agent::Lock() {
 }
 
 absl::Status Agent::Init() {
+  RETURN_IF_ERROR(CheckNodeName(options_.node));
   RETURN_IF_ERROR(Lock());
-  DataplaneOptions dataplane;
-  dataplane.pin_dir = options_.bpffs;
-  ASSIGN_OR_RETURN(dataplane_, Dataplane::Open(dataplane));
+  RETURN_IF_ERROR(InitNode());
+  api::OpenStoreOptions open;
+  open.create = false;  // a store that is missing is missing, not empty
+  open.lazily = true;
+  open.busy_timeout_ms = kStoreBusyTimeoutMs;
+  ASSIGN_OR_RETURN(store_, api::OpenStore(options_.store, open));
+  StorePlaneOptions store;
+  store.node = options_.node;
+  store.url = options_.store;
+  store.last_good = options_.state_dir + "/last-good.db";
+  store.agent_was_here = dataplane_->InForce();
+  StorePlaneClient* const client = this;
+  store_plane_ = std::make_unique<StorePlane>(store, store_.get(), loop_, client);
+  RETURN_IF_ERROR(InitEndpoints());
+  loop_->AddTimer(kHousekeepingPeriod, kHousekeepingPeriod, [this] { Housekeeping(); });
+  store_plane_->Start();
+  return absl::OkStatus();
+}
+
+absl::Status Agent::InitNode() {
+  if (dataplane_ == nullptr) {
+    DataplaneOptions dataplane;
+    dataplane.pin_dir = options_.bpffs;
+    ASSIGN_OR_RETURN(dataplane_, Dataplane::Open(dataplane));
+  }
   // What an earlier agent left unread names rules of its own.
   (void)dataplane_->TakeEvents();
   policy_ = std::make_unique<PolicyPlane>(options_.node, dataplane_.get());
@@ -85,109 +122,51 @@ absl::Status Agent::Init() {
     });
     if (links && in_sync_) AttachHostInterfaces();
   });
-  loop_->AddTimer(kHousekeepingPeriod, kHousekeepingPeriod, [this] { Housekeeping(); });
+  return absl::OkStatus();
+}
+
+absl::Status Agent::InitEndpoints() {
+  Ipam::Pods pods = {
+      .namespace_labels = [this](const std::string& ns) { return cluster_.NamespaceLabels(ns); },
+      .hold_all = [this] { return HoldAddresses(); }};
+  ipam_ = std::make_unique<Ipam>(store_plane_->gate(), options_.node, std::move(pods));
+  pools_ = std::make_unique<PoolKeeper>(store_plane_->gate(), &cluster_);
+  workloads_ = std::make_unique<Workloads>(options_.node, policy_.get(), dataplane_.get(),
+                                           store_plane_->gate());
+  EndpointManagerOptions endpoints;
+  endpoints.state_directory = options_.state_dir + "/endpoints";
+  endpoints.later = [this](absl::Duration delay, std::function<void()> run) {
+    loop_->AddTimer(delay, absl::ZeroDuration(), std::move(run));
+  };
+  endpoints_ = std::make_unique<EndpointManager>(endpoints, network_->netlink(), ipam_.get(),
+                                                 network_->routes(), workloads_.get());
+  RETURN_IF_ERROR(endpoints_->Load());
+  // Before the store is read, so that what it says of these pods comes after.
+  RETURN_IF_ERROR(workloads_->Restore(endpoints_->endpoints()));
   const absl::Duration give_back = GiveBackPeriod(options_.block_idle);
   loop_->AddTimer(give_back, give_back, [this] {
-    if (in_sync_) LogUnlessOk(ipam_->GiveBackIdle(absl::Now()));
+    if (store_plane_->in_sync()) LogUnlessOk(ipam_->GiveBackIdle(absl::Now()));
   });
-  store_back_off_ = kStoreBackOffMin;
-  OpenStore();
+  RETURN_IF_ERROR(ServePlugin());
+  AgentApi* const api = this;
+  ASSIGN_OR_RETURN(service_, Service::Start(options_.socket, loop_, api));
   return absl::OkStatus();
 }
 
 // ---- the store ----
 
-void Agent::OpenStore() {
-  if (absl::Status status = OpenWatch(); !status.ok()) {
-    RetryStore(status);
-    return;
-  }
-  store_back_off_ = kStoreBackOffMin;
-  absl::Status added = loop_->AddFd(sync_->fd(), EPOLLIN, [this](uint32_t) { ReadStore(); });
-  if (!added.ok()) RetryStore(added);
-}
-
-absl::Status Agent::OpenWatch() {
-  if (store_ == nullptr) {
-    ASSIGN_OR_RETURN(store_, api::OpenStore(options_.store));
-    Ipam::Pods pods = {
-        .namespace_labels = [this](const std::string& ns) { return cluster_.NamespaceLabels(ns); },
-        .hold_all = [this] { return HoldAddresses(); }};
-    ipam_ = std::make_unique<Ipam>(store_.get(), options_.node, std::move(pods));
-    pools_ = std::make_unique<PoolKeeper>(store_.get(), &cluster_);
-    workloads_ =
-        std::make_unique<Workloads>(options_.node, policy_.get(), dataplane_.get(), store_.get());
-    EndpointManagerOptions endpoints;
-    endpoints.state_directory = options_.state_dir + "/endpoints";
-    endpoints.later = [this](absl::Duration delay, std::function<void()> run) {
-      loop_->AddTimer(delay, absl::ZeroDuration(), std::move(run));
-    };
-    endpoints_ = std::make_unique<EndpointManager>(endpoints, network_->netlink(), ipam_.get(),
-                                                   network_->routes(), workloads_.get());
-    StoreSink* const sink = this;
-    sync_ = std::make_unique<StoreSync>(store_.get(), sink);
-  }
-  if (service_ == nullptr) {
-    RETURN_IF_ERROR(ipam_->Load());
-    RETURN_IF_ERROR(endpoints_->Load());
-    // Before the store is read, so that what it says of these pods comes after.
-    RETURN_IF_ERROR(workloads_->Restore(endpoints_->endpoints()));
-    if (cni_ == nullptr) RETURN_IF_ERROR(ServePlugin());
-    AgentApi* const api = this;
-    ASSIGN_OR_RETURN(service_, Service::Start(options_.socket, loop_, api));
-  }
-  return sync_->Open();
-}
-
-absl::Status Agent::ServePlugin() {
-  CniServerOptions options;
-  options.path = options_.cni_socket;
-  if (options.path.empty()) {
-    options.path = std::filesystem::path(options_.socket).replace_filename("cni.sock").string();
-  }
-  auto service = std::make_shared<CniService>(endpoints_.get(), [this]() -> absl::Status {
-    if (in_sync_) return absl::OkStatus();
-    return absl::UnavailableError(store_problem_.empty() ? "policy is not in force yet"
-                                                         : store_problem_);
-  });
-  ASSIGN_OR_RETURN(cni_, CniServer::Start(options, loop_, [service](const v1::CniCall& call) {
-                     return service->Handle(call);
-                   }));
-  return absl::OkStatus();
-}
-
-void Agent::RetryStore(const absl::Status& why) {
-  store_problem_ = absl::StrCat("store ", options_.store, ": ", std::string(why.message()));
-  spdlog::warn("{}; trying again in {}", store_problem_, absl::FormatDuration(store_back_off_));
-  loop_->AddTimer(store_back_off_, absl::ZeroDuration(), [this] { OpenStore(); });
-  store_back_off_ = std::min(store_back_off_ * 2, kStoreBackOffMax);
-}
-
-void Agent::ReadStore() {
-  const int fd = sync_->fd();
-  if (absl::Status status = sync_->Read(); !status.ok()) {
-    loop_->RemoveFd(fd);
-    RetryStore(status);
-  }
-  Settle();
-}
-
-void Agent::OnPut(const api::StoredResource& stored) {
-  if (OnIpam(stored)) return;
+Agent::Keep Agent::OnPut(const api::StoredResource& stored) {
+  if (stored.key.kind == ipam::kBlockKind) return NoteBlock(stored);
+  if (OnIpam(stored)) return Keep::kFormer;
   const auto resource = policy_->feed().PutStored(stored);
-  if (!resource.ok()) return;
+  if (policy_->feed().IsSetAside(stored.key)) return Keep::kFormerElseThis;
   network_changed_ |= NoteNetwork(*resource);
   if (const auto* ns = resource->As<api::v1::Namespace>()) {
     const auto& labels = ns->metadata().labels();
     cluster_.namespaces[ns->metadata().name()] = {labels.begin(), labels.end()};
   }
-  const auto* host = resource->As<api::v1::HostEndpoint>();
-  if (host != nullptr && host->spec().node() == options_.node) {
-    spdlog::warn(
-        "HostEndpoint {}: policies know its addresses, but none is enforced at its interface "
-        "\"{}\": this version attaches to workloads only",
-        resource->name(), host->spec().interface_name());
-  }
+  fields_.Put(*resource);
+  return Keep::kThis;
 }
 
 // Whether the resource bears on routes, BGP or IPAM; keeps it in the view if so.
@@ -209,35 +188,32 @@ bool Agent::NoteNetwork(const api::Resource& resource) {
   return true;
 }
 
-// Whether it is IPAM's own.
+// Whether it is IPAM's own and no block.
 bool Agent::OnIpam(const api::StoredResource& stored) {
-  if (stored.key.kind == ipam::kBlockKind) {
-    NoteBlock(stored);
-    return true;
-  }
   if (stored.key.kind == ipam::kNodeReleaseKind && stored.key.name == options_.node) {
     spdlog::warn(
         "somebody took this node for gone and would release its addresses (ripstopctl ipam release "
         "--node {}): it is not, and says so",
         options_.node);
-    const absl::Status answered = store_->Delete(stored.key, 0).status();
+    const absl::Status answered = store_plane_->gate()->Delete(stored.key, 0).status();
     if (!absl::IsNotFound(answered)) LogUnlessOk(answered);
   }
   return stored.key.kind == ipam::kClaimsKind || stored.key.kind == ipam::kNodeReleaseKind;
 }
 
-void Agent::NoteBlock(const api::StoredResource& stored) {
+Agent::Keep Agent::NoteBlock(const api::StoredResource& stored) {
   const auto block = ipam_->Note(stored);
   if (!block.ok()) {
     policy_->feed().SetAside(stored.key, block.status());
-    return;
+    return Keep::kFormerElseThis;
   }
   BlockView view{block->cidr, block->affinity, block->borrowed};
   // Each allocation rewrites its block; only a new owner or borrower is news here.
   BlockView& known = cluster_.blocks[stored.key.name];
-  if (known == view) return;
+  if (known == view) return Keep::kFormer;
   known = std::move(view);
   network_changed_ = true;
+  return Keep::kThis;
 }
 
 void Agent::OnDelete(const api::ResourceKey& key) {
@@ -260,18 +236,31 @@ void Agent::OnDelete(const api::ResourceKey& key) {
   }
   if (key.kind == api::kKindBGPPeer) network_changed_ |= cluster_.bgp_peers.erase(key.name) > 0;
   policy_->feed().Delete(key);
+  fields_.Delete(key);
 }
 
-void Agent::OnSynced(int64_t) {
-  synced_once_ = true;
-  snapshot_is_new_ = true;
-  store_problem_.clear();
+bool Agent::OnWhole() {
+  policy_->OnWhole();
+  Settle();
+  return policy_problem_.empty();
+}
+
+// Whatever was before: memory may be wrong about the store by now, and the store, put back
+// from a copy, about what is here.
+void Agent::OnSynced() {
+  LogUnlessOk(ipam_->Load());
+  SettleStored();
+  workloads_->Republish(endpoints_->endpoints());
+  endpoints_->ReleaseStrays(workloads_->Strays());
+  LogUnlessOk(endpoints_->RetryReleases());
+  spdlog::info("in sync with the store at revision {}: {} policies, {} local endpoints",
+               store_plane_->revision(), policy_->feed().policies(),
+               policy_->feed().local_endpoints());
 }
 
 // ---- bringing the kernel to what is wanted ----
 
 void Agent::Settle() {
-  if (!synced_once_) return;
   absl::Status status = policy_->Flush();
   policy_problem_ = status.ok() ? "" : std::string(status.message());
   if (!status.ok()) spdlog::error("policy: {}", std::string(status.message()));
@@ -295,12 +284,6 @@ void Agent::Settle() {
   if (!in_sync_ && policy_->committed()) {
     LogUnlessOk(FirstSync());
     in_sync_ = true;
-    spdlog::info("in sync with the store at revision {}: {} policies, {} local endpoints",
-                 sync_->revision(), policy_->feed().policies(), policy_->feed().local_endpoints());
-  }
-  if (in_sync_ && std::exchange(snapshot_is_new_, false)) {
-    workloads_->Republish(endpoints_->endpoints());
-    endpoints_->ReleaseStrays(workloads_->Strays());
   }
 }
 
@@ -316,10 +299,14 @@ void Agent::SettleAddresses() {
       for (const std::string& problem : problems) spdlog::warn("{}", problem);
       address_problems_ = std::move(problems);
     }
-    LogUnlessOk(ipam_->GiveBackIdle(absl::Now()));
   }
+  if (store_plane_->in_sync() && (network_changed_ || ipam_->lost())) SettleStored();
+}
+
+// What this node has to say of them, to a store that is believed.
+void Agent::SettleStored() {
+  LogUnlessOk(ipam_->GiveBackIdle(absl::Now()));
   LogUnlessOk(ipam_->HoldLost());
-  if (!network_changed_) return;
   LogUnlessOk(pools_->Settle([this](const policy::Cidr& pool) {
     const std::vector<Allocation> ours = ipam_->Allocations();
     return std::any_of(ours.begin(), ours.end(),
@@ -370,7 +357,10 @@ void Agent::AttachHostInterfaces() {
 void Agent::Housekeeping() {
   LogUnlessOk(dataplane_->SweepFlows().status());
   flows_->Tick(absl::Now());
-  if (!policy_problem_.empty() || (ipam_ != nullptr && ipam_->lost())) Settle();
+  network_->RefreshSecrets();
+  store_plane_->Housekeeping();
+  // What a pod's ADD or DEL could not write, and what the store lost.
+  if (!policy_problem_.empty() || ipam_->lost()) Settle();
 }
 
 // ---- questions ----
@@ -380,10 +370,10 @@ absl::StatusOr<v1::StatusReply> Agent::Status() {
   reply.set_node(options_.node);
   reply.set_version(RIPSTOP_VERSION);
   const bgp::BirdStatus bgp = network_->BgpStatus();
-  reply.set_ready(in_sync_ && store_problem_.empty() && policy_problem_.empty() && bgp.ready);
-  for (const std::string* problem : {&store_problem_, &policy_problem_}) {
-    if (!problem->empty()) reply.add_not_ready_reasons(*problem);
-  }
+  reply.set_ready(in_sync_ && store_plane_->in_sync() && policy_problem_.empty() && bgp.ready &&
+                  network_->has_its_addresses());
+  for (const std::string& problem : store_plane_->problems()) reply.add_not_ready_reasons(problem);
+  if (!policy_problem_.empty()) reply.add_not_ready_reasons(policy_problem_);
   for (const std::string& reason : bgp.reasons) reply.add_not_ready_reasons(reason);
   for (const std::string& problem : network_->problems()) reply.add_not_ready_reasons(problem);
   for (const auto* problems : {&address_problems_, &address_conflicts_}) {
@@ -391,7 +381,7 @@ absl::StatusOr<v1::StatusReply> Agent::Status() {
   }
   // Endpoints that are denied because a table is full: the node serves, those do not.
   for (const std::string& alarm : policy_->Alarms()) reply.add_not_ready_reasons(alarm);
-  reply.set_store_revision(sync_ == nullptr ? 0 : sync_->revision());
+  reply.set_store_revision(store_plane_->revision());
   for (const bgp::SessionStatus& status : bgp.sessions) {
     v1::BgpSession* session = reply.add_bgp();
     session->set_name(status.name);
@@ -407,19 +397,35 @@ absl::StatusOr<v1::StatusReply> Agent::Status() {
   reply.set_local_endpoints(policy_->feed().local_endpoints());
   reply.set_policies(policy_->feed().policies());
   for (const std::string& line : policy_->feed().set_aside()) reply.add_set_aside(line);
+  for (const std::string& line : fields_.refused()) reply.add_set_aside(line);
+  for (const std::string& line : fields_.unheeded()) reply.add_unheeded(line);
   reply.set_programs_loaded(dataplane_->programs_loaded());
   reply.set_table_writes(dataplane_->table_writes());
   return reply;
 }
 
 absl::StatusOr<v1::WhyReply> Agent::Why(const v1::WhyRequest& request) {
-  if (!policy_->committed()) return absl::UnavailableError(store_problem_);
+  if (!policy_->committed())
+    return absl::UnavailableError(absl::StrJoin(store_plane_->problems(), "; "));
   return queries_->Why(request);
 }
 
 absl::StatusOr<v1::StagedPoliciesReply> Agent::StagedPolicies() {
   flows_->Read(absl::Now());
   return flows_->Report(absl::Now());
+}
+
+absl::StatusOr<v1::AcceptStoreReply> Agent::AcceptStore() {
+  v1::AcceptStoreReply reply;
+  reply.set_store(options_.store);
+  const std::optional<Doubt> accepted = store_plane_->Accept();
+  if (!accepted.has_value()) {
+    reply.set_identity(store_plane_->identity());
+    return reply;
+  }
+  reply.set_identity(accepted->identity);
+  reply.set_accepted(accepted->why);
+  return reply;
 }
 
 }  // namespace ripstop::agent

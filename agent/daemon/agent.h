@@ -12,6 +12,7 @@
 #include "agent/base/unique_fd.h"
 #include "agent/cni/cni_server.h"
 #include "agent/cni/endpoint_manager.h"
+#include "agent/daemon/field_notes.h"
 #include "agent/daemon/flow_watch.h"
 #include "agent/daemon/network_plane.h"
 #include "agent/daemon/options.h"
@@ -19,7 +20,7 @@
 #include "agent/daemon/pool_keeper.h"
 #include "agent/daemon/queries.h"
 #include "agent/daemon/service.h"
-#include "agent/daemon/store_sync.h"
+#include "agent/daemon/store_plane.h"
 #include "agent/daemon/workloads.h"
 #include "agent/dataplane/dataplane.h"
 #include "agent/ipam/ipam.h"
@@ -28,58 +29,64 @@ namespace ripstop::agent {
 
 // The agent of one node: one loop, everything on it.
 //
-//   store ─▶ StoreSync ─▶ Agent ─┬─▶ PolicyPlane ─▶ Dataplane (maps, programs)
-//                                └─▶ NetworkPlane (routes, VXLAN, BIRD)
-//   CNI ───▶ EndpointManager ───▶ Workloads ─▶ PolicyPlane, Dataplane, store
+//   store ─▶ StorePlane ─▶ Agent ─┬─▶ PolicyPlane ─▶ Dataplane (maps, programs)
+//   disk ──▶ ┘                    └─▶ NetworkPlane (routes, VXLAN, BIRD)
+//   CNI ───▶ EndpointManager ────▶ Workloads ─▶ PolicyPlane, Dataplane, store
 //
-// Start-up is a sequence of facts, not of timers:
-//   1. programs are loaded; what an earlier agent pinned stays in force
+// Start-up is a sequence of facts:
+//   1. programs are loaded; what an earlier agent pinned stays in force; questions are answered
 //   2. the store is read whole        (until then ADD answers "try again")
 //   3. the new tables are in force    (one word is switched)
 //   4. links, routes and BIRD are brought to what is wanted
-// Losing the store changes nothing: what was read last stays enforced.
-class Agent final : private StoreSink, private AgentApi {
+// Where the store cannot be read, or is not believed, step 2 is what was in force last, from the
+// node's disk (store_plane.h). Losing the store later changes nothing: what was read last stays.
+class Agent final : private StorePlaneClient, private AgentApi {
  public:
-  // Does step 1. kAlreadyExists: another agent of this node runs.
-  static absl::StatusOr<std::unique_ptr<Agent>> Create(const Options& options, EventLoop* loop);
+  // Does step 1. `dataplane`: the kernel's, unless a test has another.
+  //   kAlreadyExists  another agent of this node runs
+  static absl::StatusOr<std::unique_ptr<Agent>> Create(
+      const Options& options, EventLoop* loop,
+      std::unique_ptr<DataplaneInterface> dataplane = nullptr);
   ~Agent() override;
 
  private:
-  Agent(const Options& options, EventLoop* loop) : options_(options), loop_(loop) {}
+  Agent(const Options& options, EventLoop* loop)
+      : options_(options), loop_(loop), fields_(options.node) {}
   absl::Status Init();
   absl::Status Lock();
-
-  void OpenStore();
-  absl::Status OpenWatch();
-  void ReadStore();
-  void RetryStore(const absl::Status& why);
+  absl::Status InitNode();
+  absl::Status InitEndpoints();
   void Settle();
   absl::Status FirstSync();
   void AttachHostInterfaces();
   void WatchFlows();
   void Housekeeping();
 
-  void OnPut(const api::StoredResource& stored) override;
+  Keep OnPut(const api::StoredResource& stored) override;
   void OnDelete(const api::ResourceKey& key) override;
-  void OnSynced(int64_t revision) override;
+  bool OnWhole() override;
+  void OnSynced() override;
   bool NoteNetwork(const api::Resource& resource);
   bool OnIpam(const api::StoredResource& stored);
-  void NoteBlock(const api::StoredResource& stored);
+  Keep NoteBlock(const api::StoredResource& stored);
   absl::Status ServePlugin();
   void SettleAddresses();
+  void SettleStored();
   absl::Status HoldAddresses();
 
+  void BeforeStatus() override { network_->RefreshBgp(); }
   absl::StatusOr<v1::StatusReply> Status() override;
   absl::StatusOr<v1::WhyReply> Why(const v1::WhyRequest& request) override;
   absl::StatusOr<v1::DropsReply> Drops() override { return queries_->Drops(); }
   absl::StatusOr<v1::PolicyTablesReply> PolicyTables() override { return queries_->PolicyTables(); }
   absl::StatusOr<v1::RuleHitsReply> RuleHits() override { return queries_->RuleHits(); }
   absl::StatusOr<v1::StagedPoliciesReply> StagedPolicies() override;
+  absl::StatusOr<v1::AcceptStoreReply> AcceptStore() override;
 
   const Options options_;
   EventLoop* const loop_;
   UniqueFd lock_;
-  std::unique_ptr<Dataplane> dataplane_;
+  std::unique_ptr<DataplaneInterface> dataplane_;
   std::unique_ptr<PolicyPlane> policy_;
   std::unique_ptr<FlowLog> flow_log_;
   std::unique_ptr<FlowWatch> flows_;
@@ -87,9 +94,7 @@ class Agent final : private StoreSink, private AgentApi {
   std::unique_ptr<Queries> queries_;
 
   std::unique_ptr<api::Store> store_;
-  std::unique_ptr<StoreSync> sync_;
-  absl::Duration store_back_off_;
-  std::string store_problem_ = "the store has not been read yet";
+  std::unique_ptr<StorePlane> store_plane_;
 
   std::unique_ptr<Ipam> ipam_;
   std::unique_ptr<PoolKeeper> pools_;
@@ -99,12 +104,11 @@ class Agent final : private StoreSink, private AgentApi {
   std::unique_ptr<Service> service_;
 
   ClusterView cluster_;
+  FieldNotes fields_;
   DatapathSettings settings_;
   bool network_changed_ = false;
   bool pools_changed_ = false;
-  bool in_sync_ = false;
-  bool synced_once_ = false;      // the first snapshot is whole
-  bool snapshot_is_new_ = false;  // and not compared yet with what is attached here
+  bool in_sync_ = false;  // the kernel, with what is to be in force
   std::string policy_problem_;
   std::vector<std::string> address_problems_;   // of pools
   std::vector<std::string> address_conflicts_;  // of pods of this node

@@ -6,14 +6,16 @@
 
 #include "absl/status/statusor.h"
 #include "agent/daemon/cluster_view.h"
+#include "agent/daemon/secrets.h"
 #include "bgp-bridge/model.h"
 
 namespace ripstop::agent {
 
 // What BIRD on `node` shall do: the resources, with selectors resolved and defaults
-// applied. Pure.
+// applied, and passwords read. Without them a session that wants one is left out.
 //   kFailedPrecondition  the node has no Node resource yet, or one without an address
-absl::StatusOr<bgp::Model> BuildBgpModel(const ClusterView& cluster, const std::string& node);
+absl::StatusOr<bgp::Model> BuildBgpModel(const ClusterView& cluster, const std::string& node,
+                                         const SecretReader& secrets);
 
 }  // namespace ripstop::agent
 

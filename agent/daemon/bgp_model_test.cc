@@ -33,20 +33,28 @@ class ClusterTest : public testing::Test {
   void AddBlock(const std::string& cidr, const std::string& node) {
     cluster_.blocks[cidr] = {*policy::Cidr::Parse(cidr), node, {}};
   }
+  SecretReader Secrets() const {
+    return [this](const std::string& name, const std::string& key) -> absl::StatusOr<std::string> {
+      const auto it = secrets_.find(name + "/" + key);
+      if (it == secrets_.end()) return absl::NotFoundError("no such secret");
+      return it->second;
+    };
+  }
   bgp::Model Build(const std::string& node) {
-    auto model = BuildBgpModel(cluster_, node);
+    auto model = BuildBgpModel(cluster_, node, Secrets());
     EXPECT_TRUE(model.ok()) << model.status();
     return model.ok() ? *model : bgp::Model{};
   }
+  std::map<std::string, std::string> secrets_;
   ClusterView cluster_;
 };
 
 TEST_F(ClusterTest, ANodeThatIsNotInTheStoreIsNamedWithTheRemedy) {
-  auto model = BuildBgpModel(cluster_, "node1");
+  auto model = BuildBgpModel(cluster_, "node1", Secrets());
   EXPECT_TRUE(absl::IsFailedPrecondition(model.status()));
   EXPECT_THAT(std::string(model.status().message()), HasSubstr("Node node1"));
   AddNode("node1", "{}");
-  EXPECT_THAT(std::string(BuildBgpModel(cluster_, "node1").status().message()),
+  EXPECT_THAT(std::string(BuildBgpModel(cluster_, "node1", Secrets()).status().message()),
               HasSubstr("ipv4Address"));
 }
 
@@ -103,6 +111,160 @@ TEST_F(ClusterTest, TheDefaultConfigurationSetsAsNumberAndMesh) {
       " spec: {asNumber: 64999, nodeToNodeMeshEnabled: false}}");
   EXPECT_EQ(Build("node1").as_number, 64999u);
   EXPECT_FALSE(Build("node1").node_mesh);
+}
+
+bgp::Peer OnlyPeer(const bgp::Model& model) {
+  EXPECT_THAT(model.peers, SizeIs(1));
+  return model.peers.empty() ? bgp::Peer{} : model.peers[0];
+}
+
+TEST_F(ClusterTest, APeerSelectorMakesTheSessionsOfBothSides) {
+  AddNode("node1", "{ipv4Address: 192.0.2.1/24}");
+  AddNode("node2", "{ipv4Address: 192.0.2.2/24}");
+  AddNode("rr", "{ipv4Address: 192.0.2.3/24, routeReflectorClusterID: 192.0.2.250}", "{rr: a}");
+  AddPeer("to-rr", "{nodeSelector: '!has(rr)', peerSelector: has(rr)}");
+  EXPECT_EQ(OnlyPeer(Build("node1")).address, "192.0.2.3");
+  EXPECT_FALSE(Build("node1").peers[0].route_reflector_client);
+  const bgp::Model reflector = Build("rr");
+  ASSERT_THAT(reflector.peers, SizeIs(2));
+  EXPECT_EQ(reflector.peers[0].address, "192.0.2.1");
+  EXPECT_EQ(reflector.peers[1].address, "192.0.2.2");
+  EXPECT_TRUE(reflector.peers[0].route_reflector_client);
+  EXPECT_EQ(reflector.peers[0].type, bgp::PeerType::kNodeSpecific);
+}
+
+TEST_F(ClusterTest, ManualReversePeeringLeavesTheOtherSideToItsUser) {
+  AddNode("node1", "{ipv4Address: 192.0.2.1/24}");
+  AddNode("rr", "{ipv4Address: 192.0.2.3/24}", "{rr: a}");
+  AddPeer("to-rr", "{nodeSelector: '!has(rr)', peerSelector: has(rr), reversePeering: Manual}");
+  EXPECT_THAT(Build("node1").peers, SizeIs(1));
+  EXPECT_THAT(Build("rr").peers, IsEmpty());
+}
+
+TEST_F(ClusterTest, AGlobalPeerSelectorMakesAHubOfWhatItPicksWithEachPairOnce) {
+  AddNode("hub1", "{ipv4Address: 192.0.2.1/24}", "{hub: a}");
+  AddNode("hub2", "{ipv4Address: 192.0.2.2/24}", "{hub: a}");
+  AddNode("leaf", "{ipv4Address: 192.0.2.3/24, ipv6Address: '2001:db8::3/64'}");
+  AddPeer("hubs", "{peerSelector: has(hub)}");
+  EXPECT_THAT(Build("leaf").peers, SizeIs(2));
+  EXPECT_THAT(Build("hub1").peers, SizeIs(3)) << "hub2 once, leaf in both families";
+}
+
+TEST_F(ClusterTest, TheReverseSessionExpectsTheAsNumberThatTheOtherSideShows) {
+  AddNode("node1", "{ipv4Address: 192.0.2.1/24, asNumber: 64501}");
+  AddNode("tor", "{ipv4Address: 192.0.2.3/24}", "{tor: a}");
+  AddPeer("up", "{nodeSelector: '!has(tor)', peerSelector: has(tor), localASNumber: 64999}");
+  EXPECT_EQ(OnlyPeer(Build("node1")).as_number, 64512u) << "the cluster's, not node1's";
+  EXPECT_EQ(OnlyPeer(Build("node1")).local_as_number, 64999u);
+  EXPECT_EQ(OnlyPeer(Build("tor")).as_number, 64999u);
+  EXPECT_EQ(OnlyPeer(Build("tor")).local_as_number, 0u);
+}
+
+TEST_F(ClusterTest, SettingsOfASessionAreThoseOfItsPeerResource) {
+  AddNode("node1", "{ipv4Address: 192.0.2.1/24}");
+  AddPeer("p",
+          "{peerIP: 192.0.2.9, asNumber: 64513, keepaliveTime: 20s, maxRestartTime: 2m,"
+          " numAllowedLocalASNumbers: 255, ttlSecurity: 3, sourceAddress: None}");
+  const bgp::Peer peer = OnlyPeer(Build("node1"));
+  EXPECT_EQ(peer.keepalive_s, 20u);
+  EXPECT_EQ(peer.max_restart_time_s, 120u);
+  EXPECT_EQ(peer.allowed_local_as, 255);
+  EXPECT_EQ(peer.ttl_security_hops, 3);
+  EXPECT_FALSE(peer.use_node_address);
+  EXPECT_EQ(peer.unusable, "");
+}
+
+TEST_F(ClusterTest, WhatCannotBeHadAsItIsWrittenIsUnusableAndSaysWhy) {
+  AddNode("node1", "{ipv4Address: 192.0.2.1/24}");
+  for (const auto& [more, why] :
+       {std::pair("numAllowedLocalASNumbers: 256", "numAllowedLocalASNumbers: 256 is not 0 to 255"),
+        std::pair("ttlSecurity: 256", "ttlSecurity: 256 is not"),
+        std::pair("filters: [f]", "spec.filters is refused"),
+        std::pair("password: {secretKeyRef: {name: s, key: k}}",
+                  "spec.password: no such secret")}) {
+    AddPeer("p", std::string("{peerIP: 192.0.2.9, asNumber: 64513, ") + more + "}");
+    EXPECT_THAT(OnlyPeer(Build("node1")).unusable, HasSubstr(why));
+  }
+}
+
+TEST_F(ClusterTest, PasswordsComeFromSecretsAndNeverLeaveASessionOpenWithoutThem) {
+  AddNode("node1", "{ipv4Address: 192.0.2.1/24}");
+  AddPeer("p", "{peerIP: 192.0.2.9, asNumber: 1, password: {secretKeyRef: {name: s, key: k}}}");
+  cluster_.bgp_configurations["default"] = MessageFromYaml<api::v1::BGPConfiguration>(
+      "{apiVersion: projectcalico.org/v3, kind: BGPConfiguration, metadata: {name: default},"
+      " spec: {nodeMeshPassword: {secretKeyRef: {name: s, key: mesh}}}}");
+  bgp::Model model = Build("node1");
+  EXPECT_EQ(model.node_mesh_unusable, "spec.nodeMeshPassword: no such secret");
+  EXPECT_EQ(model.node_mesh_password, "");
+  secrets_ = {{"s/k", "one"}, {"s/mesh", "two"}};
+  model = Build("node1");
+  EXPECT_EQ(model.node_mesh_unusable, "");
+  EXPECT_EQ(model.node_mesh_password, "two");
+  EXPECT_EQ(OnlyPeer(model).password, "one");
+  EXPECT_EQ(OnlyPeer(model).unusable, "");
+}
+
+TEST_F(ClusterTest, AnOptionalSecretThatIsNotThereIsNoPassword) {
+  AddNode("node1", "{ipv4Address: 192.0.2.1/24}");
+  AddPeer("p",
+          "{peerIP: 192.0.2.9, asNumber: 1,"
+          " password: {secretKeyRef: {name: s, key: k, optional: true}}}");
+  EXPECT_EQ(OnlyPeer(Build("node1")).unusable, "");
+  EXPECT_EQ(OnlyPeer(Build("node1")).password, "");
+  secrets_ = {{"s/k", "one"}};
+  EXPECT_EQ(OnlyPeer(Build("node1")).password, "one");
+}
+
+TEST_F(ClusterTest, ANodesConfigurationGoesOverTheDefaultFieldByField) {
+  AddNode("node1", "{ipv4Address: 192.0.2.1/24}");
+  AddNode("node2", "{ipv4Address: 192.0.2.2/24}");
+  const auto configure = [&](const std::string& name, const std::string& spec) {
+    cluster_.bgp_configurations[name] = MessageFromYaml<api::v1::BGPConfiguration>(
+        "{apiVersion: projectcalico.org/v3, kind: BGPConfiguration, metadata: {name: " + name +
+        "}, spec: " + spec + "}");
+  };
+  configure("default",
+            "{listenPort: 1179, logSeverityScreen: warning, nodeMeshMaxRestartTime: 90s,"
+            " ignoredInterfaces: [a*, b*], communities: [{name: c, value: '64500:7'}],"
+            " prefixAdvertisements: [{cidr: 10.65.0.0/16, communities: [c, '1:2:3']}]}");
+  configure("node.node2",
+            "{listenPort: 2179, bindMode: NodeIP, ignoredInterfaces: [d*], asNumber: 1,"
+            " nodeToNodeMeshEnabled: false}");
+  const bgp::Model one = Build("node1"), two = Build("node2");
+  EXPECT_EQ(one.listen_port, 1179);
+  EXPECT_EQ(one.nodes[1].listen_port, 2179) << "node1 must know where node2 listens";
+  EXPECT_FALSE(one.bind_node_address);
+  EXPECT_EQ(one.log_severity, bgp::LogSeverity::kWarning);
+  EXPECT_EQ(one.node_mesh_restart_s, 90u);
+  EXPECT_THAT(one.ignored_interfaces, ElementsAre("a*", "b*"));
+  ASSERT_THAT(one.advertisements, SizeIs(1));
+  ASSERT_THAT(one.advertisements[0].communities, SizeIs(2));
+  EXPECT_EQ(one.advertisements[0].communities[0].parts[1], 7u);
+  EXPECT_TRUE(one.advertisements[0].communities[1].large);
+  EXPECT_EQ(two.listen_port, 2179);
+  EXPECT_TRUE(two.bind_node_address);
+  EXPECT_THAT(two.ignored_interfaces, ElementsAre("d*"));
+  EXPECT_EQ(two.log_severity, bgp::LogSeverity::kWarning);
+  EXPECT_EQ(two.as_number, 64512u) << "for the whole cluster";
+  EXPECT_TRUE(two.node_mesh);
+}
+
+TEST_F(ClusterTest, APeerThatIsANodeIsSpokenToWhereItListens) {
+  AddNode("node1", "{ipv4Address: 192.0.2.1/24}");
+  AddNode("node2", "{ipv4Address: 192.0.2.2/24}");
+  cluster_.bgp_configurations["default"] = MessageFromYaml<api::v1::BGPConfiguration>(
+      "{apiVersion: projectcalico.org/v3, kind: BGPConfiguration, metadata: {name: default},"
+      " spec: {listenPort: 1179}}");
+  AddPeer("a", "{node: node1, peerIP: 192.0.2.2, asNumber: 1}");
+  AddPeer("b", "{node: node1, peerIP: '192.0.2.2:5000', asNumber: 1}");
+  AddPeer("c", "{node: node1, peerIP: 192.0.2.99, asNumber: 1}");
+  AddPeer("d", "{node: node1, peerSelector: all()}");
+  const bgp::Model model = Build("node1");
+  ASSERT_THAT(model.peers, SizeIs(4));
+  EXPECT_EQ(model.peers[0].port, 1179);
+  EXPECT_EQ(model.peers[1].port, 5000);
+  EXPECT_EQ(model.peers[2].port, 179);
+  EXPECT_EQ(model.peers[3].port, 1179);
 }
 
 TEST_F(ClusterTest, NodesShareASubnetWhenEachIsInTheOthersPrefix) {

@@ -36,6 +36,7 @@ class FlowWatchTest : public testing::Test {
   ~FlowWatchTest() override { std::filesystem::remove_all(folder_); }
   void SetUp() override {
     ASSERT_TRUE(plane_.Begin().ok());
+    plane_.OnWhole();
     policy::Endpoint server{.id = "c1/eth0", .profiles = {"kns.shop"}, .name = "shop/server"};
     server.labels = {{"app", "server"},
                      {"projectcalico.org/namespace", "shop"},

@@ -58,6 +58,8 @@ int main(int argc, char** argv) {
   app.add_option("--bpffs", options.bpffs, "folder on a bpffs for maps, programs and links");
   app.add_option("--run-dir", options.run_dir, "BIRD's configuration, socket and pid");
   app.add_option("--state-dir", options.state_dir, "endpoints; must survive restarts");
+  app.add_option("--secrets-dir", options.secrets_dir,
+                 "what a secretKeyRef names, as files NAME/KEY of mode 0600");
   app.add_option("--bird", options.bird, "path of BIRD 2; empty: no BGP on this node");
   app.add_option("--log-file", options.log_file, "append logs here instead of standard error");
   app.add_option("--log-level", options.log_level, "trace, debug, info, warn, error, off");

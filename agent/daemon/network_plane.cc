@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "agent/daemon/bgp_model.h"
 #include "agent/daemon/network_config.h"
 #include "agent/netlink/sysctl.h"
@@ -13,6 +14,12 @@
 #include "spdlog/spdlog.h"
 
 namespace ripstop::agent {
+namespace {
+
+// What a question of the operator waits for BIRD's answer: it has one within a millisecond or two.
+constexpr absl::Duration kBirdPatience = absl::Milliseconds(300);
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<NetworkPlane>> NetworkPlane::Create(const Options& options,
                                                                    EventLoop* loop) {
@@ -33,20 +40,28 @@ absl::Status NetworkPlane::Init() {
   bgp::Supervisor::Options bird;
   bird.run_dir = options_.run_dir;
   bird.bird_path = options_.bird;
-  ASSIGN_OR_RETURN(bird_, bgp::Supervisor::Create(bird));
-  return loop_->AddFd(bird_->fd(), EPOLLIN, [this](uint32_t) {
-    absl::Status status = bird_->HandleEvents();
-    bgp_problem_ = status.ok() ? "" : std::string(status.message());
-    if (!status.ok()) spdlog::warn("{}", std::string(status.message()));
+  ASSIGN_OR_RETURN(bird_, BirdWorker::Create(bird, loop_, [this](const absl::Status& status) {
+                     bgp_problem_ = status.ok() ? "" : std::string(status.message());
+                     if (!status.ok()) spdlog::warn("{}", std::string(status.message()));
+                   }));
+  if (secrets_.fd() < 0) return absl::OkStatus();
+  return loop_->AddFd(secrets_.fd(), EPOLLIN, [this](uint32_t) {
+    secrets_.TakeEvents();
+    RefreshSecrets();
   });
 }
 
 NetworkPlane::~NetworkPlane() {
   if (monitor_ != nullptr) loop_->RemoveFd(monitor_->fd());
-  if (bird_ != nullptr) loop_->RemoveFd(bird_->fd());
+  if (secrets_.fd() >= 0) loop_->RemoveFd(secrets_.fd());
+}
+
+void NetworkPlane::RefreshSecrets() {
+  if (cluster_ != nullptr && secrets_.HaveChanged()) ApplyBgp(*cluster_);
 }
 
 void NetworkPlane::Apply(const ClusterView& cluster) {
+  cluster_ = &cluster;
   FindUnderlay(cluster);
   ApplyVxlan(cluster);
   ApplyBgp(cluster);
@@ -60,6 +75,7 @@ void NetworkPlane::FindUnderlay(const ClusterView& cluster) {
     spdlog::error("{}", std::string(addresses.status().message()));
     return;
   }
+  addresses_ = CheckNodeAddresses(cluster, options_.node, *addresses);
   underlay_.clear();
   for (const auto& wanted : {NodeIpv4(*self), NodeIpv6(*self)}) {
     if (!wanted.has_value()) continue;
@@ -83,19 +99,17 @@ void NetworkPlane::ApplyVxlan(const ClusterView& cluster) {
 
 void NetworkPlane::ApplyBgp(const ClusterView& cluster) {
   if (bird_ == nullptr) return;
-  auto model = BuildBgpModel(cluster, options_.node);
-  if (!model.ok()) {
-    bgp_problem_ = std::string(model.status().message());
-    return;
-  }
+  secrets_.Begin();
+  auto model = BuildBgpModel(
+      cluster, options_.node,
+      [this](const std::string& name, const std::string& key) { return secrets_.Read(name, key); });
+  bgp_model_problem_ = model.ok() ? "" : std::string(model.status().message());
+  if (!model.ok()) return;
   model->log_path = bird_->log_path();
   bgp::RenderedConfig rendered = bgp::RenderBirdConfig(*model);
-  if (rendered_.has_value() && rendered_->text == rendered.text && bgp_problem_.empty()) return;
-  absl::Status status = bird_->Apply(rendered.text);
-  // An unavailable BIRD starts with this text by itself.
-  bgp_problem_ = status.ok() ? "" : std::string(status.message());
-  if (!status.ok()) spdlog::warn("{}", std::string(status.message()));
-  rendered_ = std::move(rendered);
+  const bool same = rendered_.has_value() && rendered_->text == rendered.text;
+  if (!same) bird_->Apply(rendered.text);
+  rendered_ = std::move(rendered);  // what is left out may differ where the text does not
 }
 
 void NetworkPlane::ReadMonitor() {
@@ -110,7 +124,23 @@ void NetworkPlane::ReadMonitor() {
   if (absl::Status status = routes_->HandleEvents(*events); !status.ok()) {
     spdlog::warn("{}", std::string(status.message()));
   }
+  if (cluster_ != nullptr && ConcernsNodeAddress(*events)) FindUnderlay(*cluster_);
   if (on_events_) on_events_(*events);
+}
+
+// Each pod brings addresses too, and looking at all of them for each would cost with every
+// pod; a node's own rarely change.
+bool NetworkPlane::ConcernsNodeAddress(const std::vector<MonitorEvent>& events) const {
+  const api::v1::Node* self = cluster_->FindNode(options_.node);
+  if (self == nullptr) return false;
+  const auto own = {NodeIpv4(*self), NodeIpv6(*self)};
+  return std::any_of(events.begin(), events.end(), [&](const MonitorEvent& event) {
+    if (std::holds_alternative<ResyncEvent>(event)) return true;
+    const auto* address = std::get_if<AddressEvent>(&event);
+    return address != nullptr && std::any_of(own.begin(), own.end(), [&](const auto& one) {
+             return one.has_value() && one->address == address->address.address;
+           });
+  });
 }
 
 std::vector<uint32_t> NetworkPlane::HostInterfaces() const {
@@ -119,18 +149,39 @@ std::vector<uint32_t> NetworkPlane::HostInterfaces() const {
   return interfaces;
 }
 
+void NetworkPlane::RefreshBgp() const {
+  if (bird_ != nullptr) bird_->Refresh(kBirdPatience);
+}
+
 bgp::BirdStatus NetworkPlane::BgpStatus() const {
   if (bird_ == nullptr) return {.ready = true, .sessions = {}, .reasons = {}};
   if (!rendered_.has_value()) {
-    return {
-        .ready = false, .sessions = {}, .reasons = {"BGP: not configured yet: " + bgp_problem_}};
+    return {.ready = false,
+            .sessions = {},
+            .reasons = {"BGP: not configured yet: " + bgp_model_problem_}};
   }
-  return bgp::SummarizeBird(*rendered_, bird_->Query());
+  const BirdKnowledge known = bird_->Last();
+  // One that is down has no sessions; one that is silent may have those it last told of.
+  if (known.silence.ok()) return bgp::SummarizeBird(*rendered_, *known.report);
+  if (!known.report.has_value() || absl::IsUnavailable(known.silence))
+    return bgp::SummarizeBird(*rendered_, known.silence);
+  bgp::BirdStatus status = bgp::SummarizeBird(*rendered_, *known.report);
+  status.ready = false;
+  status.reasons.insert(
+      status.reasons.begin(),
+      absl::StrCat(known.silence.message(), "; what is shown of BGP is of ",
+                   absl::FormatDuration(absl::Trunc(absl::Now() - known.at, absl::Seconds(1))),
+                   " ago"));
+  return status;
 }
 
 std::vector<std::string> NetworkPlane::problems() const {
-  std::vector<std::string> all = vxlan_unreachable_;
+  std::vector<std::string> all = addresses_.own;
+  all.insert(all.end(), addresses_.others.begin(), addresses_.others.end());
+  all.insert(all.end(), vxlan_unreachable_.begin(), vxlan_unreachable_.end());
+  if (!bgp_model_problem_.empty()) all.push_back(bgp_model_problem_);
   if (!bgp_problem_.empty()) all.push_back(bgp_problem_);
+  all.insert(all.end(), secrets_.problems().begin(), secrets_.problems().end());
   if (!vxlan_problem_.empty()) all.push_back(vxlan_problem_);
   return all;
 }

@@ -10,15 +10,17 @@
 
 #include "absl/status/status.h"
 #include "agent/base/event_loop.h"
+#include "agent/daemon/bird_worker.h"
 #include "agent/daemon/cluster_view.h"
+#include "agent/daemon/node_identity.h"
 #include "agent/daemon/options.h"
+#include "agent/daemon/secrets.h"
 #include "agent/netlink/monitor.h"
 #include "agent/netlink/netlink.h"
 #include "agent/routes/route_manager.h"
 #include "agent/routes/vxlan_manager.h"
 #include "bgp-bridge/bird_status.h"
 #include "bgp-bridge/render.h"
-#include "bgp-bridge/supervisor.h"
 
 namespace ripstop::agent {
 
@@ -38,7 +40,10 @@ class NetworkPlane {
                                                               EventLoop* loop);
   ~NetworkPlane();
 
+  // The view outlives this: secrets that change apply it again.
   void Apply(const ClusterView& cluster);
+  // Reads the secrets of BGP sessions again; changes are also seen by themselves.
+  void RefreshSecrets();
   // After the first Apply and all pods' routes: from now on the kernel follows.
   absl::Status Reconcile() { return routes_->Reconcile(); }
 
@@ -52,8 +57,13 @@ class NetworkPlane {
   uint32_t workload_mtu() const { return workload_mtu_; }
   bool uses_vxlan() const { return vxlan_->ifindex() != 0; }
 
+  // As BIRD said last, and how long ago if it is silent since.
   bgp::BirdStatus BgpStatus() const;
+  // Asks it, and waits for that a moment. From any thread but the loop's.
+  void RefreshBgp() const;
   std::vector<std::string> problems() const;
+  // Whether the addresses that the store gives this node are its own.
+  bool has_its_addresses() const { return addresses_.own.empty(); }
 
   // Called with the kernel's events, after this has dealt with them.
   void OnEvents(std::function<void(const std::vector<MonitorEvent>&)> callback) {
@@ -61,12 +71,14 @@ class NetworkPlane {
   }
 
  private:
-  NetworkPlane(const Options& options, EventLoop* loop) : options_(options), loop_(loop) {}
+  NetworkPlane(const Options& options, EventLoop* loop)
+      : options_(options), loop_(loop), secrets_(options.secrets_dir) {}
   absl::Status Init();
   void ApplyBgp(const ClusterView& cluster);
   void ApplyVxlan(const ClusterView& cluster);
   void FindUnderlay(const ClusterView& cluster);
   void ReadMonitor();
+  bool ConcernsNodeAddress(const std::vector<MonitorEvent>& events) const;
 
   const Options options_;
   EventLoop* const loop_;
@@ -75,11 +87,15 @@ class NetworkPlane {
   std::unique_ptr<RouteKernel> kernel_;
   std::unique_ptr<RouteManager> routes_;
   std::unique_ptr<VxlanManager> vxlan_;
-  std::unique_ptr<bgp::Supervisor> bird_;  // null: no BGP here
+  std::unique_ptr<BirdWorker> bird_;  // null: no BGP here
+  SecretFiles secrets_;
+  const ClusterView* cluster_ = nullptr;  // as last applied
   std::optional<bgp::RenderedConfig> rendered_;
   std::vector<uint32_t> underlay_;  // interfaces with an address of this node
+  NodeAddressProblems addresses_;
   uint32_t underlay_mtu_ = 1500;
   uint32_t workload_mtu_ = 1500;
+  std::string bgp_model_problem_;
   std::string bgp_problem_;
   std::string vxlan_problem_;
   std::vector<std::string> vxlan_unreachable_;

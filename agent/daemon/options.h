@@ -19,8 +19,9 @@ struct Options {
   std::string bpffs = "/sys/fs/bpf/ripstop";   // where maps, programs and links are pinned
   std::string run_dir = "/run/ripstop";        // BIRD's configuration, control socket, pid
   std::string state_dir = "/var/lib/ripstop";  // endpoints; must survive a reboot of the agent
-  std::string bird = "/usr/sbin/bird";         // empty: no BGP here
-  std::string log_file;                        // empty: standard error
+  std::string secrets_dir = "/etc/ripstop/secrets";  // passwords of BGP sessions, NAME/KEY
+  std::string bird = "/usr/sbin/bird";               // empty: no BGP here
+  std::string log_file;                              // empty: standard error
   std::string log_level = "info";
   // How long an empty block of addresses stays with the node.
   absl::Duration block_idle = absl::Minutes(5);

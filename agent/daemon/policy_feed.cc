@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "api/convert/closed.h"
 #include "spdlog/spdlog.h"
 
 namespace ripstop::agent {
@@ -136,19 +137,26 @@ void PolicyFeed::Put(const api::Resource& resource) {
   const api::ResourceKey key = resource.key();
   auto converted = api::ToModel(resource, {.this_host = node_});
   if (!converted.ok()) {
-    SetAside(key, converted.status());
+    SetAside(key, converted.status(), &resource);
     return;
   }
   set_aside_.erase(key);
+  closed_.erase(key);
+  Replace(resource, key, *std::move(converted));
+}
+
+// What the resource means is now this.
+void PolicyFeed::Replace(const api::Resource& resource, const api::ResourceKey& key,
+                         std::vector<api::ModelObject> objects) {
   if (api::EndpointJoin::Takes(key)) {
-    for (api::ModelObject& object : *converted) {
+    for (api::ModelObject& object : objects) {
       join_.Put(resource, std::get<policy::Endpoint>(std::move(object)));
     }
     return FeedEndpoints();
   }
   // In place at once: the staged world asks for what is enforced now.
   std::vector<api::ModelObject>& current = objects_[key];
-  const std::vector<api::ModelObject> before = std::exchange(current, *std::move(converted));
+  const std::vector<api::ModelObject> before = std::exchange(current, std::move(objects));
   NoteDegraded(key, current);
   for (const api::ModelObject& old : before) {
     const bool kept = std::any_of(current.begin(), current.end(), [&](const auto& object) {
@@ -171,6 +179,7 @@ void PolicyFeed::Put(const api::Resource& resource) {
 
 void PolicyFeed::Delete(const api::ResourceKey& key) {
   set_aside_.erase(key);
+  closed_.erase(key);
   degraded_.erase(key);
   if (api::EndpointJoin::Takes(key)) {
     join_.Delete(key);
@@ -186,16 +195,35 @@ void PolicyFeed::Delete(const api::ResourceKey& key) {
   }
 }
 
-void PolicyFeed::SetAside(const api::ResourceKey& key, const absl::Status& why) {
+void PolicyFeed::SetAside(const api::ResourceKey& key, const absl::Status& why,
+                          const api::Resource* decoded) {
   std::string text(why.message());
   // What converts names the object by its kind's own word; the line does it by the store's.
   const std::string object = absl::StrCat(key.ns, key.ns.empty() ? "" : "/", key.name, ": ");
   const size_t at = text.find(object);
   if (at != std::string::npos && text.find(' ') + 1 == at) text.erase(0, at + object.size());
+  if (const std::string denied = Close(key, decoded); !denied.empty())
+    absl::StrAppend(&text, "; until it can be read, ", denied, " is denied");
   std::string& known = set_aside_[key];
   if (known == text) return;
   known = std::move(text);
   spdlog::warn("set aside: {}: {}", key.ToString(), known);
+}
+
+// Gives the closed meaning to what never had one; what that denies.
+std::string PolicyFeed::Close(const api::ResourceKey& key, const api::Resource* decoded) {
+  const bool known = objects_.contains(key) || join_.Knows(key);
+  if (known && !closed_.contains(key)) return "";
+  api::ClosedReading closed = api::ReadClosed(key, decoded);
+  if (closed.document.has_value()) {
+    auto objects = api::ToModel(*closed.document, {.this_host = node_});
+    if (!objects.ok()) return "";
+    closed.objects = *std::move(objects);
+  }
+  if (closed.objects.empty() && !closed_.contains(key)) return "";
+  closed_.insert(key);
+  Replace(closed.document.value_or(api::Resource()), key, std::move(closed.objects));
+  return closed.denied;
 }
 
 void PolicyFeed::NoteDegraded(const api::ResourceKey& key,

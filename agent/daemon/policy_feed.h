@@ -27,9 +27,10 @@ namespace ripstop::agent {
 // same but for the policies that staged ones add, replace or delete.
 //
 // A resource that cannot be decoded or converted is set aside by name and changes nothing:
-// what it meant before stays, until it is corrected or deleted. An agent that starts does not
-// know what it meant before, so there it means nothing. A rule that is not understood whole
-// (Rule::degraded) fails closed alone and is reported with its policy.
+// what it meant before stays, until it is corrected or deleted, also across a restart
+// (last_good.h). One that never could be read denies what it may select (api/convert/closed.h).
+// A rule that is not understood whole (Rule::degraded) fails closed alone and is reported with
+// its policy.
 //
 // Which endpoints there are, of WorkloadEndpoints, Pods and attachments, says
 // api::EndpointJoin. A namespace or service
@@ -49,7 +50,10 @@ class PolicyFeed {
   absl::StatusOr<api::Resource> PutStored(const api::StoredResource& stored);
   void Put(const api::Resource& resource);
   void Delete(const api::ResourceKey& key);
-  void SetAside(const api::ResourceKey& key, const absl::Status& why);
+  // `decoded`: the document, where its bytes could be decoded.
+  void SetAside(const api::ResourceKey& key, const absl::Status& why,
+                const api::Resource* decoded = nullptr);
+  bool IsSetAside(const api::ResourceKey& key) const { return set_aside_.contains(key); }
 
   // A container's interface is attached here; `endpoint` is what is known of it until (and
   // unless) its resources say more. `pod` is "namespace/name", `uid` may be empty.
@@ -87,6 +91,9 @@ class PolicyFeed {
   uint32_t policies() const { return policies_; }
 
  private:
+  void Replace(const api::Resource& resource, const api::ResourceKey& key,
+               std::vector<api::ModelObject> objects);
+  std::string Close(const api::ResourceKey& key, const api::Resource* decoded);
   void NoteDegraded(const api::ResourceKey& key, const std::vector<api::ModelObject>& objects);
   void FeedEndpoints();
   void Imply(const std::vector<std::string>& profiles);
@@ -110,6 +117,7 @@ class PolicyFeed {
   std::set<policy::PolicyKey> staged_changes_;
   std::map<api::ResourceKey, std::vector<api::ModelObject>> objects_;
   std::map<api::ResourceKey, std::string> set_aside_;
+  std::set<api::ResourceKey> closed_;    // of those, that never could be read
   std::set<api::ResourceKey> degraded_;  // with a rule that fails closed
   std::map<std::string, policy::Profile> implied_;
   std::set<std::string> seen_profiles_;  // that a resource has defined

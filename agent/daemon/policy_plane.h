@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "agent/daemon/policy_feed.h"
 #include "agent/daemon/staged_plane.h"
+#include "agent/daemon/world_state.h"
 #include "agent/dataplane/dataplane_interface.h"
 #include "policy/engine/engine.h"
 
@@ -20,9 +21,10 @@ namespace ripstop::agent {
 //   PolicyFeed ─┬─▶ policy::Engine ──Flush──▶ DataplaneInterface
 //               └─▶ StagedPlane, while anything is staged: never enforced
 //
-// The first Flush fills a new generation and puts it in force; what an earlier agent left
-// stays in force until then. When a write fails the tables may hold part of a change, so
-// the next Flush builds a new generation from all that is known.
+// The first Flush of a whole world fills a new generation and puts it in force; what an earlier
+// agent left stays in force until then, and a Flush before that writes nothing. When a write
+// fails the tables may hold part of a change, so the next Flush builds a new generation from
+// all that is known.
 // For the agent's loop.
 class PolicyPlane {
  public:
@@ -39,20 +41,27 @@ class PolicyPlane {
   // Called by each Flush before it gives any rule's number to another.
   void BeforeFlush(std::function<void()> callback) { before_flush_ = std::move(callback); }
 
-  // Brings the kernel to what was fed. A failure is tried again by the next call.
+  // What has been fed is a whole (world_state.h): from now on Flush writes.
+  void OnWhole() { state_.OnWhole(); }
+  WorldState::Stage stage() const { return state_.stage(); }
+
+  // Brings the kernel to what was fed; does nothing before that is a whole. A failure is tried
+  // again by the next call.
   absl::Status Flush();
   // What is denied though nobody's policy says so: tables that are full, disputed addresses.
   std::vector<std::string> Alarms() const;
   // Whether this agent's tables are in force.
-  bool committed() const { return committed_; }
+  bool committed() const { return state_.stage() == WorldState::Stage::kInForce; }
 
  private:
+  absl::Status Write(const WholeWorld& world);
+
   DataplaneInterface* const dataplane_;
   PolicyFeed feed_;
   StagedPlane staged_;
   std::function<void()> before_flush_;
   std::unique_ptr<policy::Engine> engine_;
-  bool committed_ = false;
+  WorldState state_;
   bool broken_ = false;
 };
 

@@ -29,6 +29,7 @@ class PolicyPlaneTest : public testing::Test {
     server.profiles = {"kns.shop"};
     server.addresses = {*policy::Address::Parse(kServer)};
     plane_.feed().Attach(server, {7, {2, 0, 0, 0, 0, 7}}, "shop/server", "");
+    plane_.OnWhole();
   }
 
   void Put(const std::string& yaml) { plane_.feed().Put(FromYaml(yaml)); }
@@ -71,6 +72,43 @@ TEST_F(PolicyPlaneTest, TheFirstFlushPutsAGenerationInForceLaterOnesOnlyWrite) {
   ASSERT_TRUE(plane_.Flush().ok());
   EXPECT_EQ(std::count(dataplane_.calls.begin(), dataplane_.calls.end(), "commit"), 1);
   EXPECT_EQ(std::count(dataplane_.calls.begin(), dataplane_.calls.end(), "begin"), 1);
+}
+
+TEST(WorldStateTest, OnlyAWholeMayBeWrittenAndNothingLeadsBackBeforeIt) {
+  WorldState state;
+  EXPECT_FALSE(state.whole().has_value());
+  state.OnTablesLost();
+  EXPECT_FALSE(state.whole().has_value());
+  state.OnWhole();
+  ASSERT_TRUE(state.whole().has_value());
+  EXPECT_EQ(state.stage(), WorldState::Stage::kWhole);
+  state.OnCommitted(*state.whole());
+  EXPECT_EQ(state.stage(), WorldState::Stage::kInForce);
+  state.OnWhole();
+  EXPECT_EQ(state.stage(), WorldState::Stage::kInForce);
+  state.OnTablesLost();
+  EXPECT_EQ(state.stage(), WorldState::Stage::kWhole);
+  EXPECT_TRUE(state.whole().has_value());
+  static_assert(!std::is_default_constructible_v<WholeWorld>);
+}
+
+TEST(PolicyPlaneStateTest, BeforeAWholeNothingIsWrittenWhateverIsFedOrDetached) {
+  FakeDataplane dataplane;
+  PolicyPlane plane("node1", &dataplane);
+  ASSERT_TRUE(plane.Begin().ok());
+  policy::Endpoint pod;
+  pod.id = "shop/pod";
+  pod.addresses = {*policy::Address::Parse(kServer)};
+  plane.feed().Attach(pod, {7, {2, 0, 0, 0, 0, 7}});
+  EXPECT_TRUE(plane.Flush().ok());
+  plane.feed().Detach("shop/pod");
+  EXPECT_TRUE(plane.Flush().ok());
+  EXPECT_THAT(dataplane.calls, ElementsAre("begin"));
+  EXPECT_FALSE(plane.committed());
+  plane.OnWhole();
+  EXPECT_TRUE(plane.Flush().ok());
+  EXPECT_THAT(dataplane.calls, ElementsAre("begin", testing::StartsWith("apply"), "commit"));
+  EXPECT_TRUE(plane.committed());
 }
 
 TEST_F(PolicyPlaneTest, AFailedWriteIsAnsweredByAWholeNewGeneration) {

@@ -33,6 +33,7 @@ class OperatorService final : public v1::Agent::Service {
   OperatorService(EventLoop* loop, AgentApi* api) : loop_(loop), api_(api) {}
   grpc::Status Status(grpc::ServerContext*, const v1::StatusRequest*,
                       v1::StatusReply* reply) override {
+    api_->BeforeStatus();
     return OnLoop(loop_, reply, [&] { return api_->Status(); });
   }
   grpc::Status Why(grpc::ServerContext*, const v1::WhyRequest* request,
@@ -54,6 +55,10 @@ class OperatorService final : public v1::Agent::Service {
   grpc::Status StagedPolicies(grpc::ServerContext*, const v1::StagedPoliciesRequest*,
                               v1::StagedPoliciesReply* reply) override {
     return OnLoop(loop_, reply, [&] { return api_->StagedPolicies(); });
+  }
+  grpc::Status AcceptStore(grpc::ServerContext*, const v1::AcceptStoreRequest*,
+                           v1::AcceptStoreReply* reply) override {
+    return OnLoop(loop_, reply, [&] { return api_->AcceptStore(); });
   }
 
  private:

@@ -12,16 +12,19 @@
 
 namespace ripstop::agent {
 
-// What operators ask of the agent. Each runs on the agent's loop.
+// What operators ask of the agent. Each runs on the agent's loop, but for the first.
 class AgentApi {
  public:
   virtual ~AgentApi() = default;
+  // On the asking thread, before Status: whatever Status would have to wait for.
+  virtual void BeforeStatus() = 0;
   virtual absl::StatusOr<v1::StatusReply> Status() = 0;
   virtual absl::StatusOr<v1::WhyReply> Why(const v1::WhyRequest& request) = 0;
   virtual absl::StatusOr<v1::DropsReply> Drops() = 0;
   virtual absl::StatusOr<v1::PolicyTablesReply> PolicyTables() = 0;
   virtual absl::StatusOr<v1::RuleHitsReply> RuleHits() = 0;
   virtual absl::StatusOr<v1::StagedPoliciesReply> StagedPolicies() = 0;
+  virtual absl::StatusOr<v1::AcceptStoreReply> AcceptStore() = 0;
 };
 
 // The gRPC server on the agent's unix socket:

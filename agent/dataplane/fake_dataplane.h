@@ -4,9 +4,12 @@
 #ifndef RIPSTOP_AGENT_DATAPLANE_FAKE_DATAPLANE_H_
 #define RIPSTOP_AGENT_DATAPLANE_FAKE_DATAPLANE_H_
 
+#include <sys/eventfd.h>
+
 #include <set>
 #include <utility>
 
+#include "agent/base/unique_fd.h"
 #include "agent/dataplane/dataplane_interface.h"
 
 namespace ripstop::agent {
@@ -100,7 +103,7 @@ class FakeDataplane : public DataplaneInterface {
     }
     return found;
   }
-  int events_fd() const override { return -1; }
+  int events_fd() const override { return events_fd_.get(); }  // never readable
   std::vector<flow_event> TakeEvents() override { return std::exchange(events, {}); }
   absl::StatusOr<uint64_t> EventsLost() const override { return events_lost; }
   uint32_t slot() const override { return 0; }
@@ -110,6 +113,7 @@ class FakeDataplane : public DataplaneInterface {
  private:
   absl::Status Fail() { return std::exchange(next_error, absl::OkStatus()); }
   uint64_t table_writes_ = 0;
+  UniqueFd events_fd_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
 };
 
 }  // namespace ripstop::agent

@@ -88,6 +88,9 @@ void NodeReader::ReadMessage(const YAML::Node& node, const std::string& path, Me
   if (descriptor == v1::IntOrString::descriptor()) {
     return ReadIntOrString(node, path, static_cast<v1::IntOrString*>(message));
   }
+  if (descriptor == v1::Tree::descriptor()) {
+    return ReadTree(node, path, static_cast<v1::Tree*>(message));
+  }
   if (descriptor->options().GetExtension(v1::as_list)) {
     return ReadList(node, path, descriptor->field(0), message);
   }

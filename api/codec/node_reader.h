@@ -9,6 +9,7 @@
 #include "api/codec/reader.h"
 #include "api/resource.h"
 #include "google/protobuf/message.h"
+#include "nlohmann/json.hpp"
 #include "yaml-cpp/yaml.h"
 
 namespace ripstop::api {
@@ -44,6 +45,10 @@ class NodeReader {
                  Message* message);
   bool ReadString(const YAML::Node& node, const std::string& path, std::string* text);
   void ReadIntOrString(const YAML::Node& node, const std::string& path, v1::IntOrString* value);
+  void ReadTree(const YAML::Node& node, const std::string& path, v1::Tree* tree);
+  nlohmann::json ReadTreeValue(const YAML::Node& node, const std::string& path);
+  nlohmann::json ReadTreeMap(const YAML::Node& node, const std::string& path);
+  nlohmann::json ReadTreeScalar(const YAML::Node& node, const std::string& path);
   void UnknownField(const YAML::Node& key, const YAML::Node& value, const std::string& path,
                     const std::string& name, const Message& message);
 

@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "api/codec/node_reader.h"
+#include "api/fields/field_table.h"
 #include "api/text.h"
 #include "yaml-cpp/eventhandler.h"
 #include "yaml-cpp/yaml.h"
@@ -72,6 +73,11 @@ class Decoder {
     const KindInfo* info = FindKind(api_version, kind);
     if (info == nullptr && absl::EndsWith(kind, "List")) {
       return DecodeList(node, api_version, kind, depth);
+    }
+    const KindRow* row = FindKindRow(api_version, kind);
+    if (info == nullptr && row != nullptr) {
+      reader_.set_resource(kind);
+      return reader_.Report(FindKindNode(node), "kind", "is refused", row->why);
     }
     if (info == nullptr) {
       const YAML::Node at = FindKindNode(node);

@@ -72,6 +72,10 @@ Json MessageToJson(const Message& message) {
     if (value.has_number()) return value.number();
     return value.text();
   }
+  if (descriptor == v1::Tree::descriptor()) {
+    const Json tree = Json::parse(static_cast<const v1::Tree&>(message).json(), nullptr, false);
+    return tree.is_discarded() ? Json() : tree;  // a discarded value cannot be printed
+  }
   if (descriptor->options().GetExtension(v1::as_list)) {
     return ListToJson(message, descriptor->field(0));
   }
@@ -167,6 +171,28 @@ const FieldDescriptor* FieldNamed(const Message& message, const std::string& nam
   return nullptr;
 }
 
+// `path` as FieldText has it, from the tree on: ".controllers.node", "[2].net".
+std::string TreeFieldText(const Message& tree, std::string_view path) {
+  const Json root = MessageToJson(tree);
+  const Json* at = &root;
+  while (!path.empty()) {
+    const bool item = path[0] == '[';
+    const size_t end = item ? path.find(']') : std::min(path.find_first_of(".[", 1), path.size());
+    if (end == std::string_view::npos) return "";
+    const std::string name(path.substr(1, end - 1));
+    size_t index = 0;
+    if (at->is_object() && at->contains(name)) {
+      at = &(*at)[name];
+    } else if (item && at->is_array() && absl::SimpleAtoi(name, &index) && index < at->size()) {
+      at = &(*at)[index];
+    } else {
+      return "";
+    }
+    path.remove_prefix(item ? end + 1 : end);
+  }
+  return at->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 }  // namespace
 
 std::string FieldText(const Message& root, const std::string& path) {
@@ -204,6 +230,9 @@ std::string FieldText(const Message& root, const std::string& path) {
       at = close + 1;
     }
     if (at >= path.size()) return text(ValueToJson(*message, field, index));
+    if (field->message_type() == v1::Tree::descriptor()) {
+      return TreeFieldText(r->GetMessage(*message, field), path.substr(at));
+    }
     if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) return "";
     message = index >= 0 ? &r->GetRepeatedMessage(*message, field, index)
                          : &r->GetMessage(*message, field);

@@ -36,6 +36,12 @@ void EndpointJoin::Put(const Resource& resource, policy::Endpoint endpoint) {
   }
 }
 
+bool EndpointJoin::Knows(const ResourceKey& key) const {
+  if (key.kind != kKindPod) return workloads_.contains(key);
+  const auto pod = pods_.find(NameOf(key));
+  return pod != pods_.end() && pod->second.facts != nullptr;
+}
+
 void EndpointJoin::Delete(const ResourceKey& key) {
   if (key.kind == kKindPod) return DeletePod(NameOf(key));
   if (const auto it = workloads_.find(key); it != workloads_.end()) DeleteWorkload(it);

@@ -52,6 +52,8 @@ class EndpointJoin {
   // `endpoint`: what the resource is converted to (convert.h).
   void Put(const Resource& resource, policy::Endpoint endpoint);
   void Delete(const ResourceKey& key);
+  // Whether something was put under it and not deleted.
+  bool Knows(const ResourceKey& key) const;
   // `pod`: "namespace/name"; `uid` may be empty.
   void Attach(policy::Endpoint endpoint, const policy::Attachment& attachment,
               const std::string& pod, const std::string& uid);

@@ -61,4 +61,8 @@ absl::StatusOr<agent::v1::StagedPoliciesReply> AgentClient::StagedPolicies() {
   return Call(&Agent::Stub::StagedPolicies, agent::v1::StagedPoliciesRequest());
 }
 
+absl::StatusOr<agent::v1::AcceptStoreReply> AgentClient::AcceptStore() {
+  return Call(&Agent::Stub::AcceptStore, agent::v1::AcceptStoreRequest());
+}
+
 }  // namespace ripstop::ctl

@@ -23,6 +23,7 @@ class AgentClient {
   absl::StatusOr<agent::v1::PolicyTablesReply> PolicyTables();
   absl::StatusOr<agent::v1::RuleHitsReply> RuleHits();
   absl::StatusOr<agent::v1::StagedPoliciesReply> StagedPolicies();
+  absl::StatusOr<agent::v1::AcceptStoreReply> AcceptStore();
 
  private:
   template <typename Request, typename Reply>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The verbs that ask the running agent: why, drops, node status, policy tables, staged and
-// hits.
+// The verbs that ask the running agent: why, drops, node status and accept-store, policy tables,
+// staged and hits.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <functional>
@@ -51,6 +51,17 @@ void PrintStatus(const agent::v1::StatusReply& reply, std::ostream& out) {
   }
   if (reply.set_aside_size() > 0) out << "\nSet aside, not in force:\n";
   for (const std::string& object : reply.set_aside()) out << "  " << object << "\n";
+  if (reply.unheeded_size() > 0) out << "\nIn the store, but not all of it acts:\n";
+  for (const std::string& object : reply.unheeded()) out << "  " << object << "\n";
+}
+
+void PrintAccepted(const agent::v1::AcceptStoreReply& reply, std::ostream& out) {
+  if (reply.accepted().empty()) {
+    out << "Nothing to accept: store " << reply.store() << " is not doubted.\n";
+  } else {
+    out << "Accepted what store " << reply.store() << " (identity " << reply.identity()
+        << ") holds, although " << reply.accepted() << ".\n";
+  }
 }
 
 void AddDirection(Table& table, const char* name, const agent::v1::WhyDirection& direction) {
@@ -224,6 +235,15 @@ void AddAgentCommands(CLI::App& app, Context& context) {
       ->callback([&context, options] {
         Ask<agent::v1::StatusReply>(
             context, *options, [](AgentClient& client) { return client.Status(); }, &PrintStatus);
+      });
+
+  AddVerb(*node, "accept-store",
+          "The store is right: this node may put in force what it doubts (see node status)",
+          options)
+      ->callback([&context, options] {
+        Ask<agent::v1::AcceptStoreReply>(
+            context, *options, [](AgentClient& client) { return client.AcceptStore(); },
+            &PrintAccepted);
       });
 
   CLI::App* policy = app.add_subcommand("policy", "Policy as this node enforces it");

@@ -16,6 +16,7 @@
 namespace ripstop::ctl {
 namespace {
 
+using agent::v1::AcceptStoreReply;
 using agent::v1::DropsReply;
 using agent::v1::PolicyTablesReply;
 using agent::v1::RuleHitsReply;
@@ -34,6 +35,7 @@ struct FakeAgent : agent::v1::Agent::Service {
   PolicyTablesReply tables;
   RuleHitsReply hits;
   StagedPoliciesReply staged;
+  AcceptStoreReply accepted;
   grpc::Status error;
 
   grpc::Status Status(grpc::ServerContext*, const agent::v1::StatusRequest*,
@@ -64,6 +66,11 @@ struct FakeAgent : agent::v1::Agent::Service {
   grpc::Status StagedPolicies(grpc::ServerContext*, const agent::v1::StagedPoliciesRequest*,
                               StagedPoliciesReply* reply) override {
     *reply = staged;
+    return error;
+  }
+  grpc::Status AcceptStore(grpc::ServerContext*, const agent::v1::AcceptStoreRequest*,
+                           AcceptStoreReply* reply) override {
+    *reply = accepted;
     return error;
   }
 };
@@ -139,6 +146,18 @@ TEST_F(AgentCommandsTest, WhyAsJsonHasNumbersAsNumbers) {
   EXPECT_EQ(json["verdict"], "Allow");
   EXPECT_EQ(json["egress"]["packets"], 5'000'000'000);
   EXPECT_EQ(json["egress"]["policyKind"], "");
+}
+
+TEST_F(AgentCommandsTest, AcceptStoreSaysWhatItAcceptsAndThatThereIsNothing) {
+  agent_.accepted.set_store("sqlite:///s.db");
+  agent_.accepted.set_identity("0123");
+  ASSERT_EQ(Ctl({"node", "accept-store"}), kExitOk);
+  EXPECT_EQ(out_, "Nothing to accept: store sqlite:///s.db is not doubted.\n");
+  agent_.accepted.set_accepted("it lacks 60 of 80 NetworkPolicy");
+  ASSERT_EQ(Ctl({"node", "accept-store"}), kExitOk);
+  EXPECT_EQ(out_,
+            "Accepted what store sqlite:///s.db (identity 0123) holds, although it lacks 60 of 80 "
+            "NetworkPolicy.\n");
 }
 
 TEST_F(AgentCommandsTest, WhyChecksItsArguments) {

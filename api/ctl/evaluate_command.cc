@@ -10,6 +10,7 @@
 #include "api/ctl/context.h"
 #include "api/ctl/documents.h"
 #include "api/ctl/evaluation.h"
+#include "api/ctl/field_warnings.h"
 #include "nlohmann/json.hpp"
 #include "policy/status_macros.h"
 
@@ -83,6 +84,7 @@ void RunEvaluate(Context& context, const EvaluateOptions& options) {
     context.io.err << problem.ToString() << "\n";
   if (!decoded->problems.empty())
     return context.Fail(kExitError, absl::StrCat(decoded->problems.size(), " problems"));
+  NoteOffline(decoded->resources, context.io.err);
   const auto world = MakeWorld(decoded->resources);
   if (!world.ok()) return context.Fail(world.status());
   Evaluators evaluators{.world = *world};

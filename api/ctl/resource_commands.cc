@@ -3,10 +3,12 @@
 // apply, create, replace, delete, validate.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <iterator>
 
 #include "absl/strings/str_cat.h"
 #include "api/ctl/context.h"
 #include "api/ctl/documents.h"
+#include "api/ctl/field_warnings.h"
 #include "api/ctl/kind_words.h"
 #include "api/ctl/store_writer.h"
 #include "policy/status_macros.h"
@@ -20,9 +22,14 @@ struct ResourceOptions {
   std::string ns = "default";
   bool recursive = false;
   bool skip_missing = false;
+  bool strict = false;
   WriteOptions write;
 };
 using Options = std::shared_ptr<ResourceOptions>;
+
+void AddProblems(std::vector<api::Problem> problems, api::Decoded* decoded) {
+  std::move(problems.begin(), problems.end(), std::back_inserter(decoded->problems));
+}
 
 // The resources of the -f options, or nothing after having said what is wrong with them.
 absl::StatusOr<std::vector<api::Resource>> ReadOrReport(Context& context,
@@ -33,6 +40,10 @@ absl::StatusOr<std::vector<api::Resource>> ReadOrReport(Context& context,
                                                         .recursive = options.recursive,
                                                         .validate = validate,
                                                         .refuse_repeated = validate}));
+  if (validate) {
+    AddProblems(OfflineProblems(decoded.resources), &decoded);
+    if (options.strict) AddProblems(KeptProblems(decoded.resources), &decoded);
+  }
   if (!decoded.problems.empty()) {
     for (const api::Problem& problem : decoded.problems)
       context.io.err << problem.ToString() << "\n";
@@ -41,6 +52,7 @@ absl::StatusOr<std::vector<api::Resource>> ReadOrReport(Context& context,
         "; nothing was changed"));
   }
   if (decoded.resources.empty()) return absl::InvalidArgumentError("no document found");
+  if (validate) WarnOfKept(decoded.resources, context.io.err);
   return std::move(decoded.resources);
 }
 
@@ -135,12 +147,18 @@ CLI::App* AddCommand(CLI::App& app, const char* name, const char* description,
   return command;
 }
 
+void AddStrictFlag(CLI::App& command, const Options& options) {
+  command.add_flag("--strict", options->strict,
+                   "Refuse what would be kept without effect, instead of a warning");
+}
+
 void AddWriter(CLI::App& app, Context& context, const char* name, const char* description,
                WriteOptions::Verb verb) {
   const auto options = std::make_shared<ResourceOptions>();
   options->write.verb = verb;
   CLI::App* command = AddCommand(app, name, description, options, true);
   command->get_option("--filename")->required();
+  AddStrictFlag(*command, options);
   command->add_flag("--dry-run", options->write.dry_run, "Say what would happen, write nothing");
   if (verb == WriteOptions::Verb::kCreate)
     command->add_flag("--skip-exists", options->write.skip_existing, "Leave what exists as it is");
@@ -165,6 +183,7 @@ void AddResourceCommands(CLI::App& app, Context& context) {
   const auto check = std::make_shared<ResourceOptions>();
   CLI::App* validate = AddCommand(app, "validate", "Check documents, without a store", check, true);
   validate->get_option("--filename")->required();
+  AddStrictFlag(*validate, check);
   validate->callback([&context, check] { RunValidate(context, *check); });
 }
 

@@ -16,7 +16,11 @@ absl::StatusOr<std::unique_ptr<Store>> OpenStore(std::string_view url,
                                                    "\" has no scheme that exists here; known: "
                                                    "sqlite:///PATH"));
   if (rest.empty()) return absl::InvalidArgumentError("store URL \"sqlite://\" names no file");
-  ASSIGN_OR_RETURN(auto store, SqliteStore::Open(std::string(rest), {.create = options.create}));
+  const std::string path(rest);
+  const SqliteStoreOptions sqlite{.create = options.create,
+                                  .busy_timeout_ms = options.busy_timeout_ms};
+  if (options.lazily) return std::unique_ptr<Store>(SqliteStore::At(path, sqlite));
+  ASSIGN_OR_RETURN(auto store, SqliteStore::Open(path, sqlite));
   return std::unique_ptr<Store>(std::move(store));
 }
 

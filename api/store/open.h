@@ -13,6 +13,10 @@ inline constexpr char kDefaultStoreUrl[] = "sqlite:///var/lib/ripstop/store.db";
 
 struct OpenStoreOptions {
   bool create = true;  // make an embedded store that is not there yet
+  // Opened by the first call that can; until then each fails as the backend's Open would. Never
+  // made then, whatever `create` says.
+  bool lazily = false;
+  int busy_timeout_ms = 5'000;  // how long a write waits for other writers
 };
 
 // The store that `url` names. sqlite:///absolute/path or sqlite://relative/path.

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/store/sqlite_database.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
+#include "api/store/store.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::api {
@@ -29,7 +32,7 @@ absl::Status SqliteDatabase::Error(int code) const {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB: return absl::DataLossError(message);
     case SQLITE_BUSY:
-    case SQLITE_LOCKED:
+    case SQLITE_LOCKED: return StoreBusyError(message);
     case SQLITE_CANTOPEN:
     case SQLITE_READONLY:
     case SQLITE_PERM:
@@ -39,6 +42,35 @@ absl::Status SqliteDatabase::Error(int code) const {
     case SQLITE_PROTOCOL: return absl::UnavailableError(message);
     default: return absl::InternalError(message);
   }
+}
+
+absl::StatusOr<bool> SqliteDatabase::HasMoved() {
+  int moved = 0;
+  const int code = sqlite3_file_control(handle_, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+  if (code != SQLITE_OK) return Error(code);
+  return moved != 0;
+}
+
+absl::StatusOr<std::string> SqliteDatabase::ReadFile(int64_t offset, int size) {
+  sqlite3_file* file = nullptr;
+  const int code = sqlite3_file_control(handle_, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+  if (code != SQLITE_OK) return Error(code);
+  if (file == nullptr || file->pMethods == nullptr)
+    return absl::UnavailableError(absl::StrCat("store ", path_, ": its file is not open"));
+  sqlite3_int64 length = 0;
+  if (const int sized = file->pMethods->xFileSize(file, &length); sized != SQLITE_OK)
+    return Error(sized);
+  std::string bytes(std::clamp<int64_t>(length - offset, 0, size), '\0');
+  if (bytes.empty()) return bytes;
+  const int read =
+      file->pMethods->xRead(file, bytes.data(), static_cast<int>(bytes.size()), offset);
+  if (read == SQLITE_IOERR_SHORT_READ) return std::string();  // it shrank meanwhile
+  if (read != SQLITE_OK) return Error(read);
+  return bytes;
+}
+
+void SqliteDatabase::KeepLogOnClose() {
+  sqlite3_db_config(handle_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
 }
 
 absl::Status SqliteDatabase::Execute(const char* sql) {

@@ -32,11 +32,19 @@ class SqliteDatabase {
   absl::StatusOr<int64_t> Integer(const char* sql);
 
   // The status of a SQLite result code:
-  //   kUnavailable  busy, not to be opened, disk full, I/O error
+  //   kUnavailable  busy (IsStoreBusy), not to be opened, disk full, I/O error
   //   kDataLoss     corrupt, or no SQLite file
   //   kInternal     anything else
   absl::Status Error(int code) const;
   const std::string& path() const { return path_; }
+
+  // Whether the path names another file by now than the one that is open, or none.
+  absl::StatusOr<bool> HasMoved();
+  // Bytes of the file itself, without its log; fewer where it ends. By SQLite's own descriptor:
+  // closing another would drop the locks that this process has on the file.
+  absl::StatusOr<std::string> ReadFile(int64_t offset, int size);
+  // The last connection of a file writes the log into it and removes the log: not this one.
+  void KeepLogOnClose();
 
  private:
   friend class SqliteQuery;

@@ -5,10 +5,12 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <filesystem>
+#include <cerrno>
+#include <fstream>
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "api/store/sqlite_watch.h"
 #include "policy/status_macros.h"
 
@@ -16,14 +18,25 @@ namespace ripstop::api {
 namespace {
 
 constexpr int64_t kApplicationId = 0x52705374;  // "RpSt", in SQLite's header
-constexpr int64_t kSchemaVersion = 1;
+constexpr int64_t kSchemaVersion = 2;
+// What a change costs beside its key and value, near enough.
+constexpr int64_t kChangeOverhead = 64;
+// How many more old changes than it adds a transaction may remove.
+constexpr int64_t kCompactBeyond = 1000;
+// By how much young changes may exceed the bounds.
+constexpr int64_t kYoungFactor = 4;
 
 constexpr char kSchema[] = R"sql(
 CREATE TABLE meta (
   id        INTEGER PRIMARY KEY CHECK (id = 1),
   revision  INTEGER NOT NULL,
-  compacted INTEGER NOT NULL);
-INSERT INTO meta VALUES (1, 0, 0);
+  compacted INTEGER NOT NULL,
+  identity  TEXT    NOT NULL,
+  history_bytes INTEGER NOT NULL,
+  aged      INTEGER NOT NULL DEFAULT 0,
+  ageing    INTEGER NOT NULL DEFAULT 0,
+  aged_at   INTEGER NOT NULL DEFAULT 0);
+INSERT INTO meta (id, revision, compacted, identity, history_bytes) VALUES (1, 0, 0, '', 0);
 CREATE TABLE resources (
   kind            TEXT NOT NULL,
   ns              TEXT NOT NULL,
@@ -41,16 +54,38 @@ CREATE TABLE changes (
   value           BLOB NOT NULL,
   create_revision INTEGER NOT NULL);
 PRAGMA application_id = 1383093108;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 )sql";
-static_assert(kApplicationId == 1383093108 && kSchemaVersion == 1, "as in kSchema");
+// Version 1 had no identity, and bounded its changes by their number alone.
+constexpr char kUpgradeFrom1[] = R"sql(
+ALTER TABLE meta ADD COLUMN identity TEXT NOT NULL DEFAULT '';
+ALTER TABLE meta ADD COLUMN history_bytes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE meta ADD COLUMN aged INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE meta ADD COLUMN ageing INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE meta ADD COLUMN aged_at INTEGER NOT NULL DEFAULT 0;
+DELETE FROM changes;
+UPDATE meta SET compacted = revision;
+PRAGMA user_version = 2;
+)sql";
+static_assert(kApplicationId == 1383093108 && kSchemaVersion == 2, "as in the two above");
 
-absl::Status CheckVersion(SqliteDatabase& database, bool* empty) {
-  *empty = false;
+// A random UUID (RFC 9562, version 4).
+absl::StatusOr<std::string> NewIdentity() {
+  std::ifstream file("/proc/sys/kernel/random/uuid");
+  std::string identity;
+  if (!std::getline(file, identity) || identity.empty())
+    return absl::UnavailableError("/proc/sys/kernel/random/uuid cannot be read");
+  return identity;
+}
+
+enum class Schema { kCurrent, kOlder, kEmpty };
+
+absl::StatusOr<Schema> SchemaOf(SqliteDatabase& database) {
   ASSIGN_OR_RETURN(const int64_t application, database.Integer("PRAGMA application_id"));
   ASSIGN_OR_RETURN(const int64_t version, database.Integer("PRAGMA user_version"));
   if (application == kApplicationId) {
-    if (version == kSchemaVersion) return absl::OkStatus();
+    if (version == kSchemaVersion) return Schema::kCurrent;
+    if (version >= 1 && version < kSchemaVersion) return Schema::kOlder;
     return absl::FailedPreconditionError(absl::StrCat(
         "store ", database.path(), " has schema version ", version, ", this program knows ",
         kSchemaVersion, ": use the version of Ripstop that wrote it, or a newer one"));
@@ -59,34 +94,62 @@ absl::Status CheckVersion(SqliteDatabase& database, bool* empty) {
   if (application != 0 || version != 0 || tables != 0)
     return absl::FailedPreconditionError(
         absl::StrCat("store ", database.path(), " is another program's SQLite file"));
-  *empty = true;
-  return absl::OkStatus();
+  return Schema::kEmpty;
 }
 
-absl::Status Prepare(SqliteDatabase& database) {
-  bool empty = false;
+// Brings the schema to the current one, in one transaction.
+absl::Status MakeCurrent(SqliteDatabase& database) {
+  ASSIGN_OR_RETURN(const std::string identity, NewIdentity());
+  SqliteTransaction transaction(database);
+  RETURN_IF_ERROR(transaction.Begin("BEGIN IMMEDIATE"));
+  // Another process may have been faster.
+  ASSIGN_OR_RETURN(const Schema schema, SchemaOf(database));
+  if (schema == Schema::kCurrent) return transaction.Commit();
+  RETURN_IF_ERROR(database.Execute(schema == Schema::kEmpty ? kSchema : kUpgradeFrom1));
+  SqliteQuery meta(database, "UPDATE meta SET identity = ?");
+  RETURN_IF_ERROR(meta.Bind(1, identity).Run());
+  return transaction.Commit();
+}
+
+absl::Status Prepare(SqliteDatabase& database, bool create) {
+  Schema schema = Schema::kCurrent;
   {
     // One moment: another process may be writing the schema, and half of the answers
     // from before and half from after it look like another program's file.
     SqliteTransaction moment(database);
     RETURN_IF_ERROR(moment.Begin("BEGIN"));
-    RETURN_IF_ERROR(CheckVersion(database, &empty));
+    ASSIGN_OR_RETURN(schema, SchemaOf(database));
     RETURN_IF_ERROR(moment.Commit());
   }
-  if (empty) {
-    // Out of any transaction, and once: the mode is kept in the file.
-    RETURN_IF_ERROR(database.Execute("PRAGMA journal_mode = WAL"));
-    SqliteTransaction transaction(database);
-    RETURN_IF_ERROR(transaction.Begin("BEGIN IMMEDIATE"));
-    // Another process may have been faster.
-    RETURN_IF_ERROR(CheckVersion(database, &empty));
-    if (empty) RETURN_IF_ERROR(database.Execute(kSchema));
-    RETURN_IF_ERROR(transaction.Commit());
+  if (schema == Schema::kEmpty && !create)
+    return absl::UnavailableError(absl::StrCat(
+        "store ", database.path(), ": the file is empty; `ripstopctl apply` makes a store of it"));
+  // Out of any transaction. The file keeps it, but a backup may have another.
+  std::string journal;
+  {
+    SqliteQuery mode(database, "PRAGMA journal_mode");
+    RETURN_IF_ERROR(mode.Step().status());
+    journal = mode.Bytes(0);
   }
+  if (journal != "wal") RETURN_IF_ERROR(database.Execute("PRAGMA journal_mode = WAL"));
+  if (schema != Schema::kCurrent) RETURN_IF_ERROR(MakeCurrent(database));
   // NORMAL: a power cut may lose the last commits, never the consistency of the file.
   return database.Execute(
       "PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 67108864;"
       "PRAGMA temp_store = MEMORY");
+}
+
+// A log left beside a file that is not its own would be taken for it.
+absl::Status CheckLog(SqliteDatabase& database) {
+  ASSIGN_OR_RETURN(const std::optional<BareStore> bare, ReadBareStore(database));
+  if (!bare.has_value()) return absl::OkStatus();
+  SqliteQuery meta(database, "SELECT identity, revision FROM meta");
+  RETURN_IF_ERROR(meta.Step().status());
+  if (meta.Bytes(0) == bare->identity && meta.Integer(1) >= bare->revision) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat(
+      "store ", database.path(), ": its write-ahead log ", database.path(),
+      "-wal is another file's; if the file alone is what you want, stop what uses it and remove ",
+      database.path(), "-wal and ", database.path(), "-shm"));
 }
 
 absl::Status RevisionConflict(const ResourceKey& key, int64_t expected, int64_t found) {
@@ -97,30 +160,64 @@ absl::Status RevisionConflict(const ResourceKey& key, int64_t expected, int64_t 
 
 }  // namespace
 
+std::unique_ptr<SqliteStore> SqliteStore::At(const std::string& path,
+                                             const SqliteStoreOptions& options) {
+  return std::unique_ptr<SqliteStore>(new SqliteStore(path, options));
+}
+
 absl::StatusOr<std::unique_ptr<SqliteStore>> SqliteStore::Open(const std::string& path,
                                                                const SqliteStoreOptions& options) {
-  std::error_code error;
-  if (options.create) {
-    const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-    if (!folder.empty()) std::filesystem::create_directories(folder, error);
-    if (error)
-      return absl::UnavailableError(
-          absl::StrCat("store ", path, ": cannot make its folder: ", error.message()));
-  } else if (!std::filesystem::exists(path, error)) {
+  std::unique_ptr<SqliteStore> store = At(path, options);
+  absl::MutexLock lock(&store->mutex_);
+  RETURN_IF_ERROR(store->Connect(options.create));
+  return store;
+}
+
+absl::Status SqliteStore::Connect(bool create) {
+  struct stat status;
+  if (create) {
+    RETURN_IF_ERROR(MakePrivateFile(path_));
+  } else if (stat(path_.c_str(), &status) != 0) {
     return absl::UnavailableError(
-        absl::StrCat("store ", path, ": ", error ? error.message() : "no such file"));
+        absl::StrCat("store ", path_, ": ", std::generic_category().message(errno)));
   }
-  ASSIGN_OR_RETURN(
-      auto database,
-      SqliteDatabase::Open(path, SQLITE_OPEN_READWRITE | (options.create ? SQLITE_OPEN_CREATE : 0),
-                           options.busy_timeout_ms));
-  RETURN_IF_ERROR(Prepare(*database));
-  return std::unique_ptr<SqliteStore>(new SqliteStore(std::move(database), options));
+  MakePrivate(path_);
+  ASSIGN_OR_RETURN(auto database,
+                   SqliteDatabase::Open(path_, SQLITE_OPEN_READWRITE, options_.busy_timeout_ms));
+  RETURN_IF_ERROR(Prepare(*database, create));
+  RETURN_IF_ERROR(CheckLog(*database));
+  ASSIGN_OR_RETURN(files_, SqliteFiles::Of(*database));
+  database_ = std::move(database);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<SqliteDatabase*> SqliteStore::Connected() {
+  if (database_ != nullptr && !files_->Check().ok()) {
+    files_->Leave(*database_);
+    database_.reset();
+    files_.reset();
+  }
+  if (database_ == nullptr) RETURN_IF_ERROR(Connect(false));
+  return database_.get();
+}
+
+absl::StatusOr<std::string> SqliteStore::Identity() {
+  absl::MutexLock lock(&mutex_);
+  ASSIGN_OR_RETURN(SqliteDatabase * database, Connected());
+  SqliteQuery meta(*database, "SELECT identity FROM meta");
+  RETURN_IF_ERROR(meta.Step().status());
+  return meta.Bytes(0);
+}
+
+void SqliteStore::WriteOnlyTo(std::string identity) {
+  absl::MutexLock lock(&mutex_);
+  write_only_to_ = std::move(identity);
 }
 
 absl::StatusOr<StoredResource> SqliteStore::Get(const ResourceKey& key) {
   absl::MutexLock lock(&mutex_);
-  SqliteQuery query(*database_,
+  ASSIGN_OR_RETURN(SqliteDatabase * database, Connected());
+  SqliteQuery query(*database,
                     "SELECT value, revision, create_revision FROM resources"
                     " WHERE kind = ? AND ns = ? AND name = ?");
   query.Bind(1, key.kind).Bind(2, key.ns).Bind(3, key.name);
@@ -158,10 +255,11 @@ absl::StatusOr<Listing> ListSqlite(SqliteDatabase& database, const ResourceFilte
 
 absl::StatusOr<Listing> SqliteStore::List(const ResourceFilter& filter) {
   absl::MutexLock lock(&mutex_);
-  return ListSqlite(*database_, filter);
+  ASSIGN_OR_RETURN(SqliteDatabase * database, Connected());
+  return ListSqlite(*database, filter);
 }
 
-absl::Status SqliteStore::Mutate(const Mutation& mutation, int64_t revision) {
+absl::Status SqliteStore::Mutate(const Mutation& mutation, int64_t revision, int64_t* bytes) {
   const ResourceKey& key = mutation.key;
   using Type = Mutation::Type;
   std::string last_value;
@@ -195,37 +293,118 @@ absl::Status SqliteStore::Mutate(const Mutation& mutation, int64_t revision) {
     put.Bind(1, key.kind).Bind(2, key.ns).Bind(3, key.name).BindBlob(4, mutation.value);
     RETURN_IF_ERROR(put.Bind(5, revision).Bind(6, create_revision).Run());
   }
+  const std::string& value = deleted ? last_value : mutation.value;
+  *bytes += static_cast<int64_t>(key.kind.size() + key.ns.size() + key.name.size() + value.size()) +
+            kChangeOverhead;
   SqliteQuery change(*database_, "INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?)");
   change.Bind(1, revision).Bind(2, int64_t{deleted});
   change.Bind(3, key.kind).Bind(4, key.ns).Bind(5, key.name);
-  change.BindBlob(6, deleted ? last_value : mutation.value).Bind(7, create_revision);
+  change.BindBlob(6, value).Bind(7, create_revision);
   return change.Run();
 }
 
-absl::StatusOr<std::vector<int64_t>> SqliteStore::Txn(const std::vector<Mutation>& mutations) {
-  std::vector<int64_t> revisions;
-  if (mutations.empty()) return revisions;
-  absl::MutexLock lock(&mutex_);
-  {
-    SqliteTransaction transaction(*database_);
-    RETURN_IF_ERROR(transaction.Begin("BEGIN IMMEDIATE"));
-    ASSIGN_OR_RETURN(int64_t revision, database_->Integer("SELECT revision FROM meta"));
-    for (const Mutation& mutation : mutations) {
-      RETURN_IF_ERROR(Mutate(mutation, ++revision));
-      revisions.push_back(revision);
+// Changes up to `aged` were there when the last grace began, or the one before it.
+struct SqliteStore::History {
+  int64_t compacted = 0, bytes = 0;
+  int64_t aged = 0, ageing = 0, aged_at = 0;  // the last in seconds since 1970
+
+  void Age(int64_t first, absl::Duration grace) {
+    const int64_t now = absl::ToUnixSeconds(absl::Now());
+    const int64_t seconds = absl::ToInt64Seconds(grace);
+    if (seconds == 0) {
+      aged = first - 1;
+    } else if (now >= aged_at + seconds || now < aged_at) {
+      aged = ageing;
+      ageing = first - 1;
+      aged_at = now;
     }
-    const int64_t compacted = std::max<int64_t>(0, revision - options_.history_max);
-    // As many as were added, once the history is full: no write pays for another's past.
-    SqliteQuery compact(*database_, "DELETE FROM changes WHERE revision <= ?");
-    RETURN_IF_ERROR(compact.Bind(1, compacted).Run());
-    SqliteQuery meta(*database_, "UPDATE meta SET revision = ?, compacted = max(compacted, ?)");
-    RETURN_IF_ERROR(meta.Bind(1, revision).Bind(2, compacted).Run());
-    RETURN_IF_ERROR(transaction.Commit());
   }
+};
+
+absl::StatusOr<SqliteStore::History> SqliteStore::ReadHistory() {
+  SqliteQuery meta(*database_, "SELECT compacted, history_bytes, aged, ageing, aged_at FROM meta");
+  RETURN_IF_ERROR(meta.Step().status());
+  return History{meta.Integer(0), meta.Integer(1), meta.Integer(2), meta.Integer(3),
+                 meta.Integer(4)};
+}
+
+// Removes the oldest changes beyond the bounds, as far as one transaction may.
+absl::Status SqliteStore::Compact(int64_t first, int64_t revision, int64_t added_bytes) {
+  ASSIGN_OR_RETURN(History history, ReadHistory());
+  history.bytes += added_bytes;
+  history.Age(first, options_.history_grace);
+  const auto over = [&](int64_t factor) {
+    return revision - history.compacted > options_.history_max * factor ||
+           history.bytes > options_.history_bytes_max * factor;
+  };
+  if (over(1)) {
+    SqliteQuery oldest(*database_,
+                       "SELECT revision, length(CAST(kind AS BLOB)) + length(CAST(ns AS BLOB))"
+                       " + length(CAST(name AS BLOB)) + length(value) FROM changes"
+                       " WHERE revision < ? ORDER BY revision LIMIT ?");
+    oldest.Bind(1, first).Bind(2, revision - first + 1 + kCompactBeyond);
+    while (over(1)) {
+      ASSIGN_OR_RETURN(const bool row, oldest.Step());
+      if (!row || (oldest.Integer(0) > history.aged && !over(kYoungFactor))) break;
+      history.compacted = oldest.Integer(0);
+      history.bytes = std::max<int64_t>(0, history.bytes - oldest.Integer(1) - kChangeOverhead);
+    }
+  }
+  SqliteQuery remove(*database_, "DELETE FROM changes WHERE revision <= ?");
+  RETURN_IF_ERROR(remove.Bind(1, history.compacted).Run());
+  SqliteQuery meta(*database_,
+                   "UPDATE meta SET revision = ?, compacted = ?, history_bytes = ?, aged = ?,"
+                   " ageing = ?, aged_at = ?");
+  meta.Bind(1, revision).Bind(2, history.compacted).Bind(3, history.bytes);
+  return meta.Bind(4, history.aged).Bind(5, history.ageing).Bind(6, history.aged_at).Run();
+}
+
+absl::StatusOr<std::vector<int64_t>> SqliteStore::Write(const std::vector<Mutation>& mutations) {
+  std::vector<int64_t> revisions;
+  SqliteTransaction transaction(*database_);
+  RETURN_IF_ERROR(transaction.Begin("BEGIN IMMEDIATE"));
+  // Asked once more: waiting for other writers may have taken a while.
+  RETURN_IF_ERROR(files_->Check());
+  int64_t revision = 0, bytes = 0;
+  {
+    SqliteQuery meta(*database_, "SELECT revision, identity FROM meta");
+    RETURN_IF_ERROR(meta.Step().status());
+    revision = meta.Integer(0);
+    if (!write_only_to_.empty() && meta.Bytes(1) != write_only_to_)
+      return absl::FailedPreconditionError(
+          absl::StrCat("store ", path_, " is another one: its identity is ", meta.Bytes(1),
+                       ", not ", write_only_to_, "; nothing is written to it"));
+  }
+  const int64_t first = revision + 1;
+  for (const Mutation& mutation : mutations) {
+    RETURN_IF_ERROR(Mutate(mutation, ++revision, &bytes));
+    revisions.push_back(revision);
+  }
+  RETURN_IF_ERROR(Compact(first, revision, bytes));
+  RETURN_IF_ERROR(transaction.Commit());
+  return revisions;
+}
+
+absl::StatusOr<std::vector<int64_t>> SqliteStore::Txn(const std::vector<Mutation>& mutations) {
+  if (mutations.empty()) return std::vector<int64_t>();
+  absl::MutexLock lock(&mutex_);
+  absl::StatusOr<std::vector<int64_t>> revisions;
+  // The file may be replaced between Connected and the lock; a second time is somebody's game.
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    RETURN_IF_ERROR(Connected().status());
+    revisions = Write(mutations);
+    if (!absl::IsOutOfRange(revisions.status())) break;
+  }
+  if (absl::IsOutOfRange(revisions.status()))
+    return absl::UnavailableError(revisions.status().message());
+  RETURN_IF_ERROR(revisions.status());
+  if (const absl::Status still = files_->Check(); !still.ok())
+    return absl::UnavailableError(absl::StrCat(
+        still.message(), ", while this was written; whether the new one has it is not known"));
   // The log's last write, which inotify shows, comes before the commit is visible to
   // readers. This touch comes after it, so a watch that wakes by it misses nothing.
   // By path: closing a descriptor of the file would drop SQLite's locks on it.
-  (void)utimensat(AT_FDCWD, database_->path().c_str(), nullptr, 0);
+  (void)utimensat(AT_FDCWD, path_.c_str(), nullptr, 0);
   return revisions;
 }
 
@@ -249,12 +428,12 @@ absl::StatusOr<int64_t> SqliteStore::Delete(const ResourceKey& key, int64_t expe
 
 absl::StatusOr<std::unique_ptr<Watch>> SqliteStore::WatchFrom(const ResourceFilter& filter,
                                                               int64_t revision) {
-  std::string path;
   {
+    // Brings the file to the current schema, which the watch reads.
     absl::MutexLock lock(&mutex_);
-    path = database_->path();
+    RETURN_IF_ERROR(Connected().status());
   }
-  ASSIGN_OR_RETURN(auto watch, SqliteWatch::Open(path, filter, revision));
+  ASSIGN_OR_RETURN(auto watch, SqliteWatch::Open(path_, filter, revision));
   return std::unique_ptr<Watch>(std::move(watch));
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/store/sqlite_store.h"
 
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -13,26 +12,11 @@
 #include <map>
 
 #include "api/store/open.h"
+#include "api/store/testing/folder.h"
 #include "api/store/testing/store_suite.h"
 
 namespace ripstop::api {
 namespace {
-
-class Folder {
- public:
-  Folder() {
-    char name[] = "/tmp/ripstop-store-XXXXXX";
-    path_ = mkdtemp(name);
-  }
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  std::string file(const std::string& name = "store.db") const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
 
 class SqliteBackend : public StoreBackend {
  public:
@@ -201,7 +185,7 @@ TEST(SqliteStoreTest, FirstOpenIsRacedByManyProcesses) {
 
 TEST(SqliteStoreTest, ResumeBeforeTheKeptHistoryIsOutOfRange) {
   const Folder folder;
-  auto store = SqliteStore::Open(folder.file(), {.history_max = 100});
+  auto store = SqliteStore::Open(folder.file(), {.history_max = 100, .history_grace = {}});
   ASSERT_TRUE(store.ok()) << store.status();
   for (int i = 0; i < 250; ++i)
     ASSERT_TRUE((*store)->Txn({{Mutation::Type::kPut, {"Tier", "", "t"}, "x"}}).ok());
@@ -211,6 +195,133 @@ TEST(SqliteStoreTest, ResumeBeforeTheKeptHistoryIsOutOfRange) {
   auto lost = (*store)->WatchFrom({}, 149);
   const absl::Status status = lost.ok() ? (*lost)->Next().status() : lost.status();
   EXPECT_EQ(status.code(), absl::StatusCode::kOutOfRange) << status;
+}
+
+// A watch that had read everything before a transaction larger than the whole history reads
+// on from there, and still after the small writes that follow it.
+TEST(SqliteStoreTest, OneLargeTransactionDoesNotEndTheWatchesThatWereUpToDate) {
+  const Folder folder;
+  const SqliteStoreOptions options{.history_max = 2000, .history_grace = absl::Hours(1)};
+  auto store = SqliteStore::Open(folder.file(), options);
+  ASSERT_TRUE(store.ok()) << store.status();
+  for (int i = 0; i < 150; ++i)
+    ASSERT_TRUE((*store)->Txn({{Mutation::Type::kPut, {"Tier", "", "t"}, "x"}}).ok());
+  auto watch = (*store)->WatchFrom({}, 150);
+  ASSERT_TRUE(watch.ok()) << watch.status();
+  ReadCount(**watch, 1);
+  std::vector<Mutation> mutations;
+  for (int i = 0; i < 5000; ++i)
+    mutations.push_back({Mutation::Type::kCreate, {"NetworkSet", "ns", absl::StrCat(i)}, "x"});
+  ASSERT_TRUE((*store)->Txn(mutations).ok());
+  for (int i = 0; i < 100; ++i)
+    ASSERT_TRUE((*store)->Txn({{Mutation::Type::kPut, {"Tier", "", "t"}, "y"}}).ok());
+  const std::vector<WatchEvent> events = ReadCount(**watch, 5100);
+  ASSERT_EQ(events.size(), 5100u);
+  EXPECT_EQ(Describe(events.back()), "put Tier t=y");
+
+  // Without the grace, as after it, the bound is reached again, some at a time.
+  auto database = SqliteDatabase::Open(folder.file(), SQLITE_OPEN_READWRITE, 1000);
+  ASSERT_TRUE(database.ok()) << database.status();
+  auto later = SqliteStore::Open(folder.file(), {.history_max = 2000, .history_grace = {}});
+  int64_t kept = *(*database)->Integer("SELECT count(*) FROM changes");
+  EXPECT_GT(kept, 5000);
+  for (int writes = 0; kept > 2000; ++writes) {
+    ASSERT_LT(writes, 10);
+    ASSERT_TRUE((*later)->Txn({{Mutation::Type::kPut, {"Tier", "", "t"}, "z"}}).ok());
+    const int64_t now = *(*database)->Integer("SELECT count(*) FROM changes");
+    EXPECT_GE(now, kept - 1001) << "no write pays for another's past";
+    kept = now;
+  }
+  EXPECT_EQ(kept, 2000);
+}
+
+TEST(SqliteStoreTest, ChangesThatAreYoungStayUpToFourTimesTheBound) {
+  const Folder folder;
+  auto store =
+      SqliteStore::Open(folder.file(), {.history_max = 100, .history_grace = absl::Hours(1)});
+  ASSERT_TRUE(store.ok()) << store.status();
+  for (int i = 0; i < 1000; ++i)
+    ASSERT_TRUE((*store)->Txn({{Mutation::Type::kPut, {"Tier", "", "t"}, "x"}}).ok());
+  auto database = SqliteDatabase::Open(folder.file(), SQLITE_OPEN_READWRITE, 1000);
+  EXPECT_EQ(*(*database)->Integer("SELECT count(*) FROM changes"), 400);
+  // As if the grace had passed twice.
+  ASSERT_TRUE((*database)->Execute("UPDATE meta SET aged_at = aged_at - 7200").ok());
+  ASSERT_TRUE((*store)->Txn({{Mutation::Type::kPut, {"Tier", "", "t"}, "x"}}).ok());
+  ASSERT_TRUE((*database)->Execute("UPDATE meta SET aged_at = aged_at - 7200").ok());
+  ASSERT_TRUE((*store)->Txn({{Mutation::Type::kPut, {"Tier", "", "t"}, "x"}}).ok());
+  EXPECT_EQ(*(*database)->Integer("SELECT count(*) FROM changes"), 100);
+}
+
+TEST(SqliteStoreTest, TheHistoryIsBoundedByBytesToo) {
+  const Folder folder;
+  constexpr int64_t kBound = 1'000'000;
+  auto store = SqliteStore::Open(folder.file(), {.history_bytes_max = kBound, .history_grace = {}});
+  ASSERT_TRUE(store.ok()) << store.status();
+  const std::string large(100'000, 'n');
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(
+        (*store)->Txn({{Mutation::Type::kPut, {"NetworkSet", "shop", "nets"}, large}}).ok());
+    ASSERT_TRUE((*store)->Txn({{Mutation::Type::kPut, {"Tier", "", "t"}, "x"}}).ok());
+  }
+  ASSERT_TRUE((*store)->Delete({"NetworkSet", "shop", "nets"}, 0).ok());
+  auto database = SqliteDatabase::Open(folder.file(), SQLITE_OPEN_READWRITE, 1000);
+  ASSERT_TRUE(database.ok()) << database.status();
+  const int64_t held = *(*database)->Integer("SELECT sum(length(value)) FROM changes");
+  EXPECT_LE(held, kBound);
+  EXPECT_GE(held, kBound / 2) << "what fits is kept";
+  EXPECT_EQ(*(*database)->Integer("SELECT history_bytes FROM meta"),
+            *(*database)->Integer("SELECT sum(length(kind) + length(ns) + length(name)"
+                                  " + length(value) + 64) FROM changes"));
+  EXPECT_EQ(*(*database)->Integer("SELECT compacted FROM meta"),
+            *(*database)->Integer("SELECT min(revision) - 1 FROM changes"));
+}
+
+TEST(SqliteStoreTest, ABusyStoreIsSaidToBeBusyAndReadsGoOn) {
+  const Folder folder;
+  auto store = SqliteStore::Open(folder.file(), {.busy_timeout_ms = 1});
+  ASSERT_TRUE(store.ok()) << store.status();
+  ASSERT_TRUE((*store)->Create({"Tier", "", "t"}, "x").ok());
+  auto other = SqliteDatabase::Open(folder.file(), SQLITE_OPEN_READWRITE, 1000);
+  ASSERT_TRUE((*other)->Execute("BEGIN EXCLUSIVE").ok());
+  const absl::Status status = (*store)->Create({"Tier", "", "u"}, "x").status();
+  EXPECT_TRUE(absl::IsUnavailable(status) && IsStoreBusy(status)) << status;
+  EXPECT_EQ((*store)->Get({"Tier", "", "t"})->value, "x");
+  ASSERT_TRUE((*other)->Execute("ROLLBACK").ok());
+  EXPECT_TRUE((*store)->Create({"Tier", "", "u"}, "x").ok());
+  EXPECT_FALSE(IsStoreBusy((*store)->Create({"Tier", "", "u"}, "x").status()));
+}
+
+TEST(SqliteStoreTest, AStoreOfVersion1IsUpgradedWithAllItHolds) {
+  const Folder folder;
+  {
+    auto old =
+        SqliteDatabase::Open(folder.file(), SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, 1000);
+    ASSERT_TRUE(old.ok()) << old.status();
+    ASSERT_TRUE((*old)
+                    ->Execute(R"sql(
+        PRAGMA journal_mode = WAL;
+        CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), revision INTEGER NOT NULL,
+          compacted INTEGER NOT NULL);
+        INSERT INTO meta VALUES (1, 7, 2);
+        CREATE TABLE resources (kind TEXT NOT NULL, ns TEXT NOT NULL, name TEXT NOT NULL,
+          value BLOB NOT NULL, revision INTEGER NOT NULL, create_revision INTEGER NOT NULL,
+          PRIMARY KEY (kind, ns, name));
+        INSERT INTO resources VALUES ('Tier', '', 't', x'41', 7, 3);
+        CREATE TABLE changes (revision INTEGER PRIMARY KEY, deleted INTEGER NOT NULL,
+          kind TEXT NOT NULL, ns TEXT NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL,
+          create_revision INTEGER NOT NULL);
+        INSERT INTO changes VALUES (7, 0, 'Tier', '', 't', x'41', 3);
+        PRAGMA application_id = 1383093108;
+        PRAGMA user_version = 1;)sql")
+                    .ok());
+  }
+  auto store = SqliteStore::Open(folder.file(), {.create = false});
+  ASSERT_TRUE(store.ok()) << store.status();
+  EXPECT_THAT(*(*store)->Identity(), testing::SizeIs(36));
+  EXPECT_EQ((*store)->Get({"Tier", "", "t"})->create_revision, 3);
+  EXPECT_EQ(*(*store)->Create({"Tier", "", "u"}, "x"), 8);
+  auto again = SqliteStore::Open(folder.file());
+  EXPECT_EQ(*(*again)->Identity(), *(*store)->Identity());
 }
 
 TEST(SqliteStoreTest, LargeBacklogKeepsTheWatchReadableUntilItIsRead) {
@@ -229,6 +340,45 @@ TEST(SqliteStoreTest, LargeBacklogKeepsTheWatchReadableUntilItIsRead) {
   ASSERT_EQ(events.size(), 10'000u);
   for (size_t i = 1; i < events.size(); ++i)
     ASSERT_EQ(events[i].revision, events[i - 1].revision + 1);
+}
+
+TEST(SqliteStoreTest, ASnapshotComesInPiecesOfOneMoment) {
+  const Folder folder;
+  auto store = SqliteStore::Open(folder.file());
+  ASSERT_TRUE(store.ok()) << store.status();
+  std::vector<Mutation> mutations;
+  for (int i = 0; i < 10'000; ++i)
+    mutations.push_back({Mutation::Type::kCreate, {"NetworkSet", "ns", absl::StrCat(i)}, "x"});
+  for (int i = 0; i < 20; ++i)
+    mutations.push_back(
+        {Mutation::Type::kCreate, {"Tier", "", absl::StrCat(i)}, std::string(1 << 20, 'x')});
+  ASSERT_TRUE((*store)->Txn(mutations).ok());
+  auto watch = (*store)->WatchFrom({}, 0);
+  ASSERT_TRUE(watch.ok()) << watch.status();
+  const auto first = (*watch)->Next();
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_EQ(first->size(), 4096u);
+  ASSERT_TRUE((*store)->Delete({"NetworkSet", "ns", "9999"}, 0).ok());
+  ASSERT_TRUE((*store)->Delete({"NetworkSet", "ns", "0"}, 0).ok());
+  size_t puts = first->size(), largest = 0;
+  std::vector<std::string> others;
+  while (others.size() < 3) {
+    const std::vector<WatchEvent> piece = ReadCount(**watch, 1);
+    size_t bytes = 0;
+    for (const WatchEvent& event : piece) {
+      bytes += event.resource.value.size();
+      if (event.type == WatchEvent::Type::kPut && others.empty()) {
+        ++puts;
+      } else {
+        others.push_back(Describe(event));
+      }
+    }
+    largest = std::max(largest, bytes);
+  }
+  EXPECT_EQ(puts, 10'020u);
+  EXPECT_THAT(others, testing::ElementsAre("synced", "delete NetworkSet ns/9999=x",
+                                           "delete NetworkSet ns/0=x"));
+  EXPECT_LE(largest, size_t{5} << 20);
 }
 
 TEST(SqliteStoreTest, FileThatIsNoStoreIsRefusedByName) {
@@ -294,17 +444,6 @@ TEST(SqliteStoreTest, DamagedFileIsDataLossAndNamed) {
   const absl::Status status = store.ok() ? (*store)->List({}).status() : store.status();
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << status;
   EXPECT_THAT(std::string(status.message()), testing::HasSubstr(folder.file()));
-}
-
-TEST(SqliteStoreTest, RemovedFileIsReportedByTheWatch) {
-  const Folder folder;
-  auto store = SqliteStore::Open(folder.file());
-  auto watch = (*store)->WatchFrom({}, 0);
-  ReadCount(**watch, 1);
-  std::filesystem::remove(folder.file());
-  pollfd ready{(*watch)->fd(), POLLIN, 0};
-  ASSERT_EQ(poll(&ready, 1, 5000), 1);
-  EXPECT_EQ((*watch)->Next().status().code(), absl::StatusCode::kDataLoss);
 }
 
 TEST(OpenStoreTest, UnknownSchemeListsTheKnownOnes) {

@@ -81,15 +81,28 @@ class Watch {
   virtual int fd() const = 0;
   // Whatever is there now, without blocking; may be empty.
   //   kUnavailable   the store cannot be reached now; call again when fd is readable
-  //   kOutOfRange    the revision to resume from is compacted: open a new watch from 0
+  //   kOutOfRange    the revision to resume from is compacted, or the store was replaced:
+  //                  open a new watch from 0
   virtual absl::StatusOr<std::vector<WatchEvent>> Next() = 0;
+  // Of the store that it watches. Another store in its place ends the watch.
+  virtual std::string identity() const { return ""; }
 };
+
+// Whether another writer held the store for as long as this call would wait: kUnavailable
+// that a moment later may be gone.
+bool IsStoreBusy(const absl::Status& status);
+absl::Status StoreBusyError(std::string_view message);
 
 // Errors everywhere: kNotFound, kAlreadyExists, kAborted (revision conflict; the message
 // names both revisions), kUnavailable (cannot be reached; retry), kDataLoss.
 class Store {
  public:
   virtual ~Store() = default;
+  // What tells this store from every other: made with it, kept by its copies and backups.
+  virtual absl::StatusOr<std::string> Identity() { return std::string(); }
+  // From now on each write is refused with kFailedPrecondition unless the store is that one,
+  // as it is when it is written. Empty: any.
+  virtual void WriteOnlyTo(std::string /*identity*/) {}
   virtual absl::StatusOr<StoredResource> Get(const ResourceKey& key) = 0;
   virtual absl::StatusOr<Listing> List(const ResourceFilter& filter) = 0;
   // Each returns the revision it made.

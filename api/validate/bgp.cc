@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/time.h"
 #include "api/codec/scalar.h"
 #include "api/validate/validators.h"
 
@@ -21,14 +23,26 @@ bool IsCommunity(const std::string& text) {
   });
 }
 
+// As Kubernetes has it. It is the name of a file too: see agent/daemon/secrets.h.
+bool IsSecretKey(const std::string& key) {
+  return key.size() <= 253 && key != "." && key != ".." &&
+         std::all_of(key.begin(), key.end(), [](char c) {
+           return absl::ascii_isalnum(c) || c == '-' || c == '_' || c == '.';
+         });
+}
+
 void CheckPassword(const v1::BgpPassword& password, const std::string& path, Checker& check) {
   const std::string at = Field(path, "secretKeyRef");
   if (!password.has_secret_key_ref()) {
     return (void)check.Wrong(at, "is missing", "write name and key of a secret");
   }
   check.Subdomain(Field(at, "name"), password.secret_key_ref().name());
-  if (password.secret_key_ref().key().empty()) {
+  const std::string& key = password.secret_key_ref().key();
+  if (key.empty()) {
     check.Wrong(Field(at, "key"), "is missing", "write the key inside the secret");
+  } else if (!IsSecretKey(key)) {
+    check.Bad(Field(at, "key"), key, "is not a key of a secret",
+              "write at most 253 letters, digits, '-', '_' and '.'");
   }
 }
 
@@ -72,6 +86,15 @@ void CheckMeshFields(const v1::BGPConfigurationSpec& spec, Checker& check) {
   }
 }
 
+// A hold time is three of them, in 16 bits (RFC 4271 section 4.2).
+void CheckKeepalive(const std::string& text, Checker& check) {
+  absl::Duration duration;
+  if (!check.Duration("spec.keepaliveTime", text) || !absl::ParseDuration(text, &duration)) return;
+  if (duration < absl::Seconds(1) || duration > absl::Seconds(UINT16_MAX / 3)) {
+    check.Bad("spec.keepaliveTime", text, "is not 1s to 21845s", "write one such as 30s");
+  }
+}
+
 void CheckReachableBy(const v1::BGPPeerSpec& spec, Checker& check) {
   if (spec.reachable_by().empty()) return;
   const auto gateway = check.Address("spec.reachableBy", spec.reachable_by());
@@ -100,14 +123,27 @@ void CheckBgpConfiguration(const v1::BGPConfiguration& configuration, Checker& c
     check.Bad("metadata.name", name, "is not a name that is looked at",
               "write default, or node. and the name of a node");
   }
-  if (!is_default && (spec.has_as_number() || spec.has_node_to_node_mesh_enabled())) {
-    check.Wrong(spec.has_as_number() ? "spec.asNumber" : "spec.nodeToNodeMeshEnabled",
-                "is for the whole cluster", "write it in the BGPConfiguration named default");
+  for (const auto& [present, path] :
+       {std::pair(spec.has_as_number(), "spec.asNumber"),
+        std::pair(spec.has_node_to_node_mesh_enabled(), "spec.nodeToNodeMeshEnabled"),
+        std::pair(spec.has_node_mesh_password(), "spec.nodeMeshPassword"),
+        std::pair(!spec.node_mesh_max_restart_time().empty(), "spec.nodeMeshMaxRestartTime")}) {
+    if (present && !is_default) {
+      check.Wrong(path, "is for the whole cluster",
+                  "write it in the BGPConfiguration named default");
+    }
   }
   check.EnumOrEmpty("spec.logSeverityScreen", spec.log_severity_screen(),
                     {"Debug", "Info", "Warning", "Error", "Fatal"});
   CheckAsNumber("spec.asNumber", spec.has_as_number(), spec.as_number(), check);
   if (spec.has_listen_port()) check.Range("spec.listenPort", spec.listen_port(), 1, 65535);
+  for (const auto& [present, path, metric] :
+       {std::tuple(spec.has_ipv4_normal_route_priority(), "spec.ipv4NormalRoutePriority",
+                   spec.ipv4_normal_route_priority()),
+        std::tuple(spec.has_ipv6_normal_route_priority(), "spec.ipv6NormalRoutePriority",
+                   spec.ipv6_normal_route_priority())}) {
+    if (present) check.Range(path, metric, 1, INT32_MAX - 1);
+  }
   for (const auto& [path, text, v4] :
        {std::tuple("spec.localWorkloadPeeringIPV4", &spec.local_workload_peering_ipv4(), true),
         std::tuple("spec.localWorkloadPeeringIPV6", &spec.local_workload_peering_ipv6(), false)}) {
@@ -198,20 +234,14 @@ void CheckBgpPeer(const v1::BGPPeerSpec& spec, Checker& check) {
   check.EnumOrEmpty("spec.reversePeering", spec.reverse_peering(), {"Auto", "Manual"});
   if (spec.has_ttl_security()) check.Range("spec.ttlSecurity", spec.ttl_security(), 1, 255);
   if (spec.has_num_allowed_local_as_numbers()) {
-    check.Range("spec.numAllowedLocalASNumbers", spec.num_allowed_local_as_numbers(), 0, INT32_MAX);
-  }
-  // Routes that a filter would hold back must not go out because nobody reads it.
-  if (spec.filters_size() > 0) {
-    check.Wrong("spec.filters", "is not enforced here",
-                "remove it; which prefixes are announced is said by IPPool disableBGPExport and by "
-                "prefixAdvertisements");
+    check.Range("spec.numAllowedLocalASNumbers", spec.num_allowed_local_as_numbers(), 0, 255);
   }
   CheckReachableBy(spec, check);
   if (spec.has_password()) CheckPassword(spec.password(), "spec.password", check);
-  for (const auto& [path, text] : {std::pair("spec.maxRestartTime", &spec.max_restart_time()),
-                                   std::pair("spec.keepaliveTime", &spec.keepalive_time())}) {
-    if (!text->empty()) check.Duration(path, *text);
+  if (!spec.max_restart_time().empty()) {
+    check.Duration("spec.maxRestartTime", spec.max_restart_time());
   }
+  if (!spec.keepalive_time().empty()) CheckKeepalive(spec.keepalive_time(), check);
 }
 
 }  // namespace ripstop::api

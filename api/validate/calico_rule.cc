@@ -211,10 +211,6 @@ void CheckRule(const v1::Rule& rule, const std::string& path, bool ingress, bool
   CheckEntity(rule.destination(), Field(path, "destination"), rule, {ingress, true, global}, check);
   CheckNetVersions(rule, path, check);
   check.Annotations(Field(path, "metadata.annotations"), rule.metadata().annotations());
-  if (rule.has_http()) {
-    check.Wrong(Field(path, "http"), "is not enforced here",
-                "remove it and match by ports; the datapath does not read HTTP");
-  }
 }
 
 }  // namespace

@@ -112,21 +112,23 @@ std::vector<std::string> GoodDocuments() {
           "disabled: false,"
           " disableBGPExport: false, blockSize: 26, nodeSelector: all(), allowedUses: [Workload],"
           " assignmentMode: Automatic, namespaceSelector: all()}"),
-      calico("BGPConfiguration",
-             "{logSeverityScreen: Info, nodeToNodeMeshEnabled: true, asNumber: 64496, "
-             "serviceLoadBalancerIPs: [{cidr:"
-             " 198.51.100.0/24}], serviceExternalIPs: [{cidr: 198.51.100.0/25}], "
-             "serviceClusterIPs: [{cidr:"
-             " 10.96.0.0/12}], communities: [{name: c, value: '64496:100'}], prefixAdvertisements: "
-             "[{cidr: 10.65.0.0/16,"
-             " communities: [c]}], listenPort: 179, nodeMeshPassword: {secretKeyRef: {name: s, "
-             "key: k, optional: true}},"
-             " nodeMeshMaxRestartTime: 120s, bindMode: NodeIP, ignoredInterfaces: [eth9], "
-             "localWorkloadPeeringIPV4:"
-             " 192.0.2.1, localWorkloadPeeringIPV6: '2001:db8::1', serviceLoadBalancerAggregation: "
-             "Enabled,"
-             " programClusterRoutes: Enabled}",
-             "default"),
+      calico(
+          "BGPConfiguration",
+          "{logSeverityScreen: Info, nodeToNodeMeshEnabled: true, asNumber: 64496, "
+          "serviceLoadBalancerIPs: [{cidr:"
+          " 198.51.100.0/24}], serviceExternalIPs: [{cidr: 198.51.100.0/25}], "
+          "serviceClusterIPs: [{cidr:"
+          " 10.96.0.0/12}], communities: [{name: c, value: '64496:100'}], prefixAdvertisements: "
+          "[{cidr: 10.65.0.0/16,"
+          " communities: [c]}], listenPort: 179, nodeMeshPassword: {secretKeyRef: {name: s, "
+          "key: k, optional: true}},"
+          " nodeMeshMaxRestartTime: 120s, bindMode: NodeIP, ignoredInterfaces: [eth9], "
+          "localWorkloadPeeringIPV4:"
+          " 192.0.2.1, localWorkloadPeeringIPV6: '2001:db8::1', serviceLoadBalancerAggregation: "
+          "Enabled,"
+          " programClusterRoutes: Enabled, ipv4NormalRoutePriority: 32, ipv6NormalRoutePriority: "
+          "1024}",
+          "default"),
       calico("BGPPeer",
              "{node: n1, peerIP: '192.0.2.1:179', asNumber: 64497, keepOriginalNextHop: true, "
              "password:"
@@ -216,7 +218,11 @@ TEST(EveryKindTest, EveryKindHasAGoodDocumentThatNobodyRefuses) {
     for (const Resource& resource : DecodeText(text, "").resources)
       kinds.insert(resource.kind().store_kind);
   }
-  EXPECT_EQ(kinds.size(), AllKinds().size());
+  // What nothing reads yet is kept whatever it says; api/fields has its tests.
+  for (const KindInfo& kind : AllKinds()) {
+    if (kind.prototype->GetDescriptor() == v1::KeptResource::descriptor()) continue;
+    EXPECT_TRUE(kinds.contains(kind.store_kind)) << kind.store_kind;
+  }
 }
 
 TEST(EveryKindTest, AnUnknownFieldIsRefusedWhereverItStandsButInDocumentsOfKubernetesThatSayMore) {
@@ -282,9 +288,7 @@ const std::set<std::string>& AnyWord() {
       "WorkloadEndpoint spec.endpoint",
       "Node spec.orchRefs[0].nodeName",
       "Node spec.orchRefs[0].orchestrator",
-      "BGPConfiguration spec.nodeMeshPassword.secretKeyRef.key",
       "BGPConfiguration spec.ignoredInterfaces[0]",
-      "BGPPeer spec.password.secretKeyRef.key",
       "ServiceAccount metadata.annotations.a.b/c",
       "Pod metadata.annotations.a.b/c",
       "Pod spec.containers[0].name",

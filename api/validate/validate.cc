@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/validate/validate.h"
 
+#include <algorithm>
 #include <map>
 
 #include "absl/strings/str_cat.h"
 #include "api/convert/convert.h"
 #include "api/convert/selector_text.h"
+#include "api/fields/judge.h"
 #include "api/ipam/pools.h"
 #include "api/validate/validators.h"
 #include "policy/selector.h"
@@ -110,6 +112,15 @@ void CheckKind(const Resource& resource, Checker& check) {
   }
 }
 
+// What the field table refuses, where no check has said so already.
+void AddRefusals(const Resource& resource, std::vector<Problem>* problems) {
+  for (Problem& refusal : FieldProblems(resource, InspectFields(resource), Effect::kRefused)) {
+    const bool known = std::any_of(problems->begin(), problems->end(),
+                                   [&](const Problem& one) { return one.path == refusal.path; });
+    if (!known) problems->push_back(std::move(refusal));
+  }
+}
+
 }  // namespace
 
 std::vector<Problem> Validate(const Resource& resource) {
@@ -117,6 +128,7 @@ std::vector<Problem> Validate(const Resource& resource) {
   Checker check(resource, &problems);
   CheckMetadata(resource, check);
   CheckKind(resource, check);
+  AddRefusals(resource, &problems);
   // What conversion would refuse must not be applied, even if no check above knows why.
   if (problems.empty()) {
     if (const auto objects = ToModel(resource); !objects.ok()) {

@@ -13,7 +13,9 @@
 namespace ripstop::api {
 
 // Everything that is wrong, in the order of the document, each with path, value and remedy,
-// and with file and line when the resource was read from text. Pure; any thread.
+// and with file and line when the resource was read from text; fields that the table refuses
+// (Effect::kRefused) included, those that only `evaluate` answers for (kOffline) not. Pure;
+// any thread.
 std::vector<Problem> Validate(const Resource& resource);
 
 // What is wrong between resources that are each valid: address pools that overlap each

@@ -168,9 +168,9 @@ TEST(ValidateTest, CalicoRulesAreRefusedWithARemedy) {
             "spec.ingress[0].notICMP.code: \"256\" is out of range; write 0 to 255\n"
             "spec.ingress[0].notICMP.code: 256 needs a type; write type beside it"},
            {"{action: Allow, http: {methods: [GET]}}",
-            "spec.ingress[0].http: {\"methods\":[\"GET\"]} is not enforced here; remove it and "
-            "match by ports; the "
-            "datapath does not read HTTP"},
+            "spec.ingress[0].http: {\"methods\":[\"GET\"]} is refused; the datapath does not read "
+            "HTTP; "
+            "match by ports"},
            {"{action: Allow, source: {services: {name: cart}, nets: [192.0.2.0/24]}}",
             "spec.ingress[0].source.services.namespace: is missing; a global policy must name the "
             "namespace\n"
@@ -324,6 +324,16 @@ TEST(ValidateTest, BgpPeersAndConfigurations) {
               HasSubstr("spec.password.secretKeyRef: is missing"));
   EXPECT_THAT(Config("{}", "other"), HasSubstr("is not a name that is looked at"));
   EXPECT_THAT(Config("{asNumber: 1}", "node.n1"), HasSubstr("is for the whole cluster"));
+  EXPECT_THAT(Config("{nodeMeshPassword: {secretKeyRef: {name: s, key: k}}}", "node.n1"),
+              HasSubstr("is for the whole cluster"));
+  EXPECT_THAT(Config("{nodeMeshPassword: {secretKeyRef: {name: s, key: ../k}}}"),
+              HasSubstr("is not a key of a secret"));
+  EXPECT_THAT(Config("{ipv4NormalRoutePriority: 0}"), HasSubstr("is out of range"));
+  const std::string router = "peerIP: 192.0.2.1, asNumber: 1, ";
+  EXPECT_EQ(Peer("{" + router + "numAllowedLocalASNumbers: 256}"),
+            "spec.numAllowedLocalASNumbers: \"256\" is out of range; write 0 to 255");
+  EXPECT_THAT(Peer("{" + router + "keepaliveTime: 0s}"), HasSubstr("is not 1s to 21845s"));
+  EXPECT_THAT(Peer("{" + router + "keepaliveTime: 7h}"), HasSubstr("is not 1s to 21845s"));
   EXPECT_THAT(Config("{listenPort: 70000}"), HasSubstr("write 1 to 65535"));
   EXPECT_THAT(Config("{communities: [{name: c, value: '70000:1'}]}"),
               HasSubstr("is not a community"));

@@ -46,7 +46,8 @@ absl::Status Lab::SpawnAgent(const std::string& node) {
   fs::remove(entry.socket, error);
   return Spawn({.argv = {Binary("ripstop-agent"), "--node", node, "--store", state_.store_url(),
                          "--socket", entry.socket, "--bpffs", entry.pins, "--run-dir", dir + "/run",
-                         "--state-dir", dir + "/state", "--log-file", dir + "/agent.log"},
+                         "--state-dir", dir + "/state", "--secrets-dir", dir + "/secrets",
+                         "--log-file", dir + "/agent.log"},
                 .netns = entry.netns},
                dir + "/agent.out",
                [&](const ProcessId& id) {

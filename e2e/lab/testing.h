@@ -66,7 +66,8 @@ class LabTest : public ::testing::Test {
     const std::string named = absl::StrCat("name: ", name(), "\n", text);
     absl::StatusOr<Topology> topology = ParseTopology(named, "topology of the test", folder);
     ASSERT_TRUE(topology.ok()) << topology.status();
-    absl::StatusOr<Lab> lab = Lab::Up(*topology, folder + "/topology.yaml", named, {});
+    absl::StatusOr<Lab> lab =
+        Lab::Up(*topology, folder + "/topology.yaml", named, {.agent_patience = kHang});
     ASSERT_TRUE(lab.ok()) << lab.status();
     lab_.emplace(*std::move(lab));
   }

@@ -64,8 +64,7 @@ TEST(AddressMapTest, AllAddressesInOrderAndNoneWhereThereAreNone) {
   AddressMap<int> map;
   const auto count = [&](const char* first, const char* last) {
     int n = 0;
-    map.ForEachIn(*Address::Parse(first), *Address::Parse(last),
-                  [&](const Address&, int) { ++n; });
+    map.ForEachIn(*Address::Parse(first), *Address::Parse(last), [&](const Address&, int) { ++n; });
     return n;
   };
   EXPECT_EQ(count("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), 0);

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The agent whole but for its datapath, which only remembers: real netlink in a namespace of its
+// own, real BIRD, real store file, real socket.
+#include "agent/daemon/agent.h"
+
+#include <signal.h>
+#include <sys/stat.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "agent/base/testing/test_netns.h"
+#include "agent/cni/endpoint.h"
+#include "agent/daemon/testing.h"
+#include "agent/dataplane/fake_dataplane.h"
+#include "api/proto/agent.grpc.pb.h"
+#include "api/store/sqlite_store.h"
+#include "api/store/testing/folder.h"
+#include "gmock/gmock.h"
+#include "grpcpp/grpcpp.h"
+
+namespace ripstop::agent {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::Contains;
+using testing::HasSubstr;
+
+// An agent on a thread of its own, as its process would run it.
+class RunningAgent {
+ public:
+  RunningAgent(const Options& options, bool in_force) {
+    auto dataplane = std::make_unique<FakeDataplane>();
+    dataplane->in_force = in_force;
+    dataplane_ = dataplane.get();
+    std::atomic<bool> started = false;
+    thread_ = std::thread([&, dataplane = std::move(dataplane)]() mutable {
+      loop_ = *EventLoop::Create();
+      auto agent = Agent::Create(options, loop_.get(), std::move(dataplane));
+      created_ = agent.status();
+      started = true;
+      if (!agent.ok()) return;
+      EXPECT_TRUE(loop_->RunUntilStopped().ok());
+    });
+    while (!started) absl::SleepFor(absl::Milliseconds(1));
+    auto channel =
+        grpc::CreateChannel("unix:" + options.socket, grpc::InsecureChannelCredentials());
+    agent_ = v1::Agent::NewStub(channel);
+    cni_ = v1::Cni::NewStub(channel);
+  }
+  ~RunningAgent() {
+    if (created_.ok()) loop_->Stop();
+    thread_.join();
+  }
+  const absl::Status& created() const { return created_; }
+
+  v1::StatusReply Status() {
+    v1::StatusReply reply;
+    grpc::ClientContext context;
+    const grpc::Status status = agent_->Status(&context, {}, &reply);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return reply;
+  }
+  grpc::Status Drops() {
+    v1::DropsReply reply;
+    grpc::ClientContext context;
+    return agent_->Drops(&context, {}, &reply);
+  }
+  v1::AcceptStoreReply AcceptStore() {
+    v1::AcceptStoreReply reply;
+    grpc::ClientContext context;
+    EXPECT_TRUE(agent_->AcceptStore(&context, {}, &reply).ok());
+    return reply;
+  }
+  grpc::Status Add(const v1::CniRequest& request, v1::CniAddReply* reply) {
+    grpc::ClientContext context;
+    return cni_->Add(&context, request, reply);
+  }
+  grpc::Status Del(const v1::CniRequest& request) {
+    v1::CniDelReply reply;
+    grpc::ClientContext context;
+    return cni_->Del(&context, request, &reply);
+  }
+  ::testing::AssertionResult Until(const std::function<bool(const v1::StatusReply&)>& done) {
+    const absl::Time end = absl::Now() + absl::Minutes(5);
+    while (true) {
+      const v1::StatusReply status = Status();
+      if (done(status)) return ::testing::AssertionSuccess();
+      if (absl::Now() > end) return ::testing::AssertionFailure() << status.DebugString();
+      absl::SleepFor(absl::Milliseconds(5));
+    }
+  }
+  ::testing::AssertionResult UntilReady() {
+    return Until([](const v1::StatusReply& status) { return status.ready(); });
+  }
+  ::testing::AssertionResult UntilReason(const std::string& text) {
+    return Until([&text](const v1::StatusReply& status) {
+      return absl::StrContains(absl::StrJoin(status.not_ready_reasons(), "; "), text);
+    });
+  }
+  std::vector<std::string> Calls() {
+    return loop_->Call([this] { return dataplane_->calls; }).value();
+  }
+  int Commits() {
+    const std::vector<std::string> calls = Calls();
+    return static_cast<int>(std::count(calls.begin(), calls.end(), "commit"));
+  }
+
+ private:
+  FakeDataplane* dataplane_ = nullptr;
+  std::unique_ptr<EventLoop> loop_;
+  absl::Status created_;
+  std::unique_ptr<v1::Agent::Stub> agent_;
+  std::unique_ptr<v1::Cni::Stub> cni_;
+  std::thread thread_;
+};
+
+class AgentTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (geteuid() != 0) GTEST_SKIP() << "needs root, for a network namespace";
+    options_.node = "node1";
+    options_.store = "sqlite://" + store_file_;
+    options_.socket = folder_.file("agent.sock");
+    options_.run_dir = folder_.file("run");
+    options_.state_dir = folder_.file("state");
+    options_.bird = "";
+  }
+
+  void MakeStore() {
+    Put("{apiVersion: projectcalico.org/v3, kind: Node, metadata: {name: node1}, spec: {bgp: "
+        "{ipv4Address: 192.0.2.1/24, asNumber: 64512}}}");
+    Put("{apiVersion: projectcalico.org/v3, kind: IPPool, metadata: {name: pool}, spec: {cidr: "
+        "198.51.100.0/24, blockSize: 26}}");
+  }
+  void Put(const std::string& yaml) {
+    const api::Resource resource = FromYaml(yaml);
+    ASSERT_TRUE(
+        Store()->Txn({{api::Mutation::Type::kPut, resource.key(), api::Serialize(resource)}}).ok());
+  }
+  std::unique_ptr<api::SqliteStore> Store() {
+    auto store = api::SqliteStore::Open(store_file_);
+    EXPECT_TRUE(store.ok()) << store.status();
+    return *std::move(store);
+  }
+  // A pod of the last run, whose interface is gone.
+  void LeaveAnEndpoint() {
+    fs::create_directories(options_.state_dir + "/endpoints");
+    LocalEndpoint gone;
+    gone.phase = LocalEndpoint::Phase::kReady;
+    gone.container_id = "c0";
+    gone.interface_name = "eth0";
+    gone.pod_namespace = "shop";
+    gone.pod_name = "gone";
+    gone.host_interface = "calibeef";
+    ASSERT_TRUE(EndpointFiles(options_.state_dir + "/endpoints").Save(gone).ok());
+  }
+  static mode_t Mode(const std::string& path) {
+    struct stat status;
+    return stat(path.c_str(), &status) == 0 ? status.st_mode & 07777 : 0;
+  }
+
+  const api::Folder folder_;
+  const std::string store_file_ = folder_.file();
+  Options options_;
+};
+
+// ---- nothing read, whole, in force ----
+
+TEST_F(AgentTest, AMissingStoreIsMissingAndNotMade) {
+  LeaveAnEndpoint();
+  {
+    RunningAgent agent(options_, true);
+    ASSERT_TRUE(agent.created().ok()) << agent.created();
+    ASSERT_TRUE(agent.UntilReason("No such file"));
+    EXPECT_EQ(agent.Commits(), 0) << "the pod that went took no policy with it";
+    EXPECT_FALSE(fs::exists(store_file_));
+    EXPECT_FALSE(agent.Status().ready());
+    MakeStore();
+    ASSERT_TRUE(agent.UntilReady());
+    EXPECT_EQ(agent.Commits(), 1);
+  }
+  fs::rename(store_file_, folder_.file("away.db"));
+  RunningAgent again(options_, true);
+  ASSERT_TRUE(again.UntilReason("in force is what was last"));
+  EXPECT_EQ(again.Commits(), 1);
+  EXPECT_FALSE(fs::exists(store_file_));
+}
+
+TEST_F(AgentTest, AnEmptiedStoreIsNotBelievedUntilItIsAccepted) {
+  MakeStore();
+  {
+    ASSERT_TRUE(RunningAgent(options_, false).UntilReady());
+  }
+  for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(store_file_ + suffix);
+  Store();
+  RunningAgent agent(options_, true);
+  ASSERT_TRUE(agent.UntilReason("not believed"));
+  EXPECT_THAT(agent.Status().not_ready_reasons(), Contains(HasSubstr("own Node node1")));
+  EXPECT_THAT(agent.AcceptStore().accepted(), HasSubstr("own Node node1"));
+  ASSERT_TRUE(agent.Until([](const v1::StatusReply& status) {
+    return !absl::StrContains(absl::StrJoin(status.not_ready_reasons(), "; "), "believed");
+  }));
+  EXPECT_EQ(agent.AcceptStore().accepted(), "") << "a second time does nothing";
+}
+
+TEST_F(AgentTest, FoldersAreRootsAloneAlsoWhenTheyWereThere) {
+  MakeStore();
+  for (const std::string& path : {options_.run_dir, options_.state_dir}) {
+    fs::create_directories(path);
+    ASSERT_EQ(chmod(path.c_str(), 0755), 0);
+  }
+  ASSERT_EQ(chmod(store_file_.c_str(), 0644), 0);
+  RunningAgent agent(options_, false);
+  ASSERT_TRUE(agent.UntilReady());
+  EXPECT_EQ(Mode(options_.run_dir), 0700u);
+  EXPECT_EQ(Mode(options_.state_dir), 0700u);
+  EXPECT_EQ(Mode(options_.state_dir + "/last-good.db"), 0600u);
+  EXPECT_EQ(Mode(store_file_), 0600u);
+}
+
+TEST_F(AgentTest, AStoreUrlThatNamesNoStoreEndsTheAgent) {
+  options_.store = "ldap://host";
+  RunningAgent agent(options_, false);
+  EXPECT_EQ(agent.created().code(), absl::StatusCode::kInvalidArgument) << agent.created();
+}
+
+// ---- the loop waits for nobody ----
+
+class HeldUpTest : public AgentTest {
+ protected:
+  void SetUp() override {
+    AgentTest::SetUp();
+    if (IsSkipped()) return;
+    MakeStore();
+    if (fs::exists("/usr/sbin/bird")) options_.bird = "/usr/sbin/bird";
+  }
+  pid_t BirdPid() const {
+    std::ifstream file(options_.run_dir + "/bird.pid");
+    pid_t pid = 0;
+    file >> pid;
+    return pid;
+  }
+};
+
+TEST_F(HeldUpTest, WhileBirdIsStoppedQuestionsAreAnsweredAndSayHowOldTheAnswerIs) {
+  if (options_.bird.empty()) GTEST_SKIP() << "needs bird2";
+  RunningAgent agent(options_, false);
+  ASSERT_TRUE(agent.UntilReady());
+  const pid_t bird = BirdPid();
+  ASSERT_GT(bird, 0);
+  ASSERT_EQ(kill(bird, SIGSTOP), 0);
+  // Held from here to SIGCONT: what returns before that did not wait for it.
+  const v1::StatusReply held = agent.Status();
+  EXPECT_FALSE(held.ready());
+  EXPECT_THAT(held.not_ready_reasons(), Contains(HasSubstr("silent")));
+  EXPECT_THAT(held.not_ready_reasons(), Contains(HasSubstr("what is shown of BGP is of")));
+  EXPECT_TRUE(agent.Drops().ok());
+  // A new configuration is held up too, and nobody waits for that either.
+  Put("{apiVersion: projectcalico.org/v3, kind: BGPPeer, metadata: {name: p}, spec: {peerIP: "
+      "192.0.2.9, asNumber: 64513}}");
+  ASSERT_TRUE(agent.Until([](const v1::StatusReply& status) { return status.bgp_size() == 1; }));
+  EXPECT_TRUE(agent.Drops().ok());
+  ASSERT_EQ(kill(bird, SIGCONT), 0);
+  ASSERT_TRUE(agent.Until([](const v1::StatusReply& status) {
+    return status.bgp_size() == 1 && status.bgp(0).state() != "Unknown" &&
+           !absl::StrContains(absl::StrJoin(status.not_ready_reasons(), "; "), "silent");
+  }));
+  kill(bird, SIGKILL);
+}
+
+TEST_F(HeldUpTest, AnAgentEndsThoughBirdIsStopped) {
+  if (options_.bird.empty()) GTEST_SKIP() << "needs bird2";
+  pid_t bird = 0;
+  {
+    RunningAgent agent(options_, false);
+    ASSERT_TRUE(agent.UntilReady());
+    bird = BirdPid();
+    ASSERT_EQ(kill(bird, SIGSTOP), 0);
+    (void)agent.Status();
+  }
+  ASSERT_EQ(kill(bird, SIGCONT), 0);
+  kill(bird, SIGKILL);
+}
+
+TEST_F(HeldUpTest, WhileTheStoreIsLockedDelAndQuestionsAreAnsweredAndAddWaitsAlone) {
+  options_.bird = "";
+  RunningAgent agent(options_, false);
+  ASSERT_TRUE(agent.UntilReady());
+  const auto pod = TestNetns::Create();
+  const auto other = TestNetns::Create();
+  ASSERT_TRUE(pod.ok() && other.ok());
+  v1::CniRequest request;
+  request.set_container_id("c1");
+  request.set_interface_name("eth0");
+  request.set_netns(pod->path());
+  request.set_pod_namespace("shop");
+  request.set_pod_name("web");
+  v1::CniAddReply reply;
+  const grpc::Status added = agent.Add(request, &reply);
+  ASSERT_TRUE(added.ok()) << added.error_message();
+  ASSERT_EQ(reply.ips_size(), 1);
+  ASSERT_FALSE(Store()->List({"WorkloadEndpoint", ""})->items.empty());
+
+  auto holder = api::SqliteDatabase::Open(store_file_, SQLITE_OPEN_READWRITE, 1000);
+  ASSERT_TRUE((*holder)->Execute("BEGIN EXCLUSIVE").ok());
+  const grpc::Status deleted = agent.Del(request);
+  EXPECT_TRUE(deleted.ok()) << deleted.error_message();
+  EXPECT_TRUE(agent.Drops().ok());
+  EXPECT_TRUE(agent.Status().ready()) << "the store is read all the same";
+  v1::CniRequest second = request;
+  second.set_container_id("c2");
+  second.set_pod_name("api");
+  second.set_netns(other->path());
+  v1::CniAddReply second_reply;
+  grpc::Status second_added;
+  std::thread waiting([&] { second_added = agent.Add(second, &second_reply); });
+  EXPECT_TRUE(agent.Drops().ok());
+  ASSERT_TRUE((*holder)->Execute("ROLLBACK").ok());
+  waiting.join();
+  EXPECT_TRUE(second_added.ok()) << second_added.error_message();
+  // What DEL could not give back is given back by itself.
+  const auto allocated = [this] {
+    size_t count = 0;
+    const auto listing = Store()->List({kIpamBlockKind, ""});
+    for (const api::StoredResource& item : listing->items)
+      count += Block::Decode(item)->AllocationsOf("").size();
+    return count;
+  };
+  const absl::Time end = absl::Now() + absl::Minutes(5);
+  while (allocated() != 1 && absl::Now() < end) absl::SleepFor(absl::Milliseconds(50));
+  EXPECT_EQ(allocated(), 1u);
+}
+
+}  // namespace
+}  // namespace ripstop::agent
