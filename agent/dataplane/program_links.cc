@@ -32,14 +32,9 @@ bpf_attach_type Tcx(AttachPoint point) {
   return point == AttachPoint::kIngress ? kTcxIngress : kTcxEgress;
 }
 
-// A kernel that knows tcx misses the interface; one that does not, the attach type.
+// A kernel that knows tcx misses the interface; one that does not, the attach type. With a
+// real program, since that is looked up before either.
 bool KernelHasTcx() {
-  LIBBPF_OPTS(bpf_link_create_opts, options);
-  const int fd = bpf_link_create(-1, 0x7fffffff, kTcxIngress, &options);
-  const int error = errno;
-  if (fd >= 0) close(fd);
-  if (error == ENODEV) return true;
-  // The program is looked up first: ask again with a real one.
   bpf_insn code[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0},
                      {.code = BPF_JMP | BPF_EXIT}};
   const loader::BpfFd program(
