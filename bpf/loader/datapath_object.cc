@@ -4,9 +4,7 @@
 #include <bpf/bpf.h>
 #include <dirent.h>
 #include <linux/magic.h>
-#include <linux/membarrier.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -200,13 +198,6 @@ std::vector<ProgramStats> DatapathObject::Stats() const {
                      static_cast<uint32_t>(info.xlated_prog_len / 8), info.jited_prog_len});
   }
   return stats;
-}
-
-absl::Status RcuGrace() {
-  if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) != 0) {
-    return absl::ErrnoToStatus(errno, "membarrier(MEMBARRIER_CMD_GLOBAL)");
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace ripstop::loader

@@ -92,10 +92,6 @@ class DatapathObject {
   MappedPages epochs_;
 };
 
-// Waits until every program that runs now has ended: membarrier(MEMBARRIER_CMD_GLOBAL)
-// is synchronize_rcu().
-absl::Status RcuGrace();
-
 }  // namespace ripstop::loader
 
 #endif  // RIPSTOP_BPF_LOADER_DATAPATH_OBJECT_H_
