@@ -221,8 +221,7 @@ void Agent::Settle() {
     network_->Apply(cluster_);
     endpoints_->set_default_mtu(network_->workload_mtu());
     settings_.host_mac = kHostMac.bytes;
-    settings_.vxlan_port = network_->uses_vxlan() ? VxlanConfig{}.port : 0;
-    settings_.vxlan_vni = network_->uses_vxlan() ? VxlanConfig{}.vni : 0;
+    LogUnlessOk(dataplane_->ConfigureTunnel(network_->uses_vxlan() ? VxlanConfig{}.port : 0, 0));
     LogUnlessOk(dataplane_->Configure(settings_));
     AttachHostInterfaces();
   }

@@ -23,6 +23,8 @@ namespace {
 constexpr char kFromWorkload[] = "from_workload";
 constexpr char kToWorkload[] = "to_workload";
 constexpr char kFromHost[] = "from_host";
+constexpr char kFromTunnel[] = "from_tunnel";
+constexpr char kFromElsewhere[] = "from_elsewhere";
 
 }  // namespace
 
@@ -38,8 +40,11 @@ absl::StatusOr<std::unique_ptr<Dataplane>> Dataplane::Open(const DataplaneOption
   RETURN_IF_ERROR(dataplane->links_->Refresh(kFromWorkload, dataplane->object_->from_workload()));
   RETURN_IF_ERROR(dataplane->links_->Refresh(kToWorkload, dataplane->object_->to_workload()));
   RETURN_IF_ERROR(dataplane->links_->Refresh(kFromHost, dataplane->object_->from_host()));
+  RETURN_IF_ERROR(dataplane->links_->Refresh(kFromTunnel, dataplane->object_->from_tunnel()));
+  RETURN_IF_ERROR(dataplane->links_->Refresh(kFromElsewhere, dataplane->object_->from_elsewhere()));
   dataplane->tables_ =
       std::make_unique<loader::TableStore>(dataplane->object_.get(), options.sizes);
+  dataplane->owners_ = std::make_unique<loader::OwnerStore>(dataplane->object_.get());
   dataplane->ring_ =
       ring_buffer__new(dataplane->object_->events(), OnEvent, dataplane.get(), nullptr);
   if (dataplane->ring_ == nullptr) return absl::ErrnoToStatus(errno, "open rs_events_v1");
@@ -83,24 +88,50 @@ absl::Status Dataplane::DetachWorkload(uint32_t ifindex) {
   return links_->Detach(kToWorkload, ifindex, AttachPoint::kEgress);
 }
 
-absl::Status Dataplane::AttachUplink(uint32_t ifindex) {
-  return links_->Attach(kFromHost, object_->from_host(), ifindex, AttachPoint::kIngress);
+absl::Status Dataplane::AttachHost(const char* name, int program, uint32_t ifindex) {
+  // What it had before goes only then: on tcx both stand for an instant, and neither lets
+  // anything pass that the other would not.
+  RETURN_IF_ERROR(links_->Attach(name, program, ifindex, AttachPoint::kIngress));
+  if (!links_->uses_tcx()) return absl::OkStatus();  // one filter, replaced
+  for (const char* other : {kFromHost, kFromTunnel, kFromElsewhere}) {
+    if (other == name) continue;
+    RETURN_IF_ERROR(links_->Detach(other, ifindex, AttachPoint::kIngress));
+  }
+  return absl::OkStatus();
 }
 
-absl::Status Dataplane::DetachUplink(uint32_t ifindex) {
-  return links_->Detach(kFromHost, ifindex, AttachPoint::kIngress);
+absl::Status Dataplane::AttachUplink(uint32_t ifindex) {
+  return AttachHost(kFromHost, object_->from_host(), ifindex);
+}
+absl::Status Dataplane::AttachTunnel(uint32_t ifindex) {
+  return AttachHost(kFromTunnel, object_->from_tunnel(), ifindex);
+}
+absl::Status Dataplane::AttachElsewhere(uint32_t ifindex) {
+  return AttachHost(kFromElsewhere, object_->from_elsewhere(), ifindex);
+}
+
+absl::Status Dataplane::DetachHost(uint32_t ifindex) {
+  for (const char* name : {kFromHost, kFromTunnel, kFromElsewhere}) {
+    RETURN_IF_ERROR(links_->Detach(name, ifindex, AttachPoint::kIngress));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Dataplane::Configure(const DatapathSettings& settings) {
   datapath_state& state = *object_->state();
-  state.vxlan_vni = settings.vxlan_vni;
-  state.vxlan_port = htons(settings.vxlan_port);
   state.events_per_second = settings.events_per_second;
   std::memcpy(state.host_mac, settings.host_mac.data(), sizeof(state.host_mac));
   const uint32_t flags = (settings.host_obeys_policy ? STATE_HOST_OBEYS_POLICY : 0) |
                          (settings.watch_flows ? STATE_WATCH_FLOWS : 0) |
                          (settings.watch_closed ? STATE_WATCH_CLOSED : 0);
   __atomic_store_n(&state.flags, flags, __ATOMIC_RELEASE);
+  return absl::OkStatus();
+}
+
+absl::Status Dataplane::ConfigureTunnel(uint16_t port, uint32_t ifindex) {
+  datapath_state& state = *object_->state();
+  __atomic_store_n(&state.tunnel_ifindex, ifindex, __ATOMIC_RELEASE);
+  __atomic_store_n(&state.vxlan_port, htons(port), __ATOMIC_RELEASE);
   return absl::OkStatus();
 }
 

@@ -16,6 +16,7 @@
 #include "agent/dataplane/dataplane_interface.h"
 #include "agent/dataplane/program_links.h"
 #include "bpf/loader/datapath_object.h"
+#include "bpf/loader/owner_store.h"
 #include "bpf/loader/table_store.h"
 
 struct ring_buffer;
@@ -42,8 +43,12 @@ class Dataplane : public DataplaneInterface {
   absl::Status AttachWorkload(uint32_t ifindex) override;
   absl::Status DetachWorkload(uint32_t ifindex) override;
   absl::Status AttachUplink(uint32_t ifindex) override;
-  absl::Status DetachUplink(uint32_t ifindex) override;
+  absl::Status AttachTunnel(uint32_t ifindex) override;
+  absl::Status AttachElsewhere(uint32_t ifindex) override;
+  absl::Status DetachHost(uint32_t ifindex) override;
   absl::Status Configure(const DatapathSettings& settings) override;
+  absl::Status ConfigureTunnel(uint16_t port, uint32_t ifindex) override;
+  absl::Status SetOwners(const loader::Owners& owners) override { return owners_->Set(owners); }
   absl::StatusOr<policy::EngineOptions> BeginGeneration() override;
   absl::Status Apply(const policy::TableWrites& writes) override;
   absl::Status CommitGeneration(uint32_t l4_table) override;
@@ -66,11 +71,13 @@ class Dataplane : public DataplaneInterface {
  private:
   Dataplane() = default;
   absl::StatusOr<uint32_t> RunSweep(const sweep_request& request);
+  absl::Status AttachHost(const char* name, int program, uint32_t ifindex);
   static int OnEvent(void* context, void* data, size_t bytes);
 
   std::unique_ptr<loader::DatapathObject> object_;
   std::unique_ptr<ProgramLinks> links_;
   std::unique_ptr<loader::TableStore> tables_;
+  std::unique_ptr<loader::OwnerStore> owners_;
   ring_buffer* ring_ = nullptr;
   std::vector<flow_event> events_;
 };

@@ -20,6 +20,7 @@
 #include "bpf/abi/events.h"
 #include "bpf/abi/flows.h"
 #include "bpf/abi/tables.h"
+#include "bpf/loader/owner_store.h"
 #include "bpf/loader/tables_reader.h"
 #include "policy/engine/engine.h"
 #include "policy/model.h"
@@ -28,9 +29,7 @@
 namespace ripstop::agent {
 
 struct DatapathSettings {
-  bool host_obeys_policy = false;  // else this host reaches its pods before policy
-  uint16_t vxlan_port = 0;         // 0: no VXLAN on this node
-  uint32_t vxlan_vni = 0;
+  bool host_obeys_policy = false;     // else this host reaches its pods before policy
   uint32_t events_per_second = 1000;  // per CPU
   // Flow events beyond those of flows that a Log rule marked, which always come: of every
   // flow that begins or is denied; of every one that the sweep removes.
@@ -47,10 +46,20 @@ class DataplaneInterface {
   //   kNotFound  no such interface
   virtual absl::Status AttachWorkload(uint32_t ifindex) = 0;  // both directions
   virtual absl::Status DetachWorkload(uint32_t ifindex) = 0;  // fine when it is gone
-  virtual absl::Status AttachUplink(uint32_t ifindex) = 0;    // also the VXLAN device
-  virtual absl::Status DetachUplink(uint32_t ifindex) = 0;
+  // Of the host's own interfaces each has one program at most; another replaces it.
+  virtual absl::Status AttachUplink(uint32_t ifindex) = 0;
+  virtual absl::Status AttachTunnel(uint32_t ifindex) = 0;     // the VXLAN device
+  virtual absl::Status AttachElsewhere(uint32_t ifindex) = 0;  // where no node is
+  virtual absl::Status DetachHost(uint32_t ifindex) = 0;
 
   virtual absl::Status Configure(const DatapathSettings& settings) = 0;
+
+  // The tunnel: its UDP port (0: no VXLAN in this network; then nothing is asked of a packet
+  // that looks like it) and its device (0: none here yet).
+  virtual absl::Status ConfigureTunnel(uint16_t port, uint32_t ifindex) = 0;
+  // Who may speak by VXLAN for which address, and which addresses come by it.
+  //   those of loader::OwnerStore::Set
+  virtual absl::Status SetOwners(const loader::Owners& owners) = 0;
 
   // Tables: BeginGeneration, an engine made with its options, Apply its first Flush,
   // CommitGeneration with its l4_table(), then Apply each later Flush.

@@ -84,7 +84,7 @@ TEST_P(DataplaneTest, ADetachedInterfaceIsRoutedPlainlyAgain) {
       absl::Status done = dataplane_->DetachWorkload(if_nametoindex(name));
       if (!done.ok()) return done;
     }
-    return dataplane_->DetachUplink(if_nametoindex("up0"));
+    return dataplane_->DetachHost(if_nametoindex("up0"));
   });
   EXPECT_TRUE(detached.ok()) << detached;
   EXPECT_TRUE(PodsPass());

@@ -16,7 +16,10 @@ class FakeDataplane : public DataplaneInterface {
   // What happened, in order, for tests of ordering: "attach 5", "apply 12", "commit".
   std::vector<std::string> calls;
   std::set<uint32_t> workloads;
-  std::set<uint32_t> uplinks;
+  std::map<uint32_t, std::string> host;  // "uplink", "tunnel" or "elsewhere", by interface
+  loader::Owners owners;
+  uint16_t tunnel_port = 0;
+  uint32_t tunnel_ifindex = 0;
   policy::TableWrites written;  // everything applied in the current generation
   DatapathSettings settings;
   std::vector<policy::Address> forgotten;
@@ -37,13 +40,24 @@ class FakeDataplane : public DataplaneInterface {
     workloads.erase(ifindex);
     return Fail();
   }
-  absl::Status AttachUplink(uint32_t ifindex) override {
-    uplinks.insert(ifindex);
+  absl::Status AttachUplink(uint32_t ifindex) override { return AttachHost("uplink", ifindex); }
+  absl::Status AttachTunnel(uint32_t ifindex) override { return AttachHost("tunnel", ifindex); }
+  absl::Status AttachElsewhere(uint32_t ifindex) override {
+    return AttachHost("elsewhere", ifindex);
+  }
+  absl::Status DetachHost(uint32_t ifindex) override {
+    host.erase(ifindex);
     return Fail();
   }
-  absl::Status DetachUplink(uint32_t ifindex) override {
-    uplinks.erase(ifindex);
+  absl::Status ConfigureTunnel(uint16_t port, uint32_t ifindex) override {
+    tunnel_port = port;
+    tunnel_ifindex = ifindex;
     return Fail();
+  }
+  absl::Status SetOwners(const loader::Owners& value) override {
+    if (absl::Status error = Fail(); !error.ok()) return error;
+    owners = value;
+    return absl::OkStatus();
   }
   absl::Status Configure(const DatapathSettings& value) override {
     settings = value;
@@ -92,6 +106,11 @@ class FakeDataplane : public DataplaneInterface {
   uint64_t table_writes() const override { return table_writes_; }
 
  private:
+  absl::Status AttachHost(const char* role, uint32_t ifindex) {
+    if (absl::Status error = Fail(); !error.ok()) return error;
+    host[ifindex] = role;
+    return absl::OkStatus();
+  }
   absl::Status Fail() { return std::exchange(next_error, absl::OkStatus()); }
   uint64_t table_writes_ = 0;
 };

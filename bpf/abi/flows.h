@@ -34,13 +34,20 @@ struct flow_side {
 	__u32 set_index; /* index into epochs of the set that admitted it; 0: none applies */
 	__u32 epoch;     /* of that set, read before the verdict was */
 	__u32 verdict;   /* verdict word; 0 when no set applies */
-	__u8 mac[6];     /* the endpoint's own, for delivery */
-	__u8 tcp_flags;  /* seen from this end since the flow began */
-	__u8 flags;      /* FLOW_SIDE_* */
+	__u8 mac[6]; /* the endpoint's own, for delivery; remote: FLOW_ARRIVAL_* in two of them */
+	__u8 tcp_flags; /* seen from this end since the flow began */
+	__u8 flags;     /* FLOW_SIDE_* */
 };
 ABI_ASSERT(sizeof(struct flow_side) == 24);
 
 #define FLOW_SIDE_HOST 1u /* this node's own stack */
+#define FLOW_SIDE_POD 2u  /* an endpoint, here or on another node */
+
+/* How packets of a remote end came last: natively, or by the tunnel from the node of this
+ * number (abi/owners.h).
+ */
+#define FLOW_ARRIVAL_NATIVE 0u
+#define FLOW_ARRIVAL_UNKNOWN 65535u
 
 /* One cache line. */
 struct flow_value {
@@ -49,7 +56,7 @@ struct flow_value {
 	__u8 flags;     /* FLOW_* */
 	__u8 icmp_type; /* of the initiator's message */
 	__u8 icmp_code;
-	__u32 reserved;
+	__u32 owners_epoch;       /* when the arrival of the remote ends was checked */
 	struct flow_side side[2]; /* by enum flow_end */
 };
 ABI_ASSERT(sizeof(struct flow_value) == 64);

@@ -50,6 +50,19 @@ flow_key_of(const struct packet *p, struct flow_key *ret)
 	return FLOW_LOW;
 }
 
+/* FLOW_ARRIVAL_* of a remote end, which has no MAC here. */
+static __always_inline __u32
+flow_side_arrival(const struct flow_side *side)
+{
+	return *(const volatile __u16 *)side->mac;
+}
+
+static __always_inline void
+flow_side_set_arrival(struct flow_side *side, __u32 arrival)
+{
+	*(volatile __u16 *)side->mac = arrival;
+}
+
 static __always_inline int
 side_is_current(const struct flow_side *side)
 {

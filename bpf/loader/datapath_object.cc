@@ -144,7 +144,7 @@ absl::StatusOr<std::unique_ptr<DatapathObject>> DatapathObject::Load(const Datap
   if (!pin_dir.empty()) UnpinOtherLayouts(object->skeleton_, pin_dir);
   const auto& maps = object->skeleton_->maps;
   ASSIGN_OR_RETURN(object->state_,
-                   Map(bpf_map__fd(maps.rs_state_v1), sizeof(datapath_state), "rs_state_v1"));
+                   Map(bpf_map__fd(maps.rs_state_v2), sizeof(datapath_state), "rs_state_v2"));
   ASSIGN_OR_RETURN(object->epochs_,
                    Map(bpf_map__fd(maps.rs_epochs_v1),
                        EPOCHS_MAX * kEpochStrideWords * sizeof(uint32_t), "rs_epochs_v1"));
@@ -158,6 +158,10 @@ int DatapathObject::from_workload() const {
 }
 int DatapathObject::to_workload() const { return bpf_program__fd(skeleton_->progs.to_workload); }
 int DatapathObject::from_host() const { return bpf_program__fd(skeleton_->progs.from_host); }
+int DatapathObject::from_tunnel() const { return bpf_program__fd(skeleton_->progs.from_tunnel); }
+int DatapathObject::from_elsewhere() const {
+  return bpf_program__fd(skeleton_->progs.from_elsewhere);
+}
 int DatapathObject::flow_sweep() const { return bpf_program__fd(skeleton_->progs.flow_sweep); }
 int DatapathObject::arena_used() const { return bpf_program__fd(skeleton_->progs.arena_used); }
 int DatapathObject::addresses() const { return bpf_map__fd(skeleton_->maps.rs_addresses_v1); }
@@ -166,8 +170,10 @@ int DatapathObject::hits() const { return bpf_map__fd(skeleton_->maps.rs_hits_v1
 int DatapathObject::flows() const { return bpf_map__fd(skeleton_->maps.rs_flows_v1); }
 int DatapathObject::embryos() const { return bpf_map__fd(skeleton_->maps.rs_embryo_v1); }
 int DatapathObject::fragments() const { return bpf_map__fd(skeleton_->maps.rs_frags_v1); }
+int DatapathObject::vteps() const { return bpf_map__fd(skeleton_->maps.rs_vteps_v1); }
+int DatapathObject::owners() const { return bpf_map__fd(skeleton_->maps.rs_owners_v1); }
 int DatapathObject::drops() const { return bpf_map__fd(skeleton_->maps.rs_drops_v1); }
-int DatapathObject::state_map() const { return bpf_map__fd(skeleton_->maps.rs_state_v1); }
+int DatapathObject::state_map() const { return bpf_map__fd(skeleton_->maps.rs_state_v2); }
 int DatapathObject::epochs_map() const { return bpf_map__fd(skeleton_->maps.rs_epochs_v1); }
 int DatapathObject::events() const { return bpf_map__fd(skeleton_->maps.rs_events_v1); }
 int DatapathObject::lost() const { return bpf_map__fd(skeleton_->maps.rs_lost_v1); }

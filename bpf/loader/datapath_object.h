@@ -53,6 +53,8 @@ class DatapathObject {
   int from_workload() const;
   int to_workload() const;
   int from_host() const;
+  int from_tunnel() const;
+  int from_elsewhere() const;
   int flow_sweep() const;
   int arena_used() const;
 
@@ -62,13 +64,15 @@ class DatapathObject {
   int flows() const;
   int embryos() const;
   int fragments() const;
+  int vteps() const;
+  int owners() const;
   int drops() const;
   int events() const;
   int lost() const;
   int state_map() const;
   int epochs_map() const;
 
-  // Mapped page of rs_state_v1.
+  // Mapped page of rs_state_v2.
   datapath_state* state() const { return static_cast<datapath_state*>(state_.base()); }
   // The epoch of a policy set, in the mapped pages of rs_epochs_v1. The kernel rounds the
   // elements of an array map up to eight bytes, so these words are not adjacent.

@@ -96,8 +96,7 @@ class GraceTest : public ::testing::Test {
     std::ifstream stat(absl::StrCat("/proc/self/task/", thread, "/stat"));
     std::string text((std::istreambuf_iterator<char>(stat)), {});
     const size_t name_end = text.rfind(')');
-    return name_end != std::string::npos && text.size() > name_end + 2 &&
-           text[name_end + 2] == 'D';
+    return name_end != std::string::npos && text.size() > name_end + 2 && text[name_end + 2] == 'D';
   }
 
   grace_probe* probe_ = nullptr;
