@@ -70,13 +70,9 @@ absl::Status Agent::Init() {
                                [this](uint32_t) { flows_->Read(absl::Now()); }));
   policy_->BeforeFlush([this] { flows_->Read(absl::Now()); });
   queries_ = std::make_unique<Queries>(policy_.get(), dataplane_.get());
-  ASSIGN_OR_RETURN(network_, NetworkPlane::Create(options_, loop_));
+  ASSIGN_OR_RETURN(network_, NetworkPlane::Create(options_, loop_, dataplane_.get()));
   network_->OnEvents([this](const std::vector<MonitorEvent>& events) {
     if (endpoints_ != nullptr) endpoints_->HandleEvents(events);
-    const bool links = std::any_of(events.begin(), events.end(), [](const MonitorEvent& event) {
-      return std::holds_alternative<LinkEvent>(event) || std::holds_alternative<ResyncEvent>(event);
-    });
-    if (links && in_sync_) AttachHostInterfaces();
   });
   loop_->AddTimer(kHousekeepingPeriod, kHousekeepingPeriod, [this] { Housekeeping(); });
   store_back_off_ = kStoreBackOffMin;
@@ -221,9 +217,7 @@ void Agent::Settle() {
     network_->Apply(cluster_);
     endpoints_->set_default_mtu(network_->workload_mtu());
     settings_.host_mac = kHostMac.bytes;
-    LogUnlessOk(dataplane_->ConfigureTunnel(network_->uses_vxlan() ? VxlanConfig{}.port : 0, 0));
     LogUnlessOk(dataplane_->Configure(settings_));
-    AttachHostInterfaces();
   }
   WatchFlows();
   if (!in_sync_ && policy_->committed()) {
@@ -246,12 +240,6 @@ void Agent::WatchFlows() {
 absl::Status Agent::FirstSync() {
   workloads_->Reattach(endpoints_->endpoints());
   return network_->Reconcile();
-}
-
-void Agent::AttachHostInterfaces() {
-  for (const uint32_t ifindex : network_->HostInterfaces()) {
-    LogUnlessOk(dataplane_->AttachUplink(ifindex));
-  }
 }
 
 void Agent::Housekeeping() {

@@ -53,7 +53,6 @@ class Agent final : private StoreSink, private AgentApi {
   void RetryStore(const absl::Status& why);
   void Settle();
   absl::Status FirstSync();
-  void AttachHostInterfaces();
   void WatchFlows();
   void Housekeeping();
 

@@ -15,8 +15,9 @@
 namespace ripstop::agent {
 
 absl::StatusOr<std::unique_ptr<NetworkPlane>> NetworkPlane::Create(const Options& options,
-                                                                   EventLoop* loop) {
-  std::unique_ptr<NetworkPlane> plane(new NetworkPlane(options, loop));
+                                                                   EventLoop* loop,
+                                                                   DataplaneInterface* dataplane) {
+  std::unique_ptr<NetworkPlane> plane(new NetworkPlane(options, loop, dataplane));
   RETURN_IF_ERROR(plane->Init());
   return plane;
 }
@@ -27,7 +28,7 @@ absl::Status NetworkPlane::Init() {
   ASSIGN_OR_RETURN(monitor_, Monitor::Open());
   kernel_ = std::make_unique<NetlinkRouteKernel>(netlink_.get());
   routes_ = std::make_unique<RouteManager>(kernel_.get());
-  vxlan_ = std::make_unique<VxlanManager>(netlink_.get(), routes_.get());
+  tunnel_ = std::make_unique<TunnelPlane>(netlink_.get(), routes_.get(), dataplane_, loop_);
   RETURN_IF_ERROR(loop_->AddFd(monitor_->fd(), EPOLLIN, [this](uint32_t) { ReadMonitor(); }));
   if (options_.bird.empty()) return absl::OkStatus();
   bgp::Supervisor::Options bird;
@@ -74,11 +75,8 @@ void NetworkPlane::FindUnderlay(const ClusterView& cluster) {
 }
 
 void NetworkPlane::ApplyVxlan(const ClusterView& cluster) {
-  const VxlanPlan plan = PlanVxlan(BuildVxlanConfig(cluster, options_.node, underlay_mtu_));
-  absl::Status status = vxlan_->Apply(plan);
-  vxlan_problem_ = status.ok() ? "" : std::string(status.message());
-  vxlan_unreachable_ = plan.problems;
-  workload_mtu_ = plan.device.has_value() ? plan.device->mtu : underlay_mtu_;
+  tunnel_->Apply(BuildVxlanConfig(cluster, options_.node, underlay_mtu_), underlay_);
+  workload_mtu_ = tunnel_->mtu().value_or(underlay_mtu_);
 }
 
 void NetworkPlane::ApplyBgp(const ClusterView& cluster) {
@@ -104,19 +102,11 @@ void NetworkPlane::ReadMonitor() {
     spdlog::error("{}", std::string(events.status().message()));
     return;
   }
-  if (absl::Status status = vxlan_->HandleEvents(*events); !status.ok()) {
-    spdlog::warn("{}", std::string(status.message()));
-  }
+  tunnel_->HandleEvents(*events);
   if (absl::Status status = routes_->HandleEvents(*events); !status.ok()) {
     spdlog::warn("{}", std::string(status.message()));
   }
   if (on_events_) on_events_(*events);
-}
-
-std::vector<uint32_t> NetworkPlane::HostInterfaces() const {
-  std::vector<uint32_t> interfaces = underlay_;
-  if (vxlan_->ifindex() != 0) interfaces.push_back(vxlan_->ifindex());
-  return interfaces;
 }
 
 bgp::BirdStatus NetworkPlane::BgpStatus() const {
@@ -129,9 +119,8 @@ bgp::BirdStatus NetworkPlane::BgpStatus() const {
 }
 
 std::vector<std::string> NetworkPlane::problems() const {
-  std::vector<std::string> all = vxlan_unreachable_;
+  std::vector<std::string> all = tunnel_->problems();
   if (!bgp_problem_.empty()) all.push_back(bgp_problem_);
-  if (!vxlan_problem_.empty()) all.push_back(vxlan_problem_);
   return all;
 }
 

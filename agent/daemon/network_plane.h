@@ -12,20 +12,21 @@
 #include "agent/base/event_loop.h"
 #include "agent/daemon/cluster_view.h"
 #include "agent/daemon/options.h"
+#include "agent/daemon/tunnel_plane.h"
 #include "agent/netlink/monitor.h"
 #include "agent/netlink/netlink.h"
 #include "agent/routes/route_manager.h"
-#include "agent/routes/vxlan_manager.h"
 #include "bgp-bridge/bird_status.h"
 #include "bgp-bridge/render.h"
 #include "bgp-bridge/supervisor.h"
 
 namespace ripstop::agent {
 
-// Everything of this node that carries packets between nodes: routes, the VXLAN device,
-// BIRD. Applies a ClusterView; repairs on the kernel's events.
+// Everything of this node that carries packets between nodes: routes, the tunnel, the
+// programs on the host's interfaces, BIRD. Applies a ClusterView; repairs on the kernel's
+// events.
 //
-//   ClusterView ──▶ [NetworkPlane] ──▶ RouteManager, VxlanManager, Supervisor
+//   ClusterView ──▶ [NetworkPlane] ──▶ RouteManager, TunnelPlane, Supervisor
 //   netlink events, BIRD's death ──▶ ┘
 //
 // For the agent's loop. Errors of one part do not keep the others from being applied;
@@ -33,9 +34,10 @@ namespace ripstop::agent {
 class NetworkPlane {
  public:
   // Opens netlink in the caller's namespace, makes the node a router, and looks for a
-  // running BIRD. The loop outlives this.
+  // running BIRD. Loop and dataplane outlive this.
   static absl::StatusOr<std::unique_ptr<NetworkPlane>> Create(const Options& options,
-                                                              EventLoop* loop);
+                                                              EventLoop* loop,
+                                                              DataplaneInterface* dataplane);
   ~NetworkPlane();
 
   void Apply(const ClusterView& cluster);
@@ -45,12 +47,8 @@ class NetworkPlane {
   Netlink* netlink() { return netlink_.get(); }
   RouteManager* routes() { return routes_.get(); }
 
-  // Interfaces whose ingress needs from_host: those holding an address of this node, and
-  // the VXLAN device.
-  std::vector<uint32_t> HostInterfaces() const;
   // What a pod's link should carry: the underlay's MTU less what VXLAN adds, where used.
   uint32_t workload_mtu() const { return workload_mtu_; }
-  bool uses_vxlan() const { return vxlan_->ifindex() != 0; }
 
   bgp::BirdStatus BgpStatus() const;
   std::vector<std::string> problems() const;
@@ -61,7 +59,8 @@ class NetworkPlane {
   }
 
  private:
-  NetworkPlane(const Options& options, EventLoop* loop) : options_(options), loop_(loop) {}
+  NetworkPlane(const Options& options, EventLoop* loop, DataplaneInterface* dataplane)
+      : options_(options), loop_(loop), dataplane_(dataplane) {}
   absl::Status Init();
   void ApplyBgp(const ClusterView& cluster);
   void ApplyVxlan(const ClusterView& cluster);
@@ -70,19 +69,18 @@ class NetworkPlane {
 
   const Options options_;
   EventLoop* const loop_;
+  DataplaneInterface* const dataplane_;
   std::unique_ptr<Netlink> netlink_;
   std::unique_ptr<Monitor> monitor_;
   std::unique_ptr<RouteKernel> kernel_;
   std::unique_ptr<RouteManager> routes_;
-  std::unique_ptr<VxlanManager> vxlan_;
+  std::unique_ptr<TunnelPlane> tunnel_;
   std::unique_ptr<bgp::Supervisor> bird_;  // null: no BGP here
   std::optional<bgp::RenderedConfig> rendered_;
   std::vector<uint32_t> underlay_;  // interfaces with an address of this node
   uint32_t underlay_mtu_ = 1500;
   uint32_t workload_mtu_ = 1500;
   std::string bgp_problem_;
-  std::string vxlan_problem_;
-  std::vector<std::string> vxlan_unreachable_;
   std::function<void(const std::vector<MonitorEvent>&)> on_events_;
 };
 

@@ -27,7 +27,8 @@ class FakeDataplane : public DataplaneInterface {
   uint64_t events_lost = 0;
   bool in_force = false;
   uint32_t l4_table = 0;
-  absl::Status next_error;  // returned once by the next call that can fail
+  absl::Status tunnel_error, owners_error;  // of AttachTunnel and SetOwners, as long as set
+  absl::Status next_error;                  // returned once by the next call that can fail
 
   absl::Status AttachWorkload(uint32_t ifindex) override {
     if (absl::Status error = Fail(); !error.ok()) return error;
@@ -41,7 +42,9 @@ class FakeDataplane : public DataplaneInterface {
     return Fail();
   }
   absl::Status AttachUplink(uint32_t ifindex) override { return AttachHost("uplink", ifindex); }
-  absl::Status AttachTunnel(uint32_t ifindex) override { return AttachHost("tunnel", ifindex); }
+  absl::Status AttachTunnel(uint32_t ifindex) override {
+    return tunnel_error.ok() ? AttachHost("tunnel", ifindex) : tunnel_error;
+  }
   absl::Status AttachElsewhere(uint32_t ifindex) override {
     return AttachHost("elsewhere", ifindex);
   }
@@ -55,7 +58,7 @@ class FakeDataplane : public DataplaneInterface {
     return Fail();
   }
   absl::Status SetOwners(const loader::Owners& value) override {
-    if (absl::Status error = Fail(); !error.ok()) return error;
+    if (!owners_error.ok()) return owners_error;
     owners = value;
     return absl::OkStatus();
   }

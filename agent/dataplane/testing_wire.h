@@ -37,8 +37,8 @@ inline void Append16(Bytes& to, uint16_t value) {
 }
 
 // Eight bytes of VXLAN header (RFC 7348 section 5), then a frame.
-inline Bytes Vxlan(uint32_t vni, const std::array<uint8_t, 6>& to, const std::array<uint8_t, 6>& from,
-                   const loader::FrameSpec& inner) {
+inline Bytes Vxlan(uint32_t vni, const std::array<uint8_t, 6>& to,
+                   const std::array<uint8_t, 6>& from, const loader::FrameSpec& inner) {
   Bytes out = {8, 0, 0, 0, uint8_t(vni >> 16), uint8_t(vni >> 8), uint8_t(vni), 0};
   loader::Frame frame = loader::MakeFrame(inner);
   std::copy(to.begin(), to.end(), frame.begin());
@@ -115,7 +115,8 @@ inline std::pair<Bytes, Bytes> Fragments(const policy::Address& from, const poli
 
 // Sends whole IP packets at an interface of a namespace, to a MAC.
 inline absl::Status SendFrames(int netns, const std::string& interface,
-                               const std::array<uint8_t, 6>& mac, const std::vector<Bytes>& packets) {
+                               const std::array<uint8_t, 6>& mac,
+                               const std::vector<Bytes>& packets) {
   return RunInNetns(netns, [&]() -> absl::Status {
     const UniqueFd fd(socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     if (!fd.ok()) return absl::ErrnoToStatus(errno, "packet socket");
@@ -166,8 +167,9 @@ inline absl::Status MakeTun(int netns, const std::string& name, UniqueFd* ret_fd
 }
 
 // Sends a datagram as any process may. `interface`: for a link-local or group address.
-inline absl::Status SendUdp(int netns, const std::string& from, const std::string& to, uint16_t port,
-                            const Bytes& payload, const std::string& interface = "") {
+inline absl::Status SendUdp(int netns, const std::string& from, const std::string& to,
+                            uint16_t port, const Bytes& payload,
+                            const std::string& interface = "") {
   UniqueFd fd;
   if (absl::Status made = ProbeSocket(netns, from, 0, &fd); !made.ok()) return made;
   const int on = 1;

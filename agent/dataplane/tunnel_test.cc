@@ -56,8 +56,9 @@ class TunnelTest : public testing::NodeTest {
     const auto far = [this](const std::string& command) {
       ASSERT_EQ(far_->Shell(command), 0) << command;
     };
-    node("sysctl -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.up0.rp_filter=0 "
-         "net.ipv4.conf.default.rp_filter=0 net.ipv6.conf.all.forwarding=1");
+    node(
+        "sysctl -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.up0.rp_filter=0 "
+        "net.ipv4.conf.default.rp_filter=0 net.ipv6.conf.all.forwarding=1");
     node("ip link set up0 address 02:00:00:00:00:01");
     node("ip addr add 10.255.0.201/24 dev up0");
     far("ip addr add 10.255.0.3/24 dev eth0");
@@ -66,9 +67,10 @@ class TunnelTest : public testing::NodeTest {
     for (const char* address : {"fd00:255::2", "fd00:255::3", "fd00:255::66"}) {
       far(absl::StrCat("ip -6 addr add ", address, "/64 dev eth0 nodad"));
     }
-    node(absl::StrCat("ip link add vx address 02:00:00:00:00:a1 type vxlan id 4096 dstport 4789 "
-                      "nolearning local ",
-                      outer_v4 ? "10.255.0.1" : "fd00:255::1"));
+    node(
+        absl::StrCat("ip link add vx address 02:00:00:00:00:a1 type vxlan id 4096 dstport 4789 "
+                     "nolearning local ",
+                     outer_v4 ? "10.255.0.1" : "fd00:255::1"));
     node("sysctl -w net.ipv4.conf.vx.rp_filter=0");
     node("ip link set vx up");
     node("ip route add 10.65.2.0/24 via 10.255.0.2 dev vx onlink");
@@ -82,14 +84,15 @@ class TunnelTest : public testing::NodeTest {
                                      "ip -6 neigh replace fe80::99 lladdr ee:ee:ee:ee:ee:ee "
                                      "dev eth0 nud permanent")),
               0);
-    node(absl::StrCat("ip -6 route add ", kPodA6,
-                      "/128 dev hosta && ip -6 neigh replace ", kPodA6,
+    node(absl::StrCat("ip -6 route add ", kPodA6, "/128 dev hosta && ip -6 neigh replace ", kPodA6,
                       " lladdr 02:00:00:00:00:0a dev hosta nud permanent"));
     // Somebody else's container.
-    node(absl::StrCat("ip link add el0 address 02:00:00:00:00:02 type veth peer name eth0 && "
-                      "ip link set eth0 netns ",
-                      guest_->path(), " && ip link set el0 up && ip addr add 10.99.0.1/24 dev el0 "
-                                      "&& ip -6 addr add fd00:99::1/64 dev el0 nodad"));
+    node(
+        absl::StrCat("ip link add el0 address 02:00:00:00:00:02 type veth peer name eth0 && "
+                     "ip link set eth0 netns ",
+                     guest_->path(),
+                     " && ip link set el0 up && ip addr add 10.99.0.1/24 dev el0 "
+                     "&& ip -6 addr add fd00:99::1/64 dev el0 nodad"));
     ASSERT_EQ(guest_->Shell("ip link set lo up && ip link set eth0 up && "
                             "ip addr add 10.99.0.2/24 dev eth0 && ip route add default via "
                             "10.99.0.1 && ip -6 addr add fd00:99::2/64 dev eth0 nodad && "
@@ -134,7 +137,8 @@ class TunnelTest : public testing::NodeTest {
     };
     const absl::Status owned = dataplane_->SetOwners(
         {{Net("10.65.0.0/16"), {}},
-         {Net("198.51.100.0/24"), {Owner::Who::kThisNode, {}, OWNER_BY_TUNNEL}},
+         {Net("198.51.100.0/24"),
+          {Owner::Who::kThisNode, {}, OWNER_TUNNEL_NEAR | OWNER_TUNNEL_ACROSS}},
          {Net("10.65.2.0/24"), other("10.255.0.2", "fd00:255::2", 0)},
          {Net("10.65.3.0/24"), other("10.255.0.3", "fd00:255::3", 0)}});
     ASSERT_TRUE(owned.ok()) << owned;
@@ -163,9 +167,8 @@ class TunnelTest : public testing::NodeTest {
   // Packets that need a raw socket.
   Attack Raw(std::string name, drop_reason reason, const TestNetns& from,
              std::array<uint8_t, 6> mac, std::vector<Bytes> packets) {
-    return {std::move(name), reason, [=, ns = from.fd()] {
-              return testing::SendFrames(ns, "eth0", mac, packets);
-            }};
+    return {std::move(name), reason,
+            [=, ns = from.fd()] { return testing::SendFrames(ns, "eth0", mac, packets); }};
   }
   static Bytes UdpPacket(const char* from, const char* to, const Bytes& payload) {
     return testing::Ip(Addr(from), Addr(to), 17,

@@ -43,6 +43,10 @@ absl::Status VxlanManager::EnsureDevice(const VxlanSpec& spec) {
   if (link->mac != spec.mac) RETURN_IF_ERROR(netlink_->SetLinkMac(link->index, spec.mac));
   if (link->mtu != spec.mtu) RETURN_IF_ERROR(netlink_->SetLinkMtu(link->index, spec.mtu));
   RETURN_IF_ERROR(WriteWherePresent(DeviceSysctls(spec.name)));
+  if (absl::Status prepared = prepare_(link->index); !prepared.ok()) {
+    netlink_->SetLinkUp(link->index, false).IgnoreError();
+    return prepared;
+  }
   if (!link->up) RETURN_IF_ERROR(netlink_->SetLinkUp(link->index, true));
   if (ifindex_ != link->index) {
     routes_->DisownDevice(ifindex_);

@@ -2,6 +2,7 @@
 #ifndef RIPSTOP_AGENT_ROUTES_VXLAN_MANAGER_H_
 #define RIPSTOP_AGENT_ROUTES_VXLAN_MANAGER_H_
 
+#include <functional>
 #include <set>
 #include <string>
 
@@ -17,7 +18,11 @@ namespace ripstop::agent {
 // the device's settings are written through /proc.
 class VxlanManager {
  public:
-  VxlanManager(Netlink* netlink, RouteManager* routes) : netlink_(netlink), routes_(routes) {}
+  // `prepare` makes the device with this index fit for packets (programs on it); it is
+  // called before the device goes up, and a device for which it fails stays down.
+  VxlanManager(Netlink* netlink, RouteManager* routes,
+               std::function<absl::Status(uint32_t ifindex)> prepare)
+      : netlink_(netlink), routes_(routes), prepare_(std::move(prepare)) {}
 
   // Brings device and routes to the plan. A device that differs in what cannot be
   // changed (VNI, port, local address) is made anew; one that nobody wants is deleted.
@@ -34,6 +39,7 @@ class VxlanManager {
 
   Netlink* const netlink_;
   RouteManager* const routes_;
+  const std::function<absl::Status(uint32_t)> prepare_;
   VxlanPlan plan_;
   std::set<std::string> owners_;
   uint32_t ifindex_ = 0;

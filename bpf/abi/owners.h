@@ -43,11 +43,11 @@ ABI_ASSERT(sizeof(struct owner_value) == 8);
 #define OWNER_HOST 1u /* a node's own address: its packets come either way */
 /* Of another node's block: that node is in another subnet than this one. */
 #define OWNER_ACROSS 2u
-/* Of a block of this node: packets of other nodes' pods for it come by the tunnel only;
- * of those in other subnets only.
+/* Of a block of this node: what pods of other nodes send to it comes by the tunnel only,
+ * from nodes in this subnet; from those in others.
  */
-#define OWNER_BY_TUNNEL 4u
-#define OWNER_BY_TUNNEL_ACROSS 8u
+#define OWNER_TUNNEL_NEAR 4u
+#define OWNER_TUNNEL_ACROSS 8u
 
 #define OWNERS_MAX 262144
 #define VTEPS_MAX OWNER_NODES_MAX

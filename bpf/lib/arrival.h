@@ -38,6 +38,7 @@ check_owner(void)
 {
 	struct owner_value owner, receiver;
 	struct walk *w = walk_get();
+	__u32 tunnel;
 
 	if (!w)
 		return DROP_NO_GENERATION;
@@ -51,11 +52,8 @@ check_owner(void)
 	receiver = owner_of(&w->owner_key, &w->p.destination);
 	if (receiver.node != OWNER_THIS_NODE)
 		return DROP_NONE;
-	if (receiver.flags & OWNER_BY_TUNNEL)
-		return DROP_SPOOFED;
-	if ((receiver.flags & OWNER_BY_TUNNEL_ACROSS) && (owner.flags & OWNER_ACROSS))
-		return DROP_SPOOFED;
-	return DROP_NONE;
+	tunnel = owner.flags & OWNER_ACROSS ? OWNER_TUNNEL_ACROSS : OWNER_TUNNEL_NEAR;
+	return receiver.flags & tunnel ? DROP_SPOOFED : DROP_NONE;
 }
 
 /* The same for a packet of @flow, unless the flow has it on record. A packet that came by

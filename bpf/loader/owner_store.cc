@@ -109,8 +109,7 @@ absl::Status OwnerStore::DropVteps(const std::set<policy::Address>& wanted) {
     }
     const ip_address key = ToKey(it->first);
     if (bpf_map_delete_elem(object_->vteps(), &key) != 0 && errno != ENOENT) {
-      return absl::ErrnoToStatus(errno,
-                                 absl::StrCat("rs_vteps_v1: remove ", it->first.ToString()));
+      return absl::ErrnoToStatus(errno, absl::StrCat("rs_vteps_v1: remove ", it->first.ToString()));
     }
     numbers_.erase(it->second);
     it = vteps_.erase(it);

@@ -62,7 +62,7 @@ class OwnerStoreTest : public ::testing::Test {
 
 TEST_F(OwnerStoreTest, TheLongestPrefixOwns) {
   Set({{Net("10.65.0.0/16"), {}},
-       {Net("10.65.1.0/26"), {Owner::Who::kThisNode, {}, OWNER_BY_TUNNEL}},
+       {Net("10.65.1.0/26"), {Owner::Who::kThisNode, {}, OWNER_TUNNEL_NEAR | OWNER_TUNNEL_ACROSS}},
        {Net("10.65.2.0/26"), Node("192.0.2.2")},
        {Net("10.65.2.9/32"), Node("192.0.2.3")},
        {Net("2001:db8:2::/122"), Node("192.0.2.2")}});

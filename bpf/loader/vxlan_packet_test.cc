@@ -33,8 +33,9 @@ class VxlanTest : public PacketTest {
     };
     owners_ = {
         {Net("10.65.0.0/16"), {}},
-        {Net("198.51.100.0/24"), {Owner::Who::kThisNode, {}, OWNER_BY_TUNNEL}},
-        {Net("2001:db8::/64"), {Owner::Who::kThisNode, {}, OWNER_BY_TUNNEL_ACROSS}},
+        {Net("198.51.100.0/24"),
+         {Owner::Who::kThisNode, {}, OWNER_TUNNEL_NEAR | OWNER_TUNNEL_ACROSS}},
+        {Net("2001:db8::/64"), {Owner::Who::kThisNode, {}, OWNER_TUNNEL_ACROSS}},
         {Net("192.0.2.1/32"), {Owner::Who::kThisNode, {}, OWNER_HOST}},
         {Net("192.0.2.2/32"), node(kB, OWNER_HOST)},
         {Net("192.0.2.3/32"), node(kC, OWNER_HOST)},
@@ -299,7 +300,7 @@ TEST_F(VxlanTest, LiveFlowsFollowTheModeOfThePool) {
   ExpectDelivered(Hook::kFromHost, data, kAway);
   ExpectTunnelDelivered(data, b_);  // B has changed already
   ExpectDelivered(Hook::kFromHost, data, kAway);
-  ours.flags = OWNER_BY_TUNNEL;
+  ours.flags = OWNER_TUNNEL_NEAR | OWNER_TUNNEL_ACROSS;
   SetOwners();
   ExpectDrop(Hook::kFromHost, data, DROP_SPOOFED, kAway);
   ExpectTunnelDelivered(data, b_);
