@@ -106,7 +106,7 @@ absl::StatusOr<LocalEndpoint> EndpointManager::Describe(const CniRequest& reques
 }
 
 absl::Status EndpointManager::Load() {
-  ASSIGN_OR_RETURN(const std::vector<LocalEndpoint> loaded, files_.LoadAll());
+  ASSIGN_OR_RETURN(const std::vector<LocalEndpoint> loaded, files_.LoadAll(&unreadable_));
   for (const LocalEndpoint& endpoint : loaded) {
     endpoints_[endpoint.handle()] = endpoint;
     if (endpoint.phase == LocalEndpoint::Phase::kReleasing) continue;
@@ -177,6 +177,7 @@ absl::StatusOr<LocalEndpoint> EndpointManager::Add(const CniRequest& request) {
 
   // The intention is on disk before anything exists, so a crash leaves no orphan.
   RETURN_IF_ERROR(files_.Save(e));
+  unreadable_.erase(files_.PathOf(e));
   endpoints_[e.handle()] = e;
   absl::StatusOr<std::vector<Allocation>> allocations = ipam_->Allocate(wanted);
   absl::Status status = allocations.status();
@@ -235,6 +236,8 @@ absl::Status EndpointManager::Del(const std::string& container_id,
   e.host_interface = HostInterfaceName(e.handle());
   const auto it = endpoints_.find(e.handle());
   if (it == endpoints_.end()) {
+    // Unreadable at the start: now that the pod is gone, so is the question whose it was.
+    if (unreadable_.erase(files_.PathOf(e)) > 0) RETURN_IF_ERROR(files_.Remove(e));
     // Unknown: perhaps from before the state was lost.
     if (const absl::StatusOr<Link> link = netlink_->GetLink(e.host_interface); link.ok()) {
       const absl::Status status = netlink_->DeleteLink(link->index);
@@ -316,6 +319,22 @@ std::vector<LocalEndpoint> EndpointManager::endpoints() const {
     if (e.phase == LocalEndpoint::Phase::kReady) ready.push_back(e);
   }
   return ready;
+}
+
+void EndpointManager::ForEachReady(const std::function<void(const LocalEndpoint&)>& visit) const {
+  for (const auto& [handle, e] : endpoints_) {
+    if (e.phase == LocalEndpoint::Phase::kReady) visit(e);
+  }
+}
+
+std::vector<std::string> EndpointManager::RestoreFiles() {
+  std::vector<std::string> restored;
+  ForEachReady([&](const LocalEndpoint& e) {
+    const absl::StatusOr<bool> changed = files_.Restore(e);
+    if (!changed.ok()) spdlog::error("{}", changed.status().ToString());
+    if (changed.ok() && *changed) restored.push_back(files_.PathOf(e));
+  });
+  return restored;
 }
 
 size_t EndpointManager::releasing() const {

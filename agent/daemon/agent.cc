@@ -74,6 +74,14 @@ absl::Status Agent::Init() {
   network_->OnEvents([this](const std::vector<MonitorEvent>& events) {
     if (endpoints_ != nullptr) endpoints_->HandleEvents(events);
   });
+  host_ = std::make_unique<NetlinkHost>(network_->netlink());
+  guard_ =
+      std::make_unique<NodeGuard>(host_.get(), dataplane_.get(),
+                                  [this](const NodeGuard::Visitor& visit) { VisitGuarded(visit); });
+  guard_->set_node_settings(NodeSysctls());
+  guard_->set_advertised(
+      [this](const LinkSettings& settings) { return network_->NeedsAdvertisements(settings); });
+  loop_->AddTimer(NodeGuard::kPeriod, NodeGuard::kPeriod, [this] { guard_->Check(); });
   loop_->AddTimer(kHousekeepingPeriod, kHousekeepingPeriod, [this] { Housekeeping(); });
   store_back_off_ = kStoreBackOffMin;
   OpenStore();
@@ -242,14 +250,55 @@ absl::Status Agent::FirstSync() {
   return network_->Reconcile();
 }
 
+void Agent::VisitGuarded(const NodeGuard::Visitor& visit) const {
+  const TunnelPlane& tunnel = network_->tunnel();
+  if (tunnel.ifindex() != 0) {
+    visit({tunnel.ifindex(), "the tunnel", VxlanSysctls(tunnel.device())});
+  }
+  if (endpoints_ == nullptr) return;
+  endpoints_->ForEachReady([&](const LocalEndpoint& e) {
+    visit({e.ifindex, absl::StrCat("pod ", e.pod_namespace, "/", e.pod_name),
+           HostVethSysctls(e.host_interface)});
+  });
+}
+
 void Agent::Housekeeping() {
   LogUnlessOk(dataplane_->SweepFlows().status());
+  if (endpoints_ != nullptr) {
+    for (const std::string& path : endpoints_->RestoreFiles()) {
+      ++file_repairs_.count;
+      file_repairs_.last = absl::StrCat(path, " was changed by somebody; written again");
+      spdlog::warn("put back: {}", file_repairs_.last);
+    }
+  }
   flows_->Tick(absl::Now());
   if (endpoints_ != nullptr) LogUnlessOk(endpoints_->RetryReleases());
   if (!policy_problem_.empty()) Settle();
 }
 
 // ---- questions ----
+
+void Agent::ReportGuard(v1::StatusReply& reply) const {
+  const auto add = [&reply](const std::string& kind, uint64_t count, const std::string& last) {
+    if (count == 0) return;
+    v1::Repair* repair = reply.add_repairs();
+    repair->set_kind(kind);
+    repair->set_count(count);
+    repair->set_last(last);
+  };
+  for (const auto& [kind, repairs] : guard_->repairs()) add(kind, repairs.count, repairs.last);
+  add("route", network_->routes()->stats().repairs, "");
+  add("endpoint file", file_repairs_.count, file_repairs_.last);
+  std::vector<std::string> problems(guard_->problems().begin(), guard_->problems().end());
+  if (endpoints_ != nullptr) {
+    for (const auto& [path, why] : endpoints_->unreadable()) {
+      problems.push_back(
+          absl::StrCat("endpoint file ", path, ": ", why, "; its pod is denied, delete the pod"));
+    }
+  }
+  if (!problems.empty()) reply.set_ready(false);
+  for (const std::string& problem : problems) reply.add_not_ready_reasons(problem);
+}
 
 absl::StatusOr<v1::StatusReply> Agent::Status() {
   v1::StatusReply reply;
@@ -264,6 +313,7 @@ absl::StatusOr<v1::StatusReply> Agent::Status() {
   for (const std::string& problem : network_->problems()) reply.add_not_ready_reasons(problem);
   // Endpoints that are denied because a table is full: the node serves, those do not.
   for (const std::string& alarm : policy_->engine().Alarms()) reply.add_not_ready_reasons(alarm);
+  ReportGuard(reply);
   reply.set_store_revision(sync_ == nullptr ? 0 : sync_->revision());
   for (const bgp::SessionStatus& status : bgp.sessions) {
     v1::BgpSession* session = reply.add_bgp();

@@ -12,7 +12,9 @@
 #include "agent/base/unique_fd.h"
 #include "agent/cni/endpoint_manager.h"
 #include "agent/daemon/flow_watch.h"
+#include "agent/daemon/netlink_host.h"
 #include "agent/daemon/network_plane.h"
+#include "agent/daemon/node_guard.h"
 #include "agent/daemon/options.h"
 #include "agent/daemon/policy_plane.h"
 #include "agent/daemon/queries.h"
@@ -55,6 +57,8 @@ class Agent final : private StoreSink, private AgentApi {
   absl::Status FirstSync();
   void WatchFlows();
   void Housekeeping();
+  void VisitGuarded(const NodeGuard::Visitor& visit) const;
+  void ReportGuard(v1::StatusReply& reply) const;
 
   void OnPut(const api::StoredResource& stored) override;
   void OnDelete(const api::ResourceKey& key) override;
@@ -78,6 +82,9 @@ class Agent final : private StoreSink, private AgentApi {
   std::unique_ptr<FlowWatch> flows_;
   std::unique_ptr<NetworkPlane> network_;
   std::unique_ptr<Queries> queries_;
+  std::unique_ptr<NetlinkHost> host_;
+  std::unique_ptr<NodeGuard> guard_;
+  NodeGuard::Repairs file_repairs_;
 
   std::unique_ptr<api::Store> store_;
   std::unique_ptr<StoreSync> sync_;

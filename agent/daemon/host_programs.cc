@@ -12,14 +12,14 @@ namespace {
 
 constexpr uint32_t kListed = 0;  // key in problems_ of what is no interface's
 
-bool LeadsOut(const std::string& kind) {
+}  // namespace
+
+bool LeadsOut(const Link& link) {
   for (const char* outward : {"", "bond", "team", "vlan", "macvlan", "ipvlan"}) {
-    if (kind == outward) return true;
+    if (link.kind == outward) return true;
   }
   return false;
 }
-
-}  // namespace
 
 bool IsWorkloadInterface(const Link& link) {
   constexpr size_t kDigits = 11;
@@ -33,7 +33,7 @@ InterfaceRole RoleOf(const Link& link, const HostNetwork& network, bool on_loopb
   if (link.loopback || IsWorkloadInterface(link) || link.master != 0) return InterfaceRole::kNone;
   if (network.holders.contains(link.index)) return InterfaceRole::kUplink;
   if (!network.vxlan) return InterfaceRole::kNone;
-  if (LeadsOut(link.kind)) return InterfaceRole::kUplink;
+  if (LeadsOut(link)) return InterfaceRole::kUplink;
   return on_loopback && link.kind != "bridge" ? InterfaceRole::kUplink : InterfaceRole::kElsewhere;
 }
 

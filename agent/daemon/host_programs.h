@@ -38,6 +38,9 @@ struct HostNetwork {
 // bridges, which is where other people's containers are.
 InterfaceRole RoleOf(const Link& link, const HostNetwork& network, bool on_loopback);
 
+// Hardware, a bond, a VLAN: by its kind, leads out of the machine by itself.
+bool LeadsOut(const Link& link);
+
 // Host-side interface of a pod, by the name that EndpointManager gives.
 bool IsWorkloadInterface(const Link& link);
 

@@ -2,6 +2,7 @@
 //
 // ripstop-agent: one per node.
 #include <signal.h>
+#include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -16,6 +17,14 @@ namespace {
 using ripstop::agent::Agent;
 using ripstop::agent::EventLoop;
 using ripstop::agent::Options;
+
+// Two descriptors for each pod: the usual soft limit is for programs that call select().
+void RaiseDescriptorLimit() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
 
 absl::Status Run(const Options& options) {
   auto loop = EventLoop::Create();
@@ -68,6 +77,7 @@ int main(int argc, char** argv) {
     fprintf(stderr, "ripstop-agent: %s\n", std::string(status.message()).c_str());
     return 2;
   }
+  RaiseDescriptorLimit();
   if (absl::Status status = Run(options); !status.ok()) {
     spdlog::critical("{}", std::string(status.message()));
     return 1;

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "agent/daemon/bgp_model.h"
 #include "agent/daemon/network_config.h"
+#include "agent/daemon/router_advertisements.h"
 #include "agent/netlink/sysctl.h"
 #include "policy/status_macros.h"
 #include "spdlog/spdlog.h"
@@ -23,8 +24,10 @@ absl::StatusOr<std::unique_ptr<NetworkPlane>> NetworkPlane::Create(const Options
 }
 
 absl::Status NetworkPlane::Init() {
-  RETURN_IF_ERROR(WriteWherePresent(NodeSysctls()));
   ASSIGN_OR_RETURN(netlink_, Netlink::Open());
+  // Before the host forwards: then it would drop the routes that it has from them.
+  RETURN_IF_ERROR(KeepAdvertisements(netlink_.get()));
+  RETURN_IF_ERROR(WriteWherePresent(NodeSysctls()));
   ASSIGN_OR_RETURN(monitor_, Monitor::Open());
   kernel_ = std::make_unique<NetlinkRouteKernel>(netlink_.get());
   routes_ = std::make_unique<RouteManager>(kernel_.get());
@@ -107,6 +110,11 @@ void NetworkPlane::ReadMonitor() {
     spdlog::warn("{}", std::string(status.message()));
   }
   if (on_events_) on_events_(*events);
+}
+
+bool NetworkPlane::NeedsAdvertisements(const LinkSettings& settings) const {
+  const bool uplink = tunnel_->role(settings.link.index) == InterfaceRole::kUplink;
+  return agent::NeedsAdvertisements(settings, uplink, false);
 }
 
 bgp::BirdStatus NetworkPlane::BgpStatus() const {

@@ -47,8 +47,12 @@ class NetworkPlane {
   Netlink* netlink() { return netlink_.get(); }
   RouteManager* routes() { return routes_.get(); }
 
+  const TunnelPlane& tunnel() const { return *tunnel_; }
   // What a pod's link should carry: the underlay's MTU less what VXLAN adds, where used.
   uint32_t workload_mtu() const { return workload_mtu_; }
+
+  // Whether the host lives by router advertisements there (router_advertisements.h).
+  bool NeedsAdvertisements(const LinkSettings& settings) const;
 
   bgp::BirdStatus BgpStatus() const;
   std::vector<std::string> problems() const;

@@ -82,11 +82,11 @@ void TunnelPlane::Schedule() {
   absl::Time due = transitions_.due();
   if (lingering_.has_value()) due = std::min(due, linger_until_);
   if (due == absl::InfiniteFuture()) return;
-  timer_ = loop_->AddTimer(std::max(due - now_(), absl::ZeroDuration()), absl::ZeroDuration(),
-                           [this] {
-                             timer_.reset();
-                             Apply(VxlanConfig(config_), std::vector<uint32_t>(holders_));
-                           });
+  timer_ =
+      loop_->AddTimer(std::max(due - now_(), absl::ZeroDuration()), absl::ZeroDuration(), [this] {
+        timer_.reset();
+        Apply(VxlanConfig(config_), std::vector<uint32_t>(holders_));
+      });
 }
 
 void TunnelPlane::HandleEvents(const std::vector<MonitorEvent>& events) {

@@ -38,6 +38,7 @@ class TunnelPlane {
   // MTU of what goes by the tunnel; nullopt: no pool wants one.
   std::optional<uint32_t> mtu() const { return mtu_; }
   uint32_t ifindex() const { return vxlan_.ifindex(); }
+  std::string device() const { return vxlan_.device(); }  // empty: none
   InterfaceRole role(uint32_t ifindex) const { return programs_.role(ifindex); }
   std::vector<std::string> problems() const;
 

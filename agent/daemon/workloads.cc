@@ -80,7 +80,13 @@ absl::Status Workloads::Withdraw(const LocalEndpoint& endpoint) {
 }
 
 absl::Status Workloads::Restore(const std::vector<LocalEndpoint>& endpoints) {
-  for (const LocalEndpoint& endpoint : endpoints) RETURN_IF_ERROR(Feed(endpoint));
+  for (const LocalEndpoint& endpoint : endpoints) {
+    RETURN_IF_ERROR(Feed(endpoint));
+    // Whatever became of them while no agent ran: with the tables of the last one, or without.
+    if (absl::Status status = dataplane_->AttachWorkload(endpoint.ifindex); !status.ok()) {
+      spdlog::error("{}: {}", IdOf(endpoint), std::string(status.message()));
+    }
+  }
   return absl::OkStatus();
 }
 

@@ -117,6 +117,22 @@ absl::Status Dataplane::DetachHost(uint32_t ifindex) {
   return absl::OkStatus();
 }
 
+std::vector<ProgramFinding> Dataplane::Repair() {
+  // Maps first: that makes the folders, where another bpffs is mounted.
+  const absl::StatusOr<uint32_t> pinned = object_->RestorePins();
+  std::vector<ProgramFinding> findings = links_->Repair();
+  if (!pinned.ok()) {
+    findings.push_back(
+        {ProgramFinding::What::kUnpinned, 0, std::string(pinned.status().message())});
+  } else if (*pinned > 0) {
+    findings.push_back({ProgramFinding::What::kPinned, 0,
+                        absl::StrCat("pins of ", *pinned,
+                                     " maps were removed by somebody; "
+                                     "pinned again")});
+  }
+  return findings;
+}
+
 absl::Status Dataplane::Configure(const DatapathSettings& settings) {
   datapath_state& state = *object_->state();
   state.events_per_second = settings.events_per_second;

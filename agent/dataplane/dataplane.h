@@ -46,6 +46,7 @@ class Dataplane : public DataplaneInterface {
   absl::Status AttachTunnel(uint32_t ifindex) override;
   absl::Status AttachElsewhere(uint32_t ifindex) override;
   absl::Status DetachHost(uint32_t ifindex) override;
+  std::vector<ProgramFinding> Repair() override;
   absl::Status Configure(const DatapathSettings& settings) override;
   absl::Status ConfigureTunnel(uint16_t port, uint32_t ifindex) override;
   absl::Status SetOwners(const loader::Owners& owners) override { return owners_->Set(owners); }

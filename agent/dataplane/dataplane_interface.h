@@ -17,6 +17,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "agent/dataplane/program_links.h"
 #include "bpf/abi/events.h"
 #include "bpf/abi/flows.h"
 #include "bpf/abi/tables.h"
@@ -51,6 +52,10 @@ class DataplaneInterface {
   virtual absl::Status AttachTunnel(uint32_t ifindex) = 0;     // the VXLAN device
   virtual absl::Status AttachElsewhere(uint32_t ifindex) = 0;  // where no node is
   virtual absl::Status DetachHost(uint32_t ifindex) = 0;
+
+  // Puts back what somebody else has detached or unpinned; empty when all is well. Call it
+  // often: the kernel tells nobody.
+  virtual std::vector<ProgramFinding> Repair() = 0;
 
   virtual absl::Status Configure(const DatapathSettings& settings) = 0;
 

@@ -22,6 +22,7 @@ class FakeDataplane : public DataplaneInterface {
   uint32_t tunnel_ifindex = 0;
   policy::TableWrites written;  // everything applied in the current generation
   DatapathSettings settings;
+  std::vector<ProgramFinding> findings;  // what Repair answers
   std::vector<policy::Address> forgotten;
   std::vector<flow_event> events;
   uint64_t events_lost = 0;
@@ -62,6 +63,7 @@ class FakeDataplane : public DataplaneInterface {
     owners = value;
     return absl::OkStatus();
   }
+  std::vector<ProgramFinding> Repair() override { return findings; }
   absl::Status Configure(const DatapathSettings& value) override {
     settings = value;
     return Fail();

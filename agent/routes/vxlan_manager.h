@@ -8,10 +8,14 @@
 
 #include "absl/status/status.h"
 #include "agent/netlink/monitor.h"
+#include "agent/netlink/sysctl.h"
 #include "agent/routes/route_manager.h"
 #include "agent/routes/vxlan_plan.h"
 
 namespace ripstop::agent {
+
+// Settings of the VXLAN device.
+std::vector<Sysctl> VxlanSysctls(const std::string& device);
 
 // Makes the VXLAN device and hands its routes to RouteManager. One thread; runs in the
 // namespace that `netlink` is bound to and that must be the calling thread's, because
@@ -32,6 +36,8 @@ class VxlanManager {
   absl::Status HandleEvents(const std::vector<MonitorEvent>& events);
 
   uint32_t ifindex() const { return ifindex_; }  // 0: no device
+  // As last applied; empty: no device.
+  std::string device() const { return plan_.device.has_value() ? plan_.device->name : ""; }
 
  private:
   absl::Status EnsureDevice(const VxlanSpec& spec);

@@ -49,6 +49,14 @@ void PrintStatus(const agent::v1::StatusReply& reply, std::ostream& out) {
                     absl::StrCat(s.routes_exported()), OrDash(s.info())});
     sessions.Print(out);
   }
+  if (reply.repairs_size() > 0) {
+    out << "\nChanged by somebody else, and put back:\n";
+    Table repairs({"KIND", "TIMES", "LAST"});
+    for (const agent::v1::Repair& repair : reply.repairs()) {
+      repairs.Add({repair.kind(), absl::StrCat(repair.count()), OrDash(repair.last())});
+    }
+    repairs.Print(out);
+  }
   if (reply.set_aside_size() > 0) out << "\nSet aside, not in force:\n";
   for (const std::string& object : reply.set_aside()) out << "  " << object << "\n";
 }

@@ -130,6 +130,7 @@ absl::StatusOr<std::unique_ptr<DatapathObject>> DatapathObject::Load(const Datap
     return absl::ErrnoToStatus(errno, absl::StrCat("open the datapath object: ", messages));
   }
   RETURN_IF_ERROR(SetSizes(object->skeleton_, sizes));
+  object->pin_dir_ = pin_dir;
   if (!pin_dir.empty()) RETURN_IF_ERROR(SetPinPaths(object->skeleton_, pin_dir));
   if (int error = datapath__load(object->skeleton_); error != 0) {
     if (error == -EPERM) {
@@ -170,6 +171,23 @@ int DatapathObject::hits() const { return bpf_map__fd(skeleton_->maps.rs_hits_v1
 int DatapathObject::flows() const { return bpf_map__fd(skeleton_->maps.rs_flows_v1); }
 int DatapathObject::embryos() const { return bpf_map__fd(skeleton_->maps.rs_embryo_v1); }
 int DatapathObject::fragments() const { return bpf_map__fd(skeleton_->maps.rs_frags_v1); }
+absl::StatusOr<uint32_t> DatapathObject::RestorePins() const {
+  uint32_t restored = 0;
+  if (pin_dir_.empty()) return restored;
+  bpf_map* map;
+  bpf_object__for_each_map(map, skeleton_->obj) {
+    if (!absl::StartsWith(bpf_map__name(map), "rs_")) continue;
+    const std::string path = absl::StrCat(pin_dir_, "/", bpf_map__name(map));
+    if (access(path.c_str(), F_OK) == 0) continue;
+    RETURN_IF_ERROR(EnsurePinDir(pin_dir_));
+    if (bpf_obj_pin(bpf_map__fd(map), path.c_str()) != 0) {
+      return absl::ErrnoToStatus(errno, absl::StrCat("pin ", path));
+    }
+    ++restored;
+  }
+  return restored;
+}
+
 int DatapathObject::vteps() const { return bpf_map__fd(skeleton_->maps.rs_vteps_v1); }
 int DatapathObject::owners() const { return bpf_map__fd(skeleton_->maps.rs_owners_v1); }
 int DatapathObject::drops() const { return bpf_map__fd(skeleton_->maps.rs_drops_v1); }

@@ -87,11 +87,17 @@ class DatapathObject {
 
   std::vector<ProgramStats> Stats() const;
 
+  // Pins again what is no longer pinned; how many maps that were. The maps live as long as
+  // this process and the programs do, but the next process would not find them.
+  //   kFailedPrecondition  the folder is on no bpffs any more; names it
+  absl::StatusOr<uint32_t> RestorePins() const;
+
  private:
   static constexpr size_t kEpochStrideWords = 2;
 
   DatapathObject() = default;
   datapath* skeleton_ = nullptr;
+  std::string pin_dir_;
   MappedPages state_;
   MappedPages epochs_;
 };
