@@ -59,7 +59,10 @@ absl::Status Agent::Init() {
   RETURN_IF_ERROR(Lock());
   DataplaneOptions dataplane;
   dataplane.pin_dir = options_.bpffs;
+  dataplane.sizes.flows = options_.flow_table_entries != 0 ? options_.flow_table_entries
+                                                           : FlowTableEntriesFor(UsableMemory());
   ASSIGN_OR_RETURN(dataplane_, Dataplane::Open(dataplane));
+  flow_keeper_ = std::make_unique<FlowKeeper>(dataplane_.get());
   // What an earlier agent left unread names rules of its own.
   (void)dataplane_->TakeEvents();
   policy_ = std::make_unique<PolicyPlane>(options_.node, dataplane_.get());
@@ -83,6 +86,7 @@ absl::Status Agent::Init() {
       [this](const LinkSettings& settings) { return network_->NeedsAdvertisements(settings); });
   loop_->AddTimer(NodeGuard::kPeriod, NodeGuard::kPeriod, [this] { guard_->Check(); });
   loop_->AddTimer(kHousekeepingPeriod, kHousekeepingPeriod, [this] { Housekeeping(); });
+  SweepFlows();
   store_back_off_ = kStoreBackOffMin;
   OpenStore();
   return absl::OkStatus();
@@ -247,7 +251,16 @@ void Agent::WatchFlows() {
 
 absl::Status Agent::FirstSync() {
   workloads_->Reattach(endpoints_->endpoints());
+  LogUnlessOk(dataplane_->FinishAdoption());
+  if (dataplane_->flows_lost() > 0) {
+    spdlog::warn("flow table: {} flows had no room in the smaller one", dataplane_->flows_lost());
+  }
   return network_->Reconcile();
+}
+
+void Agent::SweepFlows() {
+  LogUnlessOk(flow_keeper_->Sweep());
+  loop_->AddTimer(flow_keeper_->period(), absl::ZeroDuration(), [this] { SweepFlows(); });
 }
 
 void Agent::VisitGuarded(const NodeGuard::Visitor& visit) const {
@@ -263,7 +276,6 @@ void Agent::VisitGuarded(const NodeGuard::Visitor& visit) const {
 }
 
 void Agent::Housekeeping() {
-  LogUnlessOk(dataplane_->SweepFlows().status());
   if (endpoints_ != nullptr) {
     for (const std::string& path : endpoints_->RestoreFiles()) {
       ++file_repairs_.count;
@@ -305,7 +317,8 @@ absl::StatusOr<v1::StatusReply> Agent::Status() {
   reply.set_node(options_.node);
   reply.set_version(RIPSTOP_VERSION);
   const bgp::BirdStatus bgp = network_->BgpStatus();
-  reply.set_ready(in_sync_ && store_problem_.empty() && policy_problem_.empty() && bgp.ready);
+  reply.set_ready(in_sync_ && store_problem_.empty() && policy_problem_.empty() && bgp.ready &&
+                  !flow_keeper_->full());
   for (const std::string* problem : {&store_problem_, &policy_problem_}) {
     if (!problem->empty()) reply.add_not_ready_reasons(*problem);
   }
@@ -314,6 +327,13 @@ absl::StatusOr<v1::StatusReply> Agent::Status() {
   // Endpoints that are denied because a table is full: the node serves, those do not.
   for (const std::string& alarm : policy_->engine().Alarms()) reply.add_not_ready_reasons(alarm);
   ReportGuard(reply);
+  if (const std::string alarm = flow_keeper_->alarm(); !alarm.empty()) {
+    reply.add_not_ready_reasons(alarm);
+  }
+  v1::FlowTable* flows = reply.mutable_flows();
+  flows->set_entries(flow_keeper_->use().entries);
+  flows->set_capacity(flow_keeper_->use().capacity);
+  flows->set_no_room(flow_keeper_->use().no_room);
   reply.set_store_revision(sync_ == nullptr ? 0 : sync_->revision());
   for (const bgp::SessionStatus& status : bgp.sessions) {
     v1::BgpSession* session = reply.add_bgp();

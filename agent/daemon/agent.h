@@ -11,6 +11,7 @@
 #include "agent/base/event_loop.h"
 #include "agent/base/unique_fd.h"
 #include "agent/cni/endpoint_manager.h"
+#include "agent/daemon/flow_keeper.h"
 #include "agent/daemon/flow_watch.h"
 #include "agent/daemon/netlink_host.h"
 #include "agent/daemon/network_plane.h"
@@ -56,6 +57,7 @@ class Agent final : private StoreSink, private AgentApi {
   void Settle();
   absl::Status FirstSync();
   void WatchFlows();
+  void SweepFlows();
   void Housekeeping();
   void VisitGuarded(const NodeGuard::Visitor& visit) const;
   void ReportGuard(v1::StatusReply& reply) const;
@@ -80,6 +82,7 @@ class Agent final : private StoreSink, private AgentApi {
   std::unique_ptr<PolicyPlane> policy_;
   std::unique_ptr<FlowLog> flow_log_;
   std::unique_ptr<FlowWatch> flows_;
+  std::unique_ptr<FlowKeeper> flow_keeper_;
   std::unique_ptr<NetworkPlane> network_;
   std::unique_ptr<Queries> queries_;
   std::unique_ptr<NetlinkHost> host_;

@@ -65,6 +65,10 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(uint64_t{4096}, uint64_t{1} << 40));
   app.add_option("--flow-log-rate", options.flow_log.lines_per_second,
                  "lines per second at most; the others are counted");
+  app.add_option("--flow-table-entries", options.flow_table_entries,
+                 "connections known at a time; 0: by the machine's memory. Live ones are kept when "
+                 "this changes")
+      ->check(CLI::Range(uint32_t{0}, uint32_t{1} << 24));
   app.option_defaults()->always_capture_default();
   CLI11_PARSE(app, argc, argv);
 

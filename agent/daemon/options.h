@@ -20,7 +20,8 @@ struct Options {
   std::string bird = "/usr/sbin/bird";         // empty: no BGP here
   std::string log_file;                        // empty: standard error
   std::string log_level = "info";
-  FlowLogOptions flow_log;  // what Log rules say
+  FlowLogOptions flow_log;          // what Log rules say
+  uint32_t flow_table_entries = 0;  // 0: by memory (flow_keeper.h)
 };
 
 }  // namespace ripstop::agent

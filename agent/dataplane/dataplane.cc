@@ -37,11 +37,14 @@ absl::StatusOr<std::unique_ptr<Dataplane>> Dataplane::Open(const DataplaneOption
     return absl::ErrnoToStatus(errno, absl::StrCat("create ", links));
   }
   dataplane->links_ = std::make_unique<ProgramLinks>(links, options.force_clsact);
+  RETURN_IF_ERROR(dataplane->object_->AdoptFlows().status());
   RETURN_IF_ERROR(dataplane->links_->Refresh(kFromWorkload, dataplane->object_->from_workload()));
   RETURN_IF_ERROR(dataplane->links_->Refresh(kToWorkload, dataplane->object_->to_workload()));
   RETURN_IF_ERROR(dataplane->links_->Refresh(kFromHost, dataplane->object_->from_host()));
   RETURN_IF_ERROR(dataplane->links_->Refresh(kFromTunnel, dataplane->object_->from_tunnel()));
   RETURN_IF_ERROR(dataplane->links_->Refresh(kFromElsewhere, dataplane->object_->from_elsewhere()));
+  // On clsact each program goes on with the old table until it is attached anew.
+  if (dataplane->links_->uses_tcx()) RETURN_IF_ERROR(dataplane->FinishAdoption());
   dataplane->tables_ =
       std::make_unique<loader::TableStore>(dataplane->object_.get(), options.sizes);
   dataplane->owners_ = std::make_unique<loader::OwnerStore>(dataplane->object_.get());
@@ -156,19 +159,33 @@ absl::Status Dataplane::Apply(const policy::TableWrites& writes) { return tables
 absl::Status Dataplane::CommitGeneration(uint32_t l4_table) { return tables_->Commit(l4_table); }
 bool Dataplane::InForce() const { return object_->active().l4_table != 0; }
 
-absl::StatusOr<uint32_t> Dataplane::RunSweep(const sweep_request& request) {
-  sweep_request context = request;
-  LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &context, .ctx_size_in = sizeof(context));
+absl::StatusOr<sweep_request> Dataplane::RunSweep(sweep_request request) {
+  LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &request, .ctx_size_in = sizeof(request));
   if (bpf_prog_test_run_opts(object_->flow_sweep(), &options) != 0) {
     return absl::ErrnoToStatus(errno, "run flow_sweep");
   }
-  return context.removed;
+  return request;
 }
 
-absl::StatusOr<uint32_t> Dataplane::SweepFlows() { return RunSweep({}); }
+absl::Status Dataplane::FinishAdoption() {
+  ASSIGN_OR_RETURN(const uint64_t lost, object_->AdoptFlows());
+  flows_lost_ += lost;
+  object_->ForgetOldFlows();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<FlowTableUse> Dataplane::SweepFlows(bool pressed) {
+  ASSIGN_OR_RETURN(const sweep_request done, RunSweep({.pressed = pressed ? 1u : 0u}));
+  ASSIGN_OR_RETURN(const uint64_t no_room, loader::ReadLost(*object_, LOST_FLOW_ROOM));
+  return FlowTableUse{.entries = done.visited - done.removed,
+                      .removed = done.removed,
+                      .capacity = object_->flow_capacity(),
+                      .no_room = no_room};
+}
 
 absl::StatusOr<uint32_t> Dataplane::ForgetFlows(const policy::Address& address) {
-  return RunSweep({.forget = loader::ToKey(address)});
+  ASSIGN_OR_RETURN(const sweep_request done, RunSweep({.forget = loader::ToKey(address)}));
+  return done.removed;
 }
 
 absl::StatusOr<std::vector<loader::DropCount>> Dataplane::Drops() const {
@@ -196,7 +213,9 @@ std::vector<flow_event> Dataplane::TakeEvents() {
   return std::exchange(events_, {});
 }
 
-absl::StatusOr<uint64_t> Dataplane::EventsLost() const { return loader::ReadLostEvents(*object_); }
+absl::StatusOr<uint64_t> Dataplane::EventsLost() const {
+  return loader::ReadLost(*object_, LOST_EVENTS);
+}
 
 uint64_t Dataplane::programs_loaded() const { return object_->Stats().size(); }
 

@@ -39,6 +39,14 @@ struct DatapathSettings {
   std::array<uint8_t, 6> host_mac = {0xee, 0xee, 0xee, 0xee, 0xee, 0xee};  // of veth host sides
 };
 
+// The table of answered flows, after a sweep.
+struct FlowTableUse {
+  uint64_t entries = 0;
+  uint64_t removed = 0;  // by this sweep
+  uint64_t capacity = 0;
+  uint64_t no_room = 0;  // answered flows that found it full, since the maps were made
+};
+
 class DataplaneInterface {
  public:
   virtual ~DataplaneInterface() = default;
@@ -74,9 +82,10 @@ class DataplaneInterface {
   // Whether tables are in force, of this process or of an earlier one.
   virtual bool InForce() const = 0;
 
-  // Flows. SweepFlows removes idle ones (call it every few seconds); ForgetFlows those
-  // of an address that has lost its endpoint. Both return how many went.
-  virtual absl::StatusOr<uint32_t> SweepFlows() = 0;
+  // Flows. SweepFlows removes idle ones (call it every few seconds), and those that are
+  // over sooner when `pressed`, that is when the table is nearly full; ForgetFlows those of
+  // an address that has lost its endpoint, and returns how many.
+  virtual absl::StatusOr<FlowTableUse> SweepFlows(bool pressed) = 0;
   virtual absl::StatusOr<uint32_t> ForgetFlows(const policy::Address& address) = 0;
 
   // Readers.

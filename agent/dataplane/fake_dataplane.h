@@ -24,6 +24,8 @@ class FakeDataplane : public DataplaneInterface {
   DatapathSettings settings;
   std::vector<ProgramFinding> findings;  // what Repair answers
   std::vector<policy::Address> forgotten;
+  FlowTableUse flow_use;     // what SweepFlows answers
+  std::vector<bool> sweeps;  // whether pressed
   std::vector<flow_event> events;
   uint64_t events_lost = 0;
   bool in_force = false;
@@ -89,7 +91,11 @@ class FakeDataplane : public DataplaneInterface {
     return absl::OkStatus();
   }
   bool InForce() const override { return in_force; }
-  absl::StatusOr<uint32_t> SweepFlows() override { return 0u; }
+  absl::StatusOr<FlowTableUse> SweepFlows(bool pressed) override {
+    if (absl::Status error = Fail(); !error.ok()) return error;
+    sweeps.push_back(pressed);
+    return flow_use;
+  }
   absl::StatusOr<uint32_t> ForgetFlows(const policy::Address& address) override {
     forgotten.push_back(address);
     return 0u;

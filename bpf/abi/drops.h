@@ -66,7 +66,7 @@
 	X(BAD_TCP_FLAGS, "bad-tcp-flags", \
 	  "TCP flags that no stack sends: SYN with FIN or RST, or no flag at all.") \
 	X(FLOW_TABLE_FULL, "flow-table-full", \
-	  "A new flow could not be recorded, so its replies could not be recognised. Raise the size of the flow table.") \
+	  "A new flow could not be recorded, so its replies could not be recognised: the flow table is full (`ripstopctl node status`). Start the agent with a larger --flow-table-entries; live flows are kept.") \
 	X(VXLAN_SPOOFED, "vxlan-spoofed", \
 	  "A node sent, by VXLAN, a packet whose source is another node's, or in a pool and nobody's.")
 /* clang-format on */

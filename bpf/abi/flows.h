@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /* Flows: what was admitted, under which policy, and where to send it.
  *
- *   rs_embryo_v1  flows not answered yet (LRU: a flood evicts only its like)
+ *   rs_embryo_v1  flows not answered yet, or refused (LRU: a flood evicts only its like)
  *   rs_flows_v1   flows answered once; only the sweep and policy remove them
  *   rs_frags_v1   ports of a datagram's first fragment, for the later ones
  *
@@ -66,10 +66,18 @@ ABI_ASSERT(sizeof(struct flow_value) == 64);
 
 #define FLOW_SEEN_STEP_NS 1000000000ull
 #define FLOW_TCP_IDLE_NS (3600ull * 1000000000)
-#define FLOW_TCP_CLOSED_IDLE_NS (30ull * 1000000000)
+#define FLOW_TCP_CLOSED_IDLE_NS (10ull * 1000000000) /* both ends have sent FIN */
+#define FLOW_TCP_RESET_IDLE_NS (30ull * 1000000000)  /* one packet, and it may be forged */
 #define FLOW_UDP_IDLE_NS (120ull * 1000000000)
 #define FLOW_ICMP_IDLE_NS (10ull * 1000000000)
 #define FLOW_OTHER_IDLE_NS (600ull * 1000000000)
+/* While the table is nearly full, what is over goes at once and what has said all it will
+ * goes soon. Connections stay.
+ */
+#define FLOW_PRESSED_TCP_CLOSED_IDLE_NS (2ull * 1000000000)
+#define FLOW_PRESSED_UDP_IDLE_NS (20ull * 1000000000)
+#define FLOW_PRESSED_ICMP_IDLE_NS (2ull * 1000000000)
+#define FLOW_PRESSED_OTHER_IDLE_NS (60ull * 1000000000)
 
 struct fragment_key {
 	struct ip_address source;
@@ -89,9 +97,11 @@ struct fragment_value {
 struct sweep_request {
 	struct ip_address forget; /* drop the flows of this address; zero: only idle ones */
 	__u64 now_ns;             /* zero: ask the clock */
+	__u32 pressed;            /* the table is nearly full: FLOW_PRESSED_* */
 	__u32 visited;            /* out */
 	__u32 removed;            /* out */
+	__u32 reserved;
 };
-ABI_ASSERT(sizeof(struct sweep_request) == 32);
+ABI_ASSERT(sizeof(struct sweep_request) == 40);
 
 #endif

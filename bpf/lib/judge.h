@@ -130,7 +130,7 @@ walk_write_flow(struct walk *w, const struct flow_value *flow, __u32 initiator, 
 	if (known && flow) {
 		source->tcp_flags = flow->side[w->source_end & 1].tcp_flags;
 		destination->tcp_flags = flow->side[~w->source_end & 1].tcp_flags;
-		embryo = w->embryo && forward;
+		embryo = w->embryo && (forward || !flow_is_answered_by(&w->p));
 	}
 	source->tcp_flags |= w->p.tcp_flags;
 	if (embryo) {

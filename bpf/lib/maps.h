@@ -143,6 +143,23 @@ struct {
 	__type(value, struct event_budget);
 } rs_budget_v1 SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, LOST_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} rs_lost_v2 SEC(".maps");
+
+static __always_inline void
+count_lost(enum lost what)
+{
+	__u32 key = what;
+	__u64 *lost = bpf_map_lookup_elem(&rs_lost_v2, &key);
+
+	if (lost)
+		*lost += 1;
+}
+
 static __always_inline struct datapath_state *
 state_get(void)
 {

@@ -87,7 +87,7 @@ walk_established(struct __sk_buff *skb, struct walk *w, const struct datapath_st
 			return drop(skb, reason);
 	}
 	flow_touch(flow, w->source_end, &w->p);
-	if (w->embryo && w->source_end != flow->initiator)
+	if (w->embryo && w->source_end != flow->initiator && flow_is_answered_by(&w->p))
 		flow_promote(&w->key, flow);
 	skb->cb[RUN_EGRESS_VERDICT] = flow->side[flow->initiator & 1].verdict;
 	skb->cb[RUN_INGRESS_VERDICT] = flow->side[~flow->initiator & 1].verdict;

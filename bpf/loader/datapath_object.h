@@ -4,9 +4,10 @@
 //
 // With a pin directory (on a bpffs) the maps that are pinned there are reused, so
 // flows, counters and the tables in force outlive the process; their sizes win over
-// `sizes`. Maps of another layout's version are unpinned once all is loaded; packets that
-// would ask them are denied until a generation is committed. Programs are loaded anew by each Load,
-// and by nothing else (no reload).
+// `sizes`, except for that of the flow table: where that differs, a new one is made and
+// AdoptFlows brings over what is in the old one. Maps of another layout's version are unpinned once
+// all is loaded; packets that would ask them are denied until a generation is committed. Programs
+// are loaded anew by each Load, and by nothing else (no reload).
 #ifndef RIPSTOP_BPF_LOADER_DATAPATH_OBJECT_H_
 #define RIPSTOP_BPF_LOADER_DATAPATH_OBJECT_H_
 
@@ -64,6 +65,7 @@ class DatapathObject {
   int flows() const;
   int embryos() const;
   int fragments() const;
+  uint32_t flow_capacity() const;
   int vteps() const;
   int owners() const;
   int drops() const;
@@ -87,6 +89,14 @@ class DatapathObject {
 
   std::vector<ProgramStats> Stats() const;
 
+  // Copies the flows that the table of another size holds, where Load has found one, and
+  // which are not in the new one yet. Call it before programs of this object replace those
+  // that use the old one, so that live flows are known to them, and again after, for the
+  // flows that began meanwhile; then ForgetOldFlows. Returns how many had no room.
+  // Nothing is done when there is no old table.
+  absl::StatusOr<uint64_t> AdoptFlows() const;
+  void ForgetOldFlows();
+
   // Pins again what is no longer pinned; how many maps that were. The maps live as long as
   // this process and the programs do, but the next process would not find them.
   //   kFailedPrecondition  the folder is on no bpffs any more; names it
@@ -98,6 +108,8 @@ class DatapathObject {
   DatapathObject() = default;
   datapath* skeleton_ = nullptr;
   std::string pin_dir_;
+  BpfFd old_flows_;
+  std::string old_flows_path_;
   MappedPages state_;
   MappedPages epochs_;
 };
