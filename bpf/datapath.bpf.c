@@ -7,7 +7,9 @@
 
 #include "bpf/hooks/arena_used.h"
 #include "bpf/hooks/flow_sweep.h"
+#include "bpf/hooks/from_elsewhere.h"
 #include "bpf/hooks/from_host.h"
+#include "bpf/hooks/from_tunnel.h"
 #include "bpf/hooks/from_workload.h"
 #include "bpf/hooks/to_workload.h"
 

@@ -53,4 +53,8 @@ absl::Status InitLogging(const std::string& program, const std::string& level, L
   return absl::OkStatus();
 }
 
+void LogUnlessOk(const absl::Status& status) {
+  if (!status.ok()) spdlog::warn("{}", std::string(status.message()));
+}
+
 }  // namespace ripstop::agent

@@ -19,6 +19,9 @@ enum class LogFormat { kAuto, kText, kJson };  // kAuto: text on a terminal, els
 absl::Status InitLogging(const std::string& program, const std::string& level,
                          LogFormat format = LogFormat::kAuto);
 
+// A warning, where there is something to warn of.
+void LogUnlessOk(const absl::Status& status);
+
 // One JSON object per line: time (RFC 3339, UTC), level, logger, message.
 class JsonFormatter final : public spdlog::formatter {
  public:

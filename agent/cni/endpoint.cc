@@ -69,6 +69,13 @@ absl::StatusOr<LocalEndpoint> Decode(const Json& json) {
   return e;
 }
 
+std::string ReadFile(const std::string& path) {
+  std::ifstream in(path);
+  std::stringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
 }  // namespace
 
 std::vector<policy::Address> LocalEndpoint::addresses() const {
@@ -150,17 +157,22 @@ absl::Status EndpointFiles::Remove(const LocalEndpoint& endpoint) const {
   return absl::ErrnoToStatus(errno, absl::StrCat("removing endpoint file ", path));
 }
 
-absl::StatusOr<std::vector<LocalEndpoint>> EndpointFiles::LoadAll() const {
+absl::StatusOr<bool> EndpointFiles::Restore(const LocalEndpoint& endpoint) const {
+  if (ReadFile(PathOf(endpoint)) == EncodeEndpoint(endpoint)) return false;
+  RETURN_IF_ERROR(Save(endpoint));
+  return true;
+}
+
+absl::StatusOr<std::vector<LocalEndpoint>> EndpointFiles::LoadAll(
+    std::map<std::string, std::string>* ret_unreadable) const {
   std::vector<LocalEndpoint> endpoints;
   std::error_code error;
   for (const auto& file : std::filesystem::directory_iterator(directory_, error)) {
     if (file.path().extension() != ".json") continue;
-    std::ifstream in(file.path());
-    std::stringstream text;
-    text << in.rdbuf();
-    absl::StatusOr<LocalEndpoint> endpoint = DecodeEndpoint(text.str());
+    absl::StatusOr<LocalEndpoint> endpoint = DecodeEndpoint(ReadFile(file.path()));
     if (!endpoint.ok()) {
       spdlog::error("endpoint file {}: {}", file.path().string(), endpoint.status().ToString());
+      (*ret_unreadable)[file.path().string()] = std::string(endpoint.status().message());
       continue;
     }
     endpoints.push_back(*std::move(endpoint));

@@ -62,11 +62,14 @@ class EndpointFiles {
   explicit EndpointFiles(std::string directory) : directory_(std::move(directory)) {}
   absl::Status Save(const LocalEndpoint& endpoint) const;
   absl::Status Remove(const LocalEndpoint& endpoint) const;  // not there: fine
-  // Unreadable files are reported by name and skipped.
-  absl::StatusOr<std::vector<LocalEndpoint>> LoadAll() const;
+  // What cannot be read is named in `ret_unreadable`, by path, with why.
+  absl::StatusOr<std::vector<LocalEndpoint>> LoadAll(
+      std::map<std::string, std::string>* ret_unreadable) const;
+  // Whether the file says what `endpoint` is; if not, writes it again.
+  absl::StatusOr<bool> Restore(const LocalEndpoint& endpoint) const;
+  std::string PathOf(const LocalEndpoint& endpoint) const;
 
  private:
-  std::string PathOf(const LocalEndpoint& endpoint) const;
   const std::string directory_;
 };
 

@@ -106,7 +106,7 @@ void EndpointManager::Keep(const LocalEndpoint& endpoint) {
 }
 
 absl::Status EndpointManager::Load() {
-  ASSIGN_OR_RETURN(const std::vector<LocalEndpoint> loaded, files_.LoadAll());
+  ASSIGN_OR_RETURN(const std::vector<LocalEndpoint> loaded, files_.LoadAll(&unreadable_));
   for (LocalEndpoint endpoint : loaded) {
     if (endpoint.phase == LocalEndpoint::Phase::kReleasing) {
       releases_.Put(std::move(endpoint));
@@ -203,6 +203,7 @@ absl::StatusOr<LocalEndpoint> EndpointManager::Add(const CniRequest& request) {
   // handle has of addresses, from before, IPAM gives it again.
   releases_.Take(e.handle());
   absl::Status status = files_.Save(e);
+  if (status.ok()) unreadable_.erase(files_.PathOf(e));
   if (status.ok()) {
     absl::StatusOr<std::vector<Allocation>> allocations = Allocate(wanted);
     status = allocations.status();
@@ -247,6 +248,8 @@ absl::Status EndpointManager::Del(const CniRequest& request) {
     return absl::OkStatus();
   }
   if (releases_.contains(e.handle())) return absl::OkStatus();
+  // Unreadable at the start: now that the pod is gone, so is the question whose it was.
+  if (unreadable_.erase(files_.PathOf(e)) > 0) RETURN_IF_ERROR(files_.Remove(e));
   // Unknown: perhaps from before the state was lost.
   if (const absl::StatusOr<Link> link = netlink_->GetLink(e.host_interface); link.ok()) {
     const absl::Status status = netlink_->DeleteLink(link->index);
@@ -359,6 +362,22 @@ std::vector<LocalEndpoint> EndpointManager::endpoints() const {
   std::vector<LocalEndpoint> ready;
   for (const auto& [handle, e] : endpoints_) ready.push_back(e);
   return ready;
+}
+
+void EndpointManager::ForEachReady(const std::function<void(const LocalEndpoint&)>& visit) const {
+  for (const auto& [handle, e] : endpoints_) {
+    if (e.phase == LocalEndpoint::Phase::kReady) visit(e);
+  }
+}
+
+std::vector<std::string> EndpointManager::RestoreFiles() {
+  std::vector<std::string> restored;
+  ForEachReady([&](const LocalEndpoint& e) {
+    const absl::StatusOr<bool> changed = files_.Restore(e);
+    if (!changed.ok()) spdlog::error("{}", changed.status().ToString());
+    if (changed.ok() && *changed) restored.push_back(files_.PathOf(e));
+  });
+  return restored;
 }
 
 }  // namespace ripstop::agent

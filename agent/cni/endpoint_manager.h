@@ -2,6 +2,7 @@
 #ifndef RIPSTOP_AGENT_CNI_ENDPOINT_MANAGER_H_
 #define RIPSTOP_AGENT_CNI_ENDPOINT_MANAGER_H_
 
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -89,6 +90,14 @@ class EndpointManager {
   // Tries what waits for the store now.
   absl::Status RetryReleases() { return releases_.Run(); }
 
+  // Ready ones, without copying them.
+  void ForEachReady(const std::function<void(const LocalEndpoint&)>& visit) const;
+  // Writes endpoint files again that somebody has changed or removed; which.
+  std::vector<std::string> RestoreFiles();
+  // What Load could not read: such a pod has no owner here, so it is denied, until it is
+  // deleted. By path, with why.
+  const std::map<std::string, std::string>& unreadable() const { return unreadable_; }
+
   void set_default_mtu(uint32_t mtu) { options_.default_mtu = mtu; }
   std::vector<LocalEndpoint> endpoints() const;  // ready ones
   size_t releasing() const { return releases_.size(); }
@@ -117,6 +126,7 @@ class EndpointManager {
   ReleaseQueue releases_;
   std::map<std::string, LocalEndpoint> endpoints_;  // by handle
   absl::flat_hash_map<uint32_t, std::string> handle_of_interface_;
+  std::map<std::string, std::string> unreadable_;
 };
 
 // The pod's gateways: nobody's addresses, answered by permanent neighbour entries.

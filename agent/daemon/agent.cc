@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "agent/base/logging.h"
 #include "agent/cni/cni_service.h"
 #include "agent/daemon/network_config.h"
 #include "agent/daemon/node_identity.h"
@@ -30,10 +31,6 @@ constexpr absl::Duration kHousekeepingPeriod = absl::Seconds(10);
 // Often enough for blocks to go about when they are due.
 absl::Duration GiveBackPeriod(absl::Duration idle) {
   return std::clamp(idle / 4, absl::Milliseconds(100), kHousekeepingPeriod);
-}
-
-void LogUnlessOk(const absl::Status& status) {
-  if (!status.ok()) spdlog::warn("{}", std::string(status.message()));
 }
 
 // Folders of this node's agent are nobody else's, also when they were made otherwise.
@@ -102,8 +99,11 @@ absl::Status Agent::InitNode() {
   if (dataplane_ == nullptr) {
     DataplaneOptions dataplane;
     dataplane.pin_dir = options_.bpffs;
+    dataplane.sizes.flows = options_.flow_table_entries != 0 ? options_.flow_table_entries
+                                                             : FlowTableEntriesFor(UsableMemory());
     ASSIGN_OR_RETURN(dataplane_, Dataplane::Open(dataplane));
   }
+  flow_keeper_ = std::make_unique<FlowKeeper>(dataplane_.get());
   // What an earlier agent left unread names rules of its own.
   (void)dataplane_->TakeEvents();
   policy_ = std::make_unique<PolicyPlane>(options_.node, dataplane_.get());
@@ -114,14 +114,19 @@ absl::Status Agent::InitNode() {
                                [this](uint32_t) { flows_->Read(absl::Now()); }));
   policy_->BeforeFlush([this] { flows_->Read(absl::Now()); });
   queries_ = std::make_unique<Queries>(policy_.get(), dataplane_.get());
-  ASSIGN_OR_RETURN(network_, NetworkPlane::Create(options_, loop_));
+  ASSIGN_OR_RETURN(network_, NetworkPlane::Create(options_, loop_, dataplane_.get()));
   network_->OnEvents([this](const std::vector<MonitorEvent>& events) {
     if (endpoints_ != nullptr) endpoints_->HandleEvents(events);
-    const bool links = std::any_of(events.begin(), events.end(), [](const MonitorEvent& event) {
-      return std::holds_alternative<LinkEvent>(event) || std::holds_alternative<ResyncEvent>(event);
-    });
-    if (links && in_sync_) AttachHostInterfaces();
   });
+  host_ = std::make_unique<NetlinkHost>(network_->netlink());
+  guard_ =
+      std::make_unique<NodeGuard>(host_.get(), dataplane_.get(),
+                                  [this](const NodeGuard::Visitor& visit) { VisitGuarded(visit); });
+  guard_->set_node_settings(NodeSysctls());
+  guard_->set_advertised(
+      [this](const LinkSettings& settings) { return network_->NeedsAdvertisements(settings); });
+  loop_->AddTimer(NodeGuard::kPeriod, NodeGuard::kPeriod, [this] { guard_->Check(); });
+  SweepFlows();
   return absl::OkStatus();
 }
 
@@ -151,281 +156,6 @@ absl::Status Agent::InitEndpoints() {
   AgentApi* const api = this;
   ASSIGN_OR_RETURN(service_, Service::Start(options_.socket, loop_, api));
   return absl::OkStatus();
-}
-
-// ---- the store ----
-
-Agent::Keep Agent::OnPut(const api::StoredResource& stored) {
-  if (stored.key.kind == ipam::kBlockKind) return NoteBlock(stored);
-  if (OnIpam(stored)) return Keep::kFormer;
-  const auto resource = policy_->feed().PutStored(stored);
-  if (policy_->feed().IsSetAside(stored.key)) return Keep::kFormerElseThis;
-  network_changed_ |= NoteNetwork(*resource);
-  if (const auto* ns = resource->As<api::v1::Namespace>()) {
-    const auto& labels = ns->metadata().labels();
-    cluster_.namespaces[ns->metadata().name()] = {labels.begin(), labels.end()};
-  }
-  fields_.Put(*resource);
-  return Keep::kThis;
-}
-
-// Whether the resource bears on routes, BGP or IPAM; keeps it in the view if so.
-bool Agent::NoteNetwork(const api::Resource& resource) {
-  const std::string& name = resource.name();
-  if (const auto* node = resource.As<api::v1::Node>()) {
-    cluster_.nodes[name] = *node;
-    pools_changed_ = true;
-  } else if (const auto* pool = resource.As<api::v1::IPPool>()) {
-    pools_->Put(*pool, resource.revision());
-    pools_changed_ = true;
-  } else if (const auto* configuration = resource.As<api::v1::BGPConfiguration>()) {
-    cluster_.bgp_configurations[name] = *configuration;
-  } else if (const auto* peer = resource.As<api::v1::BGPPeer>()) {
-    cluster_.bgp_peers[name] = *peer;
-  } else {
-    return false;
-  }
-  return true;
-}
-
-// Whether it is IPAM's own and no block.
-bool Agent::OnIpam(const api::StoredResource& stored) {
-  if (stored.key.kind == ipam::kNodeReleaseKind && stored.key.name == options_.node) {
-    spdlog::warn(
-        "somebody took this node for gone and would release its addresses (ripstopctl ipam release "
-        "--node {}): it is not, and says so",
-        options_.node);
-    const absl::Status answered = store_plane_->gate()->Delete(stored.key, 0).status();
-    if (!absl::IsNotFound(answered)) LogUnlessOk(answered);
-  }
-  return stored.key.kind == ipam::kClaimsKind || stored.key.kind == ipam::kNodeReleaseKind;
-}
-
-Agent::Keep Agent::NoteBlock(const api::StoredResource& stored) {
-  const auto block = ipam_->Note(stored);
-  if (!block.ok()) {
-    policy_->feed().SetAside(stored.key, block.status());
-    return Keep::kFormerElseThis;
-  }
-  BlockView view{block->cidr, block->affinity, block->borrowed};
-  // Each allocation rewrites its block; only a new owner or borrower is news here.
-  BlockView& known = cluster_.blocks[stored.key.name];
-  if (known == view) return Keep::kFormer;
-  known = std::move(view);
-  network_changed_ = true;
-  return Keep::kThis;
-}
-
-void Agent::OnDelete(const api::ResourceKey& key) {
-  if (key.kind == ipam::kBlockKind) {
-    network_changed_ |= cluster_.blocks.erase(key.name) > 0;
-    if (const auto block = Block::CidrOf(key)) ipam_->Forget(*block);
-    return;
-  }
-  if (key.kind == api::kKindNode) {
-    network_changed_ |= cluster_.nodes.erase(key.name) > 0;
-    pools_changed_ = true;
-  }
-  if (key.kind == api::kKindIPPool) {
-    pools_->Deleted(key.name);
-    network_changed_ = pools_changed_ = true;
-  }
-  if (key.kind == api::kKindNamespace) cluster_.namespaces.erase(key.name);
-  if (key.kind == api::kKindBGPConfiguration) {
-    network_changed_ |= cluster_.bgp_configurations.erase(key.name) > 0;
-  }
-  if (key.kind == api::kKindBGPPeer) network_changed_ |= cluster_.bgp_peers.erase(key.name) > 0;
-  policy_->feed().Delete(key);
-  fields_.Delete(key);
-}
-
-bool Agent::OnWhole() {
-  policy_->OnWhole();
-  Settle();
-  return policy_problem_.empty();
-}
-
-// Whatever was before: memory may be wrong about the store by now, and the store, put back
-// from a copy, about what is here.
-void Agent::OnSynced() {
-  LogUnlessOk(ipam_->Load());
-  SettleStored();
-  workloads_->Republish(endpoints_->endpoints());
-  endpoints_->ReleaseStrays(workloads_->Strays());
-  LogUnlessOk(endpoints_->RetryReleases());
-  spdlog::info("in sync with the store at revision {}: {} policies, {} local endpoints",
-               store_plane_->revision(), policy_->feed().policies(),
-               policy_->feed().local_endpoints());
-}
-
-// ---- bringing the kernel to what is wanted ----
-
-void Agent::Settle() {
-  absl::Status status = policy_->Flush();
-  policy_problem_ = status.ok() ? "" : std::string(status.message());
-  if (!status.ok()) spdlog::error("policy: {}", std::string(status.message()));
-  std::vector<std::string> alarms = policy_->Alarms();
-  if (alarms != alarms_) {
-    for (const std::string& alarm : alarms) spdlog::error("policy: {}", alarm);
-    alarms_ = std::move(alarms);
-  }
-  SettleAddresses();
-  if (network_changed_ || !in_sync_) {
-    network_changed_ = false;
-    network_->Apply(cluster_);
-    endpoints_->set_default_mtu(network_->workload_mtu());
-    settings_.host_mac = kHostMac.bytes;
-    settings_.vxlan_port = network_->uses_vxlan() ? VxlanConfig{}.port : 0;
-    settings_.vxlan_vni = network_->uses_vxlan() ? VxlanConfig{}.vni : 0;
-    LogUnlessOk(dataplane_->Configure(settings_));
-    AttachHostInterfaces();
-  }
-  WatchFlows();
-  if (!in_sync_ && policy_->committed()) {
-    LogUnlessOk(FirstSync());
-    in_sync_ = true;
-  }
-}
-
-// Pools and blocks, before routes are made of them.
-void Agent::SettleAddresses() {
-  if (pools_changed_ || !in_sync_) {
-    pools_changed_ = false;
-    IpamConfig config = BuildIpamConfig(cluster_, options_.node);
-    config.block_idle = options_.block_idle;
-    LogUnlessOk(ipam_->SetConfig(std::move(config)));
-    std::vector<std::string> problems = PoolProblems(cluster_);
-    if (problems != address_problems_) {
-      for (const std::string& problem : problems) spdlog::warn("{}", problem);
-      address_problems_ = std::move(problems);
-    }
-  }
-  if (store_plane_->in_sync() && (network_changed_ || ipam_->lost())) SettleStored();
-}
-
-// What this node has to say of them, to a store that is believed.
-void Agent::SettleStored() {
-  LogUnlessOk(ipam_->GiveBackIdle(absl::Now()));
-  LogUnlessOk(ipam_->HoldLost());
-  LogUnlessOk(pools_->Settle([this](const policy::Cidr& pool) {
-    const std::vector<Allocation> ours = ipam_->Allocations();
-    return std::any_of(ours.begin(), ours.end(),
-                       [&pool](const Allocation& one) { return pool.Contains(one.address); });
-  }));
-}
-
-// What pods of this node have stays theirs, also when the store was put back from a copy
-// that does not know of it.
-absl::Status Agent::HoldAddresses() {
-  absl::Status unasked;
-  address_conflicts_.clear();
-  for (const LocalEndpoint& endpoint : endpoints_->endpoints()) {
-    const Owner owner = {endpoint.handle(), endpoint.pod_namespace, endpoint.pod_name};
-    for (const Allocation& allocation : endpoint.allocations) {
-      const absl::Status held = ipam_->Hold(owner, allocation);
-      if (held.ok()) continue;
-      if (!absl::IsAlreadyExists(held)) unasked = held;
-      address_conflicts_.push_back(absl::StrCat("pod ", owner.pod_namespace, "/", owner.pod_name,
-                                                ": ", std::string(held.message()),
-                                                "; delete one of the two pods"));
-      spdlog::error("{}", address_conflicts_.back());
-    }
-  }
-  return unasked;
-}
-
-// Each new flow is an event only while there is something to compare it with.
-void Agent::WatchFlows() {
-  flows_->Changed(policy_->feed().TakeStagedChanges());
-  const bool watch = policy_->staged().active();
-  if (settings_.watch_flows == watch) return;
-  settings_.watch_flows = watch;
-  LogUnlessOk(dataplane_->Configure(settings_));
-}
-
-absl::Status Agent::FirstSync() {
-  workloads_->Reattach(endpoints_->endpoints());
-  return network_->Reconcile();
-}
-
-void Agent::AttachHostInterfaces() {
-  for (const uint32_t ifindex : network_->HostInterfaces()) {
-    LogUnlessOk(dataplane_->AttachUplink(ifindex));
-  }
-}
-
-void Agent::Housekeeping() {
-  LogUnlessOk(dataplane_->SweepFlows().status());
-  flows_->Tick(absl::Now());
-  network_->RefreshSecrets();
-  store_plane_->Housekeeping();
-  // What a pod's ADD or DEL could not write, and what the store lost.
-  if (!policy_problem_.empty() || ipam_->lost()) Settle();
-}
-
-// ---- questions ----
-
-absl::StatusOr<v1::StatusReply> Agent::Status() {
-  v1::StatusReply reply;
-  reply.set_node(options_.node);
-  reply.set_version(RIPSTOP_VERSION);
-  const bgp::BirdStatus bgp = network_->BgpStatus();
-  reply.set_ready(in_sync_ && store_plane_->in_sync() && policy_problem_.empty() && bgp.ready &&
-                  network_->has_its_addresses());
-  for (const std::string& problem : store_plane_->problems()) reply.add_not_ready_reasons(problem);
-  if (!policy_problem_.empty()) reply.add_not_ready_reasons(policy_problem_);
-  for (const std::string& reason : bgp.reasons) reply.add_not_ready_reasons(reason);
-  for (const std::string& problem : network_->problems()) reply.add_not_ready_reasons(problem);
-  for (const auto* problems : {&address_problems_, &address_conflicts_}) {
-    for (const std::string& problem : *problems) reply.add_not_ready_reasons(problem);
-  }
-  // Endpoints that are denied because a table is full: the node serves, those do not.
-  for (const std::string& alarm : policy_->Alarms()) reply.add_not_ready_reasons(alarm);
-  reply.set_store_revision(store_plane_->revision());
-  for (const bgp::SessionStatus& status : bgp.sessions) {
-    v1::BgpSession* session = reply.add_bgp();
-    session->set_name(status.name);
-    session->set_peer_address(status.peer_address);
-    session->set_peer_type(status.peer_type);
-    session->set_peer_as(status.peer_as);
-    session->set_state(status.state);
-    session->set_since(status.since);
-    session->set_info(status.info);
-    session->set_routes_imported(status.routes_imported);
-    session->set_routes_exported(status.routes_exported);
-  }
-  reply.set_local_endpoints(policy_->feed().local_endpoints());
-  reply.set_policies(policy_->feed().policies());
-  for (const std::string& line : policy_->feed().set_aside()) reply.add_set_aside(line);
-  for (const std::string& line : fields_.refused()) reply.add_set_aside(line);
-  for (const std::string& line : fields_.unheeded()) reply.add_unheeded(line);
-  reply.set_programs_loaded(dataplane_->programs_loaded());
-  reply.set_table_writes(dataplane_->table_writes());
-  return reply;
-}
-
-absl::StatusOr<v1::WhyReply> Agent::Why(const v1::WhyRequest& request) {
-  if (!policy_->committed())
-    return absl::UnavailableError(absl::StrJoin(store_plane_->problems(), "; "));
-  return queries_->Why(request);
-}
-
-absl::StatusOr<v1::StagedPoliciesReply> Agent::StagedPolicies() {
-  flows_->Read(absl::Now());
-  return flows_->Report(absl::Now());
-}
-
-absl::StatusOr<v1::AcceptStoreReply> Agent::AcceptStore() {
-  v1::AcceptStoreReply reply;
-  reply.set_store(options_.store);
-  const std::optional<Doubt> accepted = store_plane_->Accept();
-  if (!accepted.has_value()) {
-    reply.set_identity(store_plane_->identity());
-    return reply;
-  }
-  reply.set_identity(accepted->identity);
-  reply.set_accepted(accepted->why);
-  return reply;
 }
 
 }  // namespace ripstop::agent

@@ -13,8 +13,11 @@
 #include "agent/cni/cni_server.h"
 #include "agent/cni/endpoint_manager.h"
 #include "agent/daemon/field_notes.h"
+#include "agent/daemon/flow_keeper.h"
 #include "agent/daemon/flow_watch.h"
+#include "agent/daemon/netlink_host.h"
 #include "agent/daemon/network_plane.h"
+#include "agent/daemon/node_guard.h"
 #include "agent/daemon/options.h"
 #include "agent/daemon/policy_plane.h"
 #include "agent/daemon/pool_keeper.h"
@@ -58,9 +61,11 @@ class Agent final : private StorePlaneClient, private AgentApi {
   absl::Status InitEndpoints();
   void Settle();
   absl::Status FirstSync();
-  void AttachHostInterfaces();
   void WatchFlows();
+  void SweepFlows();
   void Housekeeping();
+  void VisitGuarded(const NodeGuard::Visitor& visit) const;
+  void ReportGuard(v1::StatusReply& reply) const;
 
   Keep OnPut(const api::StoredResource& stored) override;
   void OnDelete(const api::ResourceKey& key) override;
@@ -90,8 +95,12 @@ class Agent final : private StorePlaneClient, private AgentApi {
   std::unique_ptr<PolicyPlane> policy_;
   std::unique_ptr<FlowLog> flow_log_;
   std::unique_ptr<FlowWatch> flows_;
+  std::unique_ptr<FlowKeeper> flow_keeper_;
   std::unique_ptr<NetworkPlane> network_;
   std::unique_ptr<Queries> queries_;
+  std::unique_ptr<NetlinkHost> host_;
+  std::unique_ptr<NodeGuard> guard_;
+  NodeGuard::Repairs file_repairs_;
 
   std::unique_ptr<api::Store> store_;
   std::unique_ptr<StorePlane> store_plane_;

@@ -2,6 +2,7 @@
 //
 // ripstop-agent: one per node.
 #include <signal.h>
+#include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -17,6 +18,14 @@ namespace {
 using ripstop::agent::Agent;
 using ripstop::agent::EventLoop;
 using ripstop::agent::Options;
+
+// Two descriptors for each pod: the usual soft limit is for programs that call select().
+void RaiseDescriptorLimit() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
 
 absl::Status Run(const Options& options) {
   auto loop = EventLoop::Create();
@@ -74,6 +83,10 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(uint64_t{4096}, uint64_t{1} << 40));
   app.add_option("--flow-log-rate", options.flow_log.lines_per_second,
                  "lines per second at most; the others are counted");
+  app.add_option("--flow-table-entries", options.flow_table_entries,
+                 "connections known at a time; 0: by the machine's memory. Live ones are kept when "
+                 "this changes")
+      ->check(CLI::Range(uint32_t{0}, uint32_t{1} << 24));
   app.option_defaults()->always_capture_default();
   CLI11_PARSE(app, argc, argv);
   absl::ParseDuration(block_idle, &options.block_idle);
@@ -87,6 +100,7 @@ int main(int argc, char** argv) {
     fprintf(stderr, "ripstop-agent: %s\n", std::string(status.message()).c_str());
     return 2;
   }
+  RaiseDescriptorLimit();
   if (absl::Status status = Run(options); !status.ok()) {
     spdlog::critical("{}", std::string(status.message()));
     return 1;

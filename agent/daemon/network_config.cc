@@ -127,6 +127,12 @@ VxlanConfig BuildVxlanConfig(const ClusterView& cluster, const std::string& node
       config.pools.push_back({*cidr, ModeOf(pool.spec())});
     }
   }
+  for (const auto& [key, block] : cluster.blocks) {
+    if (block.node == node) config.own_blocks.push_back(block.cidr);
+    for (const auto& [address, user] : block.borrowed) {
+      if (user == node) config.own_blocks.push_back(policy::Cidr::Of(address, 128));
+    }
+  }
   for (const auto& [name, other] : cluster.nodes) {
     if (name == node) continue;
     RemoteNode remote;

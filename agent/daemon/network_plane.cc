@@ -9,6 +9,7 @@
 #include "absl/time/clock.h"
 #include "agent/daemon/bgp_model.h"
 #include "agent/daemon/network_config.h"
+#include "agent/daemon/router_advertisements.h"
 #include "agent/netlink/sysctl.h"
 #include "policy/status_macros.h"
 #include "spdlog/spdlog.h"
@@ -22,19 +23,22 @@ constexpr absl::Duration kBirdPatience = absl::Milliseconds(300);
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<NetworkPlane>> NetworkPlane::Create(const Options& options,
-                                                                   EventLoop* loop) {
-  std::unique_ptr<NetworkPlane> plane(new NetworkPlane(options, loop));
+                                                                   EventLoop* loop,
+                                                                   DataplaneInterface* dataplane) {
+  std::unique_ptr<NetworkPlane> plane(new NetworkPlane(options, loop, dataplane));
   RETURN_IF_ERROR(plane->Init());
   return plane;
 }
 
 absl::Status NetworkPlane::Init() {
-  RETURN_IF_ERROR(WriteWherePresent(NodeSysctls()));
   ASSIGN_OR_RETURN(netlink_, Netlink::Open());
+  // Before the host forwards: then it would drop the routes that it has from them.
+  RETURN_IF_ERROR(KeepAdvertisements(netlink_.get()));
+  RETURN_IF_ERROR(WriteWherePresent(NodeSysctls()));
   ASSIGN_OR_RETURN(monitor_, Monitor::Open());
   kernel_ = std::make_unique<NetlinkRouteKernel>(netlink_.get());
   routes_ = std::make_unique<RouteManager>(kernel_.get());
-  vxlan_ = std::make_unique<VxlanManager>(netlink_.get(), routes_.get());
+  tunnel_ = std::make_unique<TunnelPlane>(netlink_.get(), routes_.get(), dataplane_, loop_);
   RETURN_IF_ERROR(loop_->AddFd(monitor_->fd(), EPOLLIN, [this](uint32_t) { ReadMonitor(); }));
   if (options_.bird.empty()) return absl::OkStatus();
   bgp::Supervisor::Options bird;
@@ -90,11 +94,8 @@ void NetworkPlane::FindUnderlay(const ClusterView& cluster) {
 }
 
 void NetworkPlane::ApplyVxlan(const ClusterView& cluster) {
-  const VxlanPlan plan = PlanVxlan(BuildVxlanConfig(cluster, options_.node, underlay_mtu_));
-  absl::Status status = vxlan_->Apply(plan);
-  vxlan_problem_ = status.ok() ? "" : std::string(status.message());
-  vxlan_unreachable_ = plan.problems;
-  workload_mtu_ = plan.device.has_value() ? plan.device->mtu : underlay_mtu_;
+  tunnel_->Apply(BuildVxlanConfig(cluster, options_.node, underlay_mtu_), underlay_);
+  workload_mtu_ = tunnel_->mtu().value_or(underlay_mtu_);
 }
 
 void NetworkPlane::ApplyBgp(const ClusterView& cluster) {
@@ -118,13 +119,14 @@ void NetworkPlane::ReadMonitor() {
     spdlog::error("{}", std::string(events.status().message()));
     return;
   }
-  if (absl::Status status = vxlan_->HandleEvents(*events); !status.ok()) {
-    spdlog::warn("{}", std::string(status.message()));
-  }
+  tunnel_->HandleEvents(*events);
   if (absl::Status status = routes_->HandleEvents(*events); !status.ok()) {
     spdlog::warn("{}", std::string(status.message()));
   }
-  if (cluster_ != nullptr && ConcernsNodeAddress(*events)) FindUnderlay(*cluster_);
+  if (cluster_ != nullptr && ConcernsNodeAddress(*events)) {
+    FindUnderlay(*cluster_);
+    ApplyVxlan(*cluster_);
+  }
   if (on_events_) on_events_(*events);
 }
 
@@ -143,10 +145,9 @@ bool NetworkPlane::ConcernsNodeAddress(const std::vector<MonitorEvent>& events) 
   });
 }
 
-std::vector<uint32_t> NetworkPlane::HostInterfaces() const {
-  std::vector<uint32_t> interfaces = underlay_;
-  if (vxlan_->ifindex() != 0) interfaces.push_back(vxlan_->ifindex());
-  return interfaces;
+bool NetworkPlane::NeedsAdvertisements(const LinkSettings& settings) const {
+  const bool uplink = tunnel_->role(settings.link.index) == InterfaceRole::kUplink;
+  return agent::NeedsAdvertisements(settings, uplink, false);
 }
 
 void NetworkPlane::RefreshBgp() const {
@@ -178,11 +179,11 @@ bgp::BirdStatus NetworkPlane::BgpStatus() const {
 std::vector<std::string> NetworkPlane::problems() const {
   std::vector<std::string> all = addresses_.own;
   all.insert(all.end(), addresses_.others.begin(), addresses_.others.end());
-  all.insert(all.end(), vxlan_unreachable_.begin(), vxlan_unreachable_.end());
+  const std::vector<std::string> tunnel = tunnel_->problems();
+  all.insert(all.end(), tunnel.begin(), tunnel.end());
   if (!bgp_model_problem_.empty()) all.push_back(bgp_model_problem_);
   if (!bgp_problem_.empty()) all.push_back(bgp_problem_);
   all.insert(all.end(), secrets_.problems().begin(), secrets_.problems().end());
-  if (!vxlan_problem_.empty()) all.push_back(vxlan_problem_);
   return all;
 }
 

@@ -15,19 +15,20 @@
 #include "agent/daemon/node_identity.h"
 #include "agent/daemon/options.h"
 #include "agent/daemon/secrets.h"
+#include "agent/daemon/tunnel_plane.h"
 #include "agent/netlink/monitor.h"
 #include "agent/netlink/netlink.h"
 #include "agent/routes/route_manager.h"
-#include "agent/routes/vxlan_manager.h"
 #include "bgp-bridge/bird_status.h"
 #include "bgp-bridge/render.h"
 
 namespace ripstop::agent {
 
-// Everything of this node that carries packets between nodes: routes, the VXLAN device,
-// BIRD. Applies a ClusterView; repairs on the kernel's events.
+// Everything of this node that carries packets between nodes: routes, the tunnel, the
+// programs on the host's interfaces, BIRD. Applies a ClusterView; repairs on the kernel's
+// events.
 //
-//   ClusterView ──▶ [NetworkPlane] ──▶ RouteManager, VxlanManager, Supervisor
+//   ClusterView ──▶ [NetworkPlane] ──▶ RouteManager, TunnelPlane, Supervisor
 //   netlink events, BIRD's death ──▶ ┘
 //
 // For the agent's loop. Errors of one part do not keep the others from being applied;
@@ -35,9 +36,10 @@ namespace ripstop::agent {
 class NetworkPlane {
  public:
   // Opens netlink in the caller's namespace, makes the node a router, and looks for a
-  // running BIRD. The loop outlives this.
+  // running BIRD. Loop and dataplane outlive this.
   static absl::StatusOr<std::unique_ptr<NetworkPlane>> Create(const Options& options,
-                                                              EventLoop* loop);
+                                                              EventLoop* loop,
+                                                              DataplaneInterface* dataplane);
   ~NetworkPlane();
 
   // The view outlives this: secrets that change apply it again.
@@ -50,12 +52,12 @@ class NetworkPlane {
   Netlink* netlink() { return netlink_.get(); }
   RouteManager* routes() { return routes_.get(); }
 
-  // Interfaces whose ingress needs from_host: those holding an address of this node, and
-  // the VXLAN device.
-  std::vector<uint32_t> HostInterfaces() const;
+  const TunnelPlane& tunnel() const { return *tunnel_; }
   // What a pod's link should carry: the underlay's MTU less what VXLAN adds, where used.
   uint32_t workload_mtu() const { return workload_mtu_; }
-  bool uses_vxlan() const { return vxlan_->ifindex() != 0; }
+
+  // Whether the host lives by router advertisements there (router_advertisements.h).
+  bool NeedsAdvertisements(const LinkSettings& settings) const;
 
   // As BIRD said last, and how long ago if it is silent since.
   bgp::BirdStatus BgpStatus() const;
@@ -71,8 +73,8 @@ class NetworkPlane {
   }
 
  private:
-  NetworkPlane(const Options& options, EventLoop* loop)
-      : options_(options), loop_(loop), secrets_(options.secrets_dir) {}
+  NetworkPlane(const Options& options, EventLoop* loop, DataplaneInterface* dataplane)
+      : options_(options), loop_(loop), dataplane_(dataplane), secrets_(options.secrets_dir) {}
   absl::Status Init();
   void ApplyBgp(const ClusterView& cluster);
   void ApplyVxlan(const ClusterView& cluster);
@@ -82,11 +84,12 @@ class NetworkPlane {
 
   const Options options_;
   EventLoop* const loop_;
+  DataplaneInterface* const dataplane_;
   std::unique_ptr<Netlink> netlink_;
   std::unique_ptr<Monitor> monitor_;
   std::unique_ptr<RouteKernel> kernel_;
   std::unique_ptr<RouteManager> routes_;
-  std::unique_ptr<VxlanManager> vxlan_;
+  std::unique_ptr<TunnelPlane> tunnel_;
   std::unique_ptr<BirdWorker> bird_;  // null: no BGP here
   SecretFiles secrets_;
   const ClusterView* cluster_ = nullptr;  // as last applied
@@ -97,8 +100,6 @@ class NetworkPlane {
   uint32_t workload_mtu_ = 1500;
   std::string bgp_model_problem_;
   std::string bgp_problem_;
-  std::string vxlan_problem_;
-  std::vector<std::string> vxlan_unreachable_;
   std::function<void(const std::vector<MonitorEvent>&)> on_events_;
 };
 

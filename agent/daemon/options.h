@@ -25,7 +25,8 @@ struct Options {
   std::string log_level = "info";
   // How long an empty block of addresses stays with the node.
   absl::Duration block_idle = absl::Minutes(5);
-  FlowLogOptions flow_log;  // what Log rules say
+  FlowLogOptions flow_log;          // what Log rules say
+  uint32_t flow_table_entries = 0;  // 0: by memory (flow_keeper.h)
 };
 
 }  // namespace ripstop::agent

@@ -126,7 +126,13 @@ absl::StatusOr<std::vector<api::Mutation>> Workloads::Withdrawal(const LocalEndp
 }
 
 absl::Status Workloads::Restore(const std::vector<LocalEndpoint>& endpoints) {
-  for (const LocalEndpoint& endpoint : endpoints) RETURN_IF_ERROR(Feed(endpoint));
+  for (const LocalEndpoint& endpoint : endpoints) {
+    RETURN_IF_ERROR(Feed(endpoint));
+    // Whatever became of them while no agent ran: with the tables of the last one, or without.
+    if (absl::Status status = dataplane_->AttachWorkload(endpoint.ifindex); !status.ok()) {
+      spdlog::error("{}: {}", IdOf(endpoint), std::string(status.message()));
+    }
+  }
   return absl::OkStatus();
 }
 

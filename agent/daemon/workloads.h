@@ -39,7 +39,7 @@ class Workloads final : public EndpointHooks {
   absl::StatusOr<std::vector<api::Mutation>> Withdrawal(const LocalEndpoint& endpoint) override;
 
   // Endpoints of the last run: known to the policy feed before its first flush, so that
-  // the new tables hold them from their first moment.
+  // the new tables hold them from their first moment. Their links have programs from here on.
   absl::Status Restore(const std::vector<LocalEndpoint>& endpoints);
   // Their links get this run's programs. After the flush.
   void Reattach(const std::vector<LocalEndpoint>& endpoints);

@@ -23,6 +23,8 @@ namespace {
 constexpr char kFromWorkload[] = "from_workload";
 constexpr char kToWorkload[] = "to_workload";
 constexpr char kFromHost[] = "from_host";
+constexpr char kFromTunnel[] = "from_tunnel";
+constexpr char kFromElsewhere[] = "from_elsewhere";
 
 }  // namespace
 
@@ -35,11 +37,17 @@ absl::StatusOr<std::unique_ptr<Dataplane>> Dataplane::Open(const DataplaneOption
     return absl::ErrnoToStatus(errno, absl::StrCat("create ", links));
   }
   dataplane->links_ = std::make_unique<ProgramLinks>(links, options.force_clsact);
+  RETURN_IF_ERROR(dataplane->object_->AdoptFlows().status());
   RETURN_IF_ERROR(dataplane->links_->Refresh(kFromWorkload, dataplane->object_->from_workload()));
   RETURN_IF_ERROR(dataplane->links_->Refresh(kToWorkload, dataplane->object_->to_workload()));
   RETURN_IF_ERROR(dataplane->links_->Refresh(kFromHost, dataplane->object_->from_host()));
+  RETURN_IF_ERROR(dataplane->links_->Refresh(kFromTunnel, dataplane->object_->from_tunnel()));
+  RETURN_IF_ERROR(dataplane->links_->Refresh(kFromElsewhere, dataplane->object_->from_elsewhere()));
+  // On clsact each program goes on with the old table until it is attached anew.
+  if (dataplane->links_->uses_tcx()) RETURN_IF_ERROR(dataplane->FinishAdoption());
   dataplane->tables_ =
       std::make_unique<loader::TableStore>(dataplane->object_.get(), options.sizes);
+  dataplane->owners_ = std::make_unique<loader::OwnerStore>(dataplane->object_.get());
   dataplane->ring_ =
       ring_buffer__new(dataplane->object_->events(), OnEvent, dataplane.get(), nullptr);
   if (dataplane->ring_ == nullptr) return absl::ErrnoToStatus(errno, "open rs_events_v1");
@@ -89,18 +97,53 @@ absl::Status Dataplane::CheckWorkload(uint32_t ifindex) const {
   return links_->Check(kFromWorkload, object_->from_workload(), ifindex, AttachPoint::kIngress);
 }
 
-absl::Status Dataplane::AttachUplink(uint32_t ifindex) {
-  return links_->Attach(kFromHost, object_->from_host(), ifindex, AttachPoint::kIngress);
+absl::Status Dataplane::AttachHost(const char* name, int program, uint32_t ifindex) {
+  // What it had before goes only then: on tcx both stand for an instant, and neither lets
+  // anything pass that the other would not.
+  RETURN_IF_ERROR(links_->Attach(name, program, ifindex, AttachPoint::kIngress));
+  if (!links_->uses_tcx()) return absl::OkStatus();  // one filter, replaced
+  for (const char* other : {kFromHost, kFromTunnel, kFromElsewhere}) {
+    if (other == name) continue;
+    RETURN_IF_ERROR(links_->Detach(other, ifindex, AttachPoint::kIngress));
+  }
+  return absl::OkStatus();
 }
 
-absl::Status Dataplane::DetachUplink(uint32_t ifindex) {
-  return links_->Detach(kFromHost, ifindex, AttachPoint::kIngress);
+absl::Status Dataplane::AttachUplink(uint32_t ifindex) {
+  return AttachHost(kFromHost, object_->from_host(), ifindex);
+}
+absl::Status Dataplane::AttachTunnel(uint32_t ifindex) {
+  return AttachHost(kFromTunnel, object_->from_tunnel(), ifindex);
+}
+absl::Status Dataplane::AttachElsewhere(uint32_t ifindex) {
+  return AttachHost(kFromElsewhere, object_->from_elsewhere(), ifindex);
+}
+
+absl::Status Dataplane::DetachHost(uint32_t ifindex) {
+  for (const char* name : {kFromHost, kFromTunnel, kFromElsewhere}) {
+    RETURN_IF_ERROR(links_->Detach(name, ifindex, AttachPoint::kIngress));
+  }
+  return absl::OkStatus();
+}
+
+std::vector<ProgramFinding> Dataplane::Repair() {
+  // Maps first: that makes the folders, where another bpffs is mounted.
+  const absl::StatusOr<uint32_t> pinned = object_->RestorePins();
+  std::vector<ProgramFinding> findings = links_->Repair();
+  if (!pinned.ok()) {
+    findings.push_back(
+        {ProgramFinding::What::kUnpinned, 0, std::string(pinned.status().message())});
+  } else if (*pinned > 0) {
+    findings.push_back({ProgramFinding::What::kPinned, 0,
+                        absl::StrCat("pins of ", *pinned,
+                                     " maps were removed by somebody; "
+                                     "pinned again")});
+  }
+  return findings;
 }
 
 absl::Status Dataplane::Configure(const DatapathSettings& settings) {
   datapath_state& state = *object_->state();
-  state.vxlan_vni = settings.vxlan_vni;
-  state.vxlan_port = htons(settings.vxlan_port);
   state.events_per_second = settings.events_per_second;
   std::memcpy(state.host_mac, settings.host_mac.data(), sizeof(state.host_mac));
   const uint32_t flags = (settings.host_obeys_policy ? STATE_HOST_OBEYS_POLICY : 0) |
@@ -110,24 +153,45 @@ absl::Status Dataplane::Configure(const DatapathSettings& settings) {
   return absl::OkStatus();
 }
 
+absl::Status Dataplane::ConfigureTunnel(uint16_t port, uint32_t ifindex) {
+  datapath_state& state = *object_->state();
+  __atomic_store_n(&state.tunnel_ifindex, ifindex, __ATOMIC_RELEASE);
+  __atomic_store_n(&state.vxlan_port, htons(port), __ATOMIC_RELEASE);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<policy::EngineOptions> Dataplane::BeginGeneration() { return tables_->Begin(); }
 absl::Status Dataplane::Apply(const policy::TableWrites& writes) { return tables_->Apply(writes); }
 absl::Status Dataplane::CommitGeneration(uint32_t l4_table) { return tables_->Commit(l4_table); }
 bool Dataplane::InForce() const { return object_->active().l4_table != 0; }
 
-absl::StatusOr<uint32_t> Dataplane::RunSweep(const sweep_request& request) {
-  sweep_request context = request;
-  LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &context, .ctx_size_in = sizeof(context));
+absl::StatusOr<sweep_request> Dataplane::RunSweep(sweep_request request) {
+  LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &request, .ctx_size_in = sizeof(request));
   if (bpf_prog_test_run_opts(object_->flow_sweep(), &options) != 0) {
     return absl::ErrnoToStatus(errno, "run flow_sweep");
   }
-  return context.removed;
+  return request;
 }
 
-absl::StatusOr<uint32_t> Dataplane::SweepFlows() { return RunSweep({}); }
+absl::Status Dataplane::FinishAdoption() {
+  ASSIGN_OR_RETURN(const uint64_t lost, object_->AdoptFlows());
+  flows_lost_ += lost;
+  object_->ForgetOldFlows();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<FlowTableUse> Dataplane::SweepFlows(bool pressed) {
+  ASSIGN_OR_RETURN(const sweep_request done, RunSweep({.pressed = pressed ? 1u : 0u}));
+  ASSIGN_OR_RETURN(const uint64_t no_room, loader::ReadLost(*object_, LOST_FLOW_ROOM));
+  return FlowTableUse{.entries = done.visited - done.removed,
+                      .removed = done.removed,
+                      .capacity = object_->flow_capacity(),
+                      .no_room = no_room};
+}
 
 absl::StatusOr<uint32_t> Dataplane::ForgetFlows(const policy::Address& address) {
-  return RunSweep({.forget = loader::ToKey(address)});
+  ASSIGN_OR_RETURN(const sweep_request done, RunSweep({.forget = loader::ToKey(address)}));
+  return done.removed;
 }
 
 absl::StatusOr<std::vector<loader::DropCount>> Dataplane::Drops() const {
@@ -155,7 +219,9 @@ std::vector<flow_event> Dataplane::TakeEvents() {
   return std::exchange(events_, {});
 }
 
-absl::StatusOr<uint64_t> Dataplane::EventsLost() const { return loader::ReadLostEvents(*object_); }
+absl::StatusOr<uint64_t> Dataplane::EventsLost() const {
+  return loader::ReadLost(*object_, LOST_EVENTS);
+}
 
 uint64_t Dataplane::programs_loaded() const { return object_->Stats().size(); }
 

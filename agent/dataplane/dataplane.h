@@ -16,6 +16,7 @@
 #include "agent/dataplane/dataplane_interface.h"
 #include "agent/dataplane/program_links.h"
 #include "bpf/loader/datapath_object.h"
+#include "bpf/loader/owner_store.h"
 #include "bpf/loader/table_store.h"
 
 struct ring_buffer;
@@ -43,13 +44,18 @@ class Dataplane : public DataplaneInterface {
   absl::Status DetachWorkload(uint32_t ifindex) override;
   absl::Status CheckWorkload(uint32_t ifindex) const override;
   absl::Status AttachUplink(uint32_t ifindex) override;
-  absl::Status DetachUplink(uint32_t ifindex) override;
+  absl::Status AttachTunnel(uint32_t ifindex) override;
+  absl::Status AttachElsewhere(uint32_t ifindex) override;
+  absl::Status DetachHost(uint32_t ifindex) override;
+  std::vector<ProgramFinding> Repair() override;
   absl::Status Configure(const DatapathSettings& settings) override;
+  absl::Status ConfigureTunnel(uint16_t port, uint32_t ifindex) override;
+  absl::Status SetOwners(const loader::Owners& owners) override { return owners_->Set(owners); }
   absl::StatusOr<policy::EngineOptions> BeginGeneration() override;
   absl::Status Apply(const policy::TableWrites& writes) override;
   absl::Status CommitGeneration(uint32_t l4_table) override;
   bool InForce() const override;
-  absl::StatusOr<uint32_t> SweepFlows() override;
+  absl::StatusOr<FlowTableUse> SweepFlows(bool pressed) override;
   absl::StatusOr<uint32_t> ForgetFlows(const policy::Address& address) override;
   absl::StatusOr<std::vector<loader::DropCount>> Drops() const override;
   absl::StatusOr<std::map<uint32_t, rule_hits>> RuleHits() const override;
@@ -62,17 +68,25 @@ class Dataplane : public DataplaneInterface {
   uint64_t table_writes() const override { return tables_->writes(); }
 
   std::vector<loader::ProgramStats> Stats() const { return object_->Stats(); }
+  // When all programs have been attached: what flows of an older table of another size
+  // began meanwhile are taken over too, and that table is let go. On tcx Open has done it.
+  absl::Status FinishAdoption();
+  // Flows that had no room in a smaller table than the one that Open found.
+  uint64_t flows_lost() const { return flows_lost_; }
   bool uses_tcx() const { return links_->uses_tcx(); }
 
  private:
   Dataplane() = default;
-  absl::StatusOr<uint32_t> RunSweep(const sweep_request& request);
+  absl::StatusOr<sweep_request> RunSweep(sweep_request request);
+  absl::Status AttachHost(const char* name, int program, uint32_t ifindex);
   static int OnEvent(void* context, void* data, size_t bytes);
 
   std::unique_ptr<loader::DatapathObject> object_;
   std::unique_ptr<ProgramLinks> links_;
   std::unique_ptr<loader::TableStore> tables_;
+  std::unique_ptr<loader::OwnerStore> owners_;
   ring_buffer* ring_ = nullptr;
+  uint64_t flows_lost_ = 0;
   std::vector<flow_event> events_;
 };
 

@@ -17,9 +17,11 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "agent/dataplane/program_links.h"
 #include "bpf/abi/events.h"
 #include "bpf/abi/flows.h"
 #include "bpf/abi/tables.h"
+#include "bpf/loader/owner_store.h"
 #include "bpf/loader/tables_reader.h"
 #include "policy/engine/engine.h"
 #include "policy/model.h"
@@ -28,15 +30,21 @@
 namespace ripstop::agent {
 
 struct DatapathSettings {
-  bool host_obeys_policy = false;  // else this host reaches its pods before policy
-  uint16_t vxlan_port = 0;         // 0: no VXLAN on this node
-  uint32_t vxlan_vni = 0;
+  bool host_obeys_policy = false;     // else this host reaches its pods before policy
   uint32_t events_per_second = 1000;  // per CPU
   // Flow events beyond those of flows that a Log rule marked, which always come: of every
   // flow that begins or is denied; of every one that the sweep removes.
   bool watch_flows = false;
   bool watch_closed = false;
   std::array<uint8_t, 6> host_mac = {0xee, 0xee, 0xee, 0xee, 0xee, 0xee};  // of veth host sides
+};
+
+// The table of answered flows, after a sweep.
+struct FlowTableUse {
+  uint64_t entries = 0;
+  uint64_t removed = 0;  // by this sweep
+  uint64_t capacity = 0;
+  uint64_t no_room = 0;  // answered flows that found it full, since the maps were made
 };
 
 class DataplaneInterface {
@@ -50,10 +58,24 @@ class DataplaneInterface {
   // Whether our programs are what the kernel runs there, in both directions.
   //   kFailedPrecondition  they are not; names the program and the interface
   virtual absl::Status CheckWorkload(uint32_t ifindex) const = 0;
-  virtual absl::Status AttachUplink(uint32_t ifindex) = 0;  // also the VXLAN device
-  virtual absl::Status DetachUplink(uint32_t ifindex) = 0;
+  // Of the host's own interfaces each has one program at most; another replaces it.
+  virtual absl::Status AttachUplink(uint32_t ifindex) = 0;
+  virtual absl::Status AttachTunnel(uint32_t ifindex) = 0;     // the VXLAN device
+  virtual absl::Status AttachElsewhere(uint32_t ifindex) = 0;  // where no node is
+  virtual absl::Status DetachHost(uint32_t ifindex) = 0;
+
+  // Puts back what somebody else has detached or unpinned; empty when all is well. Call it
+  // often: the kernel tells nobody.
+  virtual std::vector<ProgramFinding> Repair() = 0;
 
   virtual absl::Status Configure(const DatapathSettings& settings) = 0;
+
+  // The tunnel: its UDP port (0: no VXLAN in this network; then nothing is asked of a packet
+  // that looks like it) and its device (0: none here yet).
+  virtual absl::Status ConfigureTunnel(uint16_t port, uint32_t ifindex) = 0;
+  // Who may speak by VXLAN for which address, and which addresses come by it.
+  //   those of loader::OwnerStore::Set
+  virtual absl::Status SetOwners(const loader::Owners& owners) = 0;
 
   // Tables: BeginGeneration, an engine made with its options, Apply its first Flush,
   // CommitGeneration with its l4_table(), then Apply each later Flush.
@@ -63,9 +85,10 @@ class DataplaneInterface {
   // Whether tables are in force, of this process or of an earlier one.
   virtual bool InForce() const = 0;
 
-  // Flows. SweepFlows removes idle ones (call it every few seconds); ForgetFlows those
-  // of an address that has lost its endpoint. Both return how many went.
-  virtual absl::StatusOr<uint32_t> SweepFlows() = 0;
+  // Flows. SweepFlows removes idle ones (call it every few seconds), and those that are
+  // over sooner when `pressed`, that is when the table is nearly full; ForgetFlows those of
+  // an address that has lost its endpoint, and returns how many.
+  virtual absl::StatusOr<FlowTableUse> SweepFlows(bool pressed) = 0;
   virtual absl::StatusOr<uint32_t> ForgetFlows(const policy::Address& address) = 0;
 
   // Readers.

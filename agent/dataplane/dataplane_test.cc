@@ -26,6 +26,52 @@ using testing::kPodB;
 
 using DataplaneTest = testing::NodeTest;
 
+// One TCP connection between two namespaces.
+class TcpPair {
+ public:
+  absl::Status Connect(int from_ns, const std::string& from, int to_ns, const std::string& to) {
+    UniqueFd listener;
+    socklen_t length = 0;
+    const sockaddr_storage target = ProbeAddress(to, 7000, &length);
+    absl::Status status = RunInNetns(to_ns, [&]() -> absl::Status {
+      listener.reset(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      if (bind(listener.get(), reinterpret_cast<const sockaddr*>(&target), length) != 0 ||
+          listen(listener.get(), 1) != 0) {
+        return absl::ErrnoToStatus(errno, "listen");
+      }
+      return absl::OkStatus();
+    });
+    if (!status.ok()) return status;
+    status = RunInNetns(from_ns, [&]() -> absl::Status {
+      const sockaddr_storage source = ProbeAddress(from, 0, &length);
+      client_.reset(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      if (bind(client_.get(), reinterpret_cast<const sockaddr*>(&source), length) != 0 ||
+          connect(client_.get(), reinterpret_cast<const sockaddr*>(&target), length) != 0) {
+        return absl::ErrnoToStatus(errno, "connect");
+      }
+      return absl::OkStatus();
+    });
+    if (!status.ok()) return status;
+    server_.reset(accept(listener.get(), nullptr, nullptr));
+    return server_.ok() ? absl::OkStatus() : absl::ErrnoToStatus(errno, "accept");
+  }
+  // A byte there and one back.
+  absl::Status Echo() {
+    for (const auto& [from, to] : {std::pair(&client_, &server_), std::pair(&server_, &client_)}) {
+      char byte = 'x';
+      pollfd p{.fd = to->get(), .events = POLLIN, .revents = 0};
+      if (send(from->get(), &byte, 1, MSG_NOSIGNAL) != 1) return absl::ErrnoToStatus(errno, "send");
+      if (poll(&p, 1, 5 * 60 * 1000) != 1 || recv(to->get(), &byte, 1, 0) != 1) {
+        return absl::DeadlineExceededError("nothing arrives");
+      }
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  UniqueFd client_, server_;
+};
+
 // By the number of the release, where the dataplane asks the kernel.
 bool KernelHasTcx() {
   utsname name;
@@ -75,6 +121,48 @@ TEST_P(DataplaneTest, MapsOfAnotherLayoutAreUnpinned) {
   EXPECT_EQ(access((maps + "rs_arena_v2").c_str(), F_OK), 0) << "control: those in use stay";
 }
 
+// Another --flow-table-entries: a policy that denies them as new flows shows that the live
+// ones are still known.
+TEST_P(DataplaneTest, LiveFlowsAreKeptWhenTheTableOfFlowsHasAnotherSize) {
+  Open({.flows = 1000});
+  Attach();
+  WriteGeneration(true);
+  const FlowTableUse before = dataplane_->SweepFlows(false).value();
+  EXPECT_EQ(before.capacity, 1000u);
+  TcpPair connection;
+  ASSERT_TRUE(connection.Connect(a_->fd(), kPodA, b_->fd(), kPodB).ok());
+  ASSERT_TRUE(connection.Echo().ok());
+  for (const uint32_t size : {5000u, 500u}) {
+    Open({.flows = size});
+    Attach();
+    ASSERT_TRUE(dataplane_->FinishAdoption().ok());
+    const FlowTableUse after = dataplane_->SweepFlows(false).value();
+    EXPECT_EQ(after.capacity, size);
+    EXPECT_GE(after.entries, 1u);
+    // A segment of a connection that is not known is dropped (no-flow).
+    EXPECT_TRUE(connection.Echo().ok()) << size;
+    EXPECT_EQ(dataplane_->flows_lost(), 0u);
+    EXPECT_NE(access((pin_dir_ + "/maps/rs_flows_v1_aside").c_str(), F_OK), 0);
+  }
+}
+
+// The agent died after it had put the old table aside and made the new one.
+TEST_P(DataplaneTest, FlowsThatWereNotTakenOverYetAreTakenOverByTheNextAgent) {
+  Open({.flows = 1000});
+  Attach();
+  WriteGeneration(true);
+  TcpPair connection;
+  ASSERT_TRUE(connection.Connect(a_->fd(), kPodA, b_->fd(), kPodB).ok());
+  ASSERT_TRUE(connection.Echo().ok());
+  const std::string flows = pin_dir_ + "/maps/rs_flows_v1";
+  ASSERT_EQ(rename(flows.c_str(), (flows + "_aside").c_str()), 0);
+  Open({.flows = 2000});
+  Attach();
+  ASSERT_TRUE(dataplane_->FinishAdoption().ok());
+  EXPECT_TRUE(connection.Echo().ok());
+  EXPECT_EQ(dataplane_->SweepFlows(false)->capacity, 2000u);
+}
+
 TEST_P(DataplaneTest, ADetachedInterfaceIsRoutedPlainlyAgain) {
   Open();
   Attach();
@@ -85,7 +173,7 @@ TEST_P(DataplaneTest, ADetachedInterfaceIsRoutedPlainlyAgain) {
       absl::Status done = dataplane_->DetachWorkload(if_nametoindex(name));
       if (!done.ok()) return done;
     }
-    return dataplane_->DetachUplink(if_nametoindex("up0"));
+    return dataplane_->DetachHost(if_nametoindex("up0"));
   });
   EXPECT_TRUE(detached.ok()) << detached;
   EXPECT_TRUE(PodsPass());

@@ -19,15 +19,22 @@ class FakeDataplane : public DataplaneInterface {
   // What happened, in order, for tests of ordering: "attach 5", "apply 12", "commit".
   std::vector<std::string> calls;
   std::set<uint32_t> workloads;
-  std::set<uint32_t> uplinks;
+  std::map<uint32_t, std::string> host;  // "uplink", "tunnel" or "elsewhere", by interface
+  loader::Owners owners;
+  uint16_t tunnel_port = 0;
+  uint32_t tunnel_ifindex = 0;
   policy::TableWrites written;  // everything applied in the current generation
   DatapathSettings settings;
+  std::vector<ProgramFinding> findings;  // what Repair answers
   std::vector<policy::Address> forgotten;
+  FlowTableUse flow_use;     // what SweepFlows answers
+  std::vector<bool> sweeps;  // whether pressed
   std::vector<flow_event> events;
   uint64_t events_lost = 0;
   bool in_force = false;
   uint32_t l4_table = 0;
-  absl::Status next_error;  // returned once by the next call that can fail
+  absl::Status tunnel_error, owners_error;  // of AttachTunnel and SetOwners, as long as set
+  absl::Status next_error;                  // returned once by the next call that can fail
 
   absl::Status AttachWorkload(uint32_t ifindex) override {
     if (absl::Status error = Fail(); !error.ok()) return error;
@@ -45,14 +52,28 @@ class FakeDataplane : public DataplaneInterface {
     return absl::FailedPreconditionError("program is not attached to interface " +
                                          std::to_string(ifindex));
   }
-  absl::Status AttachUplink(uint32_t ifindex) override {
-    uplinks.insert(ifindex);
+  absl::Status AttachUplink(uint32_t ifindex) override { return AttachHost("uplink", ifindex); }
+  absl::Status AttachTunnel(uint32_t ifindex) override {
+    return tunnel_error.ok() ? AttachHost("tunnel", ifindex) : tunnel_error;
+  }
+  absl::Status AttachElsewhere(uint32_t ifindex) override {
+    return AttachHost("elsewhere", ifindex);
+  }
+  absl::Status DetachHost(uint32_t ifindex) override {
+    host.erase(ifindex);
     return Fail();
   }
-  absl::Status DetachUplink(uint32_t ifindex) override {
-    uplinks.erase(ifindex);
+  absl::Status ConfigureTunnel(uint16_t port, uint32_t ifindex) override {
+    tunnel_port = port;
+    tunnel_ifindex = ifindex;
     return Fail();
   }
+  absl::Status SetOwners(const loader::Owners& value) override {
+    if (!owners_error.ok()) return owners_error;
+    owners = value;
+    return absl::OkStatus();
+  }
+  std::vector<ProgramFinding> Repair() override { return findings; }
   absl::Status Configure(const DatapathSettings& value) override {
     settings = value;
     return Fail();
@@ -78,7 +99,11 @@ class FakeDataplane : public DataplaneInterface {
     return absl::OkStatus();
   }
   bool InForce() const override { return in_force; }
-  absl::StatusOr<uint32_t> SweepFlows() override { return 0u; }
+  absl::StatusOr<FlowTableUse> SweepFlows(bool pressed) override {
+    if (absl::Status error = Fail(); !error.ok()) return error;
+    sweeps.push_back(pressed);
+    return flow_use;
+  }
   absl::StatusOr<uint32_t> ForgetFlows(const policy::Address& address) override {
     forgotten.push_back(address);
     return 0u;
@@ -111,6 +136,11 @@ class FakeDataplane : public DataplaneInterface {
   uint64_t table_writes() const override { return table_writes_; }
 
  private:
+  absl::Status AttachHost(const char* role, uint32_t ifindex) {
+    if (absl::Status error = Fail(); !error.ok()) return error;
+    host[ifindex] = role;
+    return absl::OkStatus();
+  }
   absl::Status Fail() { return std::exchange(next_error, absl::OkStatus()); }
   uint64_t table_writes_ = 0;
   UniqueFd events_fd_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};

@@ -13,39 +13,26 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "agent/dataplane/program_places.h"
 #include "bpf/loader/bpf_fd.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::agent {
 namespace {
 
-// Debian 12's headers and libbpf 1.1 predate tcx; these are the kernel's numbers.
-constexpr auto kTcxIngress = static_cast<bpf_attach_type>(46);
-constexpr auto kTcxEgress = static_cast<bpf_attach_type>(47);
 // Offset of tcx.ifindex in struct bpf_link_info: after type, id, prog_id and padding.
 constexpr size_t kLinkIfindexOffset = 16;
 
-constexpr uint32_t kFilterHandle = 1;
-constexpr uint32_t kFilterPriority = 1;
-
-bpf_attach_type Tcx(AttachPoint point) {
-  return point == AttachPoint::kIngress ? kTcxIngress : kTcxEgress;
-}
-
-// A kernel that knows tcx misses the interface; one that does not, the attach type.
+// A kernel that knows tcx misses the interface; one that does not, the attach type. With a
+// real program, since that is looked up before either.
 bool KernelHasTcx() {
-  LIBBPF_OPTS(bpf_link_create_opts, options);
-  const int fd = bpf_link_create(-1, 0x7fffffff, kTcxIngress, &options);
-  const int error = errno;
-  if (fd >= 0) close(fd);
-  if (error == ENODEV) return true;
-  // The program is looked up first: ask again with a real one.
   bpf_insn code[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0},
                      {.code = BPF_JMP | BPF_EXIT}};
   const loader::BpfFd program(
       bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "tcx_probe", "GPL", code, 2, nullptr));
   if (!program.ok()) return false;
-  const loader::BpfFd link(bpf_link_create(program.get(), 0x7fffffff, kTcxIngress, nullptr));
+  const loader::BpfFd link(
+      bpf_link_create(program.get(), 0x7fffffff, TcxPoint(AttachPoint::kIngress), nullptr));
   return link.ok() || errno == ENODEV;
 }
 
@@ -75,9 +62,8 @@ uint32_t ProgramId(int program_fd) {
   return bpf_obj_get_info_by_fd(program_fd, &info, &bytes) == 0 ? info.id : 0;
 }
 
-absl::Status InterfaceError(int error, const std::string& what) {
-  if (error == ENODEV) return absl::NotFoundError(absl::StrCat(what, ": no such interface"));
-  return absl::ErrnoToStatus(error, what);
+std::string What(const char* verb, const std::string& name, uint32_t ifindex) {
+  return absl::StrCat(verb, " ", name, ": interface ", ifindex);
 }
 
 }  // namespace
@@ -89,37 +75,53 @@ std::string ProgramLinks::Path(const std::string& name, uint32_t ifindex) const 
   return absl::StrCat(dir_, "/", name, "-", ifindex);
 }
 
-absl::Status ProgramLinks::Attach(const std::string& name, int program_fd, uint32_t ifindex,
-                                  AttachPoint point) {
-  const std::string what = absl::StrCat("attach ", name, " to interface ", ifindex);
-  if (!tcx_) {
-    LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = static_cast<int>(ifindex),
-                .attach_point = point == AttachPoint::kIngress ? BPF_TC_INGRESS : BPF_TC_EGRESS);
-    if (int error = bpf_tc_hook_create(&hook); error != 0 && error != -EEXIST) {
-      return InterfaceError(-error, what);
-    }
-    LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = program_fd, .flags = BPF_TC_F_REPLACE,
-                .handle = kFilterHandle, .priority = kFilterPriority);
-    if (int error = bpf_tc_attach(&hook, &options); error != 0) return InterfaceError(-error, what);
-    return absl::OkStatus();
+absl::Status ProgramLinks::AttachFilter(const std::string& name, int program_fd, uint32_t ifindex,
+                                        AttachPoint point) {
+  const std::string what = What("attach", name, ifindex);
+  bpf_tc_hook hook = TcHook(ifindex, point);
+  if (int error = bpf_tc_hook_create(&hook); error != 0 && error != -EEXIST) {
+    return InterfaceError(-error, what);
   }
+  LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = program_fd, .flags = BPF_TC_F_REPLACE,
+              .handle = kFilterHandle, .priority = kFilterPriority);
+  if (int error = bpf_tc_attach(&hook, &options); error != 0) return InterfaceError(-error, what);
+  return absl::OkStatus();
+}
+
+// The link where it is pinned, given this program; else a new one.
+absl::StatusOr<loader::BpfFd> ProgramLinks::AttachLink(const std::string& name, int program_fd,
+                                                       uint32_t ifindex, AttachPoint point) {
   const std::string path = Path(name, ifindex);
-  const loader::BpfFd pinned(bpf_obj_get(path.c_str()));
+  loader::BpfFd pinned(bpf_obj_get(path.c_str()));
   if (pinned.ok() && LinkIfindex(pinned.get()) == ifindex) {
-    if (bpf_link_update(pinned.get(), program_fd, nullptr) == 0) return absl::OkStatus();
+    if (bpf_link_update(pinned.get(), program_fd, nullptr) == 0) return pinned;
     return absl::ErrnoToStatus(errno, absl::StrCat("update the link ", path));
   }
-  unlink(path.c_str());  // of an interface that had this number before
-  const loader::BpfFd link(
-      bpf_link_create(program_fd, static_cast<int>(ifindex), Tcx(point), nullptr));
-  if (!link.ok()) return InterfaceError(errno, what);
-  if (bpf_obj_pin(link.get(), path.c_str()) != 0) {
-    return absl::ErrnoToStatus(errno, absl::StrCat("pin ", path));
+  // Of an interface that had this number before, or detached by somebody.
+  unlink(path.c_str());
+  LIBBPF_OPTS(bpf_link_create_opts, options, .flags = kBeforeAll);
+  loader::BpfFd link(
+      bpf_link_create(program_fd, static_cast<int>(ifindex), TcxPoint(point), &options));
+  if (!link.ok()) return InterfaceError(errno, What("attach", name, ifindex));
+  return link;
+}
+
+absl::Status ProgramLinks::Attach(const std::string& name, int program_fd, uint32_t ifindex,
+                                  AttachPoint point) {
+  Attached attached{program_fd, point, {}};
+  if (tcx_) {
+    ASSIGN_OR_RETURN(attached.link, AttachLink(name, program_fd, ifindex, point));
+    bool was_gone = false;
+    RETURN_IF_ERROR(EnsurePin({name, ifindex}, attached, &was_gone));
+  } else {
+    RETURN_IF_ERROR(AttachFilter(name, program_fd, ifindex, point));
   }
+  attached_[{name, ifindex}] = std::move(attached);
   return absl::OkStatus();
 }
 
 absl::Status ProgramLinks::Detach(const std::string& name, uint32_t ifindex, AttachPoint point) {
+  attached_.erase({name, ifindex});
   if (tcx_) {
     const std::string path = Path(name, ifindex);
     // Unpinning alone detaches at some later moment: the kernel defers freeing the link.
@@ -129,14 +131,13 @@ absl::Status ProgramLinks::Detach(const std::string& name, uint32_t ifindex, Att
     }
     return absl::OkStatus();
   }
-  LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = static_cast<int>(ifindex),
-              .attach_point = point == AttachPoint::kIngress ? BPF_TC_INGRESS : BPF_TC_EGRESS);
+  bpf_tc_hook hook = TcHook(ifindex, point);
   LIBBPF_OPTS(bpf_tc_opts, options, .handle = kFilterHandle, .priority = kFilterPriority);
   const int error = bpf_tc_detach(&hook, &options);
   if (error == 0 || error == -ENOENT || error == -ENODEV || error == -EINVAL) {
     return absl::OkStatus();
   }
-  return absl::ErrnoToStatus(-error, absl::StrCat("detach ", name, " from interface ", ifindex));
+  return absl::ErrnoToStatus(-error, What("detach", name, ifindex));
 }
 
 absl::Status ProgramLinks::Check(const std::string& name, int program_fd, uint32_t ifindex,

@@ -6,13 +6,32 @@
 #define RIPSTOP_AGENT_DATAPLANE_PROGRAM_LINKS_H_
 
 #include <cstdint>
+#include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "bpf/loader/bpf_fd.h"
 
 namespace ripstop::agent {
 
 enum class AttachPoint { kIngress, kEgress };
+
+// What somebody else did to a program of ours, and what became of it.
+struct ProgramFinding {
+  enum class What {
+    kRepaired,  // it was detached and is attached again
+    kPinned,    // its link's pin was gone and is there again
+    kFailed,    // it is detached and cannot be attached: nothing judges what passes
+    kUnpinned,  // it runs, but would be gone with the agent
+    kShadowed,  // another program runs before it, and may let pass what it would not
+  };
+  What what = What::kRepaired;
+  uint32_t ifindex = 0;
+  std::string message;  // names the program and the interface
+};
 
 class ProgramLinks {
  public:
@@ -30,6 +49,10 @@ class ProgramLinks {
   //   kFailedPrecondition  it is not
   absl::Status Check(const std::string& name, int program_fd, uint32_t ifindex,
                      AttachPoint point) const;
+  // Looks at the kernel whether each program attached by this object, and not detached by
+  // it, still is, and puts back what is not. Empty when all is well. What is gone with its
+  // interface is forgotten. Two microseconds for each where links are tcx's.
+  std::vector<ProgramFinding> Repair();
 
   // For each pinned link called `name`: gives it `program_fd`, or unpins it when its
   // interface is gone.
@@ -38,10 +61,27 @@ class ProgramLinks {
   bool uses_tcx() const { return tcx_; }
 
  private:
+  struct Attached {
+    int program_fd = -1;
+    AttachPoint point = AttachPoint::kIngress;
+    // Kept open, so that whoever removes pins or unmounts the bpffs detaches nothing.
+    loader::BpfFd link;
+  };
+  using Place = std::pair<std::string, uint32_t>;  // program and interface
+
   std::string Path(const std::string& name, uint32_t ifindex) const;
+  absl::StatusOr<loader::BpfFd> AttachLink(const std::string& name, int program_fd,
+                                           uint32_t ifindex, AttachPoint point);
+  absl::Status AttachFilter(const std::string& name, int program_fd, uint32_t ifindex,
+                            AttachPoint point);
+  // The programs at a place, in the order in which they run.
+  absl::StatusOr<std::vector<uint32_t>> ProgramsAt(uint32_t ifindex, AttachPoint point) const;
+  absl::Status EnsurePin(const Place& place, const Attached& attached, bool* ret_was_gone) const;
+  bool RepairOne(const Place& place, Attached& attached, std::vector<ProgramFinding>& ret);
 
   const std::string dir_;
   bool tcx_;
+  std::map<Place, Attached> attached_;
 };
 
 }  // namespace ripstop::agent

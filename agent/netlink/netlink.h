@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "agent/netlink/link_settings.h"
 #include "agent/netlink/types.h"
 
 namespace ripstop::agent {
@@ -61,6 +62,7 @@ class Netlink {
   absl::StatusOr<Link> GetLink(const std::string& name);
   absl::StatusOr<Link> GetLink(uint32_t ifindex);
   absl::StatusOr<std::vector<Link>> ListLinks();
+  absl::StatusOr<std::vector<LinkSettings>> ListLinkSettings();
 
   // Addresses. Adding one that is there already succeeds.
   absl::Status AddAddress(const InterfaceAddress& address);

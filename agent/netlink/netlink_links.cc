@@ -145,6 +145,19 @@ absl::StatusOr<std::vector<Link>> Netlink::ListLinks() {
   return links;
 }
 
+absl::StatusOr<std::vector<LinkSettings>> Netlink::ListLinkSettings() {
+  NetlinkRequest request(RTM_GETLINK, NLM_F_DUMP, "listing links and their settings");
+  request.Fixed<ifinfomsg>();
+  request.PutU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);  // most of the work, and unread
+  std::vector<LinkSettings> links;
+  RETURN_IF_ERROR(socket_->Query(
+      request, [&links] { links.clear(); },
+      [&links](const nlmsghdr* message) {
+        if (auto link = ParseLinkSettings(message)) links.push_back(*std::move(link));
+      }));
+  return links;
+}
+
 absl::Status Netlink::AddAddress(const InterfaceAddress& address) {
   NetlinkRequest request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE,
                          absl::StrCat("adding ", address.ToString()));

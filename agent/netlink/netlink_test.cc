@@ -8,6 +8,7 @@
 #include <poll.h>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "agent/base/testing/test_netns.h"
 #include "agent/netlink/monitor.h"
 #include "agent/netlink/sysctl.h"
@@ -66,6 +67,39 @@ class NetlinkTest : public ::testing::Test {
   std::optional<TestNetns> host_, pod_;
   std::unique_ptr<Netlink> netlink_, pod_netlink_;
 };
+
+TEST_F(NetlinkTest, SettingsOfAllLinksInOneRequestAreThoseOfProc) {
+  MakeVethUp();
+  ASSERT_EQ(
+      host_->Shell("sysctl -w net.ipv4.conf.cali0.rp_filter=2 net.ipv4.conf.cali0.proxy_arp=1 "
+                   "net.ipv4.conf.cali0.forwarding=1 net.ipv6.conf.cali0.accept_ra=2 "
+                   "net.ipv6.conf.cali0.accept_dad=-1 net.ipv6.conf.cali0.proxy_ndp=1"),
+      0);
+  const auto links = netlink_->ListLinkSettings();
+  ASSERT_TRUE(links.ok()) << links.status();
+  int compared = 0;
+  for (const LinkSettings& settings : *links) {
+    for (const char* name :
+         {"ipv4/conf/%/forwarding", "ipv4/conf/%/rp_filter", "ipv4/conf/%/proxy_arp",
+          "ipv6/conf/%/forwarding", "ipv6/conf/%/accept_ra", "ipv6/conf/%/accept_dad",
+          "ipv6/conf/%/autoconf", "ipv6/conf/%/proxy_ndp", "ipv6/conf/%/disable_ipv6"}) {
+      const std::string path = "net/" + absl::StrReplaceAll(name, {{"%", settings.link.name}});
+      absl::StatusOr<std::string> wanted;
+      ASSERT_TRUE(host_
+                      ->Run([&] {
+                        wanted = ReadSysctl(path);
+                        return absl::OkStatus();
+                      })
+                      .ok());
+      ASSERT_TRUE(wanted.ok()) << wanted.status();
+      EXPECT_EQ(settings.Value(path), *wanted) << path;
+      ++compared;
+    }
+    EXPECT_EQ(settings.Value("net/ipv4/conf/other/rp_filter"), std::nullopt);
+    EXPECT_EQ(settings.Value("net/ipv4/ip_forward"), std::nullopt);
+  }
+  EXPECT_EQ(compared, 2 * 9) << "lo and cali0";
+}
 
 TEST_F(NetlinkTest, VethIsMadeDownWithItsPeerInTheOtherNamespace) {
   const Link host = MakeVeth();

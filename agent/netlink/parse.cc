@@ -34,6 +34,8 @@ std::optional<Link> ParseLink(const nlmsghdr* message) {
   link.mtu = attributes.U32(IFLA_MTU);
   link.up = (info->ifi_flags & IFF_UP) != 0;
   link.running = (info->ifi_flags & IFF_RUNNING) != 0;
+  link.loopback = (info->ifi_flags & IFF_LOOPBACK) != 0;
+  link.master = attributes.U32(IFLA_MASTER);
   link.peer_index = attributes.U32(IFLA_LINK);
   const Attributes kind(attributes[IFLA_LINKINFO]);
   link.kind = kind.String(IFLA_INFO_KIND);

@@ -38,9 +38,11 @@ struct Link {
   std::string kind;  // "veth", "vxlan", … or empty
   Mac mac;
   uint32_t mtu = 0;
-  bool up = false;          // as configured (IFF_UP)
-  bool running = false;     // and with a carrier
+  bool up = false;       // as configured (IFF_UP)
+  bool running = false;  // and with a carrier
+  bool loopback = false;
   uint32_t peer_index = 0;  // veth: index of the other end, in its own namespace
+  uint32_t master = 0;      // bridge, bond or the like that takes what comes in; 0: none
   struct Vxlan {
     uint32_t vni = 0;
     uint16_t port = 0;

@@ -29,7 +29,12 @@ struct Node {
     monitor = *Monitor::Open(ns.fd());
     kernel = std::make_unique<NetlinkRouteKernel>(netlink.get());
     routes = std::make_unique<RouteManager>(kernel.get());
-    vxlan = std::make_unique<VxlanManager>(netlink.get(), routes.get());
+    vxlan = std::make_unique<VxlanManager>(netlink.get(), routes.get(), [this](uint32_t ifindex) {
+      const auto link = netlink->GetLink(ifindex);
+      prepared.push_back(ifindex);
+      up_when_prepared = link.ok() && link->up;
+      return prepare_result;
+    });
     EXPECT_TRUE(netlink->SetLinkUp(1, true).ok());
     EXPECT_EQ(routes->Reconcile(), absl::OkStatus());
   }
@@ -53,6 +58,9 @@ struct Node {
   std::unique_ptr<NetlinkRouteKernel> kernel;
   std::unique_ptr<RouteManager> routes;
   std::unique_ptr<VxlanManager> vxlan;
+  std::vector<uint32_t> prepared;  // devices, in order
+  bool up_when_prepared = false;
+  absl::Status prepare_result;
   absl::Status status, vxlan_status;
 };
 
@@ -136,6 +144,25 @@ TEST_F(RoutesKernelTest, ThirtyThousandForeignRoutesCauseNoEvents) {
     EXPECT_FALSE(std::holds_alternative<ResyncEvent>(event));
   }
   EXPECT_EQ(a_->kernel->Read({})->size(), PodEntries().size());
+}
+
+TEST_F(RoutesKernelTest, TheTunnelGoesUpOnlyWhenItIsPrepared) {
+  VxlanPlan plan;
+  plan.device = VxlanSpec{.name = "vx", .mac = VxlanMac("a"), .local = Addr("192.0.2.1")};
+  const auto apply = [&] { return a_->ns.Run([&] { return a_->vxlan->Apply(VxlanPlan(plan)); }); };
+  a_->prepare_result = absl::ResourceExhaustedError("attach from_tunnel: no memory");
+  EXPECT_EQ(apply(), a_->prepare_result);
+  ASSERT_EQ(a_->prepared.size(), 1u);
+  EXPECT_FALSE(a_->up_when_prepared);
+  EXPECT_FALSE(a_->netlink->GetLink("vx")->up);
+  a_->prepare_result = absl::OkStatus();
+  EXPECT_EQ(apply(), absl::OkStatus());
+  EXPECT_FALSE(a_->up_when_prepared);
+  EXPECT_TRUE(a_->netlink->GetLink("vx")->up);
+  // One that is up and cannot be prepared any more does not stay up.
+  a_->prepare_result = absl::ResourceExhaustedError("attach from_tunnel: no memory");
+  EXPECT_EQ(apply(), a_->prepare_result);
+  EXPECT_FALSE(a_->netlink->GetLink("vx")->up);
 }
 
 TEST_F(RoutesKernelTest, PodsOfTwoNodesReachEachOtherByVxlanInBothFamilies) {

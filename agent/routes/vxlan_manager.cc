@@ -2,7 +2,6 @@
 #include "agent/routes/vxlan_manager.h"
 
 #include "absl/strings/str_cat.h"
-#include "agent/netlink/sysctl.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::agent {
@@ -15,9 +14,11 @@ bool SameTunnel(const Link& link, const VxlanSpec& spec) {
          link.vxlan->local == spec.local && !link.vxlan->learning;
 }
 
-std::vector<Sysctl> DeviceSysctls(const std::string& name) {
-  const std::string v4 = absl::StrCat("net/ipv4/conf/", name, "/");
-  const std::string v6 = absl::StrCat("net/ipv6/conf/", name, "/");
+}  // namespace
+
+std::vector<Sysctl> VxlanSysctls(const std::string& device) {
+  const std::string v4 = absl::StrCat("net/ipv4/conf/", device, "/");
+  const std::string v6 = absl::StrCat("net/ipv6/conf/", device, "/");
   // Loose, not off: the larger of this and conf/all counts, and a host's own packets
   // to pods arrive here with an address whose route is the uplink.
   return {{v4 + "rp_filter", "2"},
@@ -26,8 +27,6 @@ std::vector<Sysctl> DeviceSysctls(const std::string& name) {
           {v6 + "forwarding", "1"},
           {v6 + "accept_ra", "0"}};
 }
-
-}  // namespace
 
 absl::Status VxlanManager::EnsureDevice(const VxlanSpec& spec) {
   absl::StatusOr<Link> link = netlink_->GetLink(spec.name);
@@ -42,7 +41,11 @@ absl::Status VxlanManager::EnsureDevice(const VxlanSpec& spec) {
   if (!link.ok()) return link.status();
   if (link->mac != spec.mac) RETURN_IF_ERROR(netlink_->SetLinkMac(link->index, spec.mac));
   if (link->mtu != spec.mtu) RETURN_IF_ERROR(netlink_->SetLinkMtu(link->index, spec.mtu));
-  RETURN_IF_ERROR(WriteWherePresent(DeviceSysctls(spec.name)));
+  RETURN_IF_ERROR(WriteWherePresent(VxlanSysctls(spec.name)));
+  if (absl::Status prepared = prepare_(link->index); !prepared.ok()) {
+    netlink_->SetLinkUp(link->index, false).IgnoreError();
+    return prepared;
+  }
   if (!link->up) RETURN_IF_ERROR(netlink_->SetLinkUp(link->index, true));
   if (ifindex_ != link->index) {
     routes_->DisownDevice(ifindex_);

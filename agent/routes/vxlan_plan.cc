@@ -12,6 +12,8 @@ namespace {
 constexpr uint32_t kOverheadV4 = 50;
 constexpr uint32_t kOverheadV6 = 70;
 
+}  // namespace
+
 VxlanMode ModeOf(const VxlanConfig& config, const policy::Cidr& block) {
   // The longest pool decides, though pools do not overlap.
   const VxlanPool* best = nullptr;
@@ -22,8 +24,6 @@ VxlanMode ModeOf(const VxlanConfig& config, const policy::Cidr& block) {
   }
   return best == nullptr ? VxlanMode::kNever : best->mode;
 }
-
-}  // namespace
 
 Mac VxlanMac(const std::string& node_name) {
   uint64_t hash = 0xcbf29ce484222325;  // FNV-1a, 64 bits: fixed for ever, unlike absl::Hash

@@ -34,6 +34,7 @@ struct VxlanConfig {
   uint32_t underlay_mtu = 1500;
   std::vector<VxlanPool> pools;
   std::vector<RemoteNode> remotes;
+  std::vector<policy::Cidr> own_blocks;  // of this node, and what it borrows of others
   std::string device = "vxlan.ripstop";
   uint32_t vni = 4096;
   uint16_t port = 4789;
@@ -54,6 +55,9 @@ struct VxlanPlan {
 // the remote's own IPv4 address, on link, or the link-local address made from its MAC,
 // so no tunnel addresses are needed, and IPv6 pods cross an IPv4 underlay.
 VxlanPlan PlanVxlan(const VxlanConfig& config);
+
+// What the pool of a block says; kNever where it has none.
+VxlanMode ModeOf(const VxlanConfig& config, const policy::Cidr& block);
 
 // The same on every node, so nobody has to be asked. Locally administered, unicast.
 Mac VxlanMac(const std::string& node_name);

@@ -32,10 +32,12 @@ void PrintStatus(const agent::v1::StatusReply& reply, std::ostream& out) {
       << (reply.ready() ? "ready" : "NOT READY") << "\n";
   for (const std::string& reason : reply.not_ready_reasons()) out << "  " << reason << "\n";
   out << "\n";
-  Table facts({"STORE REVISION", "LOCAL ENDPOINTS", "POLICIES", "PROGRAMS LOADED", "TABLE WRITES"});
+  Table facts({"STORE REVISION", "LOCAL ENDPOINTS", "POLICIES", "PROGRAMS LOADED", "TABLE WRITES",
+               "FLOWS"});
   facts.Add({absl::StrCat(reply.store_revision()), absl::StrCat(reply.local_endpoints()),
              absl::StrCat(reply.policies()), absl::StrCat(reply.programs_loaded()),
-             absl::StrCat(reply.table_writes())});
+             absl::StrCat(reply.table_writes()),
+             absl::StrCat(reply.flows().entries(), " of ", reply.flows().capacity())});
   facts.Print(out);
   out << "\n";
   if (reply.bgp_size() == 0) {
@@ -48,6 +50,14 @@ void PrintStatus(const agent::v1::StatusReply& reply, std::ostream& out) {
                     OrDash(s.since()), absl::StrCat(s.routes_imported()),
                     absl::StrCat(s.routes_exported()), OrDash(s.info())});
     sessions.Print(out);
+  }
+  if (reply.repairs_size() > 0) {
+    out << "\nChanged by somebody else, and put back:\n";
+    Table repairs({"KIND", "TIMES", "LAST"});
+    for (const agent::v1::Repair& repair : reply.repairs()) {
+      repairs.Add({repair.kind(), absl::StrCat(repair.count()), OrDash(repair.last())});
+    }
+    repairs.Print(out);
   }
   if (reply.set_aside_size() > 0) out << "\nSet aside, not in force:\n";
   for (const std::string& object : reply.set_aside()) out << "  " << object << "\n";

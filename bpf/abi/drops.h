@@ -24,7 +24,7 @@
 	X(ARP, "arp", \
 	  "A pod sent ARP. Pods have permanent neighbour entries, so ARP is unnecessary and never learned from.") \
 	X(NOT_FOR_US, "not-for-us", \
-	  "A pod sent a frame to a MAC address other than its host side's (foreign, broadcast or multicast).") \
+	  "A pod sent a frame to a MAC address other than its host side's (foreign, broadcast or multicast), or one came so by VXLAN.") \
 	X(MAPPED_ADDRESS, "mapped-address", \
 	  "An IPv6 packet carries an IPv4-mapped address (RFC 4291 section 2.5.5.2), which has no business on a wire and would alias IPv4 policy.") \
 	X(EXTENSION_HEADERS, "extension-headers", \
@@ -36,15 +36,15 @@
 	X(FRAGMENT_OVERLAP, "fragment-overlap", \
 	  "A later fragment that would overwrite the transport header (RFC 3128), or a first fragment too short to hold it.") \
 	X(SPOOFED, "spoofed", \
-	  "The source address does not belong to the interface that the packet came from.") \
+	  "The source address does not belong to the interface that the packet came from; or it is a pod's whose packets come by VXLAN, and this one did not.") \
 	X(MARTIAN, "martian", \
 	  "Source or destination can never be routed: loopback, unspecified, multicast, 0/8, 240/4, link-local, or source equal to destination.") \
 	X(NEIGHBOR_DISCOVERY, "neighbor-discovery", \
 	  "A pod sent a router solicitation or advertisement, neighbour message or redirect. The host learns nothing from pods.") \
 	X(VXLAN_FROM_WORKLOAD, "vxlan-from-workload", \
-	  "A pod sent VXLAN to a node: it would be decapsulated as if another node had sent it.") \
+	  "A pod sent UDP to the tunnel's port and not to another pod: a node could take it for VXLAN of this node. Between pods the port is free; elsewhere, use another one.") \
 	X(VXLAN_FOREIGN, "vxlan-foreign", \
-	  "VXLAN of our network from an address that is not a node of the cluster.") \
+	  "VXLAN of our network that no node of the cluster sent, or that came in where no node is: by a group address, from a pod, from this host, at an interface that leads to none.") \
 	X(NO_GENERATION, "no-generation", \
 	  "No policy tables are in force yet: the agent has not finished its first calculation.") \
 	X(UNKNOWN_ENDPOINT, "unknown-endpoint", \
@@ -66,7 +66,9 @@
 	X(BAD_TCP_FLAGS, "bad-tcp-flags", \
 	  "TCP flags that no stack sends: SYN with FIN or RST, or no flag at all.") \
 	X(FLOW_TABLE_FULL, "flow-table-full", \
-	  "A new flow could not be recorded, so its replies could not be recognised. Raise the size of the flow table.")
+	  "A new flow could not be recorded, so its replies could not be recognised: the flow table is full (`ripstopctl node status`). Start the agent with a larger --flow-table-entries; live flows are kept.") \
+	X(VXLAN_SPOOFED, "vxlan-spoofed", \
+	  "A node sent, by VXLAN, a packet whose source is another node's, or in a pool and nobody's.")
 /* clang-format on */
 
 enum drop_reason {

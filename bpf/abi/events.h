@@ -2,7 +2,7 @@
 /* What the programs tell the agent: records of the ring buffer rs_events_v1. Only of
  * flows that somebody asked about: a Log rule (VERDICT_LOG) or the agent (STATE_WATCH_*).
  * At most state.events_per_second of them per CPU; the others, and those that find the
- * buffer full, are counted in rs_lost_v1.
+ * buffer full, are counted in rs_lost_v2.
  */
 #ifndef RIPSTOP_BPF_ABI_EVENTS_H
 #define RIPSTOP_BPF_ABI_EVENTS_H
@@ -13,6 +13,13 @@ enum flow_event_type {
 	FLOW_EVENT_NEW = 1,
 	FLOW_EVENT_DENIED = 2, /* by policy: a new flow, or a live one judged again */
 	FLOW_EVENT_CLOSED = 3, /* removed by the sweep */
+};
+
+/* rs_lost_v2: what there was no room for, by CPU. */
+enum lost {
+	LOST_EVENTS = 0,    /* over the rate, or the buffer was full */
+	LOST_FLOW_ROOM = 1, /* answered flows that stayed where the LRU may take them */
+	LOST_MAX,
 };
 
 /* Source and destination are those of the flow's initiator, whatever packet

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /* Flows: what was admitted, under which policy, and where to send it.
  *
- *   rs_embryo_v1  flows not answered yet (LRU: a flood evicts only its like)
+ *   rs_embryo_v1  flows not answered yet, or refused (LRU: a flood evicts only its like)
  *   rs_flows_v1   flows answered once; only the sweep and policy remove them
  *   rs_frags_v1   ports of a datagram's first fragment, for the later ones
  *
@@ -34,13 +34,20 @@ struct flow_side {
 	__u32 set_index; /* index into epochs of the set that admitted it; 0: none applies */
 	__u32 epoch;     /* of that set, read before the verdict was */
 	__u32 verdict;   /* verdict word; 0 when no set applies */
-	__u8 mac[6];     /* the endpoint's own, for delivery */
-	__u8 tcp_flags;  /* seen from this end since the flow began */
-	__u8 flags;      /* FLOW_SIDE_* */
+	__u8 mac[6]; /* the endpoint's own, for delivery; remote: FLOW_ARRIVAL_* in two of them */
+	__u8 tcp_flags; /* seen from this end since the flow began */
+	__u8 flags;     /* FLOW_SIDE_* */
 };
 ABI_ASSERT(sizeof(struct flow_side) == 24);
 
 #define FLOW_SIDE_HOST 1u /* this node's own stack */
+#define FLOW_SIDE_POD 2u  /* an endpoint, here or on another node */
+
+/* How packets of a remote end came last: natively, or by the tunnel from the node of this
+ * number (abi/owners.h).
+ */
+#define FLOW_ARRIVAL_NATIVE 0u
+#define FLOW_ARRIVAL_UNKNOWN 65535u
 
 /* One cache line. */
 struct flow_value {
@@ -49,7 +56,7 @@ struct flow_value {
 	__u8 flags;     /* FLOW_* */
 	__u8 icmp_type; /* of the initiator's message */
 	__u8 icmp_code;
-	__u32 reserved;
+	__u32 owners_epoch;       /* when the arrival of the remote ends was checked */
 	struct flow_side side[2]; /* by enum flow_end */
 };
 ABI_ASSERT(sizeof(struct flow_value) == 64);
@@ -59,10 +66,18 @@ ABI_ASSERT(sizeof(struct flow_value) == 64);
 
 #define FLOW_SEEN_STEP_NS 1000000000ull
 #define FLOW_TCP_IDLE_NS (3600ull * 1000000000)
-#define FLOW_TCP_CLOSED_IDLE_NS (30ull * 1000000000)
+#define FLOW_TCP_CLOSED_IDLE_NS (10ull * 1000000000) /* both ends have sent FIN */
+#define FLOW_TCP_RESET_IDLE_NS (30ull * 1000000000)  /* one packet, and it may be forged */
 #define FLOW_UDP_IDLE_NS (120ull * 1000000000)
 #define FLOW_ICMP_IDLE_NS (10ull * 1000000000)
 #define FLOW_OTHER_IDLE_NS (600ull * 1000000000)
+/* While the table is nearly full, what is over goes at once and what has said all it will
+ * goes soon. Connections stay.
+ */
+#define FLOW_PRESSED_TCP_CLOSED_IDLE_NS (2ull * 1000000000)
+#define FLOW_PRESSED_UDP_IDLE_NS (20ull * 1000000000)
+#define FLOW_PRESSED_ICMP_IDLE_NS (2ull * 1000000000)
+#define FLOW_PRESSED_OTHER_IDLE_NS (60ull * 1000000000)
 
 struct fragment_key {
 	struct ip_address source;
@@ -82,9 +97,11 @@ struct fragment_value {
 struct sweep_request {
 	struct ip_address forget; /* drop the flows of this address; zero: only idle ones */
 	__u64 now_ns;             /* zero: ask the clock */
+	__u32 pressed;            /* the table is nearly full: FLOW_PRESSED_* */
 	__u32 visited;            /* out */
 	__u32 removed;            /* out */
+	__u32 reserved;
 };
-ABI_ASSERT(sizeof(struct sweep_request) == 32);
+ABI_ASSERT(sizeof(struct sweep_request) == 40);
 
 #endif

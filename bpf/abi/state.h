@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
-/* rs_state_v1: the one word that puts tables in force, and the settings.
+/* rs_state_v2: the one word that puts tables in force, and the settings.
  * Writer: bpf/loader, by stores to the mapped page. Readers: all programs.
  */
 #ifndef RIPSTOP_BPF_ABI_STATE_H
@@ -12,10 +12,10 @@ struct datapath_state {
 	struct active_generation active; /* read and written as one aligned 64-bit word */
 	__u32 flags;                     /* STATE_* */
 	__u32 events_per_second;         /* per CPU; 0: none */
-	__u32 vxlan_vni;                 /* host order */
-	__be16 vxlan_port;               /* 0: no VXLAN here, nothing is checked */
+	__u32 tunnel_ifindex;            /* the VXLAN device; 0: none */
+	__u32 owners_epoch;              /* moves with each change of rs_owners_v1; 0: empty */
+	__be16 vxlan_port;               /* 0: no VXLAN in this network */
 	__u8 host_mac[6];                /* of the host side of every pod's veth */
-	__u8 reserved[4];
 };
 ABI_ASSERT(sizeof(struct datapath_state) == 32);
 ABI_ASSERT(offsetof(struct datapath_state, active) == 0);
@@ -30,6 +30,7 @@ enum run_result {
 	RUN_EGRESS_VERDICT = 0, /* verdict word; 0: not judged in this direction */
 	RUN_INGRESS_VERDICT = 1,
 	RUN_DROP_REASON = 2, /* enum drop_reason */
+	RUN_SENDER = 3,      /* number of the node that sent the VXLAN packet, as passed on */
 };
 
 #endif

@@ -20,7 +20,8 @@ sweep_one(void *map, struct flow_key *key, struct flow_value *flow, struct sweep
 		if (!address_equal(&copy.address[0], &request->forget) &&
 		    !address_equal(&copy.address[1], &request->forget))
 			return 0;
-	} else if (flow->seen_ns + flow_idle_limit(&copy, flow) >= request->now_ns) {
+	} else if (flow->seen_ns + flow_idle_limit(&copy, flow, request->pressed) >=
+	           request->now_ns) {
 		return 0;
 	}
 	if (state)

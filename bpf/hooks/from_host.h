@@ -1,38 +1,66 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
-/* tcx ingress of uplinks and of the VXLAN device: what other machines send. Packets
- * that are not for a pod of this node are none of its business, except VXLAN of our
- * network from strangers.
+/* tcx ingress of uplinks: what other machines send. Packets that are not for a pod of
+ * this node are none of its business, except that it says which node sent them where that
+ * matters: to the tunnel, which drops what nobody vouches for.
  */
 #include "bpf/lib/walk.h"
 
-/* RFC 7348 section 5: flags, reserved, VNI in the upper 24 bits of the last word. */
-static __always_inline int
-is_our_vxlan(struct __sk_buff *skb, const struct walk *w, const struct datapath_state *state)
-{
-	__be32 word;
+#define VLAN_ID_MASK 0xfff
 
-	if (w->p.protocol != IPPROTO_UDP || !state->vxlan_port ||
-	    w->p.destination_port != state->vxlan_port || w->p.fragment == FRAGMENT_LATER)
-		return 0;
-	if (bpf_skb_load_bytes(skb, w->p.l4_offset + sizeof(struct udphdr) + 4, &word,
-	                       sizeof(word)))
-		return 0;
-	return bpf_ntohl(word) >> 8 == state->vxlan_vni;
+static __always_inline void
+vouch(struct __sk_buff *skb, const struct ip_address *source)
+{
+	__u32 node = vtep_number(source);
+
+	skb->tc_classid = node;
+	skb->cb[RUN_SENDER] = node;
 }
 
-static __always_inline enum drop_reason
-check_vxlan_sender(struct walk *w, const struct datapath_state *state)
+/* Names the sender of what could be VXLAN to this node. Fragments go by their source: if
+ * that is a node's address, all of the datagram is that node's.
+ */
+static __always_inline void
+vouch_for_vxlan(struct __sk_buff *skb, const struct walk *w, const struct datapath_state *state)
 {
-	struct active_generation active = active_generation_get(state);
+	if (is_vxlan(&w->p, state) ||
+	    (state->vxlan_port && w->p.fragment && w->p.protocol == IPPROTO_UDP))
+		vouch(skb, &w->p.source);
+}
 
-	if (!active.l4_table)
-		return DROP_NO_GENERATION;
-	if (lookup_address(active.slot, &w->p.destination, &w->destination) ||
-	    lookup_address(active.slot, &w->p.source, &w->source))
-		return DROP_NO_GENERATION;
-	if (!(w->destination.flags & ADDRESS_THIS_HOST))
-		return DROP_NONE;
-	return w->source.flags & ADDRESS_OTHER_NODE ? DROP_NONE : DROP_VXLAN_FOREIGN;
+/* On a device without Ethernet headers (a tunnel that nodes are reached by), whose packets
+ * are the stack's and to_workload's: by the source alone, whatever it is.
+ */
+static __always_inline int
+from_bare_device(struct __sk_buff *skb, struct walk *w, const struct datapath_state *state)
+{
+	struct ip_address *source = &w->p.source;
+	__be32 v4;
+
+	if (!state->vxlan_port)
+		return TC_ACT_OK;
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		if (bpf_skb_load_bytes_relative(skb, offsetof(struct iphdr, saddr), &v4, sizeof(v4),
+		                                BPF_HDR_START_NET))
+			return TC_ACT_OK;
+		address_from_v4(source, v4);
+	} else if (skb->protocol != bpf_htons(ETH_P_IPV6) ||
+	           bpf_skb_load_bytes_relative(skb, offsetof(struct ipv6hdr, saddr), source,
+	                                       sizeof(*source), BPF_HDR_START_NET)) {
+		return TC_ACT_OK;
+	} else if (address_is_mapped(source)) {
+		return TC_ACT_OK; /* no IPv4 node sent that */
+	}
+	vouch(skb, source);
+	return TC_ACT_OK;
+}
+
+/* The stack has taken the type of an Ethernet frame from its header. */
+static __always_inline int
+has_ethernet(struct __sk_buff *skb)
+{
+	struct ethhdr *eth = (void *)(long)skb->data;
+
+	return (void *)(eth + 1) <= (void *)(long)skb->data_end && eth->h_proto == skb->protocol;
 }
 
 SEC("tc")
@@ -45,8 +73,11 @@ from_host(struct __sk_buff *skb)
 
 	if (!w || !state)
 		return TC_ACT_OK;
-	if (skb->pkt_type != PACKET_HOST)
+	/* A frame of a VLAN is for that VLAN's own interface (VLAN 0 is none: a priority). */
+	if (skb->pkt_type != PACKET_HOST || (skb->vlan_present && (skb->vlan_tci & VLAN_ID_MASK)))
 		return TC_ACT_OK;
+	if (!has_ethernet(skb))
+		return from_bare_device(skb, w, state);
 	reason = parse(skb, &w->p);
 	if (reason == DROP_MAPPED_ADDRESS)
 		return drop(skb, reason);
@@ -55,10 +86,7 @@ from_host(struct __sk_buff *skb)
 	 */
 	if (reason)
 		return TC_ACT_OK;
-	if (is_our_vxlan(skb, w, state)) {
-		reason = check_vxlan_sender(w, state);
-		if (reason)
-			return drop(skb, reason);
-	}
+	vouch_for_vxlan(skb, w, state);
+	w->arrival = ARRIVED_NATIVELY;
 	return walk_packet(skb, w, state, FROM_HOST);
 }

@@ -16,6 +16,9 @@ to_workload(struct __sk_buff *skb)
 		return drop(skb, DROP_NO_GENERATION);
 	/* Only a packet that this node's stack made itself has no incoming interface. */
 	w->host_origin = skb->ingress_ifindex == 0;
+	/* from_tunnel has looked at what came out of the tunnel. */
+	if (!w->host_origin && skb->ingress_ifindex != state->tunnel_ifindex)
+		w->arrival = ARRIVED_NATIVELY;
 	reason = parse(skb, &w->p);
 	/* The host may resolve its pods' addresses; no harm in the asking. */
 	if (w->host_origin && (reason == DROP_ARP || (!reason && is_neighbor_discovery(&w->p))))

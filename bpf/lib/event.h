@@ -5,24 +5,6 @@
 #include "bpf/lib/maps.h"
 #include "bpf/lib/packet.h"
 
-/* Events that were wanted and not sent. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} rs_lost_v1 SEC(".maps");
-
-static __always_inline void
-event_lost(void)
-{
-	__u32 zero = 0;
-	__u64 *lost = bpf_map_lookup_elem(&rs_lost_v1, &zero);
-
-	if (lost)
-		*lost += 1;
-}
-
 /* Whether anybody asked about such a flow. A flow of no interest costs two loads. */
 static __always_inline int
 event_wanted(const struct datapath_state *state, __u8 type, __u32 egress_verdict,
@@ -66,12 +48,12 @@ event_send(const struct datapath_state *state, __u64 now, __u8 type, enum drop_r
 	if (!event_wanted(state, type, egress_verdict, ingress_verdict))
 		return;
 	if (!event_allowed(state, now)) {
-		event_lost();
+		count_lost(LOST_EVENTS);
 		return;
 	}
 	event = bpf_ringbuf_reserve(&rs_events_v1, sizeof(*event), 0);
 	if (!event) {
-		event_lost();
+		count_lost(LOST_EVENTS);
 		return;
 	}
 	event->time_ns = now;

@@ -50,6 +50,19 @@ flow_key_of(const struct packet *p, struct flow_key *ret)
 	return FLOW_LOW;
 }
 
+/* FLOW_ARRIVAL_* of a remote end, which has no MAC here. */
+static __always_inline __u32
+flow_side_arrival(const struct flow_side *side)
+{
+	return *(const volatile __u16 *)side->mac;
+}
+
+static __always_inline void
+flow_side_set_arrival(struct flow_side *side, __u32 arrival)
+{
+	*(volatile __u16 *)side->mac = arrival;
+}
+
 static __always_inline int
 side_is_current(const struct flow_side *side)
 {
@@ -99,22 +112,41 @@ flow_touch(struct flow_value *flow, enum flow_end source, const struct packet *p
 		flow->flags &= ~FLOW_RESET;
 }
 
+static __always_inline __u64
+tcp_idle_limit(const struct flow_value *flow, int pressed)
+{
+	if (!flow_is_closed(flow))
+		return FLOW_TCP_IDLE_NS;
+	if (pressed)
+		return FLOW_PRESSED_TCP_CLOSED_IDLE_NS;
+	return flow->flags & FLOW_RESET ? FLOW_TCP_RESET_IDLE_NS : FLOW_TCP_CLOSED_IDLE_NS;
+}
+
 /* How long a flow may idle before the sweep removes it. */
 static __always_inline __u64
-flow_idle_limit(const struct flow_key *key, const struct flow_value *flow)
+flow_idle_limit(const struct flow_key *key, const struct flow_value *flow, int pressed)
 {
 	switch (key->protocol) {
 	case IPPROTO_TCP:
-		return flow_is_closed(flow) ? FLOW_TCP_CLOSED_IDLE_NS : FLOW_TCP_IDLE_NS;
+		return tcp_idle_limit(flow, pressed);
 	case IPPROTO_UDP:
 	case IPPROTO_UDPLITE:
-		return FLOW_UDP_IDLE_NS;
+		return pressed ? FLOW_PRESSED_UDP_IDLE_NS : FLOW_UDP_IDLE_NS;
 	case IPPROTO_ICMP:
 	case PROTOCOL_ICMPV6:
-		return FLOW_ICMP_IDLE_NS;
+		return pressed ? FLOW_PRESSED_ICMP_IDLE_NS : FLOW_ICMP_IDLE_NS;
 	default:
-		return FLOW_OTHER_IDLE_NS;
+		return pressed ? FLOW_PRESSED_OTHER_IDLE_NS : FLOW_OTHER_IDLE_NS;
 	}
+}
+
+/* Whether @p, from the responder of an embryo, makes it a flow to keep. A reset does not:
+ * whoever is refused all the time would fill the table with what never was.
+ */
+static __always_inline int
+flow_is_answered_by(const struct packet *p)
+{
+	return p->protocol != IPPROTO_TCP || !(p->tcp_flags & TCP_RST);
 }
 
 /* The responder has answered: from the LRU to the table that is never evicted. When
@@ -125,6 +157,8 @@ flow_promote(const struct flow_key *key, const struct flow_value *flow)
 {
 	if (bpf_map_update_elem(&rs_flows_v1, key, flow, BPF_NOEXIST) == 0)
 		bpf_map_delete_elem(&rs_embryo_v1, key);
+	else
+		count_lost(LOST_FLOW_ROOM);
 }
 
 #endif

@@ -76,6 +76,31 @@ side_fill(struct flow_side *side, const struct address_value *value, const struc
 	__builtin_memcpy(side->mac, value->mac, sizeof(side->mac));
 	side->tcp_flags = 0;
 	side->flags = value->flags & ADDRESS_THIS_HOST ? FLOW_SIDE_HOST : 0;
+	if (is_pod(value))
+		side->flags |= FLOW_SIDE_POD;
+}
+
+/* How the remote end's packets come: its own packet has just been checked; of a packet to
+ * it nothing new is known.
+ */
+static __always_inline void
+walk_fill_arrival(struct walk *w, const struct flow_value *known, struct flow_side *source,
+                  struct flow_side *destination)
+{
+	const struct flow_side *before;
+
+	w->value.owners_epoch = w->owners_epoch;
+	if (!source->ifindex)
+		flow_side_set_arrival(source, w->arrival);
+	if (destination->ifindex)
+		return;
+	before = known ? &known->side[~w->source_end & 1] : NULL;
+	if (!before || before->ifindex) {
+		flow_side_set_arrival(destination, ARRIVAL_UNKNOWN);
+		return;
+	}
+	flow_side_set_arrival(destination, flow_side_arrival(before));
+	w->value.owners_epoch = known->owners_epoch;
 }
 
 /* Writes the flow that @judgement admits: a new one as an embryo, a known one where
@@ -97,15 +122,15 @@ walk_write_flow(struct walk *w, const struct flow_value *flow, __u32 initiator, 
 	value->flags = flags;
 	value->icmp_type = icmp_type;
 	value->icmp_code = icmp_code;
-	value->reserved = 0;
 	side_fill(source, &w->source, forward ? &judgement->egress : &judgement->ingress);
 	side_fill(destination, &w->destination, forward ? &judgement->ingress : &judgement->egress);
+	walk_fill_arrival(w, known ? flow : NULL, source, destination);
 	if (flags & FLOW_HOST_BYPASS)
 		value->side[initiator & 1].flags = FLOW_SIDE_HOST;
 	if (known && flow) {
 		source->tcp_flags = flow->side[w->source_end & 1].tcp_flags;
 		destination->tcp_flags = flow->side[~w->source_end & 1].tcp_flags;
-		embryo = w->embryo && forward;
+		embryo = w->embryo && (forward || !flow_is_answered_by(&w->p));
 	}
 	source->tcp_flags |= w->p.tcp_flags;
 	if (embryo) {

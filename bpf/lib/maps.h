@@ -13,6 +13,7 @@
 #include "bpf/abi/drops.h"
 #include "bpf/abi/events.h"
 #include "bpf/abi/flows.h"
+#include "bpf/abi/owners.h"
 #include "bpf/abi/state.h"
 #include "bpf/abi/tables.h"
 
@@ -77,7 +78,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct datapath_state);
-} rs_state_v1 SEC(".maps");
+} rs_state_v2 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -100,6 +101,22 @@ struct {
 	__type(key, struct fragment_key);
 	__type(value, struct fragment_value);
 } rs_frags_v1 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, VTEPS_MAX);
+	__type(key, struct ip_address);
+	__type(value, struct vtep_value);
+} rs_vteps_v1 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, OWNERS_MAX);
+	__type(key, struct owner_key);
+	__type(value, struct owner_value);
+} rs_owners_v1 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -126,12 +143,29 @@ struct {
 	__type(value, struct event_budget);
 } rs_budget_v1 SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, LOST_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} rs_lost_v2 SEC(".maps");
+
+static __always_inline void
+count_lost(enum lost what)
+{
+	__u32 key = what;
+	__u64 *lost = bpf_map_lookup_elem(&rs_lost_v2, &key);
+
+	if (lost)
+		*lost += 1;
+}
+
 static __always_inline struct datapath_state *
 state_get(void)
 {
 	__u32 zero = 0;
 
-	return bpf_map_lookup_elem(&rs_state_v1, &zero);
+	return bpf_map_lookup_elem(&rs_state_v2, &zero);
 }
 
 #endif

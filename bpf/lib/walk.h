@@ -6,12 +6,13 @@
  *                                    ▼                                   │
  *                       who are the two ends, may they? ─▶ judge ─▶ write flow
  *
- * The three hooks share it; `hook` is a constant in each program, so the compiler
+ * The four hooks share it; `hook` is a constant in each program, so the compiler
  * keeps only its branches.
  */
 #ifndef RIPSTOP_BPF_LIB_WALK_H
 #define RIPSTOP_BPF_LIB_WALK_H
 
+#include "bpf/lib/arrival.h"
 #include "bpf/lib/deliver.h"
 #include "bpf/lib/drop.h"
 #include "bpf/lib/flow.h"
@@ -47,7 +48,7 @@ walk_deliver(struct __sk_buff *skb, struct walk *w, const struct datapath_state 
 		return TC_ACT_OK;
 	if (ifindex)
 		return deliver_local(skb, &w->p, state, ifindex, mac);
-	if (hook == FROM_HOST || to_host)
+	if (is_from_outside(hook) || to_host)
 		return TC_ACT_OK;
 	return deliver_routed(skb, &w->p);
 }
@@ -60,6 +61,7 @@ walk_established(struct __sk_buff *skb, struct walk *w, const struct datapath_st
                  struct flow_value *flow, enum hook hook)
 {
 	struct flow_side *source, *destination;
+	enum drop_reason reason;
 
 	if (!flow || is_opening(&w->p, flow, w->source_end))
 		return -1;
@@ -72,12 +74,20 @@ walk_established(struct __sk_buff *skb, struct walk *w, const struct datapath_st
 		return -1;
 	if (hook == TO_WORKLOAD && destination->ifindex != skb->ifindex)
 		return -1;
-	if (hook == FROM_HOST && (source->ifindex || (source->flags & FLOW_SIDE_HOST)))
+	if (is_from_outside(hook) && (source->ifindex || (source->flags & FLOW_SIDE_HOST)))
+		return -1;
+	if (hook == FROM_WORKLOAD && is_vxlan(&w->p, state) &&
+	    !(destination->flags & FLOW_SIDE_POD))
 		return -1;
 	if (!flow_is_current(flow, state))
 		return -1;
+	if (hook != FROM_WORKLOAD) {
+		reason = check_arrival(w, state, flow);
+		if (reason)
+			return drop(skb, reason);
+	}
 	flow_touch(flow, w->source_end, &w->p);
-	if (w->embryo && w->source_end != flow->initiator)
+	if (w->embryo && w->source_end != flow->initiator && flow_is_answered_by(&w->p))
 		flow_promote(&w->key, flow);
 	skb->cb[RUN_EGRESS_VERDICT] = flow->side[flow->initiator & 1].verdict;
 	skb->cb[RUN_INGRESS_VERDICT] = flow->side[~flow->initiator & 1].verdict;
@@ -99,9 +109,8 @@ walk_admit(struct __sk_buff *skb, const struct walk *w, const struct datapath_st
 			return DROP_SPOOFED;
 		if (is_martian(&p->destination) || address_equal(&p->source, &p->destination))
 			return DROP_MARTIAN;
-		if (p->protocol == IPPROTO_UDP && state->vxlan_port &&
-		    p->destination_port == state->vxlan_port &&
-		    (w->destination.flags & (ADDRESS_THIS_HOST | ADDRESS_OTHER_NODE)))
+		/* Whatever is no pod may be an address of a node, or of several. */
+		if (is_vxlan(p, state) && !is_pod(&w->destination))
 			return DROP_VXLAN_FROM_WORKLOAD;
 	}
 	if (hook == TO_WORKLOAD) {
@@ -110,7 +119,7 @@ walk_admit(struct __sk_buff *skb, const struct walk *w, const struct datapath_st
 		if (!w->host_origin && (w->source.flags & ADDRESS_LOCAL_ENDPOINT))
 			return DROP_SPOOFED;
 	}
-	if (hook == FROM_HOST) {
+	if (is_from_outside(hook)) {
 		if (w->source.flags & (ADDRESS_LOCAL_ENDPOINT | ADDRESS_THIS_HOST))
 			return DROP_SPOOFED;
 		if (is_martian(&p->source))
@@ -131,19 +140,27 @@ walk_slow(struct __sk_buff *skb, struct walk *w, const struct datapath_state *st
 {
 	enum drop_reason reason;
 
+	/* For whomever it is. What comes natively and is for no pod of this node is the stack's. */
+	if (hook == FROM_TUNNEL) {
+		reason = check_arrival(w, state, flow);
+		if (reason)
+			return drop(skb, reason);
+	}
 	w->active = active_generation_get(state);
 	if (!w->active.l4_table) {
 		/* Nothing is known, not even which addresses are pods here. Their own
 		 * interfaces judge what the stack forwards to them.
 		 */
-		return hook == FROM_HOST ? TC_ACT_OK : drop(skb, DROP_NO_GENERATION);
+		return is_from_outside(hook) ? TC_ACT_OK : drop(skb, DROP_NO_GENERATION);
 	}
 	if (lookup_address(w->active.slot, &w->p.source, &w->source) ||
 	    lookup_address(w->active.slot, &w->p.destination, &w->destination))
-		return hook == FROM_HOST ? TC_ACT_OK : drop(skb, DROP_NO_GENERATION);
-	if (hook == FROM_HOST && !(w->destination.flags & ADDRESS_LOCAL_ENDPOINT))
+		return is_from_outside(hook) ? TC_ACT_OK : drop(skb, DROP_NO_GENERATION);
+	if (is_from_outside(hook) && !(w->destination.flags & ADDRESS_LOCAL_ENDPOINT))
 		return TC_ACT_OK;
 	reason = walk_admit(skb, w, state, hook);
+	if (!reason && (hook == FROM_HOST || hook == TO_WORKLOAD))
+		reason = check_arrival(w, state, flow);
 	if (!reason)
 		reason = walk_decide(skb, state, flow, hook);
 	if (reason)
@@ -176,11 +193,14 @@ walk_begin(struct __sk_buff *skb)
 	skb->cb[RUN_EGRESS_VERDICT] = 0;
 	skb->cb[RUN_INGRESS_VERDICT] = 0;
 	skb->cb[RUN_DROP_REASON] = DROP_NONE;
+	skb->cb[RUN_SENDER] = 0;
 	if (!w)
 		return NULL;
 	w->embryo = 0;
 	w->unresolved = 0;
 	w->host_origin = 0;
+	w->arrival = ARRIVAL_UNKNOWN;
+	w->owners_epoch = 0;
 	return w;
 }
 

@@ -7,7 +7,17 @@
 #include "bpf/lib/parse.h"
 #include "bpf/lib/verdict.h"
 
-enum hook { FROM_WORKLOAD, TO_WORKLOAD, FROM_HOST };
+enum hook { FROM_WORKLOAD, TO_WORKLOAD, FROM_HOST, FROM_TUNNEL };
+
+/* Other machines' packets, where they come in. */
+static __always_inline int
+is_from_outside(enum hook hook)
+{
+	return hook == FROM_HOST || hook == FROM_TUNNEL;
+}
+
+#define ARRIVED_NATIVELY FLOW_ARRIVAL_NATIVE
+#define ARRIVAL_UNKNOWN FLOW_ARRIVAL_UNKNOWN
 
 /* Egress and ingress verdict words of one judgement. */
 struct judgement {
@@ -23,6 +33,9 @@ struct walk {
 	struct flow_key key;
 	struct address_value source, destination; /* slow path only */
 	struct active_generation active;          /* slow path only */
+	struct owner_key owner_key;               /* working room */
+	__u32 arrival;                            /* FLOW_ARRIVAL_* */
+	__u32 owners_epoch;                       /* when that was checked */
 	__u32 source_end;                         /* enum flow_end */
 	__u8 embryo;                              /* the flow is in rs_embryo_v1 */
 	__u8 unresolved;                          /* a later fragment whose first is not known */
@@ -38,14 +51,14 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct walk);
-} rs_walk_v2 SEC(".maps");
+} rs_walk_v3 SEC(".maps");
 
 static __always_inline struct walk *
 walk_get(void)
 {
 	__u32 zero = 0;
 
-	return bpf_map_lookup_elem(&rs_walk_v2, &zero);
+	return bpf_map_lookup_elem(&rs_walk_v3, &zero);
 }
 
 /* A packet that asks for something new is judged in its own direction, whatever
@@ -57,6 +70,22 @@ is_opening(const struct packet *p, const struct flow_value *flow, __u32 source_e
 	if (p->protocol == IPPROTO_TCP)
 		return (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 	return is_icmp_echo_request(p) && flow && flow->initiator != source_end;
+}
+
+/* VXLAN on the port of the tunnel, whosever network it is. */
+static __always_inline int
+is_vxlan(const struct packet *p, const struct datapath_state *state)
+{
+	return p->protocol == IPPROTO_UDP && state->vxlan_port &&
+	       p->destination_port == state->vxlan_port;
+}
+
+/* An endpoint, here or on another node, and no node's own address. */
+static __always_inline int
+is_pod(const struct address_value *value)
+{
+	return (value->flags & (ADDRESS_LOCAL_ENDPOINT | ADDRESS_REMOTE_ENDPOINT)) &&
+	       !(value->flags & (ADDRESS_THIS_HOST | ADDRESS_OTHER_NODE));
 }
 
 /* Only echo has flows among ICMP messages; each other one is judged by itself. */

@@ -4,9 +4,7 @@
 #include <bpf/bpf.h>
 #include <dirent.h>
 #include <linux/magic.h>
-#include <linux/membarrier.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -16,11 +14,14 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "bpf/abi/flows.h"
 #include "bpf/datapath.skel.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::loader {
 namespace {
+
+constexpr char kAside[] = "_aside";
 
 // libbpf prints to stderr by default; what it has to say goes into the status.
 thread_local std::string* libbpf_messages = nullptr;
@@ -74,6 +75,13 @@ absl::Status SetSizes(datapath* skeleton, const DatapathSizes& sizes) {
   return absl::OkStatus();
 }
 
+// 0: it cannot be told.
+uint32_t MaxEntries(int map) {
+  bpf_map_info info = {};
+  uint32_t bytes = sizeof(info);
+  return bpf_obj_get_info_by_fd(map, &info, &bytes) == 0 ? info.max_entries : 0;
+}
+
 absl::Status SetPinPaths(datapath* skeleton, const std::string& dir) {
   RETURN_IF_ERROR(EnsurePinDir(dir));
   bpf_map* map;
@@ -87,13 +95,25 @@ absl::Status SetPinPaths(datapath* skeleton, const std::string& dir) {
     // keep it as it is.
     BpfFd pinned(bpf_obj_get(path.c_str()));
     if (!pinned.ok()) continue;
-    bpf_map_info info = {};
-    uint32_t bytes = sizeof(info);
-    if (bpf_obj_get_info_by_fd(pinned.get(), &info, &bytes) == 0) {
-      bpf_map__set_max_entries(map, info.max_entries);
+    if (const uint32_t entries = MaxEntries(pinned.get()); entries != 0) {
+      bpf_map__set_max_entries(map, entries);
     }
   }
   return absl::OkStatus();
+}
+
+// The flow table of another size is put aside, where it stays pinned until its flows are
+// adopted, also across a crash. What is aside already has not been adopted yet: it holds
+// most flows, for the newer one was made just before that crash.
+absl::StatusOr<BpfFd> PutFlowsAside(const std::string& path, const std::string& aside,
+                                    uint32_t wanted) {
+  if (BpfFd waiting(bpf_obj_get(aside.c_str())); waiting.ok()) return waiting;
+  BpfFd pinned(bpf_obj_get(path.c_str()));
+  if (!pinned.ok() || MaxEntries(pinned.get()) == wanted) return BpfFd();
+  if (rename(path.c_str(), aside.c_str()) != 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("put aside ", path));
+  }
+  return pinned;
 }
 
 // Maps that an agent of another layout left: nothing of ours reads them. Their programs,
@@ -104,6 +124,7 @@ void UnpinOtherLayouts(const datapath* skeleton, const std::string& dir) {
   while (const dirent* entry = readdir(list)) {
     if (!absl::StartsWith(entry->d_name, "rs_")) continue;
     if (bpf_object__find_map_by_name(skeleton->obj, entry->d_name) != nullptr) continue;
+    if (absl::EndsWith(entry->d_name, kAside)) continue;
     unlinkat(dirfd(list), entry->d_name, 0);
   }
   closedir(list);
@@ -132,7 +153,15 @@ absl::StatusOr<std::unique_ptr<DatapathObject>> DatapathObject::Load(const Datap
     return absl::ErrnoToStatus(errno, absl::StrCat("open the datapath object: ", messages));
   }
   RETURN_IF_ERROR(SetSizes(object->skeleton_, sizes));
-  if (!pin_dir.empty()) RETURN_IF_ERROR(SetPinPaths(object->skeleton_, pin_dir));
+  object->pin_dir_ = pin_dir;
+  if (!pin_dir.empty()) {
+    const std::string flows =
+        absl::StrCat(pin_dir, "/", bpf_map__name(object->skeleton_->maps.rs_flows_v1));
+    object->old_flows_path_ = flows + kAside;
+    ASSIGN_OR_RETURN(object->old_flows_,
+                     PutFlowsAside(flows, object->old_flows_path_, sizes.flows));
+    RETURN_IF_ERROR(SetPinPaths(object->skeleton_, pin_dir));
+  }
   if (int error = datapath__load(object->skeleton_); error != 0) {
     if (error == -EPERM) {
       return absl::PermissionDeniedError(
@@ -146,11 +175,35 @@ absl::StatusOr<std::unique_ptr<DatapathObject>> DatapathObject::Load(const Datap
   if (!pin_dir.empty()) UnpinOtherLayouts(object->skeleton_, pin_dir);
   const auto& maps = object->skeleton_->maps;
   ASSIGN_OR_RETURN(object->state_,
-                   Map(bpf_map__fd(maps.rs_state_v1), sizeof(datapath_state), "rs_state_v1"));
+                   Map(bpf_map__fd(maps.rs_state_v2), sizeof(datapath_state), "rs_state_v2"));
   ASSIGN_OR_RETURN(object->epochs_,
                    Map(bpf_map__fd(maps.rs_epochs_v1),
                        EPOCHS_MAX * kEpochStrideWords * sizeof(uint32_t), "rs_epochs_v1"));
   return object;
+}
+
+absl::StatusOr<uint64_t> DatapathObject::AdoptFlows() const {
+  uint64_t left = 0;
+  if (!old_flows_.ok()) return left;
+  flow_key key, next;
+  flow_value value;
+  const void* from = nullptr;
+  while (bpf_map_get_next_key(old_flows_.get(), from, &next) == 0) {
+    key = next;
+    from = &key;
+    if (bpf_map_lookup_elem(old_flows_.get(), &key, &value) != 0) continue;  // just gone
+    if (bpf_map_update_elem(flows(), &key, &value, BPF_NOEXIST) == 0 || errno == EEXIST) continue;
+    if (errno != E2BIG) return absl::ErrnoToStatus(errno, "rs_flows_v1: adopt a flow");
+    ++left;
+  }
+  if (errno != ENOENT) return absl::ErrnoToStatus(errno, "rs_flows_v1: read the old table");
+  return left;
+}
+
+void DatapathObject::ForgetOldFlows() {
+  if (!old_flows_.ok()) return;
+  unlink(old_flows_path_.c_str());
+  old_flows_.Close();
 }
 
 DatapathObject::~DatapathObject() { datapath__destroy(skeleton_); }
@@ -160,6 +213,10 @@ int DatapathObject::from_workload() const {
 }
 int DatapathObject::to_workload() const { return bpf_program__fd(skeleton_->progs.to_workload); }
 int DatapathObject::from_host() const { return bpf_program__fd(skeleton_->progs.from_host); }
+int DatapathObject::from_tunnel() const { return bpf_program__fd(skeleton_->progs.from_tunnel); }
+int DatapathObject::from_elsewhere() const {
+  return bpf_program__fd(skeleton_->progs.from_elsewhere);
+}
 int DatapathObject::flow_sweep() const { return bpf_program__fd(skeleton_->progs.flow_sweep); }
 int DatapathObject::arena_used() const { return bpf_program__fd(skeleton_->progs.arena_used); }
 int DatapathObject::addresses() const { return bpf_map__fd(skeleton_->maps.rs_addresses_v1); }
@@ -168,11 +225,31 @@ int DatapathObject::hits() const { return bpf_map__fd(skeleton_->maps.rs_hits_v1
 int DatapathObject::flows() const { return bpf_map__fd(skeleton_->maps.rs_flows_v1); }
 int DatapathObject::embryos() const { return bpf_map__fd(skeleton_->maps.rs_embryo_v1); }
 int DatapathObject::fragments() const { return bpf_map__fd(skeleton_->maps.rs_frags_v1); }
+absl::StatusOr<uint32_t> DatapathObject::RestorePins() const {
+  uint32_t restored = 0;
+  if (pin_dir_.empty()) return restored;
+  bpf_map* map;
+  bpf_object__for_each_map(map, skeleton_->obj) {
+    if (!absl::StartsWith(bpf_map__name(map), "rs_")) continue;
+    const std::string path = absl::StrCat(pin_dir_, "/", bpf_map__name(map));
+    if (access(path.c_str(), F_OK) == 0) continue;
+    RETURN_IF_ERROR(EnsurePinDir(pin_dir_));
+    if (bpf_obj_pin(bpf_map__fd(map), path.c_str()) != 0) {
+      return absl::ErrnoToStatus(errno, absl::StrCat("pin ", path));
+    }
+    ++restored;
+  }
+  return restored;
+}
+
+uint32_t DatapathObject::flow_capacity() const { return MaxEntries(flows()); }
+int DatapathObject::vteps() const { return bpf_map__fd(skeleton_->maps.rs_vteps_v1); }
+int DatapathObject::owners() const { return bpf_map__fd(skeleton_->maps.rs_owners_v1); }
 int DatapathObject::drops() const { return bpf_map__fd(skeleton_->maps.rs_drops_v1); }
-int DatapathObject::state_map() const { return bpf_map__fd(skeleton_->maps.rs_state_v1); }
+int DatapathObject::state_map() const { return bpf_map__fd(skeleton_->maps.rs_state_v2); }
 int DatapathObject::epochs_map() const { return bpf_map__fd(skeleton_->maps.rs_epochs_v1); }
 int DatapathObject::events() const { return bpf_map__fd(skeleton_->maps.rs_events_v1); }
-int DatapathObject::lost() const { return bpf_map__fd(skeleton_->maps.rs_lost_v1); }
+int DatapathObject::lost() const { return bpf_map__fd(skeleton_->maps.rs_lost_v2); }
 int DatapathObject::epochs() const { return bpf_map__fd(skeleton_->maps.rs_epochs_v1); }
 
 active_generation DatapathObject::active() const {
@@ -200,13 +277,6 @@ std::vector<ProgramStats> DatapathObject::Stats() const {
                      static_cast<uint32_t>(info.xlated_prog_len / 8), info.jited_prog_len});
   }
   return stats;
-}
-
-absl::Status RcuGrace() {
-  if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) != 0) {
-    return absl::ErrnoToStatus(errno, "membarrier(MEMBARRIER_CMD_GLOBAL)");
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace ripstop::loader

@@ -4,9 +4,10 @@
 //
 // With a pin directory (on a bpffs) the maps that are pinned there are reused, so
 // flows, counters and the tables in force outlive the process; their sizes win over
-// `sizes`. Maps of another layout's version are unpinned once all is loaded; packets that
-// would ask them are denied until a generation is committed. Programs are loaded anew by each Load,
-// and by nothing else (no reload).
+// `sizes`, except for that of the flow table: where that differs, a new one is made and
+// AdoptFlows brings over what is in the old one. Maps of another layout's version are unpinned once
+// all is loaded; packets that would ask them are denied until a generation is committed. Programs
+// are loaded anew by each Load, and by nothing else (no reload).
 #ifndef RIPSTOP_BPF_LOADER_DATAPATH_OBJECT_H_
 #define RIPSTOP_BPF_LOADER_DATAPATH_OBJECT_H_
 
@@ -53,6 +54,8 @@ class DatapathObject {
   int from_workload() const;
   int to_workload() const;
   int from_host() const;
+  int from_tunnel() const;
+  int from_elsewhere() const;
   int flow_sweep() const;
   int arena_used() const;
 
@@ -62,13 +65,16 @@ class DatapathObject {
   int flows() const;
   int embryos() const;
   int fragments() const;
+  uint32_t flow_capacity() const;
+  int vteps() const;
+  int owners() const;
   int drops() const;
   int events() const;
   int lost() const;
   int state_map() const;
   int epochs_map() const;
 
-  // Mapped page of rs_state_v1.
+  // Mapped page of rs_state_v2.
   datapath_state* state() const { return static_cast<datapath_state*>(state_.base()); }
   // The epoch of a policy set, in the mapped pages of rs_epochs_v1. The kernel rounds the
   // elements of an array map up to eight bytes, so these words are not adjacent.
@@ -83,18 +89,30 @@ class DatapathObject {
 
   std::vector<ProgramStats> Stats() const;
 
+  // Copies the flows that the table of another size holds, where Load has found one, and
+  // which are not in the new one yet. Call it before programs of this object replace those
+  // that use the old one, so that live flows are known to them, and again after, for the
+  // flows that began meanwhile; then ForgetOldFlows. Returns how many had no room.
+  // Nothing is done when there is no old table.
+  absl::StatusOr<uint64_t> AdoptFlows() const;
+  void ForgetOldFlows();
+
+  // Pins again what is no longer pinned; how many maps that were. The maps live as long as
+  // this process and the programs do, but the next process would not find them.
+  //   kFailedPrecondition  the folder is on no bpffs any more; names it
+  absl::StatusOr<uint32_t> RestorePins() const;
+
  private:
   static constexpr size_t kEpochStrideWords = 2;
 
   DatapathObject() = default;
   datapath* skeleton_ = nullptr;
+  std::string pin_dir_;
+  BpfFd old_flows_;
+  std::string old_flows_path_;
   MappedPages state_;
   MappedPages epochs_;
 };
-
-// Waits until every program that runs now has ended: membarrier(MEMBARRIER_CMD_GLOBAL)
-// is synchronize_rcu().
-absl::Status RcuGrace();
 
 }  // namespace ripstop::loader
 

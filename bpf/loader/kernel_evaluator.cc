@@ -60,12 +60,18 @@ int KernelEvaluator::Program(Hook hook) const {
     case Hook::kFromWorkload: return object_->from_workload();
     case Hook::kToWorkload: return object_->to_workload();
     case Hook::kFromHost: return object_->from_host();
+    case Hook::kFromTunnel: return object_->from_tunnel();
   }
   return -1;
 }
 
 absl::StatusOr<RunResult> KernelEvaluator::Run(Hook hook, const Frame& frame,
                                                uint32_t ingress_ifindex) {
+  return RunProgram(Program(hook), frame, ingress_ifindex);
+}
+
+absl::StatusOr<RunResult> KernelEvaluator::RunProgram(int program, const Frame& frame,
+                                                      uint32_t ingress_ifindex) {
   RunResult result;
   result.frame.resize(frame.size() + 64);
   __sk_buff context = {};
@@ -77,7 +83,7 @@ absl::StatusOr<RunResult> KernelEvaluator::Run(Hook hook, const Frame& frame,
               .data_size_out = static_cast<uint32_t>(result.frame.size()), .ctx_in = &context,
               .ctx_out = &after, .ctx_size_in = sizeof(context), .ctx_size_out = sizeof(after),
               .repeat = 1);
-  if (bpf_prog_test_run_opts(Program(hook), &options) != 0) {
+  if (bpf_prog_test_run_opts(program, &options) != 0) {
     return absl::ErrnoToStatus(errno, absl::StrCat("test run of a ", frame.size(), "-byte frame"));
   }
   result.frame.resize(options.data_size_out);
@@ -86,6 +92,7 @@ absl::StatusOr<RunResult> KernelEvaluator::Run(Hook hook, const Frame& frame,
   verdict.egress_word = after.cb[RUN_EGRESS_VERDICT];
   verdict.ingress_word = after.cb[RUN_INGRESS_VERDICT];
   verdict.reason = static_cast<drop_reason>(after.cb[RUN_DROP_REASON]);
+  verdict.sender = after.cb[RUN_SENDER];
   verdict.delivered = verdict.action != TC_ACT_SHOT;
   return result;
 }

@@ -27,10 +27,11 @@ struct KernelVerdict {
   uint32_t egress_word = 0;  // verdict words; 0: no local endpoint in this direction
   uint32_t ingress_word = 0;
   drop_reason reason = DROP_NONE;
-  int action = 0;  // what the program returned, TC_ACT_*
+  int action = 0;       // what the program returned, TC_ACT_*
+  uint32_t sender = 0;  // node number that from_host vouched for
 };
 
-enum class Hook { kFromWorkload, kToWorkload, kFromHost };
+enum class Hook { kFromWorkload, kToWorkload, kFromHost, kFromTunnel };
 
 // One test run of one packet.
 struct RunResult {
@@ -60,6 +61,11 @@ class KernelEvaluator {
   // `ingress_ifindex`: 0 is a packet of this host's own stack.
   absl::StatusOr<RunResult> Run(Hook hook, const Frame& frame, uint32_t ingress_ifindex = 0);
 
+  // The same through a program of the caller's.
+  absl::StatusOr<RunResult> RunProgram(int program, const Frame& frame, uint32_t ingress_ifindex);
+
+  int Program(Hook hook) const;
+
   // Best of `rounds` averages over `repeat` runs of one packet, nanoseconds.
   absl::StatusOr<double> Nanoseconds(Hook hook, const Frame& frame, uint32_t repeat, int rounds);
 
@@ -69,7 +75,6 @@ class KernelEvaluator {
  private:
   static DatapathSizes Sizes();
   KernelEvaluator() = default;
-  int Program(Hook hook) const;
 
   std::unique_ptr<DatapathObject> object_;
   std::unique_ptr<TableStore> tables_;

@@ -57,22 +57,6 @@ TEST_F(PacketTest, ForeignMacIsDropped) {
   ExpectDrop(Hook::kFromWorkload, frame, DROP_NOT_FOR_US);
 }
 
-TEST_F(PacketTest, VxlanOfPodsToNodesIsDropped) {
-  ExpectDrop(Hook::kFromWorkload, Udp(kClient, kNode, 4789), DROP_VXLAN_FROM_WORKLOAD);
-  ExpectDrop(Hook::kFromWorkload, Udp(kClient, kHost, 4789), DROP_VXLAN_FROM_WORKLOAD);
-}
-
-TEST_F(PacketTest, VxlanOfOurNetworkMustComeFromANode) {
-  FrameSpec vxlan = Udp(kStranger, kHost, 4789);
-  vxlan.payload = {8, 0, 0, 0, 0, 0x10, 0, 0};  // VNI 4096
-  ExpectDrop(Hook::kFromHost, vxlan, DROP_VXLAN_FOREIGN, kAway);
-  vxlan.packet.source = Addr(kNode);
-  ExpectPassed(Hook::kFromHost, vxlan, kAway);
-  vxlan.packet.source = Addr(kStranger);
-  vxlan.payload[5] = 0x20;  // someone else's network
-  ExpectPassed(Hook::kFromHost, vxlan, kAway);
-}
-
 TEST_F(PacketTest, BadLengthsAndHeadersAreDropped) {
   const Frame good = MakeFrame(Tcp(kClient, kServer));
   for (uint8_t first : {0x44, 0x35, 0x60}) {

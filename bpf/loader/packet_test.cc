@@ -5,6 +5,7 @@
 #include <set>
 
 #include "bpf/loader/packet_testing.h"
+#include "bpf/loader/tables_reader.h"
 
 namespace ripstop::loader {
 namespace {
@@ -210,6 +211,75 @@ TEST_F(PacketTest, AResetOnlyShortensTheFlowUntilItGoesOn) {
   ExpectDelivered(Hook::kFromWorkload, Flags(Tcp(kServer, kClient, 40000, 80), 0x10));
   ASSERT_EQ(bpf_map_lookup_elem(kernel_->object().flows(), &key, &value), 0);
   EXPECT_FALSE(value.flags & FLOW_RESET);
+}
+
+// Whoever is refused all the time must not fill the table that nothing is evicted from.
+TEST_F(PacketTest, ARefusedConnectionIsNoFlowToKeep) {
+  const FrameSpec refusal = Flags(Tcp(kServer, kClient, 40000, 80), 0x14);
+  ExpectDelivered(Hook::kFromWorkload, Tcp(kClient, kServer));
+  ExpectDelivered(Hook::kFromWorkload, refusal);
+  EXPECT_FALSE(FlowExists(refusal, true));
+  EXPECT_TRUE(FlowExists(refusal, false));
+  // The same where the flow is judged again on the way.
+  HandmadeTables tables(kernel_->engine_options());
+  tables.Take();
+  tables.writes.push_back(policy::BumpEpoch{2});
+  Write(tables);
+  ExpectDelivered(Hook::kFromWorkload, refusal);
+  EXPECT_FALSE(FlowExists(refusal, true));
+  // A reset that nobody meant: the connection comes about, and is kept.
+  ExpectDelivered(Hook::kFromWorkload, Flags(Tcp(kServer, kClient, 40000, 80), 0x12));
+  EXPECT_TRUE(FlowExists(refusal, true));
+}
+
+TEST_F(PacketTest, AnsweredFlowsThatFindNoRoomAreCounted) {
+  auto small = KernelEvaluator::Open({.flows = 1, .embryos = 1024, .event_bytes = 65536});
+  ASSERT_TRUE(small.ok()) << small.status();
+  kernel_ = *std::move(small);
+  for (int i = 0; i < 6; ++i) kernel_->object().state()->host_mac[i] = 0xee;
+  HandmadeTables tables(kernel_->engine_options());
+  const uint32_t open = tables.AllowAll(1, 11);
+  tables.AddPod(kClient, 1, open, open);
+  tables.AddPod(kServer, 1, open, open);
+  ASSERT_TRUE(kernel_->Apply(tables.Take(), tables.l4_table()).ok());
+  for (uint16_t port : {40000, 40001, 40002}) {
+    ExpectDelivered(Hook::kFromWorkload, Udp(kClient, kServer, 53, port));
+    ExpectDelivered(Hook::kFromWorkload, Udp(kServer, kClient, port, 53));
+  }
+  EXPECT_EQ(ReadLost(kernel_->object(), LOST_FLOW_ROOM).value_or(0), 2u);
+  EXPECT_TRUE(FlowExists(Udp(kClient, kServer, 53, 40002), false)) << "known, while the LRU can";
+}
+
+TEST_F(PacketTest, WhatIsOverGoesSoonerWhileTheTableIsNearlyFull) {
+  const auto flow = [&](const FrameSpec& spec) {
+    const flow_key key = FlowKeyOf(spec);
+    flow_value value = {};
+    EXPECT_EQ(bpf_map_lookup_elem(kernel_->object().flows(), &key, &value), 0);
+    return value;
+  };
+  const auto open = [&](uint16_t port) {
+    ExpectDelivered(Hook::kFromWorkload, Tcp(kClient, kServer, 80, port));
+    ExpectDelivered(Hook::kFromWorkload, Flags(Tcp(kServer, kClient, port, 80), 0x12));
+    return Tcp(kClient, kServer, 80, port);
+  };
+  const FrameSpec live = open(1), closed = open(2), reset = open(3);
+  ExpectDelivered(Hook::kFromWorkload, Flags(closed, 0x11));
+  ExpectDelivered(Hook::kFromWorkload, Flags(Tcp(kServer, kClient, 2, 80), 0x11));
+  ExpectDelivered(Hook::kFromWorkload, Flags(Tcp(kServer, kClient, 3, 80), 0x14));
+  const auto sweep = [&](uint64_t idle_ns, bool pressed) {
+    sweep_request request = {.now_ns = flow(live).seen_ns + idle_ns, .pressed = pressed};
+    LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &request, .ctx_size_in = sizeof(request));
+    EXPECT_EQ(bpf_prog_test_run_opts(kernel_->object().flow_sweep(), &options), 0);
+  };
+  const uint64_t second = 1000000000;
+  sweep(8 * second, false);
+  EXPECT_TRUE(FlowExists(closed, true));
+  sweep(12 * second, false);
+  EXPECT_FALSE(FlowExists(closed, true)) << "both have said FIN";
+  EXPECT_TRUE(FlowExists(reset, true)) << "a reset may be forged";
+  sweep(12 * second, true);
+  EXPECT_FALSE(FlowExists(reset, true));
+  EXPECT_TRUE(FlowExists(live, true));
 }
 
 TEST_F(PacketTest, SweepRemovesIdleFlowsAndThoseOfAForgottenAddress) {

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "bpf/loader/grace.h"
 #include "bpf/loader/inner_maps.h"
 #include "policy/status_macros.h"
 

@@ -216,11 +216,11 @@ absl::StatusOr<std::vector<DropCount>> ReadDrops(const DatapathObject& object) {
   return drops;
 }
 
-absl::StatusOr<uint64_t> ReadLostEvents(const DatapathObject& object) {
+absl::StatusOr<uint64_t> ReadLost(const DatapathObject& object, lost what) {
   std::vector<uint64_t> per_cpu(libbpf_num_possible_cpus());
-  const uint32_t key = 0;
+  const uint32_t key = what;
   if (bpf_map_lookup_elem(object.lost(), &key, per_cpu.data()) != 0) {
-    return absl::ErrnoToStatus(errno, "read rs_lost_v1");
+    return absl::ErrnoToStatus(errno, "read rs_lost_v2");
   }
   return std::accumulate(per_cpu.begin(), per_cpu.end(), uint64_t{0});
 }

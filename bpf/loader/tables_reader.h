@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "bpf/abi/drops.h"
+#include "bpf/abi/events.h"
 #include "bpf/abi/tables.h"
 #include "policy/model.h"
 
@@ -50,7 +51,7 @@ absl::StatusOr<PacketLookup> LookupInForce(const DatapathObject& object,
                                            const policy::Packet& packet);
 absl::StatusOr<std::map<uint32_t, rule_hits>> HitsInForce(const DatapathObject& object);
 absl::StatusOr<std::vector<DropCount>> ReadDrops(const DatapathObject& object);
-absl::StatusOr<uint64_t> ReadLostEvents(const DatapathObject& object);
+absl::StatusOr<uint64_t> ReadLost(const DatapathObject& object, lost what);
 
 }  // namespace ripstop::loader
 

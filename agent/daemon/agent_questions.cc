@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What ripstopctl asks.
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "agent/daemon/agent.h"
+
+namespace ripstop::agent {
+
+void Agent::ReportGuard(v1::StatusReply& reply) const {
+  const auto add = [&reply](const std::string& kind, uint64_t count, const std::string& last) {
+    if (count == 0) return;
+    v1::Repair* repair = reply.add_repairs();
+    repair->set_kind(kind);
+    repair->set_count(count);
+    repair->set_last(last);
+  };
+  for (const auto& [kind, repairs] : guard_->repairs()) add(kind, repairs.count, repairs.last);
+  add("route", network_->routes()->stats().repairs, "");
+  add("endpoint file", file_repairs_.count, file_repairs_.last);
+  std::vector<std::string> problems(guard_->problems().begin(), guard_->problems().end());
+  if (endpoints_ != nullptr) {
+    for (const auto& [path, why] : endpoints_->unreadable()) {
+      problems.push_back(
+          absl::StrCat("endpoint file ", path, ": ", why, "; its pod is denied, delete the pod"));
+    }
+  }
+  if (!problems.empty()) reply.set_ready(false);
+  for (const std::string& problem : problems) reply.add_not_ready_reasons(problem);
+}
+
+absl::StatusOr<v1::StatusReply> Agent::Status() {
+  v1::StatusReply reply;
+  reply.set_node(options_.node);
+  reply.set_version(RIPSTOP_VERSION);
+  const bgp::BirdStatus bgp = network_->BgpStatus();
+  reply.set_ready(in_sync_ && store_plane_->in_sync() && policy_problem_.empty() && bgp.ready &&
+                  network_->has_its_addresses() && !flow_keeper_->full());
+  for (const std::string& problem : store_plane_->problems()) reply.add_not_ready_reasons(problem);
+  if (!policy_problem_.empty()) reply.add_not_ready_reasons(policy_problem_);
+  for (const std::string& reason : bgp.reasons) reply.add_not_ready_reasons(reason);
+  for (const std::string& problem : network_->problems()) reply.add_not_ready_reasons(problem);
+  for (const auto* problems : {&address_problems_, &address_conflicts_}) {
+    for (const std::string& problem : *problems) reply.add_not_ready_reasons(problem);
+  }
+  // Endpoints that are denied because a table is full: the node serves, those do not.
+  for (const std::string& alarm : policy_->Alarms()) reply.add_not_ready_reasons(alarm);
+  ReportGuard(reply);
+  if (const std::string alarm = flow_keeper_->alarm(); !alarm.empty()) {
+    reply.add_not_ready_reasons(alarm);
+  }
+  v1::FlowTable* flows = reply.mutable_flows();
+  flows->set_entries(flow_keeper_->use().entries);
+  flows->set_capacity(flow_keeper_->use().capacity);
+  flows->set_no_room(flow_keeper_->use().no_room);
+  reply.set_store_revision(store_plane_->revision());
+  for (const bgp::SessionStatus& status : bgp.sessions) {
+    v1::BgpSession* session = reply.add_bgp();
+    session->set_name(status.name);
+    session->set_peer_address(status.peer_address);
+    session->set_peer_type(status.peer_type);
+    session->set_peer_as(status.peer_as);
+    session->set_state(status.state);
+    session->set_since(status.since);
+    session->set_info(status.info);
+    session->set_routes_imported(status.routes_imported);
+    session->set_routes_exported(status.routes_exported);
+  }
+  reply.set_local_endpoints(policy_->feed().local_endpoints());
+  reply.set_policies(policy_->feed().policies());
+  for (const std::string& line : policy_->feed().set_aside()) reply.add_set_aside(line);
+  for (const std::string& line : fields_.refused()) reply.add_set_aside(line);
+  for (const std::string& line : fields_.unheeded()) reply.add_unheeded(line);
+  reply.set_programs_loaded(dataplane_->programs_loaded());
+  reply.set_table_writes(dataplane_->table_writes());
+  return reply;
+}
+
+absl::StatusOr<v1::WhyReply> Agent::Why(const v1::WhyRequest& request) {
+  if (!policy_->committed())
+    return absl::UnavailableError(absl::StrJoin(store_plane_->problems(), "; "));
+  return queries_->Why(request);
+}
+
+absl::StatusOr<v1::StagedPoliciesReply> Agent::StagedPolicies() {
+  flows_->Read(absl::Now());
+  return flows_->Report(absl::Now());
+}
+
+absl::StatusOr<v1::AcceptStoreReply> Agent::AcceptStore() {
+  v1::AcceptStoreReply reply;
+  reply.set_store(options_.store);
+  const std::optional<Doubt> accepted = store_plane_->Accept();
+  if (!accepted.has_value()) {
+    reply.set_identity(store_plane_->identity());
+    return reply;
+  }
+  reply.set_identity(accepted->identity);
+  reply.set_accepted(accepted->why);
+  return reply;
+}
+
+}  // namespace ripstop::agent

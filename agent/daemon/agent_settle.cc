@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Bringing kernel and store to what is wanted.
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "agent/base/logging.h"
+#include "agent/daemon/agent.h"
+#include "agent/daemon/network_config.h"
+
+namespace ripstop::agent {
+
+void Agent::Settle() {
+  absl::Status status = policy_->Flush();
+  policy_problem_ = status.ok() ? "" : std::string(status.message());
+  if (!status.ok()) spdlog::error("policy: {}", std::string(status.message()));
+  std::vector<std::string> alarms = policy_->Alarms();
+  if (alarms != alarms_) {
+    for (const std::string& alarm : alarms) spdlog::error("policy: {}", alarm);
+    alarms_ = std::move(alarms);
+  }
+  SettleAddresses();
+  if (network_changed_ || !in_sync_) {
+    network_changed_ = false;
+    network_->Apply(cluster_);
+    endpoints_->set_default_mtu(network_->workload_mtu());
+    settings_.host_mac = kHostMac.bytes;
+    LogUnlessOk(dataplane_->Configure(settings_));
+  }
+  WatchFlows();
+  if (!in_sync_ && policy_->committed()) {
+    LogUnlessOk(FirstSync());
+    in_sync_ = true;
+  }
+}
+
+// Pools and blocks, before routes are made of them.
+void Agent::SettleAddresses() {
+  if (pools_changed_ || !in_sync_) {
+    pools_changed_ = false;
+    IpamConfig config = BuildIpamConfig(cluster_, options_.node);
+    config.block_idle = options_.block_idle;
+    LogUnlessOk(ipam_->SetConfig(std::move(config)));
+    std::vector<std::string> problems = PoolProblems(cluster_);
+    if (problems != address_problems_) {
+      for (const std::string& problem : problems) spdlog::warn("{}", problem);
+      address_problems_ = std::move(problems);
+    }
+  }
+  if (store_plane_->in_sync() && (network_changed_ || ipam_->lost())) SettleStored();
+}
+
+// What this node has to say of them, to a store that is believed.
+void Agent::SettleStored() {
+  LogUnlessOk(ipam_->GiveBackIdle(absl::Now()));
+  LogUnlessOk(ipam_->HoldLost());
+  LogUnlessOk(pools_->Settle([this](const policy::Cidr& pool) {
+    const std::vector<Allocation> ours = ipam_->Allocations();
+    return std::any_of(ours.begin(), ours.end(),
+                       [&pool](const Allocation& one) { return pool.Contains(one.address); });
+  }));
+}
+
+// What pods of this node have stays theirs, also when the store was put back from a copy
+// that does not know of it.
+absl::Status Agent::HoldAddresses() {
+  absl::Status unasked;
+  address_conflicts_.clear();
+  for (const LocalEndpoint& endpoint : endpoints_->endpoints()) {
+    const Owner owner = {endpoint.handle(), endpoint.pod_namespace, endpoint.pod_name};
+    for (const Allocation& allocation : endpoint.allocations) {
+      const absl::Status held = ipam_->Hold(owner, allocation);
+      if (held.ok()) continue;
+      if (!absl::IsAlreadyExists(held)) unasked = held;
+      address_conflicts_.push_back(absl::StrCat("pod ", owner.pod_namespace, "/", owner.pod_name,
+                                                ": ", std::string(held.message()),
+                                                "; delete one of the two pods"));
+      spdlog::error("{}", address_conflicts_.back());
+    }
+  }
+  return unasked;
+}
+
+// Each new flow is an event only while there is something to compare it with.
+void Agent::WatchFlows() {
+  flows_->Changed(policy_->feed().TakeStagedChanges());
+  const bool watch = policy_->staged().active();
+  if (settings_.watch_flows == watch) return;
+  settings_.watch_flows = watch;
+  LogUnlessOk(dataplane_->Configure(settings_));
+}
+
+absl::Status Agent::FirstSync() {
+  workloads_->Reattach(endpoints_->endpoints());
+  LogUnlessOk(dataplane_->FinishAdoption());
+  if (dataplane_->flows_lost() > 0) {
+    spdlog::warn("flow table: {} flows had no room in the smaller one", dataplane_->flows_lost());
+  }
+  return network_->Reconcile();
+}
+
+void Agent::SweepFlows() {
+  LogUnlessOk(flow_keeper_->Sweep());
+  loop_->AddTimer(flow_keeper_->period(), absl::ZeroDuration(), [this] { SweepFlows(); });
+}
+
+void Agent::VisitGuarded(const NodeGuard::Visitor& visit) const {
+  const TunnelPlane& tunnel = network_->tunnel();
+  if (tunnel.ifindex() != 0) {
+    visit({tunnel.ifindex(), "the tunnel", VxlanSysctls(tunnel.device())});
+  }
+  if (endpoints_ == nullptr) return;
+  endpoints_->ForEachReady([&](const LocalEndpoint& e) {
+    visit({e.ifindex, absl::StrCat("pod ", e.pod_namespace, "/", e.pod_name),
+           HostVethSysctls(e.host_interface)});
+  });
+}
+
+void Agent::Housekeeping() {
+  if (endpoints_ != nullptr) {
+    for (const std::string& path : endpoints_->RestoreFiles()) {
+      ++file_repairs_.count;
+      file_repairs_.last = absl::StrCat(path, " was changed by somebody; written again");
+      spdlog::warn("put back: {}", file_repairs_.last);
+    }
+  }
+  flows_->Tick(absl::Now());
+  network_->RefreshSecrets();
+  store_plane_->Housekeeping();
+  // What a pod's ADD or DEL could not write, and what the store lost.
+  if (!policy_problem_.empty() || ipam_->lost()) Settle();
+}
+
+}  // namespace ripstop::agent

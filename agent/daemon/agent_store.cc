@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the store says, as it comes in.
+#include <utility>
+
+#include "agent/base/logging.h"
+#include "agent/daemon/agent.h"
+
+namespace ripstop::agent {
+
+Agent::Keep Agent::OnPut(const api::StoredResource& stored) {
+  if (stored.key.kind == ipam::kBlockKind) return NoteBlock(stored);
+  if (OnIpam(stored)) return Keep::kFormer;
+  const auto resource = policy_->feed().PutStored(stored);
+  if (policy_->feed().IsSetAside(stored.key)) return Keep::kFormerElseThis;
+  network_changed_ |= NoteNetwork(*resource);
+  if (const auto* ns = resource->As<api::v1::Namespace>()) {
+    const auto& labels = ns->metadata().labels();
+    cluster_.namespaces[ns->metadata().name()] = {labels.begin(), labels.end()};
+  }
+  fields_.Put(*resource);
+  return Keep::kThis;
+}
+
+// Whether the resource bears on routes, BGP or IPAM; keeps it in the view if so.
+bool Agent::NoteNetwork(const api::Resource& resource) {
+  const std::string& name = resource.name();
+  if (const auto* node = resource.As<api::v1::Node>()) {
+    cluster_.nodes[name] = *node;
+    pools_changed_ = true;
+  } else if (const auto* pool = resource.As<api::v1::IPPool>()) {
+    pools_->Put(*pool, resource.revision());
+    pools_changed_ = true;
+  } else if (const auto* configuration = resource.As<api::v1::BGPConfiguration>()) {
+    cluster_.bgp_configurations[name] = *configuration;
+  } else if (const auto* peer = resource.As<api::v1::BGPPeer>()) {
+    cluster_.bgp_peers[name] = *peer;
+  } else {
+    return false;
+  }
+  return true;
+}
+
+// Whether it is IPAM's own and no block.
+bool Agent::OnIpam(const api::StoredResource& stored) {
+  if (stored.key.kind == ipam::kNodeReleaseKind && stored.key.name == options_.node) {
+    spdlog::warn(
+        "somebody took this node for gone and would release its addresses (ripstopctl ipam release "
+        "--node {}): it is not, and says so",
+        options_.node);
+    const absl::Status answered = store_plane_->gate()->Delete(stored.key, 0).status();
+    if (!absl::IsNotFound(answered)) LogUnlessOk(answered);
+  }
+  return stored.key.kind == ipam::kClaimsKind || stored.key.kind == ipam::kNodeReleaseKind;
+}
+
+Agent::Keep Agent::NoteBlock(const api::StoredResource& stored) {
+  const auto block = ipam_->Note(stored);
+  if (!block.ok()) {
+    policy_->feed().SetAside(stored.key, block.status());
+    return Keep::kFormerElseThis;
+  }
+  BlockView view{block->cidr, block->affinity, block->borrowed};
+  // Each allocation rewrites its block; only a new owner or borrower is news here.
+  BlockView& known = cluster_.blocks[stored.key.name];
+  if (known == view) return Keep::kFormer;
+  known = std::move(view);
+  network_changed_ = true;
+  return Keep::kThis;
+}
+
+void Agent::OnDelete(const api::ResourceKey& key) {
+  if (key.kind == ipam::kBlockKind) {
+    network_changed_ |= cluster_.blocks.erase(key.name) > 0;
+    if (const auto block = Block::CidrOf(key)) ipam_->Forget(*block);
+    return;
+  }
+  if (key.kind == api::kKindNode) {
+    network_changed_ |= cluster_.nodes.erase(key.name) > 0;
+    pools_changed_ = true;
+  }
+  if (key.kind == api::kKindIPPool) {
+    pools_->Deleted(key.name);
+    network_changed_ = pools_changed_ = true;
+  }
+  if (key.kind == api::kKindNamespace) cluster_.namespaces.erase(key.name);
+  if (key.kind == api::kKindBGPConfiguration) {
+    network_changed_ |= cluster_.bgp_configurations.erase(key.name) > 0;
+  }
+  if (key.kind == api::kKindBGPPeer) network_changed_ |= cluster_.bgp_peers.erase(key.name) > 0;
+  policy_->feed().Delete(key);
+  fields_.Delete(key);
+}
+
+bool Agent::OnWhole() {
+  policy_->OnWhole();
+  Settle();
+  return policy_problem_.empty();
+}
+
+// Whatever was before: memory may be wrong about the store by now, and the store, put back
+// from a copy, about what is here.
+void Agent::OnSynced() {
+  LogUnlessOk(ipam_->Load());
+  SettleStored();
+  workloads_->Republish(endpoints_->endpoints());
+  endpoints_->ReleaseStrays(workloads_->Strays());
+  LogUnlessOk(endpoints_->RetryReleases());
+  spdlog::info("in sync with the store at revision {}: {} policies, {} local endpoints",
+               store_plane_->revision(), policy_->feed().policies(),
+               policy_->feed().local_endpoints());
+}
+
+}  // namespace ripstop::agent
