@@ -4,6 +4,7 @@
 // and a long policy on one endpoint. Engine and table store are the agent's; store and API
 // are left out.
 //   control_bench [--json] [--quick] [--long-only] [--endpoints N] [--policies N] [--local N]
+//                 [--dual-stack]
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -126,8 +127,9 @@ absl::Status RunColdStart() {
     const auto total = [](const ColdStart& c) { return c.put_ms + c.flush_ms + c.apply_ms; };
     if (i == 0 || total(one) < total(best)) best = one;
   }
-  const std::string what = absl::StrCat("cold start, ", shape.endpoints, " endpoints, ",
-                                        shape.policies, " policies, ", shape.local, " local");
+  const std::string what =
+      absl::StrCat("cold start, ", shape.endpoints, shape.dual_stack ? " dual-stack" : "",
+                   " endpoints, ", shape.policies, " policies, ", shape.local, " local");
   Print({absl::StrCat(what, ": programs loaded"), best.load_ms, "ms", 0, false, ""}, json);
   Print({absl::StrCat(what, ": inputs taken"), best.put_ms, "ms", 0, false, ""}, json);
   Print({absl::StrCat(what, ": tables compiled"), best.flush_ms, "ms", 0, false, ""}, json);
@@ -311,10 +313,12 @@ int main(int argc, char** argv) {
       shape.policies = std::atoi(argv[++i]);
     } else if (option == "--local" && i + 1 < argc) {
       shape.local = std::atoi(argv[++i]);
+    } else if (option == "--dual-stack") {
+      shape.dual_stack = true;
     } else {
       std::fprintf(stderr,
                    "control_bench [--json] [--quick] [--long-only] [--endpoints N] [--policies N] "
-                   "[--local N]\n");
+                   "[--local N] [--dual-stack]\n");
       return 2;
     }
   }

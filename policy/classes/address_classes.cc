@@ -44,6 +44,7 @@ uint32_t AddressClasses::Kind(const std::vector<uint32_t>& atoms) {
   const uint32_t address_class =
       it != by_signature_.end() ? it->second : NewClass(std::move(signature));
   const uint32_t kind = kinds_.Intern(atoms);
+  kinds_.ForgetFresh();
   Join(kind, address_class);
   return kind;
 }
@@ -52,6 +53,7 @@ uint32_t AddressClasses::KindLike(const std::vector<uint32_t>& atoms, uint32_t l
   if (atoms.empty()) return 0;
   if (const auto known = kinds_.Find(atoms)) return *known;
   const uint32_t kind = kinds_.Intern(atoms);
+  kinds_.ForgetFresh();
   Join(kind, kinds_data_[like].address_class);
   return kind;
 }

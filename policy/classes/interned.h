@@ -3,23 +3,27 @@
 #define RIPSTOP_POLICY_CLASSES_INTERNED_H_
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "absl/container/node_hash_map.h"
+#include "absl/hash/hash.h"
 
 namespace ripstop::policy {
 
 // Numbers for values: equal values get one number, with a count of references. Numbers
 // are small and reused; the caller says when (Release), since a table in the kernel may
 // know a number for longer than any reference lives. Number 0 is never given out.
-template <typename T>
+template <typename T, typename Hash = absl::Hash<T>, typename Equal = std::equal_to<T>>
 class Interned {
  public:
   // The number of `value`, new or known. Adds no reference: a new value stays until
-  // Sweep or Unref finds it without any.
-  uint32_t Intern(const T& value) {
+  // Sweep or Unref finds it without any. With a transparent Hash, of anything that is made a T
+  // of when it is new.
+  template <typename Value = T>
+  uint32_t Intern(const Value& value) {
     const auto [it, fresh] = ids_.try_emplace(value, 0);
     if (fresh) {
       if (free_.empty()) {
@@ -62,6 +66,9 @@ class Interned {
     return fresh;
   }
 
+  // For those who do not ask TakeFresh.
+  void ForgetFresh() { fresh_.clear(); }
+
   bool known(uint32_t id) const { return id < slots_.size() && slots_[id].value != nullptr; }
   const T& operator[](uint32_t id) const { return *slots_[id].value; }
   // One more than the largest number ever given out.
@@ -73,7 +80,7 @@ class Interned {
     const T* value = nullptr;
     uint32_t references = 0;
   };
-  absl::node_hash_map<T, uint32_t> ids_;
+  absl::node_hash_map<T, uint32_t, Hash, Equal> ids_;
   std::vector<Slot> slots_ = std::vector<Slot>(1);
   std::vector<uint32_t> free_;
   std::vector<uint32_t> fresh_;

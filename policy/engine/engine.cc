@@ -8,14 +8,14 @@
 namespace ripstop::policy {
 namespace {
 
-template <typename T>
-void SortUnique(std::vector<T>& v) {
+template <typename Vector>
+void SortUnique(Vector& v) {
   std::sort(v.begin(), v.end());
   v.erase(std::unique(v.begin(), v.end()), v.end());
 }
 
-template <typename T>
-void EraseOne(std::vector<T>& v, const T& value) {
+template <typename Vector>
+void EraseOne(Vector& v, const typename Vector::value_type& value) {
   const auto it = std::find(v.begin(), v.end(), value);
   if (it != v.end()) v.erase(it);
 }
@@ -30,42 +30,51 @@ void Engine::State::Attach(EndpointRecord& e, bool add) {
   // Neither peer nor subject: an inactive endpoint of another node has no address at all.
   if (!e.active && !e.local) return;
   for (const Address& a : e.addresses) {
-    AddressRecord& record = regions.At(a);
+    AddressRecord& record = regions.Touch(a);
     if (add) {
       record.endpoints.push_back(&e);
     } else {
       EraseOne(record.endpoints, &e);
-      if (record.attached == &e) record.attached = nullptr;
+      if (record.local != nullptr && record.local->attached == &e) record.local->attached = nullptr;
     }
-    regions.dirty_addresses.insert(a);
   }
-  if (e.local) {
-    if (add) {
-      local_endpoints.insert(&e);
-      refold.insert(&e);
-    } else {
-      local_endpoints.erase(&e);
-    }
+  if (!e.local) return;
+  if (add) {
+    local_endpoints.insert(&e);
+    refold.insert(&e);
+  } else {
+    local_endpoints.erase(&e);
   }
 }
 
 void Engine::PutEndpoint(const Endpoint& e) {
   State& s = *state_;
-  const uint32_t source = s.sources.Acquire({e.labels, e.profiles, e.ports});
-  std::vector<Address> addresses = e.addresses;
+  const uint32_t source = s.sources.Acquire(e.labels, e.profiles, e.ports);
+  absl::InlinedVector<Address, 2> addresses(e.addresses.begin(), e.addresses.end());
   SortUnique(addresses);
-  const auto [it, fresh] = s.endpoints.try_emplace(e.id);
-  EndpointRecord& record = it->second;
-  if (!fresh) {
-    if (record.source == source && record.addresses == addresses && record.local == e.local &&
-        record.active == e.active) {
+  auto known = s.endpoints.find(e.id);
+  if (known == s.endpoints.end()) {
+    auto fresh = std::make_unique<EndpointRecord>();
+    fresh->id = e.id;
+    known = s.endpoints.insert(std::move(fresh)).first;
+  } else {
+    const EndpointRecord& now = **known;
+    const bool attached_alike = e.local.has_value() == (now.local != nullptr) &&
+                                (!e.local.has_value() || *e.local == *now.local);
+    if (now.source == source && now.addresses == addresses && attached_alike &&
+        now.active == e.active) {
       s.sources.Release(source);
       return;
     }
-    s.Attach(record, false);
-    s.sources.Release(record.source);
+    s.Attach(**known, false);
+    s.sources.Release(now.source);
   }
-  record = {e.id, source, std::move(addresses), e.local, e.active, false};
+  EndpointRecord& record = **known;
+  record.source = source;
+  record.addresses = std::move(addresses);
+  record.local = e.local.has_value() ? std::make_unique<Attachment>(*e.local) : nullptr;
+  record.active = e.active;
+  record.host = false;
   s.Attach(record, true);
 }
 
@@ -73,8 +82,8 @@ void Engine::RemoveEndpoint(std::string_view id) {
   State& s = *state_;
   const auto it = s.endpoints.find(std::string(id));
   if (it == s.endpoints.end()) return;
-  s.Attach(it->second, false);
-  s.sources.Release(it->second.source);
+  s.Attach(**it, false);
+  s.sources.Release((*it)->source);
   s.endpoints.erase(it);
 }
 
@@ -85,7 +94,7 @@ void Engine::PutNetworkSet(const NetworkSet& set) {
   RemoveNetworkSet(set.id);
   s.network_set_inputs.emplace(set.id, set);
   NetworkSetRecord& record = s.network_sets[set.id];
-  record.source = s.sources.Acquire({set.labels, set.profiles, {}});
+  record.source = s.sources.Acquire(set.labels, set.profiles, {});
   record.nets = set.nets;
   SortUnique(record.nets);
   for (const Cidr& c : record.nets) {
@@ -126,8 +135,7 @@ void Engine::PutServiceBackends(const ServiceBackends& b) {
   RemoveServiceBackends(b.service, b.slice);
   s.facts.Announce(next.atom, 1);
   for (const Address& a : next.addresses) {
-    s.regions.At(a).services.push_back(next.atom);
-    s.regions.dirty_addresses.insert(a);
+    s.regions.AddService(s.regions.Touch(a), next.atom);
   }
   s.slices[{b.service, b.slice}] = std::move(next);
 }
@@ -137,8 +145,7 @@ void Engine::RemoveServiceBackends(const ServiceName& service, std::string_view 
   const auto it = s.slices.find({service, std::string(slice)});
   if (it == s.slices.end()) return;
   for (const Address& a : it->second.addresses) {
-    EraseOne(s.regions.At(a).services, it->second.atom);
-    s.regions.dirty_addresses.insert(a);
+    s.regions.RemoveService(s.regions.Touch(a), it->second.atom);
   }
   s.facts.Announce(it->second.atom, -1);
   s.facts.UnrefAtom(it->second.atom);
@@ -150,8 +157,8 @@ void Engine::PutHost(const Host& host) {
   if (const auto it = s.hosts.find(host.name); it != s.hosts.end() && it->second == host) return;
   RemoveHost(host.name);
   for (const Address& a : host.addresses) {
-    ++(host.this_host ? s.regions.At(a).this_host : s.regions.At(a).other_node);
-    s.regions.dirty_addresses.insert(a);
+    AddressRecord& record = s.regions.Touch(a);
+    ++(host.this_host ? record.this_host : record.other_node);
   }
   s.hosts[host.name] = host;
 }
@@ -161,8 +168,8 @@ void Engine::RemoveHost(std::string_view name) {
   const auto it = s.hosts.find(std::string(name));
   if (it == s.hosts.end()) return;
   for (const Address& a : it->second.addresses) {
-    --(it->second.this_host ? s.regions.At(a).this_host : s.regions.At(a).other_node);
-    s.regions.dirty_addresses.insert(a);
+    AddressRecord& record = s.regions.Touch(a);
+    --(it->second.this_host ? record.this_host : record.other_node);
   }
   s.hosts.erase(it);
 }

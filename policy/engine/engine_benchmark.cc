@@ -3,7 +3,9 @@
 // What the engine costs by itself, in time of its thread, without a kernel: cold start of a large
 // cluster, and single events in it. Prints figures; asserts nothing. e2e/bench/control_bench does
 // the same with the real maps.
-//   policy_engine_benchmark [ENDPOINTS POLICIES LOCAL]
+//   policy_engine_benchmark [ENDPOINTS POLICIES LOCAL FAMILIES]
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -29,8 +31,11 @@ int Run(const ClusterShape& shape) {
   PutCluster(shape, engine);
   const double put = Now() - start;
   const size_t writes = engine.Flush().size();
-  std::printf("cold start: put %.0f ms, flush %.0f ms, %zu writes\n", put / 1000,
-              (Now() - start - put) / 1000, writes);
+  const double flush = Now() - start - put;
+  rusage used = {};
+  getrusage(RUSAGE_SELF, &used);
+  std::printf("cold start: put %.0f ms, flush %.0f ms, %zu writes, at most %ld MiB of memory\n",
+              put / 1000, flush / 1000, writes, used.ru_maxrss / 1024);
   std::printf("%-55s %10s %10s %10s %9s %7s %7s\n", "event (writes: of one, the most of all)",
               "median us", "least us", "most us", "addresses", "stores", "words");
   for (const ClusterEvent& event : ClusterEvents(shape)) {
@@ -66,5 +71,6 @@ int main(int argc, char** argv) {
   };
   return ripstop::policy::Run({.endpoints = argument(1, 100'000),
                                .policies = argument(2, 10'000),
-                               .local = argument(3, 200)});
+                               .local = argument(3, 200),
+                               .dual_stack = argument(4, 1) == 2});
 }

@@ -31,10 +31,13 @@ void Engine::State::SwitchGrown() {
     return true;
   };
   for (const Address& a : have_sets) {
-    address_value& value = *regions.At(a).written;
+    AddressRecord& record = regions.At(a);
+    address_value value = record.written();
     const bool ingress = follow(value.ingress_set), egress = follow(value.egress_set);
-    if (ingress || egress) out.push_back(SetAddress{a, value});
-    grown_switch |= ingress || egress;
+    if (!ingress && !egress) continue;
+    record.SetWritten(value);
+    out.push_back(SetAddress{a, value});
+    grown_switch = true;
   }
   for (auto& [interface, sets] : host_written) {
     bool changed = false;
@@ -101,7 +104,7 @@ void Engine::State::CleanUp() {
       if (at == atoms.end() || *at != atom) return;
       atoms.erase(at);
       regions.SetKind(kind, classes.KindLike(atoms, kind));
-      if (record != nullptr) regions.dirty_addresses.insert(a);
+      if (record != nullptr) regions.Touch(a, *record);
     });
     facts.UnrefAtom(atom);
     regions.changed_cidrs.insert(predicate.cidr);
@@ -159,7 +162,7 @@ TableWrites Engine::State::Flush() {
     AfterGrace();
   }
   // What the clean-up leaves, without effect on any verdict.
-  while (!regions.dirty_addresses.empty() || !regions.changed_cidrs.empty() ||
+  while (!regions.touched().empty() || !regions.changed_cidrs.empty() ||
          !regions.dirty_cidrs.empty()) {
     MarkChangedCidrs();
     Rekind();

@@ -12,10 +12,11 @@ namespace ripstop::policy {
 void Engine::State::RefreshSources() {
   const std::set<uint32_t> dirty = sources.Refresh();
   if (dirty.empty()) return;
-  for (auto& [id, e] : endpoints) {
-    if (!dirty.contains(e.source)) continue;
-    if (e.local || e.host) refold.insert(&e);
-    if (e.active || e.local) regions.dirty_addresses.insert(e.addresses.begin(), e.addresses.end());
+  for (const auto& e : endpoints) {
+    if (!dirty.contains(e->source)) continue;
+    if (e->local || e->host) refold.insert(e.get());
+    if (!e->active && !e->local) continue;
+    for (const Address& a : e->addresses) regions.Touch(a);
   }
   for (const auto& [id, set] : network_sets) {
     if (dirty.contains(set.source)) regions.changed_cidrs.insert(set.nets.begin(), set.nets.end());
@@ -27,15 +28,14 @@ void Engine::State::MarkChangedCidrs() {
     regions.ForEachIn(
         c, [&](const Address& a, int bits, uint32_t&, AddressRecord* record, CidrRecord*) {
           if (record != nullptr) {
-            regions.dirty_addresses.insert(a);
+            regions.Touch(a, *record);
           } else {
             regions.dirty_cidrs.insert(Cidr::Of(a, bits));
           }
         });
     const CidrRecord* known = regions.Find(c);
     if (c.bits == 128 && known != nullptr && !known->needed()) {
-      regions.At(c.address).exact_cidr = false;
-      regions.dirty_addresses.insert(c.address);
+      regions.Touch(c.address).exact_cidr = false;
       regions.Erase(c);
     }
     regions.scan_cidrs = true;
@@ -44,38 +44,56 @@ void Engine::State::MarkChangedCidrs() {
 }
 
 void Engine::State::FoldAll() {
-  std::set<Address> fold(regions.dirty_addresses.begin(), regions.dirty_addresses.end());
+  // Of those that changed only what is, or was, a local endpoint's has a policy.
+  absl::btree_map<Address, AddressRecord*> fold;
+  for (const auto& [address, record] : regions.touched()) {
+    const auto here = [](const EndpointRecord* e) { return e->local != nullptr; };
+    if (record->local != nullptr ||
+        std::any_of(record->endpoints.begin(), record->endpoints.end(), here)) {
+      fold.emplace(address, record);
+    }
+  }
+  for (const EndpointRecord* e : refold) {
+    if (!e->local) continue;
+    for (const Address& a : e->addresses) fold.emplace(a, &regions.At(a));
+  }
   const std::set<std::string> names = facts.TakeChangedNames();
   const std::set<ServiceName> services = facts.TakeChangedServices();
   const auto any = [](const auto& used, const auto& changed) {
     return std::any_of(used.begin(), used.end(),
                        [&](const auto& x) { return changed.contains(x); });
   };
-  for (const EndpointRecord* e : refold) fold.insert(e->addresses.begin(), e->addresses.end());
   if (!names.empty() || !services.empty()) {
     for (const EndpointRecord* e : local_endpoints) {
       for (const Address& a : e->addresses) {
-        const AddressRecord& record = regions.At(a);
-        if (any(record.names, names) || any(record.services_folded, services)) fold.insert(a);
+        AddressRecord& record = regions.At(a);
+        if (record.local != nullptr &&
+            (any(record.local->names, names) || any(record.local->services_folded, services))) {
+          fold.emplace(a, &record);
+        }
       }
     }
   }
-  for (const Address& a : fold) {
-    if (AddressRecord* record = regions.Find(a)) Fold(a, *record);
-  }
+  for (const auto& [a, record] : fold) Fold(a, *record);
   FoldHosts(names, services);
   refold.clear();
   sets.ForgetUnused();
 }
 
+LocalAddress& Engine::State::LocalPart(AddressRecord& record) {
+  if (record.local == nullptr) record.local = std::make_unique<LocalAddress>();
+  return *record.local;
+}
+
 void Engine::State::Fold(const Address& address, AddressRecord& record) {
   const EndpointRecord* attached = OwnerOf(record).local;
-  record.attached = attached;
-  record.names.clear();
-  record.services_folded.clear();
+  LocalAddress& local = LocalPart(record);
+  local.attached = attached;
+  local.names.clear();
+  local.services_folded.clear();
   if (attached == nullptr || !attached->active) {
-    for (SetRecord*& wanted : record.wanted) {
-      if (Unwant(wanted)) switching.insert(address);
+    for (SetRecord*& wanted : local.wanted) {
+      if (Unwant(wanted)) regions.Touch(address, record);
     }
     return;
   }
@@ -89,7 +107,7 @@ void Engine::State::Fold(const Address& address, AddressRecord& record) {
       near.owners.push_back(&sources.LabelsOf(set->source));
     }
   });
-  for (const uint32_t atom : record.services) {
+  for (const uint32_t atom : regions.ServicesOf(record)) {
     const Atom& service = facts.atom(atom);
     near.services[service.service].insert(service.service_ports.begin(),
                                           service.service_ports.end());
@@ -99,10 +117,10 @@ void Engine::State::Fold(const Address& address, AddressRecord& record) {
   for (const Direction direction : {Direction::kIngress, Direction::kEgress}) {
     auto folded =
         folder.Fold(policies.Applicable(labels, direction), own_profiles, near, direction);
-    record.names.merge(folded.names);
-    record.services_folded.merge(folded.services);
-    if (Want(record.wanted[static_cast<int>(direction)], direction, std::move(folded.rules))) {
-      switching.insert(address);
+    local.names.merge(folded.names);
+    local.services_folded.merge(folded.services);
+    if (Want(local.wanted[static_cast<int>(direction)], direction, std::move(folded.rules))) {
+      regions.Touch(address, record);
     }
   }
 }
@@ -129,22 +147,23 @@ bool Engine::State::Unwant(SetRecord*& wanted) {
   return before != nullptr;
 }
 
-std::vector<uint32_t> Engine::State::AtomsOf(const Address& address, int bits,
-                                             const AddressRecord* record) const {
-  std::vector<uint32_t> atoms;
+uint32_t Engine::State::KindOf(const Cidr& region, const AddressRecord* record,
+                               const Owner& owner) {
+  std::vector<uint32_t>& atoms = scratch;
+  atoms.clear();
+  for (const uint32_t source : owner.sources) atoms.push_back(sources.AtomOf(source));
+  if (owner.disputed) atoms.push_back(disputed_atom);
   if (record != nullptr) {
-    const Owner owner = OwnerOf(*record);
-    for (const uint32_t source : owner.sources) atoms.push_back(sources.AtomOf(source));
-    if (owner.disputed) atoms.push_back(disputed_atom);
-    atoms.insert(atoms.end(), record->services.begin(), record->services.end());
+    const std::vector<uint32_t>& services = regions.ServicesOf(*record);
+    atoms.insert(atoms.end(), services.begin(), services.end());
   }
-  regions.ForCover(address, bits, [&](const Cidr&, const CidrRecord& c) {
+  regions.ForCover(region.address, region.bits, [&](const Cidr&, const CidrRecord& c) {
     if (c.rule_atom != 0) atoms.push_back(c.rule_atom);
     for (const NetworkSetRecord* set : c.sets) atoms.push_back(sources.AtomOf(set->source));
   });
   std::sort(atoms.begin(), atoms.end());
   atoms.erase(std::unique(atoms.begin(), atoms.end()), atoms.end());
-  return atoms;
+  return classes.Kind(atoms);
 }
 
 // A predicate comes into use: every region keeps its class until a class is found split.
@@ -158,10 +177,11 @@ void Engine::State::ActivatePredicates() {
     // A region that is not in the kernel yet begins as what covers it.
     if (cidr.bits == 128) {
       AddressRecord& record = regions.At(cidr.address);
-      if (!record.written)
-        regions.SetKind(record.kind, classes.Kind(AtomsOf(cidr.address, 128, &record)));
+      if (!record.is_written) {
+        regions.SetKind(record.kind, KindOf(cidr, &record, OwnerOf(record)));
+      }
     } else if (!node.written) {
-      regions.SetKind(node.kind, classes.Kind(AtomsOf(cidr.address, cidr.bits, nullptr)));
+      regions.SetKind(node.kind, KindOf(cidr, nullptr, {}));
     }
     const uint32_t atom = facts.InternAtom({Atom::Kind::kCidr, {}, {}, cidr, {}, {}});
     facts.RefAtom(atom);
@@ -181,19 +201,19 @@ void Engine::State::ActivatePredicates() {
 }
 
 void Engine::State::Rekind() {
-  for (const Address& a : regions.dirty_addresses) {
-    AddressRecord& record = regions.At(a);
-    regions.SetKind(record.kind, classes.Kind(AtomsOf(a, 128, &record)));
-    if (OwnerOf(record).contested) {
+  for (const auto& [a, record] : regions.touched()) {
+    const Owner owner = OwnerOf(*record);
+    regions.SetKind(record->kind, KindOf(Cidr{a, 128}, record, owner));
+    if (owner.contested) {
       contested.insert(a);
-    } else {
+    } else if (!contested.empty()) {
       contested.erase(a);
     }
   }
   for (const Cidr& c : regions.dirty_cidrs) {
     CidrRecord* record = regions.Find(c);
     if (record == nullptr) continue;
-    regions.SetKind(record->kind, classes.Kind(AtomsOf(c.address, c.bits, nullptr)));
+    regions.SetKind(record->kind, KindOf(c, nullptr, {}));
   }
   regions.dirty_cidrs.clear();
 }

@@ -21,12 +21,13 @@ namespace ripstop::policy {
 address_value Engine::State::ValueOf(const AddressRecord& record, uint32_t address_class) const {
   address_value v = {};
   v.address_class = address_class;
-  if (record.attached != nullptr) {
+  if (record.local != nullptr && record.local->attached != nullptr) {
+    const LocalAddress& local = *record.local;
     v.flags |= ADDRESS_LOCAL_ENDPOINT;
-    v.ifindex = record.attached->local->ifindex;
-    std::copy(record.attached->local->mac.begin(), record.attached->local->mac.end(), v.mac);
-    v.ingress_set = HandleOf(record.wanted[static_cast<int>(Direction::kIngress)]);
-    v.egress_set = HandleOf(record.wanted[static_cast<int>(Direction::kEgress)]);
+    v.ifindex = local.attached->local->ifindex;
+    std::copy(local.attached->local->mac.begin(), local.attached->local->mac.end(), v.mac);
+    v.ingress_set = HandleOf(local.wanted[static_cast<int>(Direction::kIngress)]);
+    v.egress_set = HandleOf(local.wanted[static_cast<int>(Direction::kEgress)]);
   } else if (std::any_of(record.endpoints.begin(), record.endpoints.end(),
                          [](const EndpointRecord* e) { return !e->host; })) {
     v.flags |= ADDRESS_REMOTE_ENDPOINT;
@@ -36,85 +37,80 @@ address_value Engine::State::ValueOf(const AddressRecord& record, uint32_t addre
   return v;
 }
 
-bool Engine::State::Switches(const AddressRecord& record) const {
-  const address_value now = record.written.value_or(address_value{});
-  const address_value next = ValueOf(record, 0);
-  return now.ingress_set != next.ingress_set || now.egress_set != next.egress_set;
-}
-
 std::vector<Move> Engine::State::CollectMoves() {
   std::vector<Move> moves;
+  moves.reserve(regions.touched().size());
   const auto consider = [&](const Address& a, AddressRecord& r) {
     Move m;
     m.address = a;
     m.record = &r;
     m.remove = !r.needed();
-    if (m.remove && !r.written) {
+    if (m.remove && !r.is_written) {
       regions.SetKind(r.kind, 0);
       return;
     }
     m.to = classes.ClassOf(r.kind);
-    m.switches = !m.remove && Switches(r);
-    const address_value next = ValueOf(r, m.to);
-    if (!m.remove && r.written && std::memcmp(&*r.written, &next, sizeof(next)) == 0) return;
-    m.from = r.written ? r.written->address_class : regions.WrittenCover(a, 128);
+    const address_value now = r.written(), next = ValueOf(r, m.to);
+    m.switches =
+        !m.remove && (now.ingress_set != next.ingress_set || now.egress_set != next.egress_set);
+    if (!m.remove && r.is_written && std::memcmp(&now, &next, sizeof(next)) == 0) return;
+    m.from = r.is_written ? r.written_class : regions.WrittenCover(a, 128);
     moves.push_back(m);
   };
+  if (scan_locals) {
+    for (const EndpointRecord* e : local_endpoints) {
+      for (const Address& a : e->addresses) regions.Touch(a);
+    }
+  }
   if (regions.scan_addresses) {
-    for (auto& [a, r] : regions.addresses()) consider(a, *r);
+    regions.addresses().ForEach(consider);
   } else {
-    regions.dirty_addresses.insert(switching.begin(), switching.end());
-    if (scan_locals) {
-      for (const EndpointRecord* e : local_endpoints) {
-        regions.dirty_addresses.insert(e->addresses.begin(), e->addresses.end());
-      }
-    }
-    for (const Address& a : regions.dirty_addresses) consider(a, regions.At(a));
+    for (const auto& [a, record] : regions.touched()) consider(a, *record);
   }
-  if (regions.scan_addresses || regions.scan_cidrs) {
-    for (auto& [c, node] : regions.cidrs()) {
-      if (c.bits == 128) continue;
-      Move m{c.address, c.bits, nullptr, &node};
-      m.remove = !node.needed();
-      m.to = classes.ClassOf(node.kind);
-      if (!m.remove && node.written == m.to) continue;
-      m.from = node.written ? *node.written : regions.WrittenCover(c.address, c.bits);
-      moves.push_back(m);
-    }
-  }
-  // Records of addresses that are nobody's and not in the kernel.
-  for (const Address& a : regions.dirty_addresses) {
-    const AddressRecord* record = regions.Find(a);
-    if (record != nullptr && !record->needed() && !record->written) regions.Erase(a);
-  }
-  regions.dirty_addresses.clear();
-  switching.clear();
+  if (regions.scan_addresses || regions.scan_cidrs) CollectCidrMoves(moves);
+  regions.ClearTouched();
   regions.scan_addresses = regions.scan_cidrs = scan_locals = false;
   return moves;
 }
 
+// The most specific first.
+void Engine::State::CollectCidrMoves(std::vector<Move>& moves) {
+  const auto first = static_cast<ptrdiff_t>(moves.size());
+  for (auto& [c, node] : regions.cidrs()) {
+    if (c.bits == 128) continue;
+    Move m{c.address, c.bits, nullptr, &node};
+    m.remove = !node.needed();
+    m.to = classes.ClassOf(node.kind);
+    if (!m.remove && node.written == m.to) continue;
+    m.from = node.written ? *node.written : regions.WrittenCover(c.address, c.bits);
+    moves.push_back(m);
+  }
+  std::stable_sort(moves.begin() + first, moves.end(),
+                   [](const Move& a, const Move& b) { return a.bits > b.bits; });
+}
+
 void Engine::State::WriteAddress(const Move& m, uint32_t address_class, bool with_sets) {
-  address_value v = m.remove ? *m.record->written : ValueOf(*m.record, address_class);
+  AddressRecord& record = *m.record;
+  const address_value now = record.written();
+  address_value v = m.remove ? now : ValueOf(record, address_class);
   v.address_class = address_class;
   if (with_sets && m.remove) v.ingress_set = v.egress_set = 0;
   if (!with_sets) {
-    v.ingress_set = m.record->written ? m.record->written->ingress_set : 0;
-    v.egress_set = m.record->written ? m.record->written->egress_set : 0;
+    v.ingress_set = now.ingress_set;
+    v.egress_set = now.egress_set;
   }
-  if (m.record->written && std::memcmp(&*m.record->written, &v, sizeof(v)) == 0) return;
-  m.record->written = v;
+  if (record.is_written && std::memcmp(&now, &v, sizeof(v)) == 0) return;
+  record.SetWritten(v);
   if (v.ingress_set != 0 || v.egress_set != 0) {
     have_sets.insert(m.address);
-  } else {
+  } else if (now.ingress_set != 0 || now.egress_set != 0) {
     have_sets.erase(m.address);
   }
   out.push_back(SetAddress{m.address, v});
 }
 
 void Engine::State::EmitMoves(std::vector<Move>& moves) {
-  std::stable_sort(moves.begin(), moves.end(), [](const Move& a, const Move& b) {
-    return std::pair(-a.bits, a.record == nullptr) < std::pair(-b.bits, b.record == nullptr);
-  });
+  out.reserve(out.size() + moves.size());
   const bool transitions =
       std::any_of(moves.begin(), moves.end(), [](const Move& m) { return m.via != 0; });
   const auto set = [&](const Move& m, uint32_t address_class) {

@@ -16,6 +16,7 @@
 #define RIPSTOP_POLICY_ENGINE_ENGINE_STATE_H_
 
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <utility>
@@ -24,7 +25,8 @@
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/container/inlined_vector.h"
-#include "absl/container/node_hash_map.h"
+#include "absl/hash/hash.h"
+#include "absl/strings/string_view.h"
 #include "policy/classes/address_classes.h"
 #include "policy/classes/facts.h"
 #include "policy/classes/l4_classes.h"
@@ -41,6 +43,21 @@
 #include "policy/world.h"
 
 namespace ripstop::policy {
+
+// Endpoint records by their id, as hash and as equality.
+struct ById {
+  using is_transparent = void;
+  static absl::string_view Id(const std::unique_ptr<EndpointRecord>& e) { return e->id; }
+  static absl::string_view Id(absl::string_view id) { return id; }
+  template <typename T>
+  size_t operator()(const T& e) const {
+    return absl::HashOf(Id(e));
+  }
+  template <typename T, typename U>
+  bool operator()(const T& a, const U& b) const {
+    return Id(a) == Id(b);
+  }
+};
 
 struct Engine::State {
   explicit State(const EngineOptions& o) : options(o), arena(o.first_chunk, o.chunk_count) {
@@ -69,14 +86,15 @@ struct Engine::State {
   void MarkChangedCidrs();
   void FoldAll();
   void Fold(const Address& address, AddressRecord& record);
+  static LocalAddress& LocalPart(AddressRecord& record);
   // True when `wanted` is another than before.
   bool Want(SetRecord*& wanted, Direction direction, FlatRules rules);
   bool Unwant(SetRecord*& wanted);
   std::vector<const Profile*> ProfilesOf(const EndpointRecord& endpoint) const;
   void ActivatePredicates();
   void Rekind();
-  std::vector<uint32_t> AtomsOf(const Address& address, int bits,
-                                const AddressRecord* record) const;
+  // `record`: of an address.
+  uint32_t KindOf(const Cidr& region, const AddressRecord* record, const Owner& owner);
 
   // engine_hosts.cc
   void FoldHosts(const std::set<std::string>& names, const std::set<ServiceName>& services);
@@ -111,11 +129,12 @@ struct Engine::State {
   void GiveTransitionRows(const TransitionPlan& plan);
 
   // engine_moves.cc
+  // Addresses, then CIDRs, the most specific first.
   std::vector<Move> CollectMoves();
+  void CollectCidrMoves(std::vector<Move>& moves);
   void EmitMoves(std::vector<Move>& moves);
   void WriteAddress(const Move& move, uint32_t address_class, bool with_sets);
   address_value ValueOf(const AddressRecord& record, uint32_t address_class) const;
-  bool Switches(const AddressRecord& record) const;
 
   static uint32_t HandleOf(const SetRecord* s) { return s != nullptr ? s->handle() : 0; }
 
@@ -125,7 +144,7 @@ struct Engine::State {
   SelectorCache selectors;
   PolicyIndex policies{&selectors};
   std::map<std::string, Profile> profiles;
-  absl::node_hash_map<std::string, EndpointRecord> endpoints;
+  absl::flat_hash_set<std::unique_ptr<EndpointRecord>, ById, ById> endpoints;
   absl::btree_set<EndpointRecord*> local_endpoints;
   std::map<std::string, NetworkSet> network_set_inputs;
   std::map<std::string, NetworkSetRecord> network_sets;
@@ -155,13 +174,13 @@ struct Engine::State {
   absl::btree_set<Address> have_sets;  // whose entry names a policy set
 
   absl::flat_hash_set<EndpointRecord*> refold;  // of this node: their policy may have changed
-  absl::btree_set<Address> switching;           // they want another set
   bool scan_locals = false;                     // a set fits that did not
   bool retry_failed = false;                    // room was given back
   bool fuller = false;                          // sets may have to grow soon
 
   // During a Flush.
   TableWrites out;
+  std::vector<uint32_t> scratch;
   std::vector<uint32_t> new_classes;
   std::vector<uint32_t> temporary;
   bool moved_before_switch = false;

@@ -63,8 +63,8 @@ std::vector<PolicySetStats> Engine::Stats() const {
   for (const EndpointRecord* e : state_->local_endpoints) {
     for (const Address& a : e->addresses) {
       const AddressRecord* record = state_->regions.Find(a);
-      if (record == nullptr || record->attached != e) continue;
-      for (const SetRecord* wanted : record->wanted) {
+      if (record == nullptr || record->local == nullptr || record->local->attached != e) continue;
+      for (const SetRecord* wanted : record->local->wanted) {
         if (wanted == nullptr) continue;
         auto& names = by_set[wanted].endpoints;
         if (names.empty() || names.back() != e->id) names.push_back(e->id);

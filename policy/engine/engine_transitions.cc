@@ -20,7 +20,7 @@ void Engine::State::MarkAtOnce(std::vector<Move>& moves) const {
     if (m.record != nullptr) leaving_or_coming[m.address.is_v4()] += m.switches || m.remove;
   }
   for (Move& m : moves) {
-    if (!m.switches || (cidrs_move && !m.record->written)) continue;
+    if (!m.switches || (cidrs_move && !m.record->is_written)) continue;
     m.at_once = m.from == m.to || leaving_or_coming[m.address.is_v4()] == 1;
   }
 }
@@ -53,7 +53,7 @@ TransitionPlan Engine::State::WhoLeavesAndComes(std::vector<Move>& moves) {
   for (const Move& m : moves) {
     if (m.from != m.to) plan.pairs.emplace(m.from, m.to);
     if (m.record == nullptr || !(m.switches || m.remove)) continue;
-    const address_value before = m.record->written.value_or(address_value{});
+    const address_value before = m.record->written();
     const address_value next = m.remove ? address_value{} : ValueOf(*m.record, 0);
     for (const auto& [now, then] : {std::pair(before.ingress_set, next.ingress_set),
                                     std::pair(before.egress_set, next.egress_set)}) {
@@ -120,17 +120,18 @@ void Engine::State::CopySetsLeftAndComeTo(const TransitionPlan& plan) {
     if (plan.leavers.contains(set)) copies[set] = sets.Copy(*set, classes.bound(), l4.count());
   }
   if (copies.empty()) return;
-  const auto redirect = [&](AddressRecord& record) {
-    const uint32_t handles[2] = {record.written ? record.written->ingress_set : 0,
-                                 record.written ? record.written->egress_set : 0};
+  const auto redirect = [&](LocalAddress& local) {
+    const uint32_t handles[2] = {local.written.ingress_set, local.written.egress_set};
     for (int d = 0; d < 2; ++d) {
-      const auto copy = copies.find(record.wanted[d]);
-      if (copy == copies.end() || handles[d] == HandleOf(record.wanted[d])) continue;
-      record.wanted[d] = sets.UseInstead(copy->first, copy->second);
+      const auto copy = copies.find(local.wanted[d]);
+      if (copy == copies.end() || handles[d] == HandleOf(local.wanted[d])) continue;
+      local.wanted[d] = sets.UseInstead(copy->first, copy->second);
     }
   };
   for (const EndpointRecord* e : local_endpoints) {
-    for (const Address& a : e->addresses) redirect(regions.At(a));
+    for (const Address& a : e->addresses) {
+      if (AddressRecord& record = regions.At(a); record.local != nullptr) redirect(*record.local);
+    }
   }
   RedirectHosts(copies, plan.renewed);
 }

@@ -2,10 +2,11 @@
 #include "policy/engine/label_sources.h"
 
 #include <algorithm>
+#include <functional>
 
 namespace ripstop::policy {
 
-uint32_t LabelSources::InternAtom(const SourceKey& key) {
+uint32_t LabelSources::InternAtom(const SourceView& key) {
   return facts_->InternAtom({Atom::Kind::kOwner,
                              EffectiveLabels(key.labels, key.profiles, *profiles_),
                              key.ports,
@@ -14,18 +15,23 @@ uint32_t LabelSources::InternAtom(const SourceKey& key) {
                              {}});
 }
 
-uint32_t LabelSources::Acquire(SourceKey key) {
-  std::sort(key.ports.begin(), key.ports.end());
-  key.ports.erase(std::unique(key.ports.begin(), key.ports.end()), key.ports.end());
+uint32_t LabelSources::Acquire(const Labels& labels, const std::vector<std::string>& profiles,
+                               const std::vector<NamedPort>& ports) {
+  if (std::adjacent_find(ports.begin(), ports.end(), std::greater_equal<>()) != ports.end()) {
+    std::vector<NamedPort> sorted = ports;
+    std::sort(sorted.begin(), sorted.end());
+    sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
+    return Acquire(labels, profiles, sorted);
+  }
+  const SourceView key(labels, profiles, ports);
   const uint32_t id = sources_.Intern(key);
+  sources_.ForgetFresh();
   if (sources_.references(id) == 0) {
     if (atoms_.size() <= id) atoms_.resize(id + 1);
     atoms_[id] = InternAtom(key);
     facts_->RefAtom(atoms_[id]);
     facts_->Announce(atoms_[id], 1);
-    for (const std::string& p : LabelProfiles(key.labels, key.profiles)) {
-      of_profile_[p].insert(id);
-    }
+    for (const std::string& p : LabelProfiles(labels, profiles)) of_profile_[p].insert(id);
   }
   sources_.Ref(id);
   return id;

@@ -1,20 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "policy/engine/regions.h"
 
+#include <algorithm>
+
 namespace ripstop::policy {
 
-AddressRecord& Regions::At(const Address& address) {
-  std::unique_ptr<AddressRecord>& record = addresses_[address];
-  if (!record) record = std::make_unique<AddressRecord>();
-  return *record;
+AddressRecord& Regions::Touch(const Address& address, AddressRecord& record) {
+  if (!record.dirty) touched_.push_back({address, &record});
+  record.dirty = true;
+  return record;
 }
 
-AddressRecord* Regions::Find(const Address& address) const {
-  const auto it = addresses_.find(address);
-  return it == addresses_.end() ? nullptr : it->second.get();
+void Regions::ClearTouched() {
+  for (const Touched& t : touched_) {
+    t.record->dirty = false;
+    if (!t.record->needed() && !t.record->is_written) Erase(t.address);
+  }
+  std::vector<Touched>().swap(touched_);  // as long as a large cluster, after a cold start
 }
 
-void Regions::Erase(const Address& address) { addresses_.erase(address); }
+const std::vector<uint32_t>& Regions::ServicesOf(const AddressRecord& record) const {
+  static const auto& none = *new std::vector<uint32_t>();
+  return record.services == 0 ? none : service_sets_[record.services];
+}
+
+void Regions::SetServices(AddressRecord& record, const std::vector<uint32_t>& atoms) {
+  const uint32_t before = record.services;
+  record.services = atoms.empty() ? 0 : service_sets_.Intern(atoms);
+  service_sets_.ForgetFresh();
+  if (record.services != 0) service_sets_.Ref(record.services);
+  if (before == 0 || !service_sets_.Unref(before)) return;
+  service_sets_.Forget(before);
+  service_sets_.Release(before);
+}
+
+void Regions::AddService(AddressRecord& record, uint32_t atom) {
+  std::vector<uint32_t> atoms = ServicesOf(record);
+  atoms.insert(std::upper_bound(atoms.begin(), atoms.end(), atom), atom);
+  SetServices(record, atoms);
+}
+
+void Regions::RemoveService(AddressRecord& record, uint32_t atom) {
+  std::vector<uint32_t> atoms = ServicesOf(record);
+  const auto at = std::lower_bound(atoms.begin(), atoms.end(), atom);
+  if (at == atoms.end() || *at != atom) return;
+  atoms.erase(at);
+  SetServices(record, atoms);
+}
 
 CidrRecord& Regions::At(const Cidr& cidr) {
   const auto [it, fresh] = cidrs_.try_emplace(cidr);
@@ -22,8 +54,7 @@ CidrRecord& Regions::At(const Cidr& cidr) {
     ++cidr_lengths_[cidr.bits];
     scan_cidrs = true;
     if (cidr.bits == 128) {
-      At(cidr.address).exact_cidr = true;
-      dirty_addresses.insert(cidr.address);
+      Touch(cidr.address).exact_cidr = true;
     }
   }
   return it->second;

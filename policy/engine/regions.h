@@ -6,14 +6,13 @@
 
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <set>
-#include <utility>
+#include <vector>
 
-#include "absl/container/btree_map.h"
-#include "absl/container/btree_set.h"
 #include "policy/classes/address_classes.h"
+#include "policy/classes/address_map.h"
 #include "policy/classes/cidr_map.h"
+#include "policy/classes/interned.h"
 #include "policy/engine/records.h"
 
 namespace ripstop::policy {
@@ -24,12 +23,10 @@ class Regions {
  public:
   explicit Regions(AddressClasses* classes) : classes_(classes) {}
 
-  AddressRecord& At(const Address& address);  // made when new
-  AddressRecord* Find(const Address& address) const;
-  void Erase(const Address& address);
-  const absl::btree_map<Address, std::unique_ptr<AddressRecord>>& addresses() const {
-    return addresses_;
-  }
+  AddressRecord& At(const Address& address) { return addresses_[address]; }  // made when new
+  AddressRecord* Find(const Address& address) const { return addresses_.Find(address); }
+  void Erase(const Address& address) { addresses_.Erase(address); }
+  const AddressMap<AddressRecord>& addresses() const { return addresses_; }
 
   CidrRecord& At(const Cidr& cidr);  // made when new, and then dirty
   CidrRecord* Find(const Cidr& cidr);
@@ -48,16 +45,36 @@ class Regions {
   // The class that the kernel's tables give to what has no entry of its own.
   uint32_t WrittenCover(const Address& address, int bits) const;
 
+  // Atoms of services whose backend it is; the same one may be there several times.
+  const std::vector<uint32_t>& ServicesOf(const AddressRecord& record) const;
+  void AddService(AddressRecord& record, uint32_t atom);
+  void RemoveService(AddressRecord& record, uint32_t atom);
+
+  // An address that a Flush must look at: who claims it, or what policy it wants, has changed.
+  struct Touched {
+    Address address;
+    AddressRecord* record;
+  };
+  AddressRecord& Touch(const Address& address) { return Touch(address, At(address)); }
+  AddressRecord& Touch(const Address& address, AddressRecord& record);
+  const std::vector<Touched>& touched() const { return touched_; }
+  // None of them is dirty any more; records that nobody needs, and the kernel has not, go.
+  void ClearTouched();
+
   // Dirty since the last Flush.
-  absl::btree_set<Address> dirty_addresses;  // owners changed
-  std::set<Cidr> changed_cidrs;              // network sets changed
+  std::set<Cidr> changed_cidrs;  // network sets changed
   std::set<Cidr> dirty_cidrs;
   bool scan_addresses = false;  // some kind changed its class
   bool scan_cidrs = false;
 
  private:
+  void SetServices(AddressRecord& record, const std::vector<uint32_t>& atoms);
+
   AddressClasses* const classes_;
-  absl::btree_map<Address, std::unique_ptr<AddressRecord>> addresses_;
+  AddressMap<AddressRecord> addresses_;
+  std::vector<Touched> touched_;
+  // Sorted. Pods of one deployment are backends of the same services.
+  Interned<std::vector<uint32_t>> service_sets_;
   CidrMap<CidrRecord> cidrs_;
   std::map<int, uint32_t> cidr_lengths_;  // bits -> how many of `cidrs_`
 };
@@ -75,10 +92,9 @@ template <typename F>
 void Regions::ForEachIn(const Cidr& cidr, F f) {
   Address last = cidr.address;
   for (int bit = cidr.bits; bit < 128; ++bit) last.bytes[bit / 8] |= 0x80 >> (bit % 8);
-  for (auto it = addresses_.lower_bound(cidr.address); it != addresses_.end() && it->first <= last;
-       ++it) {
-    if (cidr.Contains(it->first)) f(it->first, 128, it->second->kind, it->second.get(), nullptr);
-  }
+  addresses_.ForEachIn(cidr.address, last, [&](const Address& address, AddressRecord& record) {
+    if (cidr.Contains(address)) f(address, 128, record.kind, &record, nullptr);
+  });
   for (auto it = cidrs_.lower_bound(Cidr{cidr.address, 0});
        it != cidrs_.end() && it->first.address <= last; ++it) {
     if (cidr.Contains(it->first) && it->first.bits < 128) {

@@ -17,7 +17,7 @@ constexpr char kPartners[] = "partners";
 
 std::string Namespace(int deployment) { return absl::StrCat("ns", deployment / 20); }
 
-Endpoint Pod(int i, int deployment, bool local) {
+Endpoint Pod(const ClusterShape& shape, int i, int deployment, bool local) {
   Endpoint e;
   const std::string ns = Namespace(deployment);
   e.id = absl::StrCat(ns, "/pod", i);
@@ -27,6 +27,11 @@ Endpoint Pod(int i, int deployment, bool local) {
               {"pod-template-hash", absl::StrCat("h", deployment)}};
   e.profiles = {absl::StrCat("kns.", ns)};
   e.addresses = {Address::FromV4(0x0a000000 + static_cast<uint32_t>(i))};
+  if (shape.dual_stack) {
+    Address v6 = *Address::Parse("2001:db8::");
+    for (int byte = 0; byte < 4; ++byte) v6.bytes[15 - byte] = static_cast<uint8_t>(i >> 8 * byte);
+    e.addresses.push_back(v6);
+  }
   e.ports = {{"http", kProtocolTcp, 8080}};
   if (local) {
     e.local = Attachment{static_cast<uint32_t>(i + 10), {}};
@@ -95,9 +100,9 @@ Profile NamespaceProfile(int n, const std::string& environment) {
 
 // A pod of a class of its own: rules tell its deployment from others, and it has one more label
 // that rules ask for.
-Endpoint Unlike(int pod, int i, int deployments) {
+Endpoint Unlike(const ClusterShape& shape, int pod, int i) {
   constexpr int kAskedFor = 200;
-  Endpoint e = Pod(pod, 8 * (i % kAskedFor) % deployments, false);
+  Endpoint e = Pod(shape, pod, 8 * (i % kAskedFor) % shape.deployments(), false);
   const int more = i / kAskedFor;
   if (more == 0) e.labels["set"] = "partners";
   if (more > 0) e.labels["canary"] = absl::StrCat("c", (more - 1) % kCanaryKinds);
@@ -113,7 +118,7 @@ void PutCluster(const ClusterShape& shape, Engine& engine) {
   engine.PutPolicy(Half(9000));
   for (int i = 0; i < shape.policies; ++i) engine.PutPolicy(Allow(i, deployments));
   for (int i = 0; i < shape.endpoints; ++i) {
-    engine.PutEndpoint(Pod(i, i % deployments, i < shape.local));
+    engine.PutEndpoint(Pod(shape, i, i % deployments, i < shape.local));
   }
 }
 
@@ -126,18 +131,20 @@ std::vector<ClusterEvent> ClusterEvents(const ClusterShape& shape) {
   const int few = std::min(20, shape.local);
   return {
       {"pod elsewhere, labels seen before", "1 address", 50,
-       [=](Engine& e, int i) { e.PutEndpoint(Pod(fresh + i, i % deployments, false)); }},
+       [=](Engine& e, int i) { e.PutEndpoint(Pod(shape, fresh + i, i % deployments, false)); }},
       {"the same pods go", "1 address", 50,
-       [=](Engine& e, int i) { e.RemoveEndpoint(Pod(fresh + i, i % deployments, false).id); }},
+       [=](Engine& e, int i) {
+         e.RemoveEndpoint(Pod(shape, fresh + i, i % deployments, false).id);
+       }},
       {"pod elsewhere, new labels, same answers", "1 address", 20,
        [=](Engine& e, int i) {
-         Endpoint pod = Pod(fresh + i, i % deployments, false);
+         Endpoint pod = Pod(shape, fresh + i, i % deployments, false);
          pod.labels["pod-template-hash"] = absl::StrCat("new", i);
          e.PutEndpoint(pod);
        }},
       {"pod elsewhere, labels of a new class", "1 address, a row key per set", 20,
        [=](Engine& e, int i) {
-         Endpoint pod = Pod(fresh + 100 + i, i % deployments, false);
+         Endpoint pod = Pod(shape, fresh + 100 + i, i % deployments, false);
          // Of one deployment's policies by name, of the partners' by label.
          pod.labels["set"] = "partners";
          e.PutEndpoint(pod);
@@ -145,8 +152,8 @@ std::vector<ClusterEvent> ClusterEvents(const ClusterShape& shape) {
       {"pod's labels change, to known ones", "1 address", 20,
        [=](Engine& e, int i) {
          const int pod = remote(i);
-         Endpoint moved = Pod(pod, pod % deployments, false);
-         moved.labels = Pod(0, (pod + 1) % deployments, false).labels;
+         Endpoint moved = Pod(shape, pod, pod % deployments, false);
+         moved.labels = Pod(shape, 0, (pod + 1) % deployments, false).labels;
          moved.labels.erase("canary");
          moved.profiles = {absl::StrCat("kns.", Namespace((pod + 1) % deployments))};
          e.PutEndpoint(moved);
@@ -167,9 +174,9 @@ std::vector<ClusterEvent> ClusterEvents(const ClusterShape& shape) {
        }},
       // So many kinds of pod that row tables outgrow their place while they come.
       {kOutgrown, "1 address, a row key per set; a larger copy of sets when they are full", 600,
-       [=](Engine& e, int i) { e.PutEndpoint(Unlike(fresh + 2000 + i, i, deployments)); }},
+       [=](Engine& e, int i) { e.PutEndpoint(Unlike(shape, fresh + 2000 + i, i)); }},
       {"the same pods go, one by one", "1 address", 600,
-       [=](Engine& e, int i) { e.RemoveEndpoint(Unlike(fresh + 2000 + i, i, deployments).id); }},
+       [=](Engine& e, int i) { e.RemoveEndpoint(Unlike(shape, fresh + 2000 + i, i).id); }},
       {"policy of one local pod edited", "tables of 1 set, 1 address", few,
        [=](Engine& e, int i) {
          Policy p = Allow(i + 2 * few, deployments);
@@ -183,13 +190,13 @@ std::vector<ClusterEvent> ClusterEvents(const ClusterShape& shape) {
        [](Engine& e, int i) { e.PutPolicy(Half(static_cast<uint16_t>(8001 + i))); }},
       {"local pod with a known policy set", "1 address", few,
        [=](Engine& e, int i) {
-         Endpoint pod = Pod(fresh + 1000 + 2 * i, i % deployments, true);
+         Endpoint pod = Pod(shape, fresh + 1000 + 2 * i, i % deployments, true);
          pod.labels["half"] = i % 2 == 0 ? "a" : "b";
          e.PutEndpoint(pod);
        }},
       {"the same local pods go", "1 address", few,
        [=](Engine& e, int i) {
-         e.RemoveEndpoint(Pod(fresh + 1000 + 2 * i, i % deployments, true).id);
+         e.RemoveEndpoint(Pod(shape, fresh + 1000 + 2 * i, i % deployments, true).id);
        }},
       {"network set of 100 gains one net", "its prefixes in the trie", 20,
        [](Engine& e, int i) { e.PutNetworkSet(Partners(101 + i)); }},

@@ -21,6 +21,7 @@ struct ClusterShape {
   int endpoints = 100'000;
   int policies = 10'000;
   int local = 200;
+  bool dual_stack = false;  // each pod has an IPv6 address too
   int deployments() const { return endpoints < 50 ? 1 : endpoints / 50; }
 };
 
