@@ -44,10 +44,9 @@ absl::Status FlowKeeper::Sweep() {
 
 std::string FlowKeeper::alarm() const {
   if (!pressed_) return "";
-  return absl::StrCat(
-      "flow table: ", use_.entries, " of ", use_.capacity, " entries in use (", Percent(use_), " %)",
-      full_ ? ", connections are losing their place" : "",
-      "; start the agent with a larger --flow-table-entries, live flows are kept");
+  return absl::StrCat("flow table: ", use_.entries, " of ", use_.capacity, " entries in use (",
+                      Percent(use_), " %)", full_ ? ", connections are losing their place" : "",
+                      "; start the agent with a larger --flow-table-entries, live flows are kept");
 }
 
 uint32_t FlowTableEntriesFor(uint64_t memory_bytes) {

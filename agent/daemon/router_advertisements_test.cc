@@ -38,8 +38,7 @@ class RouterAdvertisementsTest : public ::testing::Test {
   // RFC 4861 section 4.2: a router for half an hour.
   void Advertise() {
     const policy::Address from = Addr("fe80::2"), to = Addr("ff02::1");
-    Bytes body = {134, 0, 0, 0, 64, 0, 0x07, 0x08, 0, 0, 0, 0, 0, 0, 0, 0,
-                  1,   1, 2, 0, 0,  0, 0,    2};
+    Bytes body = {134, 0, 0, 0, 64, 0, 0x07, 0x08, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 0, 0, 0, 0, 2};
     Bytes pseudo(from.bytes.begin(), from.bytes.end());
     pseudo.insert(pseudo.end(), to.bytes.begin(), to.bytes.end());
     pseudo.insert(pseudo.end(), {0, 0, 0, uint8_t(body.size()), 0, 0, 0, 58});

@@ -63,9 +63,8 @@ TEST_P(ProgramRepairTest, WhatSomebodyDetachedIsPutBackAndTold) {
   ASSERT_EQ(findings.size(), 4u);
   for (const ProgramFinding& finding : findings) EXPECT_EQ(finding.what, What::kRepaired);
   EXPECT_EQ(findings[0].ifindex, Ifindex("hosta"));
-  EXPECT_EQ(findings[0].message,
-            absl::StrCat("from_workload at interface ", Ifindex("hosta"),
-                         ": was detached by somebody; attached again"));
+  EXPECT_EQ(findings[0].message, absl::StrCat("from_workload at interface ", Ifindex("hosta"),
+                                              ": was detached by somebody; attached again"));
   EXPECT_TRUE(PodsBlocked());
   EXPECT_TRUE(Repair().empty());
   // Those of the host's interfaces as well, each time.
@@ -114,8 +113,8 @@ TEST_P(TcxRepairTest, WhereNothingCanBeAttachedThatIsTold) {
   ASSERT_TRUE(node_
                   ->Run([&] {
                     while (links.empty() || links.back().ok()) {  // until there is no room
-                      programs.emplace_back(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "other", "GPL",
-                                                          code, 2, nullptr));
+                      programs.emplace_back(
+                          bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "other", "GPL", code, 2, nullptr));
                       links.emplace_back(bpf_link_create(
                           programs.back().get(), static_cast<int>(if_nametoindex("hosta")),
                           static_cast<bpf_attach_type>(46), nullptr));

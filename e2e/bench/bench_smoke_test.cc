@@ -123,5 +123,11 @@ TEST_F(BenchSmokeTest, EventsAndColdStartReachTheMaps) {
   for (const json& figure : Figures(output)) EXPECT_TRUE(figure.contains("value")) << figure;
 }
 
+TEST_F(BenchSmokeTest, TheGuardFindsNothingOnAnUntouchedNode) {
+  const Output output = RunBench("guard_bench");
+  EXPECT_EQ(output.exit_code, 0);
+  EXPECT_EQ(Figures(output).size(), 4u);
+}
+
 }  // namespace
 }  // namespace ripstop::bench
