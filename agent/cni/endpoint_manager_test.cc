@@ -261,6 +261,38 @@ TEST_F(EndpointManagerTest, ARestartedAgentKnowsItsPodsAndDisturbsNoRoute) {
   ExpectNothingLeft();
 }
 
+TEST_F(EndpointManagerTest, AnEndpointFileThatSomebodyChangedOrRemovedIsWrittenAgain) {
+  TestNetns pod = NewPod();
+  const auto e = Add(Request("a", pod));
+  ASSERT_TRUE(e.ok());
+  EXPECT_THAT(manager_->RestoreFiles(), IsEmpty());
+  const std::string path = EndpointFiles(state_.string()).PathOf(*e);
+  std::filesystem::resize_file(path, 3);
+  EXPECT_THAT(manager_->RestoreFiles(), SizeIs(1));
+  std::filesystem::remove(path);
+  EXPECT_THAT(manager_->RestoreFiles(), SizeIs(1));
+  EXPECT_THAT(manager_->RestoreFiles(), IsEmpty());
+  StartAgent();
+  ASSERT_THAT(manager_->endpoints(), SizeIs(1));
+  EXPECT_EQ(EncodeEndpoint(manager_->endpoints()[0]), EncodeEndpoint(*e));
+}
+
+TEST_F(EndpointManagerTest, AnEndpointFileThatCannotBeReadIsNamedUntilItsPodIsDeleted) {
+  TestNetns pod = NewPod();
+  const auto e = Add(Request("a", pod));
+  ASSERT_TRUE(e.ok());
+  const std::string path = EndpointFiles(state_.string()).PathOf(*e);
+  std::filesystem::resize_file(path, 3);
+  StartAgent();
+  EXPECT_THAT(manager_->endpoints(), IsEmpty());
+  ASSERT_THAT(manager_->unreadable(), SizeIs(1));
+  EXPECT_EQ(manager_->unreadable().begin()->first, path);
+  EXPECT_FALSE(manager_->unreadable().begin()->second.empty());
+  ASSERT_TRUE(Del("a").ok());
+  EXPECT_THAT(manager_->unreadable(), IsEmpty());
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
 TEST_F(EndpointManagerTest, WhatACrashInTheMiddleOfAnAddLeftIsUndoneAtStart) {
   TestNetns pod = NewPod();
   auto e = Add(Request("a", pod));

@@ -137,5 +137,11 @@ TEST_F(BenchSmokeTest, AddressesAndStartsArePrintedBesideTheirBars) {
   }
 }
 
+TEST_F(BenchSmokeTest, TheGuardFindsNothingOnAnUntouchedNode) {
+  const Output output = RunBench("guard_bench");
+  EXPECT_EQ(output.exit_code, 0);
+  EXPECT_EQ(Figures(output).size(), 4u);
+}
+
 }  // namespace
 }  // namespace ripstop::bench
