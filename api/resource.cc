@@ -50,7 +50,8 @@ Resource Resource::Clone() const {
 
 int Resource::LineOf(std::string path) const {
   while (lines != nullptr && !path.empty()) {
-    if (const auto it = lines->find(path); it != lines->end()) return it->second;
+    for (const auto& [field, line_of_field] : *lines)
+      if (field == path) return line_of_field;
     const size_t cut = path.find_last_of(".[");
     path.resize(cut == std::string::npos ? 0 : cut);
   }

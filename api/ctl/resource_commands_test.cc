@@ -62,7 +62,7 @@ TEST_F(ResourceCommandsTest, NothingIsAppliedWhenOneDocumentIsInvalid) {
   File("d/a.yaml", kCart);
   const std::string bad = File("d/b.yaml", With(kCart, "order: 10", "ordre: 10"));
   EXPECT_EQ(Ctl({"apply", "-f", folder_ + "/d"}), kExitError);
-  EXPECT_THAT(err_, HasSubstr(bad + ":5: "));
+  EXPECT_THAT(err_, HasSubstr(bad + ":5:3: "));
   EXPECT_THAT(err_, HasSubstr("spec.ordre"));
   EXPECT_THAT(err_, HasSubstr("nothing was changed"));
   EXPECT_EQ(out_, "");
