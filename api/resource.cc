@@ -59,13 +59,16 @@ int Resource::LineOf(std::string path) const {
 }
 
 std::string Serialize(const Resource& resource) {
-  Resource copy = resource.Clone();
-  copy.mutable_metadata().clear_resource_version();
+  if (!resource.metadata().resource_version().empty()) {
+    Resource copy = resource.Clone();
+    copy.mutable_metadata().clear_resource_version();
+    return Serialize(copy);
+  }
   std::string bytes;
   google::protobuf::io::StringOutputStream stream(&bytes);
   google::protobuf::io::CodedOutputStream coded(&stream);
   coded.SetSerializationDeterministic(true);
-  copy.message().SerializeToCodedStream(&coded);
+  resource.message().SerializeToCodedStream(&coded);
   coded.Trim();
   return bytes;
 }

@@ -18,11 +18,18 @@ std::string GroupOf(const std::string& api_version) {
 
 // Of the groups that have kinds of ours, those of Kubernetes' that are none of ours.
 bool IsNeighbour(const std::string& group, const std::string& kind) {
-  static const auto* core = new std::set<std::string>{
-      "Binding",       "ComponentStatus", "ConfigMap",
-      "Endpoints",     "Event",           "LimitRange",
-      "PodTemplate",   "ResourceQuota",   "PersistentVolume",
-      "Secret",        "PersistentVolumeClaim", "ReplicationController"};
+  static const auto* core = new std::set<std::string>{"Binding",
+                                                      "ComponentStatus",
+                                                      "ConfigMap",
+                                                      "Endpoints",
+                                                      "Event",
+                                                      "LimitRange",
+                                                      "PodTemplate",
+                                                      "ResourceQuota",
+                                                      "PersistentVolume",
+                                                      "Secret",
+                                                      "PersistentVolumeClaim",
+                                                      "ReplicationController"};
   static const auto* networking =
       new std::set<std::string>{"IPAddress", "Ingress", "IngressClass", "ServiceCIDR"};
   return group.empty() ? core->count(kind) > 0

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/codec/document_splitter.h"
 
+#include <algorithm>
 #include <string_view>
 
 #include "absl/strings/ascii.h"
@@ -9,6 +10,7 @@
 namespace ripstop::api {
 namespace {
 
+constexpr size_t kBlockBytes = 64 << 10;
 constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 
 bool IsMarker(std::string_view line, std::string_view marker) {
@@ -33,7 +35,8 @@ void BracketDepth::Add(std::string_view line) {
       escaped_ = quote_ == '"' && c == '\\';
     } else if (c == '#' && (i == 0 || absl::ascii_isblank(line[i - 1]))) {
       return;
-    } else if ((c == '"' || c == '\'') && std::string_view("{[,: ").find(last_) != std::string_view::npos) {
+    } else if ((c == '"' || c == '\'') &&
+               std::string_view("{[,: ").find(last_) != std::string_view::npos) {
       quote_ = c;  // within a word a quote is a letter
     } else if (c == '{' || c == '[') {
       ++depth_;
@@ -47,16 +50,21 @@ void BracketDepth::Add(std::string_view line) {
 // Not std::getline: a line without an end must not fill memory.
 bool DocumentSplitter::ReadLine() {
   line_.clear();
-  std::streambuf* buffer = in_.rdbuf();
-  for (int c = buffer->sbumpc(); c != std::char_traits<char>::eof(); c = buffer->sbumpc()) {
-    line_.push_back(static_cast<char>(c));
-    if (c == '\n') break;
-    if (line_.size() > bytes_max_) {
-      line_too_long_ = true;
-      break;
+  while (line_.size() <= bytes_max_) {
+    if (block_at_ == block_.size()) {
+      block_.resize(kBlockBytes);
+      block_.resize(std::max<std::streamsize>(0, in_.rdbuf()->sgetn(block_.data(), kBlockBytes)));
+      block_at_ = 0;
+      if (block_.empty()) return !line_.empty();
     }
+    const size_t end = block_.find('\n', block_at_);
+    const size_t next = end == std::string::npos ? block_.size() : end + 1;
+    line_.append(block_, block_at_, next - block_at_);
+    block_at_ = next;
+    if (end != std::string::npos) return true;
   }
-  return !line_.empty();
+  line_too_long_ = true;
+  return true;
 }
 
 bool DocumentSplitter::Next(DocumentText* document) {

@@ -52,6 +52,8 @@ class DocumentSplitter {
 
   std::istream& in_;
   const size_t bytes_max_;
+  std::string block_;  // read from in_
+  size_t block_at_ = 0;
   std::string line_;      // with its end
   bool pending_ = false;  // line_ is read and belongs to the next document
   bool line_too_long_ = false;

@@ -36,7 +36,8 @@ TEST(DocumentSplitterTest, CutsAtMarkersAndKnowsTheLines) {
 }
 
 TEST(DocumentSplitterTest, NothingSaidIsNoDocument) {
-  for (const char* text : {"", "\n", "---", "---\n---\n...\n", "# a\n  # b\n--- # c\n", "%YAML 1.1\n"})
+  for (const char* text :
+       {"", "\n", "---", "---\n---\n...\n", "# a\n  # b\n--- # c\n", "%YAML 1.1\n"})
     EXPECT_THAT(Split(text), IsEmpty()) << text;
 }
 

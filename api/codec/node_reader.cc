@@ -5,6 +5,7 @@
 #include <limits>
 #include <set>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "api/codec/scalar.h"
@@ -102,7 +103,7 @@ void NodeReader::ReadMessage(const YamlNode& node, const std::string& path, Mess
                   "no field is that deep; remove it");
   }
   ++depth_;
-  std::set<std::string_view> seen;
+  absl::flat_hash_set<std::string_view> seen;
   for (size_t i = 0; i + 1 < node.items.size(); i += 2) {
     const YamlNode &key = *node.items[i], &value = *node.items[i + 1];
     if (!Enter(value, path)) break;
@@ -172,7 +173,7 @@ void NodeReader::ReadMap(const YamlNode& node, const std::string& path, const Fi
   if (!node.IsMap()) return Report(node, path, "is not a map", "write `key: value` lines below it");
   const Reflection* reflection = message->GetReflection();
   const Descriptor* entry_type = field->message_type();
-  std::set<std::string> seen;
+  absl::flat_hash_set<std::string> seen;
   for (size_t i = 0; i + 1 < node.items.size(); i += 2) {
     const YamlNode &key_node = *node.items[i], &value_node = *node.items[i + 1];
     if (!Enter(value_node, path)) return;

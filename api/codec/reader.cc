@@ -118,7 +118,9 @@ class Decoder {
       decoded_->resources.push_back(std::move(resource));
     } else {
       decoded_->damaged.push_back(
-          {std::move(resource), {decoded_->problems.begin() + problems, decoded_->problems.end()}});
+          {std::move(resource),
+           {decoded_->problems.begin() + problems, decoded_->problems.end()},
+           problems});
     }
   }
 

@@ -33,7 +33,8 @@ struct DecodeOptions {
 // A resource of which something could not be read, for the checks of the rest.
 struct DamagedResource {
   Resource resource;
-  std::vector<Problem> problems;  // also in Decoded::problems
+  std::vector<Problem> problems;  // those of Decoded::problems from `begin` on
+  size_t begin = 0;
 };
 
 struct Decoded {

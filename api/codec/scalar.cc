@@ -52,8 +52,16 @@ bool IsPrefixedInteger(const std::string& lower) {
 
 }  // namespace
 
+bool IsNullScalar(std::string_view text) {
+  return text.empty() || text == "~" ||
+         (text.size() == 4 && IsOneOf(text, {"null", "Null", "NULL"}));
+}
+
 ScalarType PlainScalarType(std::string_view text) {
-  if (IsOneOf(text, {"", "~", "null", "Null", "NULL"})) return ScalarType::kNull;
+  if (IsNullScalar(text)) return ScalarType::kNull;
+  // Most scalars are words, which their first letter and their length tell.
+  const bool number = std::string_view("+-.0123456789").find(text[0]) != text.npos;
+  if (!number && text.size() > 5) return ScalarType::kString;
   // In letters of any case, though Kubernetes reads only three of each: the others are refused
   // where a string is wanted, not taken for one.
   const std::string lower = absl::AsciiStrToLower(Av(text));

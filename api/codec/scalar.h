@@ -15,6 +15,7 @@ namespace ripstop::api {
 enum class ScalarType { kNull, kBool, kInteger, kFloat, kString };
 
 ScalarType PlainScalarType(std::string_view text);
+bool IsNullScalar(std::string_view text);  // its kNull alone
 
 // true and false alone: yes, on and y are booleans to some readers and words to others.
 std::optional<bool> Boolean(std::string_view text);

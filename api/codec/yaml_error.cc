@@ -55,8 +55,8 @@ std::string Remedy(const YamlSource& source, const yaml_parser_t& parser) {
     return "indent with spaces: YAML takes no tab there";
   }
   for (const char c : {'!', '*', '&'}) {
-    if (HasValueThatBegins(line, c)) return absl::StrCat("quote a value that begins with ",
-                                                         std::string(1, c));
+    if (HasValueThatBegins(line, c))
+      return absl::StrCat("quote a value that begins with ", std::string(1, c));
   }
   if (absl::StrContains(problem, "cannot start any token")) {
     return "quote a value that begins with this character";
@@ -92,29 +92,25 @@ Problem SyntaxProblem(const YamlSource& source, const yaml_parser_t& parser) {
     }
     return ProblemAtByte(source, parser.problem_offset, "is not UTF-8", "save the file as UTF-8");
   }
-  return ProblemAt(source, parser.problem_mark,
-                   absl::StrCat("is neither YAML nor JSON: ",
-                                parser.context == nullptr
-                                    ? ""
-                                    : absl::StrCat(parser.context, " "),
-                                problem),
-                   parser.problem == nullptr ? "split the file" : Remedy(source, parser));
+  return ProblemAt(
+      source, parser.problem_mark,
+      absl::StrCat("is neither YAML nor JSON: ",
+                   parser.context == nullptr ? "" : absl::StrCat(parser.context, " "), problem),
+      parser.problem == nullptr ? "split the file" : Remedy(source, parser));
 }
 
 std::optional<Problem> LineEndProblem(const YamlSource& source) {
   const std::string_view text = source.text;
-  for (size_t i = text.find_first_of("\r\xc2\xe2"); i != std::string_view::npos;
-       i = text.find_first_of("\r\xc2\xe2", i + 1)) {
-    const std::string_view rest = text.substr(i);
-    if (rest[0] == '\r' && !rest.starts_with("\r\n")) {
-      return ProblemAtByte(source, i, "is a carriage return without a line feed",
-                           "end lines with \\n or \\r\\n");
-    }
-    for (const char* end : {"\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9"}) {
-      if (!rest.starts_with(end)) continue;
-      return ProblemAtByte(source, i, "is an invisible line end (U+0085, U+2028 or U+2029)",
-                           "end lines with \\n; in double quotes write \\N, \\L or \\P");
-    }
+  for (size_t i = text.find('\r'); i != std::string_view::npos; i = text.find('\r', i + 1)) {
+    if (text.substr(i).starts_with("\r\n")) continue;
+    return ProblemAtByte(source, i, "is a carriage return without a line feed",
+                         "end lines with \\n or \\r\\n");
+  }
+  for (const std::string_view end : {"\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9"}) {
+    const size_t i = text.find(end);
+    if (i == std::string_view::npos) continue;
+    return ProblemAtByte(source, i, "is an invisible line end (U+0085, U+2028 or U+2029)",
+                         "end lines with \\n; in double quotes write \\N, \\L or \\P");
   }
   return std::nullopt;
 }

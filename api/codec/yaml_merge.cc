@@ -23,13 +23,16 @@ std::optional<Items> Sources(const YamlNode* value) {
 
 }  // namespace
 
-void MergeKeys(YamlNode* map, std::deque<YamlNode>* nodes) {
+void MergeKeys(YamlNode* map, YamlTree* tree) {
   Items& items = map->items;
+  bool merges = false;
+  for (size_t i = 0; i + 1 < items.size() && !merges; i += 2) merges = IsMerge(*items[i]);
+  if (!merges) return;
   std::set<std::string_view> above, below;
   size_t at = items.size();
   const auto refuse = [&](size_t i, const std::string& what, const std::string& remedy) {
-    YamlNode& key = nodes->emplace_back(*items[i]);
-    key.fault = YamlFault{"<<", what, remedy};
+    YamlNode& key = tree->nodes.emplace_back(*items[i]);
+    key.fault = &tree->faults.emplace_back(YamlFault{"<<", what, remedy});
     items[i] = &key;
   };
   for (size_t i = 0; i + 1 < items.size(); i += 2) {
@@ -42,7 +45,6 @@ void MergeKeys(YamlNode* map, std::deque<YamlNode>* nodes) {
       return refuse(i, "appears twice", "write one, with a list: <<: [*a, *b]");
     }
   }
-  if (at == items.size()) return;
   const std::optional<Items> sources = Sources(items[at + 1]);
   if (!sources) {
     return refuse(at, "merges what is not a map", "write the alias of a map, or a list of such");

@@ -8,8 +8,8 @@ namespace ripstop::api {
 
 // Puts the entries that `<<` of `map` names in its place (yaml.org/type/merge.html): of
 // several maps the first that has a key counts, and a key written below `<<` counts more.
-// Where it cannot, the entry `<<` stays and its key has a fault, which `nodes` holds.
-void MergeKeys(YamlNode* map, std::deque<YamlNode>* nodes);
+// Where it cannot, the entry `<<` stays and its key has a fault, which `tree` holds.
+void MergeKeys(YamlNode* map, YamlTree* tree);
 
 }  // namespace ripstop::api
 

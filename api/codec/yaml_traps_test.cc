@@ -48,8 +48,8 @@ std::string Policy(const std::string& spec) {
 
 struct Trap {
   const char* spec;
-  const char* place;   // line and column
-  const char* says;    // value and what is wrong
+  const char* place;  // line and column
+  const char* says;   // value and what is wrong
   const char* remedy;
 };
 
@@ -59,9 +59,8 @@ TEST_P(TrapTest, IsRefusedWithPlaceAndRemedy) {
   const Trap& trap = GetParam();
   const Decoded decoded = DecodeText(Policy(trap.spec), "f.yaml");
   EXPECT_THAT(decoded.resources, IsEmpty()) << trap.spec;
-  EXPECT_THAT(ToString(decoded.problems),
-              AllOf(HasSubstr(absl::StrCat("f.yaml:", trap.place)), HasSubstr(trap.says),
-                    HasSubstr(trap.remedy)))
+  EXPECT_THAT(ToString(decoded.problems), AllOf(HasSubstr(absl::StrCat("f.yaml:", trap.place)),
+                                                HasSubstr(trap.says), HasSubstr(trap.remedy)))
       << trap.spec;
 }
 
@@ -100,8 +99,8 @@ INSTANTIATE_TEST_SUITE_P(
              "cannot contain itself"},
         Trap{"ingress:\n- action: Deny\n  <<: {action: Allow}", "7:5",
              "<< stands below `action` and sets it too", "write << before"},
-        Trap{"ingress:\n- <<: {action: Allow}\n  <<: {protocol: TCP}", "7:5",
-             "<< appears twice", "with a list"},
+        Trap{"ingress:\n- <<: {action: Allow}\n  <<: {protocol: TCP}", "7:5", "<< appears twice",
+             "with a list"},
         Trap{"ingress:\n- <<: Allow", "6:5", "<< merges what is not a map", "alias of a map"},
         Trap{"ingress:\n- <<: [{action: Allow}, 1]", "6:5", "<< merges what is not a map", ""}));
 
@@ -179,8 +178,7 @@ TEST(YamlTest, WhatKubectlTakesMeansTheSameHere) {
   EXPECT_EQ(Spec(Policy("selector: &a \"! x\"")).selector(), "! x");
   EXPECT_EQ(Spec(Policy("selector: &a has(x)")).selector(), "has(x)");
   EXPECT_EQ(Spec(Policy("selector: a == 'b'\n  && has(c)")).selector(), "a == 'b' && has(c)");
-  EXPECT_EQ(Spec(Policy("selector: >-\n  a == 'b'\n  && has(c)")).selector(),
-            "a == 'b' && has(c)");
+  EXPECT_EQ(Spec(Policy("selector: >-\n  a == 'b'\n  && has(c)")).selector(), "a == 'b' && has(c)");
   EXPECT_EQ(Spec(Policy("selector: a#b # c")).selector(), "a#b");
   EXPECT_EQ(Spec(Policy("selector: nULL")).selector(), "nULL");
   EXPECT_EQ(Spec(Policy("selector: ~\ntier: null")).selector(), "");
@@ -225,10 +223,9 @@ TEST(YamlTest, EachDocumentMayBeginWithAByteOrderMark) {
 }
 
 TEST(YamlTest, OneBrokenDocumentDoesNotHideTheOthers) {
-  const Decoded decoded =
-      DecodeText(Policy("selector: [") + "---\n" + Policy("selector: a") + "---\n" +
-                     Policy("selectr: a"),
-                 "f.yaml");
+  const Decoded decoded = DecodeText(
+      Policy("selector: [") + "---\n" + Policy("selector: a") + "---\n" + Policy("selectr: a"),
+      "f.yaml");
   EXPECT_THAT(decoded.resources, SizeIs(1));
   EXPECT_THAT(decoded.problems, SizeIs(2));
   EXPECT_THAT(ToString(decoded.problems), HasSubstr("f.yaml:17:3: GlobalNetworkPolicy p: "));
@@ -252,8 +249,7 @@ TEST(YamlTest, EmptyDocumentsSayNothing) {
 TEST(YamlTest, ASecondDocumentNeedsAMarker) {
   EXPECT_THAT(Problems("{a: 1}\nb: 2\n"), HasSubstr("write ---"));
   EXPECT_THAT(Problems("- a\nb: c\n"), Not(IsEmpty()));
-  EXPECT_THAT(Problems("{apiVersion: v1, kind: Namespace, metadata: {name: a}} x"),
-              Not(IsEmpty()));
+  EXPECT_THAT(Problems("{apiVersion: v1, kind: Namespace, metadata: {name: a}} x"), Not(IsEmpty()));
 }
 
 TEST(YamlTest, JsonEscapesBeyondTheBasicPlaneAreRead) {

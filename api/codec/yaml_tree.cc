@@ -68,7 +68,8 @@ class Builder {
         nodes_max_(nodes_max),
         nodes_left_(nodes_max),
         tree_(tree),
-        cursor_(source.text) {
+        cursor_(source.text),
+        bangs_(source.text.find('!') != std::string_view::npos) {
     yaml_parser_initialize(&parser_);
     yaml_parser_set_encoding(&parser_, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(
@@ -129,11 +130,15 @@ class Builder {
     return std::string(absl::StripTrailingAsciiWhitespace(Av(text)));
   }
 
+  void SetFault(YamlNode* node, YamlFault fault) {
+    node->fault = &tree_->faults.emplace_back(std::move(fault));
+  }
+
   void RefuseTag(const yaml_event_t& event, YamlNode* node) {
     const std::string written = Written(event);
-    node->fault = YamlFault{ShownValue(written, false),
-                            "begins with !, which makes a YAML tag of it, not text",
-                            absl::StrCat("quote it: ", InQuotes(written))};
+    SetFault(node,
+             {ShownValue(written, false), "begins with !, which makes a YAML tag of it, not text",
+              absl::StrCat("quote it: ", InQuotes(written))});
   }
 
   YamlNode* Scalar(const yaml_event_t& event) {
@@ -142,20 +147,20 @@ class Builder {
     node->text.assign(reinterpret_cast<const char*>(scalar.value), scalar.length);
     const bool plain = scalar.style == YAML_PLAIN_SCALAR_STYLE;
     node->quoted = !plain;
-    absl::string_view tag =
-        scalar.tag == nullptr ? "" : reinterpret_cast<const char*>(scalar.tag);
+    absl::string_view tag = scalar.tag == nullptr ? "" : reinterpret_cast<const char*>(scalar.tag);
     if (absl::ConsumePrefix(&tag, kTypePrefix)) {
       node->quoted = tag == "str";
       if (!node->quoted && !IsOfType(*node, tag)) {
-        node->fault = YamlFault{ShownValue(Written(event), false),
-                                absl::StrCat("has the tag !!", tag, ", which it is not"),
-                                "remove the tag"};
+        SetFault(node,
+                 {ShownValue(Written(event), false),
+                  absl::StrCat("has the tag !!", tag, ", which it is not"), "remove the tag"});
       }
-    } else if (!tag.empty() || (plain && !node->text.empty() && HasBareTag(Rest(event)))) {
+    } else if (!tag.empty() ||
+               (bangs_ && plain && !node->text.empty() && HasBareTag(Rest(event)))) {
       RefuseTag(event, node);
     } else if (plain && absl::StrContains(node->text, "\xef\xbb\xbf")) {
-      node->fault = YamlFault{ShownValue(node->text, false), "contains a byte order mark",
-                              "remove it, or write --- before it if a document begins there"};
+      SetFault(node, {ShownValue(node->text, false), "contains a byte order mark",
+                      "remove it, or write --- before it if a document begins there"});
     }
     return node;
   }
@@ -170,14 +175,14 @@ class Builder {
     const absl::string_view text = tag == nullptr ? "" : reinterpret_cast<const char*>(tag);
     const char* own = kind == YamlNode::Kind::kMap ? "map" : "seq";
     if (!text.empty() && text != absl::StrCat(kTypePrefix, own)) {
-      node->fault = YamlFault{ShownValue(Written(event), false), "is a YAML tag", "remove it"};
+      SetFault(node, {ShownValue(Written(event), false), "is a YAML tag", "remove it"});
     }
     return node;
   }
 
   YamlNode* Fault(const yaml_event_t& event, YamlFault fault) {
     YamlNode* node = Make(event, YamlNode::Kind::kScalar, nullptr);
-    node->fault = std::move(fault);
+    SetFault(node, std::move(fault));
     return node;
   }
 
@@ -204,6 +209,7 @@ class Builder {
     if (open_.empty()) {
       tree_->root = node;
     } else {
+      if (open_.back()->items.empty()) open_.back()->items.reserve(4);
       open_.back()->items.push_back(node);
     }
     return std::nullopt;
@@ -226,7 +232,7 @@ class Builder {
     YamlNode* map = open_.back();
     open_.pop_back();
     const size_t before = map->items.size();
-    MergeKeys(map, &tree_->nodes);
+    MergeKeys(map, tree_);
     const size_t merged = map->items.size() > before ? map->items.size() - before : 0;
     if (merged > nodes_left_) return TooMany();
     nodes_left_ -= merged;
@@ -246,6 +252,7 @@ class Builder {
   size_t nodes_left_;
   YamlTree* const tree_;
   Cursor cursor_;
+  const bool bangs_;  // without one there is no tag
   yaml_parser_t parser_;
   std::vector<YamlNode*> open_;  // the maps and lists around the next node
   std::map<std::string, const YamlNode*> anchors_;
@@ -253,9 +260,7 @@ class Builder {
 
 }  // namespace
 
-bool YamlNode::IsNull() const {
-  return IsScalar() && !quoted && PlainScalarType(text) == ScalarType::kNull;
-}
+bool YamlNode::IsNull() const { return IsScalar() && !quoted && IsNullScalar(text); }
 
 const YamlNode* YamlNode::Find(std::string_view key) const {
   if (!IsMap()) return nullptr;

@@ -44,7 +44,7 @@ struct YamlNode {
   std::string text;     // kScalar
   // kList: the items. kMap: key, value, key, value. An alias is the node of its anchor.
   std::vector<const YamlNode*> items;
-  std::optional<YamlFault> fault;
+  const YamlFault* fault = nullptr;  // in the tree
 
   bool IsScalar() const { return kind == Kind::kScalar; }
   bool IsMap() const { return kind == Kind::kMap; }
@@ -58,6 +58,7 @@ struct YamlNode {
 struct YamlTree {
   const YamlNode* root = nullptr;  // nullptr: nothing but comments
   std::deque<YamlNode> nodes;
+  std::deque<YamlFault> faults;
 };
 
 struct YamlSource {
