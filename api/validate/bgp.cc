@@ -53,11 +53,22 @@ void CheckPeerAddress(const std::string& path, const std::string& text, Checker&
   }
 }
 
+// Addresses of services: prefixes, or one address.
 void CheckPrefixList(const google::protobuf::RepeatedPtrField<v1::CidrItem>& items,
                      const std::string& path, Checker& check) {
   for (int i = 0; i < items.size(); ++i) {
-    check.Network(Field(Index(path, i), "cidr"), items[i].cidr());
+    const std::string at = Field(Index(path, i), "cidr");
+    if (!policy::Address::Parse(items[i].cidr()).ok()) check.Network(at, items[i].cidr());
   }
+}
+
+// In letters of any case, as Calico takes it.
+void CheckLogSeverity(const std::string& path, const std::string& text, Checker& check) {
+  const std::vector<std::string> known = {"Trace", "Debug", "Info", "Warning", "Error", "Fatal"};
+  const bool good = text.empty() || std::any_of(known.begin(), known.end(), [&](const auto& one) {
+                      return absl::EqualsIgnoreCase(one, text);
+                    });
+  if (!good) check.Enum(path, text, known);
 }
 
 void CheckMeshFields(const v1::BGPConfigurationSpec& spec, Checker& check) {
@@ -104,8 +115,7 @@ void CheckBgpConfiguration(const v1::BGPConfiguration& configuration, Checker& c
     check.Wrong(spec.has_as_number() ? "spec.asNumber" : "spec.nodeToNodeMeshEnabled",
                 "is for the whole cluster", "write it in the BGPConfiguration named default");
   }
-  check.EnumOrEmpty("spec.logSeverityScreen", spec.log_severity_screen(),
-                    {"Debug", "Info", "Warning", "Error", "Fatal"});
+  CheckLogSeverity("spec.logSeverityScreen", spec.log_severity_screen(), check);
   CheckAsNumber("spec.asNumber", spec.has_as_number(), spec.as_number(), check);
   if (spec.has_listen_port()) check.Range("spec.listenPort", spec.listen_port(), 1, 65535);
   for (const auto& [path, text, v4] :
@@ -158,6 +168,13 @@ void CheckBgpConfiguration(const v1::BGPConfiguration& configuration, Checker& c
   if (!spec.node_mesh_max_restart_time().empty()) {
     check.Duration("spec.nodeMeshMaxRestartTime", spec.node_mesh_max_restart_time());
   }
+  for (const auto& [present, path, metric] :
+       {std::tuple(spec.has_ipv4_normal_route_priority(), "spec.ipv4NormalRoutePriority",
+                   spec.ipv4_normal_route_priority()),
+        std::tuple(spec.has_ipv6_normal_route_priority(), "spec.ipv6NormalRoutePriority",
+                   spec.ipv6_normal_route_priority())}) {
+    if (present) check.Range(path, metric, 1, INT32_MAX - 1);
+  }
   for (int i = 0; i < spec.ignored_interfaces_size(); ++i) {
     if (spec.ignored_interfaces(i).empty()) {
       check.Wrong(Index("spec.ignoredInterfaces", i), "is empty", "write a name or a pattern");
@@ -190,7 +207,7 @@ void CheckBgpPeer(const v1::BGPPeerSpec& spec, Checker& check) {
   CheckAsNumber("spec.asNumber", spec.has_as_number(), spec.as_number(), check);
   CheckAsNumber("spec.localASNumber", spec.has_local_as_number(), spec.local_as_number(), check);
   check.EnumOrEmpty("spec.nextHopMode", spec.next_hop_mode(), {"Auto", "Self", "Keep"});
-  if (!spec.next_hop_mode().empty() && spec.has_keep_original_next_hop()) {
+  if (!spec.next_hop_mode().empty() && spec.keep_original_next_hop()) {
     check.Wrong("spec.keepOriginalNextHop", "cannot stand beside nextHopMode",
                 "write nextHopMode: Keep alone");
   }
@@ -198,7 +215,7 @@ void CheckBgpPeer(const v1::BGPPeerSpec& spec, Checker& check) {
   check.EnumOrEmpty("spec.reversePeering", spec.reverse_peering(), {"Auto", "Manual"});
   if (spec.has_ttl_security()) check.Range("spec.ttlSecurity", spec.ttl_security(), 1, 255);
   if (spec.has_num_allowed_local_as_numbers()) {
-    check.Range("spec.numAllowedLocalASNumbers", spec.num_allowed_local_as_numbers(), 0, INT32_MAX);
+    check.Range("spec.numAllowedLocalASNumbers", spec.num_allowed_local_as_numbers(), 0, 255);
   }
   // Routes that a filter would hold back must not go out because nobody reads it.
   if (spec.filters_size() > 0) {

@@ -22,8 +22,7 @@ std::string_view ParentOf(std::string_view path) {
 
 bool MayFollow(const Problem& content, const Problem& form) {
   if (IsWithin(content.path, form.path) || IsWithin(form.path, content.path)) return true;
-  return content.what.starts_with("is missing") &&
-         ParentOf(content.path) == ParentOf(form.path);
+  return content.what.starts_with("is missing") && ParentOf(content.path) == ParentOf(form.path);
 }
 
 }  // namespace
@@ -31,9 +30,8 @@ bool MayFollow(const Problem& content, const Problem& form) {
 std::vector<Problem> ValidateDamaged(const DamagedResource& damaged) {
   std::vector<Problem> problems = damaged.problems;
   for (Problem& content : Validate(damaged.resource)) {
-    const bool follows =
-        std::any_of(damaged.problems.begin(), damaged.problems.end(),
-                    [&](const Problem& form) { return MayFollow(content, form); });
+    const bool follows = std::any_of(damaged.problems.begin(), damaged.problems.end(),
+                                     [&](const Problem& form) { return MayFollow(content, form); });
     if (!follows) problems.push_back(std::move(content));
   }
   std::stable_sort(problems.begin(), problems.end(),
