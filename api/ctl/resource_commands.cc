@@ -2,12 +2,14 @@
 //
 // apply, create, replace, delete, validate.
 #include <CLI/CLI.hpp>
-#include <algorithm>
+#include <functional>
 
 #include "absl/strings/str_cat.h"
 #include "api/ctl/context.h"
 #include "api/ctl/documents.h"
 #include "api/ctl/kind_words.h"
+#include "api/ctl/resource_spool.h"
+#include "api/ctl/store_deleter.h"
 #include "api/ctl/store_writer.h"
 #include "policy/status_macros.h"
 
@@ -20,46 +22,61 @@ struct ResourceOptions {
   std::string ns = "default";
   bool recursive = false;
   bool skip_missing = false;
+  bool strict = false;
   WriteOptions write;
 };
 using Options = std::shared_ptr<ResourceOptions>;
 
-// The resources of the -f options, or nothing after having said what is wrong with them.
-absl::StatusOr<std::vector<api::Resource>> ReadOrReport(Context& context,
-                                                        const ResourceOptions& options,
-                                                        bool validate) {
-  ASSIGN_OR_RETURN(api::Decoded decoded, ReadDocuments(options.files, context.io.in,
-                                                       {.default_namespace = options.ns,
-                                                        .recursive = options.recursive,
-                                                        .validate = validate,
-                                                        .refuse_repeated = validate}));
-  if (!decoded.problems.empty()) {
-    for (const api::Problem& problem : decoded.problems)
-      context.io.err << problem.ToString() << "\n";
-    return absl::InvalidArgumentError(absl::StrCat(
-        decoded.problems.size(), decoded.problems.size() == 1 ? " problem" : " problems",
-        "; nothing was changed"));
-  }
-  if (decoded.resources.empty()) return absl::InvalidArgumentError("no document found");
-  return std::move(decoded.resources);
+// Reads the documents of the -f options into `take`, saying what is wrong with them and what
+// is left aside; an error when anything was. `effect`: what follows from it.
+absl::Status ReadOrReport(Context& context, const ResourceOptions& options, bool validate,
+                          const char* effect,
+                          const std::function<absl::Status(const api::Resource&)>& take) {
+  size_t problems = 0, taken = 0, aside = 0;
+  RETURN_IF_ERROR(ReadDocuments(options.files, context.io.in,
+                                {.default_namespace = options.ns,
+                                 .recursive = options.recursive,
+                                 .validate = validate,
+                                 .strict = options.strict},
+                                {.resource =
+                                     [&](const api::Resource& resource) {
+                                       ++taken;
+                                       return problems == 0 ? take(resource) : absl::OkStatus();
+                                     },
+                                 .problem =
+                                     [&](const api::Problem& problem) {
+                                       ++problems;
+                                       context.io.err << problem.ToString() << "\n";
+                                     },
+                                 .left_aside =
+                                     [&](const api::Problem& problem) {
+                                       ++aside;
+                                       context.io.err << "Warning: " << problem.ToString() << "\n";
+                                     }}));
+  if (problems > 0)
+    return absl::InvalidArgumentError(
+        absl::StrCat(problems, problems == 1 ? " problem" : " problems", effect));
+  if (taken > 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(aside > 0 ? "no document of a kind that Ripstop reads"
+                                              : "no document found");
 }
 
-void Report(Context& context, const WriteResult& result, bool dry_run) {
-  // With errors, an outcome is only a plan that was given up; deletions are the exception
-  // and carry on.
-  for (const WriteOutcome& outcome : result.outcomes)
-    if (result.errors.empty() || outcome.what == "deleted")
-      context.io.out << Label(outcome.key) << " " << outcome.what << (dry_run ? " (dry run)" : "")
-                     << "\n";
-  for (const absl::Status& error : result.errors) context.Fail(error);
-}
+constexpr char kNothingChanged[] = "; nothing was changed";
 
 void RunWrite(Context& context, const ResourceOptions& options) {
-  const auto resources = ReadOrReport(context, options, true);
-  if (!resources.ok()) return context.Fail(resources.status());
+  ResourceSpool spool;
+  const absl::Status read =
+      ReadOrReport(context, options, true, kNothingChanged,
+                   [&](const api::Resource& resource) { return spool.Add(resource); });
+  if (!read.ok()) return context.Fail(read);
   const auto store = context.OpenStore(!options.write.dry_run);
   if (!store.ok()) return context.Fail(store.status());
-  Report(context, WriteResources(**store, *resources, options.write), options.write.dry_run);
+  const auto report = [&](const WriteOutcome& outcome) {
+    context.io.out << Label(outcome.key) << " " << outcome.what
+                   << (options.write.dry_run ? " (dry run)" : "") << "\n";
+  };
+  for (const absl::Status& error : WriteResources(**store, spool, options.write, report))
+    context.Fail(error);
 }
 
 // Of the kinds that a word can mean, the one that has this name.
@@ -86,8 +103,11 @@ absl::StatusOr<std::vector<api::ResourceKey>> KeysToDelete(Context& context, api
                                                            const ResourceOptions& options) {
   std::vector<api::ResourceKey> keys;
   if (!options.files.empty()) {
-    ASSIGN_OR_RETURN(const auto resources, ReadOrReport(context, options, false));
-    for (const api::Resource& resource : resources) keys.push_back(resource.key());
+    RETURN_IF_ERROR(
+        ReadOrReport(context, options, false, kNothingChanged, [&](const api::Resource& resource) {
+          keys.push_back(resource.key());
+          return absl::OkStatus();
+        }));
     return keys;
   }
   ASSIGN_OR_RETURN(const std::vector<Target> targets, ParseTargets(options.words));
@@ -104,23 +124,28 @@ absl::StatusOr<std::vector<api::ResourceKey>> KeysToDelete(Context& context, api
 void RunDelete(Context& context, const ResourceOptions& options) {
   if (options.files.empty() == options.words.empty())
     return context.Fail(kExitUsage, "delete wants either -f FILE or KIND NAME…");
+  if (const auto targets = ParseTargets(options.words); !targets.ok())
+    return context.Fail(kExitUsage, std::string(targets.status().message()));
   const auto store = context.OpenStore(false);
   if (!store.ok()) return context.Fail(store.status());
   const auto keys = KeysToDelete(context, **store, options);
   if (!keys.ok()) return context.Fail(keys.status());
-  WriteResult result = DeleteResources(**store, *keys);
-  if (options.skip_missing)
-    result.errors.erase(std::remove_if(result.errors.begin(), result.errors.end(),
-                                       [](const absl::Status& s) { return absl::IsNotFound(s); }),
-                        result.errors.end());
-  Report(context, result, false);
+  const DeleteResult result = DeleteResources(**store, *keys);
+  for (const WriteOutcome& outcome : result.outcomes)
+    context.io.out << Label(outcome.key) << " " << outcome.what << "\n";
+  for (const std::string& note : result.notes) context.io.err << "Note: " << note << "\n";
+  for (const absl::Status& error : result.errors)
+    if (!options.skip_missing || !absl::IsNotFound(error)) context.Fail(error);
 }
 
 void RunValidate(Context& context, const ResourceOptions& options) {
-  const auto resources = ReadOrReport(context, options, true);
-  if (!resources.ok()) return context.Fail(resources.status());
-  context.io.out << resources->size()
-                 << (resources->size() == 1 ? " document is" : " documents are") << " valid\n";
+  size_t valid = 0;
+  const absl::Status read = ReadOrReport(context, options, true, "", [&](const api::Resource&) {
+    ++valid;
+    return absl::OkStatus();
+  });
+  if (!read.ok()) return context.Fail(read);
+  context.io.out << valid << (valid == 1 ? " document is" : " documents are") << " valid\n";
 }
 
 CLI::App* AddCommand(CLI::App& app, const char* name, const char* description,
@@ -130,6 +155,8 @@ CLI::App* AddCommand(CLI::App& app, const char* name, const char* description,
   command->add_option("-n,--namespace", options->ns,
                       "Namespace of what does not name one (default)");
   command->add_flag("-R,--recursive", options->recursive, "Also the folders in a folder");
+  command->add_flag("--strict", options->strict,
+                    "Refuse documents of kinds that Ripstop does not read");
   return command;
 }
 
@@ -149,7 +176,7 @@ void AddWriter(CLI::App& app, Context& context, const char* name, const char* de
 
 void AddResourceCommands(CLI::App& app, Context& context) {
   using Verb = WriteOptions::Verb;
-  AddWriter(app, context, "apply", "Create or update, all documents or none", Verb::kApply);
+  AddWriter(app, context, "apply", "Create or update, when all documents are valid", Verb::kApply);
   AddWriter(app, context, "create", "Create; refuse what exists", Verb::kCreate);
   AddWriter(app, context, "replace", "Replace; refuse what does not exist", Verb::kReplace);
 
