@@ -86,7 +86,7 @@ void PrintWhy(const agent::v1::WhyRequest& request, const agent::v1::WhyReply& r
 void PrintDrops(const agent::v1::DropsReply& reply, bool all, std::ostream& out) {
   Table table({"REASON", "PACKETS", "BYTES", "DESCRIPTION"});
   for (const auto& reason : reply.reasons())
-    if (all || reason.packets() != 0)
+    if (all || (reason.packets() != 0 && !reason.expected()))
       table.Add({reason.name(), absl::StrCat(reason.packets()), absl::StrCat(reason.bytes()),
                  reason.description()});
   if (table.empty()) {
@@ -210,7 +210,8 @@ void AddAgentCommands(CLI::App& app, Context& context) {
   AddWhy(app, context, options);
 
   CLI::App* drops = AddVerb(app, "drops", "Packets dropped on this node, by reason", options);
-  drops->add_flag("-a,--all", options->all, "Also the reasons that never occurred");
+  drops->add_flag("-a,--all", options->all,
+                  "Also what a healthy node drops, and the reasons that never occurred");
   drops->callback([&context, options] {
     (void)Ask<agent::v1::DropsReply>(
         context, *options, [](AgentClient& client) { return client.Drops(); },

@@ -168,6 +168,14 @@ TEST_F(AgentCommandsTest, DropsShowsWhatOccurredUnlessAllIsAsked) {
             "SPOOF    3         300     why\n");
   EXPECT_EQ(Ctl({"drops", "--all"}), kExitOk);
   EXPECT_THAT(out_, HasSubstr("TRUNCATED"));
+  DropsReply::Reason* expected = agent_.drops.add_reasons();
+  expected->set_name("multicast-listener");
+  expected->set_packets(4);
+  expected->set_expected(true);
+  EXPECT_EQ(Ctl({"drops"}), kExitOk);
+  EXPECT_THAT(out_, Not(HasSubstr("multicast-listener")));
+  EXPECT_EQ(Ctl({"drops", "--all"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("multicast-listener   4"));
   EXPECT_EQ(Ctl({"drops", "-o", "yaml"}), kExitOk);
   EXPECT_THAT(out_, HasSubstr("packets: 3\n"));
 }
