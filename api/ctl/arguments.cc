@@ -84,12 +84,11 @@ std::string UnknownWord(const CLI::App& app) {
                             DidYouMean(flag, Flags(given)));
       }
       const std::vector<std::string> verbs = Verbs(*given.back());
-      if (verbs.empty())
-        return absl::StrCat("`", NameOf(given), "` takes no word \"", word, "\"");
+      if (verbs.empty()) return absl::StrCat("`", NameOf(given), "` takes no word \"", word, "\"");
       const std::string nearest = DidYouMean(word, verbs);
-      return absl::StrCat("`", NameOf(given), "` has no command \"", word, "\"",
-                          nearest.empty() ? absl::StrCat("; known: ", absl::StrJoin(verbs, ", "))
-                                          : nearest);
+      return absl::StrCat(
+          "`", NameOf(given), "` has no command \"", word, "\"",
+          nearest.empty() ? absl::StrCat("; known: ", absl::StrJoin(verbs, ", ")) : nearest);
     }
   }
   return "";

@@ -96,9 +96,10 @@ TEST_F(CommandLineTest, HelpAndVersionAreFlagsAndWords) {
 
 TEST_F(CommandLineTest, ShortFlagsTakeTheirValueBehindAnEqualsSign) {
   ASSERT_EQ(Ctl({"apply", "-f", "-"}, kSet), kExitOk) << err_;
-  for (const std::vector<std::string>& flags :
-       {std::vector<std::string>{"-n=shop", "-o=name"}, {"-n", "shop", "-o", "name"},
-        {"--namespace=shop", "--output=name"}, {"-nshop", "-oname"}}) {
+  for (const std::vector<std::string>& flags : {std::vector<std::string>{"-n=shop", "-o=name"},
+                                                {"-n", "shop", "-o", "name"},
+                                                {"--namespace=shop", "--output=name"},
+                                                {"-nshop", "-oname"}}) {
     std::vector<std::string> words = {"get", "networksets"};
     words.insert(words.end(), flags.begin(), flags.end());
     EXPECT_EQ(Ctl(words), kExitOk) << err_;

@@ -88,8 +88,8 @@ TEST_F(ReportsTest, EveryCaseGivesWhatItMust) {
   const json cases = Cases();
   if (cases.empty()) GTEST_SKIP() << kFolder << "cases.json not found";
   for (const json& report : cases) {
-    SCOPED_TRACE(absl::StrCat(report["name"].get<std::string>(), ": ",
-                              report["why"].get<std::string>()));
+    SCOPED_TRACE(
+        absl::StrCat(report["name"].get<std::string>(), ": ", report["why"].get<std::string>()));
     Run(report);
     std::filesystem::remove(folder_ + "/store.db");
   }

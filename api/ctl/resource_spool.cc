@@ -58,10 +58,9 @@ ResourceSpool::~ResourceSpool() {
 }
 
 absl::Status ResourceSpool::Failed(const char* what) const {
-  return absl::UnavailableError(absl::StrCat("cannot keep the documents in ", TemporaryFolder(),
-                                             " until all are checked: ", what, ": ",
-                                             std::strerror(errno),
-                                             " (TMPDIR names another folder)"));
+  return absl::UnavailableError(absl::StrCat(
+      "cannot keep the documents in ", TemporaryFolder(), " until all are checked: ", what, ": ",
+      std::strerror(errno), " (TMPDIR names another folder)"));
 }
 
 absl::Status ResourceSpool::Write(std::string_view bytes) {

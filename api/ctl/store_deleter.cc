@@ -102,8 +102,8 @@ absl::Status KeepPoliciesOfPods(api::Store& store, std::set<ResourceKey>* delete
       if (rest.pods > 0 || asked.count(policy) == 0) staying.push_back(Label(policy));
       if (rest.pods == 0 || deleted->erase(policy) == 0) continue;
       result->errors.push_back(absl::AbortedError(
-          absl::StrCat(Label(policy), " stays: ", Count(rest.pods, "pod", "pods"), " of ",
-                       key.name, " still run; delete it once they are gone")));
+          absl::StrCat(Label(policy), " stays: ", Count(rest.pods, "pod", "pods"), " of ", key.name,
+                       " still run; delete it once they are gone")));
     }
     if (rest.pods > 0) {
       result->notes.push_back(absl::StrCat(
@@ -136,9 +136,8 @@ class Deleter {
     }
     // What refers goes before what is referred to.
     std::vector<ResourceKey> ordered = there;
-    std::stable_sort(ordered.begin(), ordered.end(), [](const auto& a, const auto& b) {
-      return Rank(a.kind) > Rank(b.kind);
-    });
+    std::stable_sort(ordered.begin(), ordered.end(),
+                     [](const auto& a, const auto& b) { return Rank(a.kind) > Rank(b.kind); });
     for (size_t at = 0; at < ordered.size() && status.ok(); at += batch_.documents) {
       const size_t end = std::min(ordered.size(), at + batch_.documents);
       status = DeleteBatch({ordered.begin() + at, ordered.begin() + end});

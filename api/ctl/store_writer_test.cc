@@ -83,8 +83,7 @@ class StoreWriterTest : public testing::Test {
   static void Spool(const std::string& text, ResourceSpool& spool) {
     const api::Decoded decoded = api::DecodeText(text, "f.yaml");
     ASSERT_THAT(decoded.problems, IsEmpty()) << ToString(decoded.problems);
-    for (const api::Resource& resource : decoded.resources)
-      ASSERT_TRUE(spool.Add(resource).ok());
+    for (const api::Resource& resource : decoded.resources) ASSERT_TRUE(spool.Add(resource).ok());
   }
   // Errors joined; outcomes in outcomes_ as "name what".
   std::string Write(const std::string& text, const WriteOptions& options) {
@@ -107,12 +106,14 @@ class StoreWriterTest : public testing::Test {
 
 std::string Set(const std::string& name, const std::string& more = "",
                 const std::string& net = "192.0.2.0/24") {
-  return absl::StrCat("---\napiVersion: projectcalico.org/v3\nkind: GlobalNetworkSet\nmetadata: {name: ",
-                      name, more, "}\nspec: {nets: [", net, "]}\n");
+  return absl::StrCat(
+      "---\napiVersion: projectcalico.org/v3\nkind: GlobalNetworkSet\nmetadata: {name: ", name,
+      more, "}\nspec: {nets: [", net, "]}\n");
 }
 std::string Policy(const std::string& name, const std::string& tier = "default") {
-  return absl::StrCat("---\napiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: ",
-                      name, "}\nspec: {tier: ", tier, ", selector: all()}\n");
+  return absl::StrCat(
+      "---\napiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: ", name,
+      "}\nspec: {tier: ", tier, ", selector: all()}\n");
 }
 
 const WriteOptions kTwoAtOnce{.batch = {.documents = 2}};
@@ -124,9 +125,9 @@ TEST_F(StoreWriterTest, UpToABatchIsOneTransactionInTheOrderOfReference) {
 }
 
 TEST_F(StoreWriterTest, MoreIsWrittenInBatchesAndSetsGoFirst) {
-  EXPECT_EQ(Write(Policy("p") + Policy("q") + Set("s") + Policy("r") + Set("t") + Set("u"),
-                  kTwoAtOnce),
-            "");
+  EXPECT_EQ(
+      Write(Policy("p") + Policy("q") + Set("s") + Policy("r") + Set("t") + Set("u"), kTwoAtOnce),
+      "");
   EXPECT_THAT(store_->txns, ElementsAre(ElementsAre("s", "t"), ElementsAre("u"),
                                         ElementsAre("p", "q"), ElementsAre("r")));
   EXPECT_THAT(outcomes_, SizeIs(6));
@@ -150,7 +151,8 @@ TEST_F(StoreWriterTest, NothingIsWrittenWhenALaterBatchWouldBeRefused) {
               HasSubstr("f.yaml:12: globalnetworkset u already exists"));
   EXPECT_THAT(Write(all, {.verb = WriteOptions::Verb::kReplace, .batch = {.documents = 1}}),
               HasSubstr("globalnetworkset s not found"));
-  EXPECT_THAT(Write(Set("s") + Set("t") + Set("u", ", resourceVersion: \"7\"", "198.51.100.0/24"), kTwoAtOnce),
+  EXPECT_THAT(Write(Set("s") + Set("t") + Set("u", ", resourceVersion: \"7\"", "198.51.100.0/24"),
+                    kTwoAtOnce),
               HasSubstr("metadata.resourceVersion is 7, the store has 1"));
   EXPECT_THAT(Write(Set("s") + Set("t") + Policy("p", "gone"), kTwoAtOnce),
               HasSubstr("f.yaml:12: GlobalNetworkPolicy p: spec.tier: \"gone\" does not exist"));

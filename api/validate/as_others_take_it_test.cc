@@ -36,9 +36,9 @@ TEST(NamesTest, HaveUpTo253CharactersInOneLabelToo) {
   }
   EXPECT_EQ(Problems(Doc("networking.k8s.io/v1", "NetworkPolicy", "{podSelector: {}}", longest)),
             "");
-  EXPECT_EQ(Ingress(absl::StrCat("{action: Deny, source: {serviceAccounts: {names: [", longest,
-                                 "]}}}")),
-            "");
+  EXPECT_EQ(
+      Ingress(absl::StrCat("{action: Deny, source: {serviceAccounts: {names: [", longest, "]}}}")),
+      "");
 }
 
 TEST(NamesTest, OfServicesAndNamespacesHave63) {
@@ -80,9 +80,9 @@ TEST(PortsTest, NamesAloneNeedNoProtocolAndNumbersDo) {
 
 TEST(PortsTest, ZeroIsNone) {
   for (const char* port : {"0", "'0:80'", "'0:0'"}) {
-    EXPECT_THAT(Ingress(absl::StrCat("{action: Allow, protocol: TCP, destination: {ports: [", port,
-                                     "]}}")),
-                HasSubstr("is not a port; write 1 to 65535"));
+    EXPECT_THAT(
+        Ingress(absl::StrCat("{action: Allow, protocol: TCP, destination: {ports: [", port, "]}}")),
+        HasSubstr("is not a port; write 1 to 65535"));
   }
 }
 
@@ -100,10 +100,12 @@ TEST(BgpTest, SeverityIsReadInAnyCaseAndAServiceMayHaveOneAddress) {
   };
   for (const char* severity : {"info", "WARNING", "Trace", "trace", "Fatal"})
     EXPECT_EQ(configuration(absl::StrCat("{logSeverityScreen: ", severity, "}")), "");
-  EXPECT_THAT(configuration("{logSeverityScreen: loud}"), HasSubstr("write one of Trace, Debug, Info"));
+  EXPECT_THAT(configuration("{logSeverityScreen: loud}"),
+              HasSubstr("write one of Trace, Debug, Info"));
   for (const char* list : {"serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs"}) {
-    EXPECT_EQ(configuration(absl::StrCat("{", list, ": [{cidr: 10.96.0.1}, {cidr: '2001:db8::1'}]}")),
-              "");
+    EXPECT_EQ(
+        configuration(absl::StrCat("{", list, ": [{cidr: 10.96.0.1}, {cidr: '2001:db8::1'}]}")),
+        "");
     EXPECT_THAT(configuration(absl::StrCat("{", list, ": [{cidr: 10.96.0.1/24}]}")),
                 HasSubstr("write 10.96.0.0/24"));
   }
