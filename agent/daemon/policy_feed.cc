@@ -180,6 +180,11 @@ void PolicyFeed::Delete(const api::ResourceKey& key) {
     } else {
       RemoveModel(object);
     }
+    // What runs on is as in a namespace without a document: its policies decide.
+    if (const auto* profile = std::get_if<policy::Profile>(&object)) {
+      seen_profiles_.erase(profile->name);
+      Imply({profile->name});
+    }
   }
 }
 

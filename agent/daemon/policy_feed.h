@@ -36,8 +36,8 @@ namespace ripstop::agent {
 // labels), the Pod of the same name (its labels, ports and phase are newer), and the
 // attachment, which only this node knows. An attached endpoint
 // stays until it is detached, whatever happens to its resources. A namespace or service
-// account without a resource is implied, as `ripstopctl evaluate` implies it; once its
-// resource was there and is deleted, it stays gone, and its pods are denied.
+// account without a resource is implied, as `ripstopctl evaluate` implies it, also once its
+// resource was there and is deleted: an agent that starts then would imply it too.
 // For the agent's loop; not thread-safe.
 class PolicyFeed {
  public:

@@ -13,7 +13,7 @@ constexpr Row kQos[] = {
     {"egressBurst"},           {"ingressPeakrate"},      {"egressPeakrate"},
     {"ingressMinburst"},       {"egressMinburst"},       {"ingressPacketRate"},
     {"egressPacketRate"},      {"ingressPacketBurst"},   {"egressPacketBurst"},
-    {"ingressMaxConnections"}, {"egressMaxConnections"},
+    {"ingressMaxConnections"}, {"egressMaxConnections"}, {"dscp"},
 };
 
 constexpr Row kWorkload[] = {

@@ -66,7 +66,9 @@
 	X(BAD_TCP_FLAGS, "bad-tcp-flags", \
 	  "TCP flags that no stack sends: SYN with FIN or RST, or no flag at all.") \
 	X(FLOW_TABLE_FULL, "flow-table-full", \
-	  "A new flow could not be recorded, so its replies could not be recognised. Raise the size of the flow table.")
+	  "A new flow could not be recorded, so its replies could not be recognised. Raise the size of the flow table.") \
+	X(MULTICAST_LISTENER, "multicast-listener", \
+	  "A pod's kernel reported the multicast groups that it listens to (RFC 3810), as each does by itself. Nobody forwards multicast to or from pods: harmless, and shown with `--all`.")
 /* clang-format on */
 
 enum drop_reason {
@@ -76,6 +78,9 @@ enum drop_reason {
 #undef X
 	    DROP_REASONS_MAX,
 };
+
+/* What is dropped on a healthy node too, and shown only to who asks for all. */
+#define DROP_IS_EXPECTED(reason) ((reason) == DROP_MULTICAST_LISTENER)
 
 /* rs_drops_v1: per CPU, by reason. */
 struct drop_count {
