@@ -379,10 +379,10 @@ TEST(KeptTreeTest, TrapsAreRefusedAndMergesDone) {
     EXPECT_THAT(decoded.resources, IsEmpty()) << spec;
     EXPECT_THAT(ToString(decoded.problems), HasSubstr(says)) << spec;
   }
-  const Decoded merged = felix("  a: &a {x: 1, y: [True, \"1\"]}\n  b: {<<: *a, z: null}\n");
+  const Decoded merged = felix("  a: &a {v: 1, w: [True, \"1\"]}\n  b: {<<: *a, z: null}\n");
   ASSERT_THAT(merged.resources, SizeIs(1)) << ToString(merged.problems);
   EXPECT_EQ(merged.resources[0].As<v1::KeptResource>()->spec().json(),
-            R"({"a":{"x":1,"y":[true,"1"]},"b":{"x":1,"y":[true,"1"]}})");
+            R"({"a":{"v":1,"w":[true,"1"]},"b":{"v":1,"w":[true,"1"]}})");
 }
 
 }  // namespace

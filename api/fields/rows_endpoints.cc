@@ -6,7 +6,7 @@
 namespace ripstop::api {
 namespace {
 
-constexpr char kNoLimits[] = "nothing limits a pod's traffic yet";
+constexpr char kNoLimits[] = "nothing limits or marks a pod's traffic yet";
 
 constexpr Row kQos[] = {
     {"ingressBandwidth"},      {"egressBandwidth"},      {"ingressBurst"},
