@@ -28,38 +28,43 @@ KindInfo Kept(const char* kind, const char* plural, std::vector<std::string> ali
 
 std::vector<KindInfo> MakeKinds() {
   return {
-      Kind<v1::Node>(kCalico, "Node", kKindNode, "nodes", false, {"no"}),
-      Kind<v1::IPPool>(kCalico, "IPPool", kKindIPPool, "ippools", false, {"ipp", "pool", "pools"}),
+      Kind<v1::Node>(kCalico, "Node", kKindNode, "nodes", false, {"no", "nos"}),
+      Kind<v1::IPPool>(kCalico, "IPPool", kKindIPPool, "ippools", false,
+                       {"ipp", "ipps", "pool", "pools"}),
       Kind<v1::NetworkPolicy>(kCalico, "NetworkPolicy", kKindNetworkPolicy, "networkpolicies", true,
-                              {"np", "policy", "pol", "policies"}),
+                              {"np", "policy", "pol", "pols", "policies"}),
       Kind<v1::GlobalNetworkPolicy>(kCalico, "GlobalNetworkPolicy", kKindGlobalNetworkPolicy,
-                                    "globalnetworkpolicies", false, {"gnp"}),
+                                    "globalnetworkpolicies", false, {"gnp", "gnps"}),
       Kind<v1::StagedNetworkPolicy>(kCalico, "StagedNetworkPolicy", kKindStagedNetworkPolicy,
-                                    "stagednetworkpolicies", true, {"snp"}),
+                                    "stagednetworkpolicies", true,
+                                    {"snp", "stagedpolicy", "stagedpolicies", "spol", "spols"}),
       Kind<v1::StagedGlobalNetworkPolicy>(kCalico, "StagedGlobalNetworkPolicy",
                                           kKindStagedGlobalNetworkPolicy,
-                                          "stagedglobalnetworkpolicies", false, {"sgnp"}),
-      Kind<v1::StagedKubernetesNetworkPolicy>(kCalico, "StagedKubernetesNetworkPolicy",
-                                              kKindStagedKubernetesNetworkPolicy,
-                                              "stagedkubernetesnetworkpolicies", true, {"sknp"}),
+                                          "stagedglobalnetworkpolicies", false, {"sgnp", "sgnps"}),
+      Kind<v1::StagedKubernetesNetworkPolicy>(
+          kCalico, "StagedKubernetesNetworkPolicy", kKindStagedKubernetesNetworkPolicy,
+          "stagedkubernetesnetworkpolicies", true,
+          {"sknp", "stagedkubernetespolicy", "stagedkubernetespolicies", "skpol", "skpols"}),
       Kind<v1::NetworkSet>(kCalico, "NetworkSet", kKindNetworkSet, "networksets", true,
                            {"netset", "netsets"}),
       Kind<v1::GlobalNetworkSet>(kCalico, "GlobalNetworkSet", kKindGlobalNetworkSet,
-                                 "globalnetworksets", false, {"gns"}),
+                                 "globalnetworksets", false, {"gns", "gnetset", "gnetsets"}),
       Kind<v1::Tier>(kCalico, "Tier", kKindTier, "tiers", false, {}),
-      Kind<v1::Profile>(kCalico, "Profile", kKindProfile, "profiles", false, {"pro"}),
+      Kind<v1::Profile>(kCalico, "Profile", kKindProfile, "profiles", false, {"pro", "pros"}),
       Kind<v1::WorkloadEndpoint>(kCalico, "WorkloadEndpoint", kKindWorkloadEndpoint,
                                  "workloadendpoints", true, {"wep", "weps"}),
       Kind<v1::HostEndpoint>(kCalico, "HostEndpoint", kKindHostEndpoint, "hostendpoints", false,
                              {"hep", "heps"}),
       Kind<v1::BGPConfiguration>(kCalico, "BGPConfiguration", kKindBGPConfiguration,
                                  "bgpconfigurations", false, {"bgpconfig", "bgpconfigs"}),
-      Kind<v1::BGPPeer>(kCalico, "BGPPeer", kKindBGPPeer, "bgppeers", false, {"bgpp"}),
+      Kind<v1::BGPPeer>(kCalico, "BGPPeer", kKindBGPPeer, "bgppeers", false,
+                        {"bgpp", "bgpps", "bp", "bps"}),
       Kept("FelixConfiguration", "felixconfigurations", {"felixconfig", "felixconfigs"}),
       Kept("BGPFilter", "bgpfilters", {}),
       Kept("BFDConfiguration", "bfdconfigurations", {}),
       Kept("IPAMConfiguration", "ipamconfigurations", {"ipamconfig", "ipamconfigs"}),
-      Kept("KubeControllersConfiguration", "kubecontrollersconfigurations", {"kcc", "kccs"}),
+      Kept("KubeControllersConfiguration", "kubecontrollersconfigurations",
+           {"kubecontrollersconfig", "kcc", "kccs"}),
       Kept("CalicoNodeStatus", "caliconodestatuses", {}),
       Kept("ClusterInformation", "clusterinformations", {"clusterinfo", "clusterinfos"}),
       Kind<v1::KubernetesNetworkPolicy>(
@@ -84,16 +89,18 @@ std::string Group(const KindInfo& info) {
   return slash == std::string::npos ? "" : info.api_version.substr(0, slash);
 }
 
+// Letters put in, left out, replaced, or two that changed places (optimal string alignment).
 size_t EditDistance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
+  std::vector<size_t> before(b.size() + 1), last(b.size() + 1), row(b.size() + 1);
   for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
   for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
+    std::swap(before, last);
+    std::swap(last, row);
     row[0] = i;
     for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t substitute = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({substitute, row[j] + 1, row[j - 1] + 1});
+      row[j] = std::min({last[j - 1] + (a[i - 1] != b[j - 1]), last[j] + 1, row[j - 1] + 1});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        row[j] = std::min(row[j], before[j - 2] + 1);
     }
   }
   return row[b.size()];

@@ -10,7 +10,7 @@
 namespace ripstop::api {
 namespace {
 
-constexpr int kTreeDepthMax = 64;  // kDocumentDepthMax of the reader
+constexpr int kKeptDepthMax = 64;  // kDocumentDepthMax of the reader
 
 const google::protobuf::FieldDescriptor* MetadataField(const google::protobuf::Message& message) {
   return message.GetDescriptor()->FindFieldByName("metadata");
@@ -20,7 +20,7 @@ const google::protobuf::FieldDescriptor* MetadataField(const google::protobuf::M
 bool IsTree(const std::string& text) {
   bool shallow = true;
   const auto look = [&shallow](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
-    shallow &= depth <= kTreeDepthMax;
+    shallow &= depth <= kKeptDepthMax;
     return shallow;
   };
   return !nlohmann::json::parse(text, look, false).is_discarded() && shallow;
@@ -63,7 +63,8 @@ Resource Resource::Clone() const {
 
 int Resource::LineOf(std::string path) const {
   while (lines != nullptr && !path.empty()) {
-    if (const auto it = lines->find(path); it != lines->end()) return it->second;
+    for (const auto& [field, line_of_field] : *lines)
+      if (field == path) return line_of_field;
     const size_t cut = path.find_last_of(".[");
     path.resize(cut == std::string::npos ? 0 : cut);
   }
@@ -71,13 +72,16 @@ int Resource::LineOf(std::string path) const {
 }
 
 std::string Serialize(const Resource& resource) {
-  Resource copy = resource.Clone();
-  copy.mutable_metadata().clear_resource_version();
+  if (!resource.metadata().resource_version().empty()) {
+    Resource copy = resource.Clone();
+    copy.mutable_metadata().clear_resource_version();
+    return Serialize(copy);
+  }
   std::string bytes;
   google::protobuf::io::StringOutputStream stream(&bytes);
   google::protobuf::io::CodedOutputStream coded(&stream);
   coded.SetSerializationDeterministic(true);
-  copy.message().SerializeToCodedStream(&coded);
+  resource.message().SerializeToCodedStream(&coded);
   coded.Trim();
   return bytes;
 }

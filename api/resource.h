@@ -4,9 +4,10 @@
 #ifndef RIPSTOP_API_RESOURCE_H_
 #define RIPSTOP_API_RESOURCE_H_
 
-#include <map>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "api/kinds.h"
@@ -16,8 +17,8 @@
 
 namespace ripstop::api {
 
-// Field path → line, of a resource that was read from text.
-using LineMap = std::map<std::string, int>;
+// Field paths and their lines, in the order of the text. Looked up only for a problem.
+using LineMap = std::vector<std::pair<std::string, int>>;
 
 // Copies share the message; Clone does not. Not synchronised.
 class Resource {

@@ -53,6 +53,24 @@ class SemanticsRulesTest : public SemanticsTest {
 
 const char kCart[] = "shop/cart";
 
+TEST_F(SemanticsRulesTest, ANamedPortWithoutAProtocolIsEachThatTheEndpointDeclares) {
+  Pod("shop", "dns", 2,
+      "{containers: [{ports: [{name: dns, containerPort: 53}, {name: dns, containerPort: 5353, "
+      "protocol: UDP}]}]}");
+  const std::vector<Case> cases = {
+      {true, "shop/dns", kProtocolTcp, 53},           {true, "shop/dns", kProtocolUdp, 5353},
+      {false, "shop/dns", kProtocolUdp, 53},          {false, "shop/dns", kProtocolTcp, 5353},
+      {false, "shop/dns", policy::kProtocolSctp, 53}, {false, "shop/dns", policy::kProtocolIcmp, 0},
+      {false, "shop/cart", kProtocolTcp, 53}};
+  Out("destination: {ports: [dns]}", cases);
+  std::vector<Case> others = cases;
+  for (Case& c : others) c.matches = !c.matches;
+  Out("destination: {notPorts: [dns]}", others);
+  In("destination: {ports: [http]}", {{true, kCart, kProtocolTcp, 8443},
+                                      {false, kCart, kProtocolUdp, 8443},
+                                      {false, kCart, kProtocolTcp, 80}});
+}
+
 TEST_F(SemanticsRulesTest, ProtocolsByNameAndNumber) {
   for (const auto& [text, number] :
        {std::pair("TCP", kProtocolTcp), std::pair("UDP", kProtocolUdp),

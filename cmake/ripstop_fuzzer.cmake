@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Fuzzers: libFuzzer with AddressSanitizer, so clang-19 compiles what they need once more,
-# beside the build's own compiler. Abseil, protobuf and yaml-cpp are the system's.
+# beside the build's own compiler. Abseil, protobuf and libyaml are the system's.
 #
 #   ripstop_fuzz_archive(NAME SOURCES… [DEPENDS generated headers…])
 #   ripstop_fuzzer(NAME SOURCE harness.cc ARCHIVES… [LIBS flags…] CORPUS folder

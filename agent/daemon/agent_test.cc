@@ -21,6 +21,7 @@
 #include "agent/cni/endpoint.h"
 #include "agent/daemon/testing.h"
 #include "agent/dataplane/fake_dataplane.h"
+#include "agent/netlink/netlink.h"
 #include "api/proto/agent.grpc.pb.h"
 #include "api/store/sqlite_store.h"
 #include "api/store/testing/folder.h"
@@ -127,6 +128,7 @@ class AgentTest : public testing::Test {
  protected:
   void SetUp() override {
     if (geteuid() != 0) GTEST_SKIP() << "needs root, for a network namespace";
+    GiveTheNodeItsAddress();
     options_.node = "node1";
     options_.store = "sqlite://" + store_file_;
     options_.socket = folder_.file("agent.sock");
@@ -135,6 +137,18 @@ class AgentTest : public testing::Test {
     options_.bird = "";
   }
 
+  // An agent that finds it on no interface is not ready.
+  static void GiveTheNodeItsAddress() {
+    auto netlink = Netlink::Open();
+    ASSERT_TRUE(netlink.ok()) << netlink.status();
+    const auto lo = (*netlink)->GetLink("lo");
+    ASSERT_TRUE(lo.ok()) << lo.status();
+    const absl::Status added =
+        (*netlink)->AddAddress({.ifindex = lo->index,
+                                .address = *policy::Address::Parse("192.0.2.1"),
+                                .prefix_length = 32});
+    ASSERT_TRUE(added.ok()) << added;
+  }
   void MakeStore() {
     Put("{apiVersion: projectcalico.org/v3, kind: Node, metadata: {name: node1}, spec: {bgp: "
         "{ipv4Address: 192.0.2.1/24, asNumber: 64512}}}");

@@ -160,7 +160,7 @@ TEST_F(FlowWatchTest, AStagedDeleteIsLaidToWhatWouldDecideInItsStead) {
   Put("NetworkPolicy", "{types: [Ingress]}");
   Put("StagedNetworkPolicy", "{stagedAction: Delete}");
   EXPECT_FALSE(Flow(80));
-  EXPECT_THAT(Rows(), testing::ElementsAre("Profile profile kns.shop, ingress rule 0: 0/1/0"));
+  EXPECT_THAT(Rows(), testing::ElementsAre("Profile kns.shop, ingress rule 0: 0/1/0"));
   EXPECT_FALSE(Report().rules(0).staged());
   EXPECT_EQ(Report().policies(0).action(), "Delete");
 }

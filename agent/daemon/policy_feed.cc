@@ -192,6 +192,11 @@ void PolicyFeed::Delete(const api::ResourceKey& key) {
   for (const api::ModelObject& object : before) {
     if (IsPolicy(object)) --policies_;
     RemoveModel(object);
+    // What runs on is as in a namespace without a document: its policies decide.
+    if (const auto* profile = std::get_if<policy::Profile>(&object)) {
+      seen_profiles_.erase(profile->name);
+      Imply({profile->name});
+    }
   }
 }
 

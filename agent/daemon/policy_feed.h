@@ -34,8 +34,8 @@ namespace ripstop::agent {
 //
 // Which endpoints there are, of WorkloadEndpoints, Pods and attachments, says
 // api::EndpointJoin. A namespace or service
-// account without a resource is implied, as `ripstopctl evaluate` implies it; once its
-// resource was there and is deleted, it stays gone, and its pods are denied.
+// account without a resource is implied, as `ripstopctl evaluate` implies it, also once its
+// resource was there and is deleted: an agent that starts then would imply it too.
 // For the agent's loop; not thread-safe.
 class PolicyFeed {
  public:

@@ -237,15 +237,34 @@ TEST_F(PolicyPlaneTest, AHostEndpointsAddressIsAPeerAsLongAsItIsThere) {
   EXPECT_FALSE(Allowed());
 }
 
-TEST_F(PolicyPlaneTest, ADeletedNamespaceIsNotImpliedAgain) {
+TEST_F(PolicyPlaneTest, ADeletedNamespaceLeavesItsPodsAsOneWithoutADocument) {
   const api::Resource ns =
       FromYaml("{apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {team: web}}}");
   plane_.feed().Put(ns);
   ASSERT_TRUE(plane_.Flush().ok());
   EXPECT_TRUE(Allowed());
+  Put("{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: web}, "
+      "spec: {namespaceSelector: team == 'web', types: [Ingress]}}");
+  ASSERT_TRUE(plane_.Flush().ok());
+  EXPECT_FALSE(Allowed());
   plane_.feed().Delete(ns.key());
   ASSERT_TRUE(plane_.Flush().ok());
-  EXPECT_FALSE(Allowed()) << "a missing profile denies";
+  EXPECT_TRUE(Allowed()) << "its labels are gone, and no policy decides";
+  Put(Policy("{selector: all(), types: [Ingress]}"));
+  ASSERT_TRUE(plane_.Flush().ok());
+  EXPECT_FALSE(Allowed()) << "its policies are not";
+}
+
+TEST_F(PolicyPlaneTest, PodsOfADeletedNamespaceStayDeniedByItsPolicies) {
+  const api::Resource ns =
+      FromYaml("{apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {team: web}}}");
+  plane_.feed().Put(ns);
+  Put(Policy("{selector: all(), types: [Ingress]}"));
+  ASSERT_TRUE(plane_.Flush().ok());
+  EXPECT_FALSE(Allowed());
+  plane_.feed().Delete(ns.key());
+  ASSERT_TRUE(plane_.Flush().ok());
+  EXPECT_FALSE(Allowed());
 }
 
 }  // namespace

@@ -194,6 +194,7 @@ absl::StatusOr<v1::DropsReply> Queries::Drops() const {
     reason->set_packets(count.packets);
     reason->set_bytes(count.bytes);
     reason->set_description(count.description);
+    reason->set_expected(DROP_IS_EXPECTED(count.reason));
   }
   return reply;
 }

@@ -6,7 +6,7 @@
 namespace ripstop::agent {
 
 std::string PolicyName(const policy::RuleIdentity& rule) {
-  if (rule.kind == policy::RuleIdentity::Kind::kProfile) return "profile " + rule.profile;
+  if (rule.kind == policy::RuleIdentity::Kind::kProfile) return rule.profile;
   if (PolicyKindName(rule).empty()) return "";
   return rule.policy.ns.empty() ? rule.policy.name
                                 : absl::StrCat(rule.policy.ns, "/", rule.policy.name);
@@ -44,7 +44,7 @@ std::string RuleName(const policy::RuleIdentity& rule) {
 
 std::string FullRuleName(const policy::RuleIdentity& rule) {
   const std::string name = PolicyName(rule);
-  const std::string kind = PolicyKindName(rule) == "Profile" ? "" : PolicyKindName(rule);
+  const std::string kind = PolicyKindName(rule) == "Profile" ? "profile" : PolicyKindName(rule);
   return absl::StrCat(kind, kind.empty() ? "" : " ", name, name.empty() ? "" : " ", RuleName(rule));
 }
 

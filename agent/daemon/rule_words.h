@@ -10,7 +10,7 @@
 
 namespace ripstop::agent {
 
-std::string PolicyName(const policy::RuleIdentity& rule);      // "shop/db", "profile kns.shop"
+std::string PolicyName(const policy::RuleIdentity& rule);      // "shop/db", "kns.shop"
 std::string PolicyKindName(const policy::RuleIdentity& rule);  // "NetworkPolicy", "Profile"
 std::string RuleName(const policy::RuleIdentity& rule);        // "ingress rule 1 (audit)"
 // "NetworkPolicy shop/db ingress rule 1 (audit)"

@@ -12,6 +12,7 @@ std::string Problem::ToString() const {
   if (!file.empty()) {
     absl::StrAppend(&text, file, ":");
     if (line > 0) absl::StrAppend(&text, line, ":");
+    if (line > 0 && column > 0) absl::StrAppend(&text, column, ":");
     absl::StrAppend(&text, " ");
   }
   if (!resource.empty()) absl::StrAppend(&text, resource, ": ");

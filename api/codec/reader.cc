@@ -5,48 +5,24 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "api/codec/document_kind.h"
+#include "api/codec/json_text.h"
 #include "api/codec/node_reader.h"
+#include "api/codec/yaml_tree.h"
 #include "api/fields/field_table.h"
-#include "api/text.h"
-#include "yaml-cpp/eventhandler.h"
-#include "yaml-cpp/yaml.h"
 
 namespace ripstop::api {
 namespace {
 
-// A document, or an item of a list, with what it inherits from the list.
-struct Document {
-  YAML::Node node;
+// What items of a typed list leave out.
+struct Inherited {
   std::string api_version;
   std::string kind;
 };
 
-std::string Word(const YAML::Node& node, const char* field) {
-  const YAML::Node value = node[field];
-  return value && value.IsScalar() ? value.Scalar() : "";
-}
-
-std::string UnknownKindRemedy(const std::string& api_version, const std::string& kind) {
-  std::vector<std::string> kinds;
-  std::string elsewhere;
-  for (const KindInfo& info : AllKinds()) {
-    kinds.push_back(info.kind);
-    if (info.kind == kind) {
-      absl::StrAppend(&elsewhere, elsewhere.empty() ? "" : " or ", info.api_version);
-    }
-  }
-  if (!elsewhere.empty()) {
-    return absl::StrCat("write apiVersion: ", elsewhere,
-                        api_version.empty() ? "" : absl::StrCat(" instead of ", api_version));
-  }
-  if (const std::string nearest = Nearest(kind, kinds); !nearest.empty()) {
-    return absl::StrCat("did you mean `", nearest, "`?");
-  }
-  std::string remedy = "kinds known here: ";
-  for (const KindInfo& info : AllKinds()) {
-    absl::StrAppend(&remedy, &info == &AllKinds().front() ? "" : ", ", info.kind);
-  }
-  return remedy;
+std::string Word(const YamlNode& node, const char* field) {
+  const YamlNode* value = node.Find(field);
+  return value != nullptr && value->IsScalar() && !value->fault ? value->text : "";
 }
 
 class Decoder {
@@ -57,71 +33,86 @@ class Decoder {
         decoded_(decoded),
         reader_(file, options.nodes_max, &decoded->problems) {}
 
-  void Decode(const Document& document, int depth) {
-    const YAML::Node& node = document.node;
+  void Decode(const YamlNode& node, const Inherited& inherited, int depth) {
     reader_.set_resource("");
+    if (reader_.exhausted() || reader_.HasFault(node, "")) return;
+    if (node.IsList()) return DecodeItems(node, "", inherited, depth);
     if (!node.IsMap()) {
       return reader_.Report(node, "", "is not a document",
                             "write apiVersion, kind, metadata and spec");
     }
+    for (const char* field : {"apiVersion", "kind"}) {
+      const YamlNode* value = node.Find(field);
+      if (value != nullptr && reader_.HasFault(*value, field)) return;
+    }
     std::string api_version = Word(node, "apiVersion"), kind = Word(node, "kind");
-    if (api_version.empty()) api_version = document.api_version;
-    if (kind.empty()) kind = document.kind;
+    if (api_version.empty()) api_version = inherited.api_version;
+    if (kind.empty()) kind = inherited.kind;
     if (kind.empty()) {
       return reader_.Report(node, "kind", "without a kind", "write kind: and apiVersion:");
     }
-    const KindInfo* info = FindKind(api_version, kind);
-    if (info == nullptr && absl::EndsWith(kind, "List")) {
-      return DecodeList(node, api_version, kind, depth);
+    if (kind == "List") return DecodeList(node, {}, depth);
+    const DocumentKind found = FindDocumentKind(api_version, kind);
+    if (found.info != nullptr) return DecodeOne(node, found.info);
+    if (absl::EndsWith(kind, "List")) {
+      const Inherited of_items = {api_version, kind.substr(0, kind.size() - 4)};
+      if (FindKindRow(of_items.api_version, of_items.kind) != nullptr)
+        return DecodeList(node, of_items, depth);
     }
-    const KindRow* row = FindKindRow(api_version, kind);
-    if (info == nullptr && row != nullptr) {
-      reader_.set_resource(kind);
-      return reader_.Report(FindKindNode(node), "kind", "is refused", row->why);
+    if (found.foreign) return LeaveAside(node, api_version, kind);
+    const YamlNode* at = node.Find("kind");
+    if (at == nullptr) at = &node;
+    if (found.refused.empty()) {
+      return reader_.Report(*at, "kind", "is not a kind known here", found.remedy);
     }
-    if (info == nullptr) {
-      const YAML::Node at = FindKindNode(node);
-      return reader_.Report(at, "kind", "is not a kind known here",
-                            UnknownKindRemedy(api_version, kind));
-    }
-    DecodeOne(node, info);
+    reader_.set_resource(kind);
+    reader_.Report(*at, "kind", "is refused", found.refused);
   }
 
  private:
-  static YAML::Node FindKindNode(const YAML::Node& node) {
-    return node["kind"] ? node["kind"] : node;
+  void DecodeList(const YamlNode& node, const Inherited& of_items, int depth) {
+    const YamlNode* items = node.Find("items");
+    if (items == nullptr) {
+      return reader_.Report(node, "items", "is missing", "write items: with the documents");
+    }
+    if (reader_.HasFault(*items, "items") || items->IsNull()) return;
+    if (!items->IsList()) {
+      return reader_.Report(*items, "items", "is not a list", "start each item with `- `");
+    }
+    DecodeItems(*items, "items", of_items, depth);
   }
 
-  void DecodeList(const YAML::Node& node, const std::string& api_version, const std::string& kind,
-                  int depth) {
-    const YAML::Node items = node["items"];
-    if (!items || items.IsNull()) return;
-    if (!items.IsSequence()) {
-      return reader_.Report(items, "items", "is not a list", "start each item with `- `");
-    }
+  void DecodeItems(const YamlNode& items, const std::string& path, const Inherited& of_items,
+                   int depth) {
     if (depth > 3) {
-      return reader_.Report(items, "items", "is a list within too many lists",
+      return reader_.Report(items, path, "is a list within too many lists",
                             "write the items as documents of their own");
     }
-    // A server's NetworkPolicyList leaves the kind out of its items.
-    const bool typed = kind != "List";
-    for (const YAML::Node& item : items) {
-      Decode({item, typed ? api_version : "", typed ? kind.substr(0, kind.size() - 4) : ""},
-             depth + 1);
-    }
+    for (const YamlNode* item : items.items) Decode(*item, of_items, depth + 1);
   }
 
-  void DecodeOne(const YAML::Node& node, const KindInfo* info) {
+  void LeaveAside(const YamlNode& node, const std::string& api_version, const std::string& kind) {
+    const std::string name = NameOf(node);
+    decoded_->left_aside.push_back(
+        {.file = file_,
+         .line = node.line,
+         .resource = name.empty() ? kind : absl::StrCat(kind, " ", name),
+         .what = absl::StrCat("is left aside: Ripstop reads no ", kind, " of ", api_version)});
+  }
+
+  // "shop/cart", as far as it is written.
+  static std::string NameOf(const YamlNode& node) {
+    const YamlNode* metadata = node.Find("metadata");
+    if (metadata == nullptr) return "";
+    const std::string ns = Word(*metadata, "namespace");
+    return absl::StrCat(ns, ns.empty() ? "" : "/", Word(*metadata, "name"));
+  }
+
+  void DecodeOne(const YamlNode& node, const KindInfo* info) {
     Resource resource(info, info->New());
     resource.file = file_;
-    resource.line = node.Mark().line + 1;
-    const YAML::Node metadata = node["metadata"];
-    std::string name, ns;
-    if (metadata && metadata.IsMap()) {
-      name = Word(metadata, "name");
-      ns = Word(metadata, "namespace");
-    }
-    reader_.set_resource(absl::StrCat(info->kind, " ", ns, ns.empty() ? "" : "/", name));
+    resource.line = node.line;
+    reader_.set_resource(absl::StrCat(info->kind, " ", NameOf(node)));
     const size_t problems = decoded_->problems.size();
     auto lines = std::make_shared<LineMap>();
     reader_.ReadDocument(node, &resource.mutable_message(), lines.get());
@@ -129,7 +120,14 @@ class Decoder {
     if (info->namespaced && resource.ns().empty()) {
       resource.mutable_metadata().set_namespace_(options_.default_namespace);
     }
-    if (decoded_->problems.size() == problems) decoded_->resources.push_back(std::move(resource));
+    if (decoded_->problems.size() == problems) {
+      decoded_->resources.push_back(std::move(resource));
+    } else {
+      decoded_->damaged.push_back(
+          {std::move(resource),
+           {decoded_->problems.begin() + problems, decoded_->problems.end()},
+           problems});
+    }
   }
 
   const std::string& file_;
@@ -138,64 +136,39 @@ class Decoder {
   NodeReader reader_;
 };
 
-// yaml-cpp 0.7 does not step over a token that can begin nothing, such as a stray comma or
-// bracket: LoadAll then makes empty documents until memory ends. So a first pass looks
-// only where documents begin, and refuses one that begins where the last one did.
-class Progress final : public YAML::EventHandler {
- public:
-  void OnDocumentStart(const YAML::Mark& mark) override {
-    if (mark.pos == last_) throw YAML::ParserException(mark, "nothing can begin here");
-    last_ = mark.pos;
-  }
-  void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
-  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
-  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
-                const std::string&) override {}
-  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
-                       YAML::EmitterStyle::value) override {}
-  void OnSequenceEnd() override {}
-  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
-                  YAML::EmitterStyle::value) override {}
-  void OnMapEnd() override {}
-
- private:
-  int last_ = -1;
-};
-
-void RefuseStandstill(const std::string& text) {
-  std::istringstream stream(text);
-  YAML::Parser parser(stream);
-  Progress progress;
-  while (parser.HandleNextDocument(progress)) {
-  }
-}
-
 }  // namespace
 
-Decoded DecodeText(std::string_view text, const std::string& file, const DecodeOptions& options) {
-  Decoded decoded;
-  if (text.size() > kDocumentBytesMax) {
-    decoded.problems.push_back(
-        {.file = file,
-         .what = absl::StrCat("is larger than ", kDocumentBytesMax >> 20, " MiB"),
+DocumentReader::DocumentReader(std::istream& in, std::string file, DecodeOptions options)
+    : splitter_(in, kDocumentBytesMax), file_(std::move(file)), options_(std::move(options)) {}
+
+bool DocumentReader::Next(Decoded* decoded) {
+  DocumentText document;
+  if (!splitter_.Next(&document)) return false;
+  if (document.too_large) {
+    decoded->problems.push_back(
+        {.file = file_,
+         .line = document.lines_before + 1,
+         .what = absl::StrCat("is a document larger than ", kDocumentBytesMax >> 20, " MiB"),
          .remedy = "split it"});
-    return decoded;
+    return true;
   }
-  // yaml-cpp reports by exceptions; they end here.
-  try {
-    const std::string copy(text);
-    RefuseStandstill(copy);
-    const std::vector<YAML::Node> documents = YAML::LoadAll(copy);
-    Decoder decoder(file, options, &decoded);
-    for (const YAML::Node& document : documents) {
-      if (!document.IsNull()) decoder.Decode({document, "", ""}, 0);
-    }
-  } catch (const YAML::Exception& error) {
-    decoded.problems.push_back({.file = file,
-                                .line = error.mark.is_null() ? 0 : error.mark.line + 1,
-                                .what = absl::StrCat("is neither YAML nor JSON: ", error.msg),
-                                .remedy = absl::StrCat("see column ", error.mark.column + 1)});
+  MakeYamlOfJson(&document.text);
+  YamlTree tree;
+  const std::optional<Problem> problem =
+      ParseYaml({document.text, file_, document.lines_before}, options_.nodes_max, &tree);
+  if (problem) {
+    decoded->problems.push_back(*problem);
+  } else if (tree.root != nullptr && (tree.root->fault || !tree.root->IsNull())) {
+    Decoder(file_, options_, decoded).Decode(*tree.root, {}, 0);
+  }
+  return true;
+}
+
+Decoded DecodeText(std::string_view text, const std::string& file, const DecodeOptions& options) {
+  std::istringstream stream{std::string(text)};
+  DocumentReader reader(stream, file, options);
+  Decoded decoded;
+  while (reader.Next(&decoded)) {
   }
   return decoded;
 }

@@ -12,8 +12,8 @@
 namespace ripstop::api {
 namespace {
 
-bool IsOneOf(const std::string& lower, std::initializer_list<const char*> words) {
-  return std::any_of(words.begin(), words.end(), [&](const char* word) { return lower == word; });
+bool IsOneOf(std::string_view text, std::initializer_list<const char*> words) {
+  return std::any_of(words.begin(), words.end(), [&](const char* word) { return text == word; });
 }
 
 bool AllDigits(std::string_view text) {
@@ -52,18 +52,35 @@ bool IsPrefixedInteger(const std::string& lower) {
 
 }  // namespace
 
+bool IsNullScalar(std::string_view text) {
+  return text.empty() || text == "~" ||
+         (text.size() == 4 && IsOneOf(text, {"null", "Null", "NULL"}));
+}
+
 ScalarType PlainScalarType(std::string_view text) {
+  if (IsNullScalar(text)) return ScalarType::kNull;
+  // Most scalars are words, which their first letter and their length tell.
+  const bool number = std::string_view("+-.0123456789").find(text[0]) != text.npos;
+  if (!number && text.size() > 5) return ScalarType::kString;
+  // In letters of any case, though Kubernetes reads only three of each: the others are refused
+  // where a string is wanted, not taken for one.
   const std::string lower = absl::AsciiStrToLower(Av(text));
-  if (text.empty() || text == "~" || lower == "null") return ScalarType::kNull;
-  if (IsOneOf(lower, {"true", "false", "yes", "no", "on", "off"})) return ScalarType::kBool;
+  if (IsOneOf(lower, {"true", "false", "yes", "no", "on", "off", "y", "n"}))
+    return ScalarType::kBool;
   if (IsOneOf(lower, {".inf", "+.inf", "-.inf", ".nan"})) return ScalarType::kFloat;
   // 1_000 is the integer 1000 in YAML 1.1.
   std::string bare = lower;
-  if (absl::ascii_isdigit(bare[0]))
+  if (absl::ascii_isdigit(bare[0]) || bare[0] == '-' || bare[0] == '+')
     bare.erase(std::remove(bare.begin(), bare.end(), '_'), bare.end());
   if (IsPrefixedInteger(bare)) return ScalarType::kInteger;
   if (!IsDecimalNumber(bare)) return ScalarType::kString;
   return bare.find_first_of(".e") == std::string::npos ? ScalarType::kInteger : ScalarType::kFloat;
+}
+
+std::optional<bool> Boolean(std::string_view text) {
+  if (IsOneOf(text, {"true", "True", "TRUE"})) return true;
+  if (IsOneOf(text, {"false", "False", "FALSE"})) return false;
+  return std::nullopt;
 }
 
 std::optional<int64_t> DecimalInteger(std::string_view text) {
@@ -85,33 +102,6 @@ std::optional<uint32_t> AsNumber(std::string_view text) {
   const std::optional<int64_t> low = DecimalInteger(text.substr(dot + 1));
   if (!high || !low || *high < 0 || *low < 0 || *high > 65535 || *low > 65535) return std::nullopt;
   return static_cast<uint32_t>(*high << 16 | *low);
-}
-
-bool IsUtf8(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
-  for (size_t i = 0; i < text.size();) {
-    const uint8_t first = byte(i);
-    const size_t length = first < 0x80   ? 1
-                          : first < 0xc2 ? 0
-                          : first < 0xe0 ? 2
-                          : first < 0xf0 ? 3
-                          : first < 0xf5 ? 4
-                                         : 0;
-    if (length == 0 || length > text.size() - i) return false;
-    for (size_t k = 1; k < length; ++k) {
-      if ((byte(i + k) & 0xc0) != 0x80) return false;
-    }
-    // Overlong forms, surrogates, and what is beyond U+10FFFF.
-    if (length > 2) {
-      const uint8_t second = byte(i + 1);
-      if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) ||
-          (first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f)) {
-        return false;
-      }
-    }
-    i += length;
-  }
-  return true;
 }
 
 }  // namespace ripstop::api

@@ -12,15 +12,16 @@ namespace ripstop::api {
 
 using nlohmann::json;
 
-void NodeReader::ReadTree(const YAML::Node& node, const std::string& path, v1::Tree* tree) {
+void NodeReader::ReadTree(const YamlNode& node, const std::string& path, v1::Tree* tree) {
   if (!node.IsMap()) {
     return Report(node, path, "is not a map", "write fields below it, each as `name: value`");
   }
   tree->set_json(ReadTreeValue(node, path).dump(-1, ' ', false, json::error_handler_t::replace));
 }
 
-json NodeReader::ReadTreeValue(const YAML::Node& node, const std::string& path) {
-  if (!node.IsMap() && !node.IsSequence()) return ReadTreeScalar(node, path);
+json NodeReader::ReadTreeValue(const YamlNode& node, const std::string& path) {
+  if (HasFault(node, path)) return nullptr;
+  if (node.IsScalar()) return ReadTreeScalar(node, path);
   if (depth_ >= kDocumentDepthMax) {
     Report(node, path, absl::StrCat("is nested deeper than ", kDocumentDepthMax),
            "no field is that deep; remove it");
@@ -31,44 +32,43 @@ json NodeReader::ReadTreeValue(const YAML::Node& node, const std::string& path) 
   if (node.IsMap()) {
     value = ReadTreeMap(node, path);
   } else {
-    for (const YAML::Node& item : node) {
+    for (const YamlNode* item : node.items) {
       const std::string at = absl::StrCat(path, "[", value.size(), "]");
-      if (!Enter(item, at)) break;
-      if (lines_ != nullptr) lines_->emplace(at, item.Mark().line + 1);
-      value.push_back(ReadTreeValue(item, at));
+      if (!Enter(*item, at)) break;
+      if (lines_ != nullptr) lines_->emplace_back(at, item->line);
+      value.push_back(ReadTreeValue(*item, at));
     }
   }
   --depth_;
   return value;
 }
 
-json NodeReader::ReadTreeMap(const YAML::Node& node, const std::string& path) {
+json NodeReader::ReadTreeMap(const YamlNode& node, const std::string& path) {
   json map = json::object();
-  for (const auto& entry : node) {
-    if (!Enter(entry.second, path)) break;
+  for (size_t i = 0; i + 1 < node.items.size(); i += 2) {
+    const YamlNode &name = *node.items[i], &value_node = *node.items[i + 1];
+    if (!Enter(value_node, path)) break;
     std::string key;
-    if (!ReadString(entry.first, absl::StrCat(path, " key"), &key)) continue;
+    if (!ReadString(name, absl::StrCat(path, " key"), &key)) continue;
     const std::string at = absl::StrCat(path, ".", key);
     if (map.contains(key)) {
-      Report(entry.first, at, "appears twice", "keep one of the two");
+      Report(name, at, "appears twice", "keep one of the two");
       continue;
     }
-    if (lines_ != nullptr) lines_->emplace(at, entry.first.Mark().line + 1);
-    json value = ReadTreeValue(entry.second, at);
+    if (lines_ != nullptr) lines_->emplace_back(at, name.line);
+    json value = ReadTreeValue(value_node, at);
     if (!value.is_null()) map[key] = std::move(value);  // null is absent
   }
   return map;
 }
 
-json NodeReader::ReadTreeScalar(const YAML::Node& node, const std::string& path) {
-  if (!node.IsScalar()) return nullptr;
-  const std::string& text = node.Scalar();
-  const ScalarType type = IsQuoted(node) ? ScalarType::kString : PlainScalarType(text);
+json NodeReader::ReadTreeScalar(const YamlNode& node, const std::string& path) {
+  const std::string& text = node.text;
+  const ScalarType type = node.quoted ? ScalarType::kString : PlainScalarType(text);
   switch (type) {
     case ScalarType::kNull: return nullptr;
     case ScalarType::kBool:
-      if ((text[0] | 0x20) == 't') return true;
-      if ((text[0] | 0x20) == 'f') return false;
+      if (const auto value = Boolean(text)) return *value;
       Report(node, path, "is a boolean to some and a word to others",
              absl::StrCat("write true or false, or quote it: \"", text, "\""));
       return nullptr;
@@ -83,10 +83,7 @@ json NodeReader::ReadTreeScalar(const YAML::Node& node, const std::string& path)
       }
       break;
     }
-    case ScalarType::kString:
-      if (IsUtf8(text)) return text;
-      Report(node, path, "is not UTF-8", "save the file as UTF-8");
-      return nullptr;
+    case ScalarType::kString: return text;
   }
   Report(node, path, "is not a number that is read alike everywhere",
          absl::StrCat("write it in decimal, or quote it: \"", text, "\""));

@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "api/codec/json_text.h"
 #include "api/codec/scalar.h"
 
 namespace ripstop::api {
@@ -97,7 +98,6 @@ Json MessageToJson(const Message& message) {
 
 bool IsPlainSafe(const std::string& text) {
   if (text.empty() || PlainScalarType(text) != ScalarType::kString) return false;
-  if (text.size() == 1 && absl::StrContains("yYnN", text)) return false;
   constexpr char kLetters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
   const bool digit_first = text[0] >= '0' && text[0] <= '9';
   if (!digit_first && text[0] != '/' && text[0] != '_' &&
@@ -117,9 +117,9 @@ bool IsPlainSafe(const std::string& text) {
 std::string Scalar(const Json& value) {
   if (!value.is_string()) return value.dump();
   const std::string& text = value.get_ref<const std::string&>();
-  // A JSON string is a YAML double-quoted scalar.
-  return IsPlainSafe(text) ? text
-                           : value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  if (IsPlainSafe(text)) return text;
+  // With that, a JSON string is a YAML double-quoted scalar.
+  return EscapedForYaml(value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
 void EmitYaml(const Json& value, int indent, std::string* out);

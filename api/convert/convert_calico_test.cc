@@ -114,7 +114,7 @@ TEST(CalicoPolicyTest, GlobalPolicysPlainSelectorsMatchEverything) {
 
 TEST(CalicoPolicyTest, ServiceAccountsByNameAndSelectorAreBothRequired) {
   const std::string text =
-      Np("{ingress: [{action: Allow, source: {serviceAccounts: {names: [x, y], selector: "
+      Np("{ingress: [{action: Allow, source: {serviceAccounts: {names: [x, \"y\"], selector: "
          "\"role == 'web'\"}}}]}")
           .ingress_rules[0]
           .source.selector.value();

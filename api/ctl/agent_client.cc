@@ -2,7 +2,9 @@
 #include "api/ctl/agent_client.h"
 
 #include <grpcpp/grpcpp.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 
 #include "absl/strings/str_cat.h"
@@ -30,6 +32,10 @@ absl::StatusOr<Reply> AgentClient::Call(grpc::Status (Agent::Stub::*method)(grpc
   Reply reply;
   const grpc::Status status = (stub_.get()->*method)(&context, request, &reply);
   if (status.ok()) return reply;
+  if (status.error_code() == grpc::StatusCode::UNAVAILABLE && access(socket_.c_str(), W_OK) != 0 &&
+      errno == EACCES)
+    return absl::UnavailableError(
+        absl::StrCat("the agent's socket ", socket_, " is not for this user: run as root (sudo)"));
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE)
     return absl::UnavailableError(absl::StrCat(
         "no agent answers at ", socket_, " (", status.error_message(),

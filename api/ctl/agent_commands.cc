@@ -107,7 +107,7 @@ void PrintWhy(const agent::v1::WhyRequest& request, const agent::v1::WhyReply& r
 void PrintDrops(const agent::v1::DropsReply& reply, bool all, std::ostream& out) {
   Table table({"REASON", "PACKETS", "BYTES", "DESCRIPTION"});
   for (const auto& reason : reply.reasons())
-    if (all || reason.packets() != 0)
+    if (all || (reason.packets() != 0 && !reason.expected()))
       table.Add({reason.name(), absl::StrCat(reason.packets()), absl::StrCat(reason.bytes()),
                  reason.description()});
   if (table.empty()) {
@@ -117,12 +117,10 @@ void PrintDrops(const agent::v1::DropsReply& reply, bool all, std::ostream& out)
   }
 }
 
-// "NetworkPolicy shop/db (default) 120, profile kns.shop 1"
+// "NetworkPolicy shop/db (default) 120, Profile kns.shop 1"
 std::string LargestPolicies(const agent::v1::PolicyTablesReply::Set& set) {
   return absl::StrJoin(set.largest_policies(), ", ", [](std::string* text, const auto& share) {
-    if (!share.tier().empty())
-      absl::StrAppend(text, share.kind(), " ");  // a profile says that it is one
-    absl::StrAppend(text, share.policy());
+    absl::StrAppend(text, share.kind(), " ", share.policy());
     if (!share.tier().empty()) absl::StrAppend(text, " (", share.tier(), ")");
     absl::StrAppend(text, " ", share.rules());
   });
@@ -160,13 +158,13 @@ void PrintHits(const agent::v1::RuleHitsReply& reply, bool never, std::ostream& 
   out << "\nCounted since " << Since(reply.since_ms_ago()) << ".\n";
 }
 
-// Runs one call and prints its reply in the form asked for.
+// Runs one call and prints its reply in the form asked for; a failure is already reported.
 template <typename Reply>
-void Ask(Context& context, const AgentOptions& options,
-         const std::function<absl::StatusOr<Reply>(AgentClient&)>& call,
-         const std::function<void(const Reply&, std::ostream&)>& print) {
+absl::StatusOr<Reply> Ask(Context& context, const AgentOptions& options,
+                          const std::function<absl::StatusOr<Reply>(AgentClient&)>& call,
+                          const std::function<void(const Reply&, std::ostream&)>& print) {
   AgentClient client(context.socket);
-  const absl::StatusOr<Reply> reply = call(client);
+  absl::StatusOr<Reply> reply = call(client);
   if (!reply.ok()) {
     context.Fail(reply.status());
   } else if (options.output == "json") {
@@ -176,6 +174,7 @@ void Ask(Context& context, const AgentOptions& options,
   } else {
     print(*reply, context.io.out);
   }
+  return reply;
 }
 
 CLI::App* AddVerb(CLI::App& parent, const char* name, const char* description,
@@ -219,7 +218,7 @@ void AddWhy(CLI::App& app, Context& context, const std::shared_ptr<AgentOptions>
          "--ip-version", [options](uint32_t v) { options->why.set_ip_version(v); }, "4 or 6")
       ->check(CLI::IsMember({4, 6}));
   why->callback([&context, options] {
-    Ask<agent::v1::WhyReply>(
+    (void)Ask<agent::v1::WhyReply>(
         context, *options, [&](AgentClient& client) { return client.Why(options->why); },
         [&](const auto& reply, std::ostream& out) { PrintWhy(options->why, reply, out); });
   });
@@ -232,19 +231,22 @@ void AddAgentCommands(CLI::App& app, Context& context) {
   AddWhy(app, context, options);
 
   CLI::App* drops = AddVerb(app, "drops", "Packets dropped on this node, by reason", options);
-  drops->add_flag("-a,--all", options->all, "Also the reasons that never occurred");
+  drops->add_flag("-a,--all", options->all,
+                  "Also what a healthy node drops, and the reasons that never occurred");
   drops->callback([&context, options] {
-    Ask<agent::v1::DropsReply>(
+    (void)Ask<agent::v1::DropsReply>(
         context, *options, [](AgentClient& client) { return client.Drops(); },
         [&](const auto& reply, std::ostream& out) { PrintDrops(reply, options->all, out); });
   });
 
   CLI::App* node = app.add_subcommand("node", "This node's agent");
   node->require_subcommand(1);
-  AddVerb(*node, "status", "Readiness, BGP sessions, tables", options)
+  AddVerb(*node, "status", "Readiness, BGP sessions, tables; exits 1 when not ready", options)
       ->callback([&context, options] {
-        Ask<agent::v1::StatusReply>(
+        const auto reply = Ask<agent::v1::StatusReply>(
             context, *options, [](AgentClient& client) { return client.Status(); }, &PrintStatus);
+        // The answer has said why; scripts read the code.
+        if (reply.ok() && !reply->ready()) context.exit_code = kExitError;
       });
 
   AddVerb(*node, "accept-store",
@@ -260,7 +262,7 @@ void AddAgentCommands(CLI::App& app, Context& context) {
   policy->require_subcommand(1);
   AddVerb(*policy, "tables", "The policy sets and their tables", options)
       ->callback([&context, options] {
-        Ask<agent::v1::PolicyTablesReply>(
+        (void)Ask<agent::v1::PolicyTablesReply>(
             context, *options, [](AgentClient& client) { return client.PolicyTables(); },
             &PrintTables);
       });
@@ -268,14 +270,14 @@ void AddAgentCommands(CLI::App& app, Context& context) {
       *policy, "staged", "What the staged policies would have done to this node's flows", options);
   staged->add_flag("--changed", options->changed, "Only rules that would have changed a verdict");
   staged->callback([&context, options] {
-    Ask<agent::v1::StagedPoliciesReply>(
+    (void)Ask<agent::v1::StagedPoliciesReply>(
         context, *options, [](AgentClient& client) { return client.StagedPolicies(); },
         [&](const auto& reply, std::ostream& out) { PrintStaged(reply, options->changed, out); });
   });
   CLI::App* hits = AddVerb(*policy, "hits", "What each rule decided so far", options);
   hits->add_flag("--never", options->never, "Only the rules that never decided anything");
   hits->callback([&context, options] {
-    Ask<agent::v1::RuleHitsReply>(
+    (void)Ask<agent::v1::RuleHitsReply>(
         context, *options, [](AgentClient& client) { return client.RuleHits(); },
         [&](const auto& reply, std::ostream& out) { PrintHits(reply, options->never, out); });
   });

@@ -187,6 +187,14 @@ TEST_F(AgentCommandsTest, DropsShowsWhatOccurredUnlessAllIsAsked) {
             "SPOOF    3         300     why\n");
   EXPECT_EQ(Ctl({"drops", "--all"}), kExitOk);
   EXPECT_THAT(out_, HasSubstr("TRUNCATED"));
+  DropsReply::Reason* expected = agent_.drops.add_reasons();
+  expected->set_name("multicast-listener");
+  expected->set_packets(4);
+  expected->set_expected(true);
+  EXPECT_EQ(Ctl({"drops"}), kExitOk);
+  EXPECT_THAT(out_, Not(HasSubstr("multicast-listener")));
+  EXPECT_EQ(Ctl({"drops", "--all"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("multicast-listener   4"));
   EXPECT_EQ(Ctl({"drops", "-o", "yaml"}), kExitOk);
   EXPECT_THAT(out_, HasSubstr("packets: 3\n"));
 }
@@ -200,11 +208,15 @@ TEST_F(AgentCommandsTest, NodeStatusShowsReadinessAndSessions) {
   session->set_peer_address("192.0.2.2");
   session->set_state("Active");
   session->set_peer_as(64512);
-  EXPECT_EQ(Ctl({"node", "status"}), kExitOk);
+  EXPECT_EQ(Ctl({"node", "status"}), kExitError);
+  EXPECT_EQ(err_, "") << "what is wrong is in the answer";
   EXPECT_THAT(out_, HasSubstr("Node node1, ripstop-agent 0.1.0: NOT READY\n"
                               "  BGP peer 192.0.2.2: Active\n"));
   EXPECT_THAT(out_, HasSubstr("192.0.2.2      -           64512   Active"));
   EXPECT_THAT(out_, HasSubstr("NetworkPolicy shop/broken: bad selector"));
+  EXPECT_EQ(Ctl({"node", "status", "-o", "json"}), kExitError);
+  agent_.status.set_ready(true);
+  EXPECT_EQ(Ctl({"node", "status"}), kExitOk);
 }
 
 TEST_F(AgentCommandsTest, PolicyTablesShortensLongEndpointLists) {
@@ -217,6 +229,15 @@ TEST_F(AgentCommandsTest, PolicyTablesShortensLongEndpointLists) {
   EXPECT_THAT(out_, HasSubstr("1 policy sets"));
 }
 
+TEST_F(AgentCommandsTest, AProfileIsNamedOnce) {
+  agent_.why.set_verdict("Allow");
+  agent_.why.mutable_egress()->set_present(true);
+  agent_.why.mutable_egress()->set_policy_kind("Profile");
+  agent_.why.mutable_egress()->set_policy("kns.shop");
+  EXPECT_EQ(Ctl({"why", "--from", "a/b", "--to", "a/c"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr(" Profile kns.shop "));
+}
+
 TEST_F(AgentCommandsTest, PolicyTablesSaysWhichPoliciesMakeASetLarge) {
   PolicyTablesReply::Set* set = agent_.tables.add_sets();
   set->set_rules(131);
@@ -227,10 +248,10 @@ TEST_F(AgentCommandsTest, PolicyTablesSaysWhichPoliciesMakeASetLarge) {
   most->set_rules(120);
   PolicyTablesReply::PolicyShare* profile = set->add_largest_policies();
   profile->set_kind("Profile");
-  profile->set_policy("profile kns.shop");
+  profile->set_policy("kns.shop");
   profile->set_rules(10);
   EXPECT_EQ(Ctl({"policy", "tables"}), kExitOk);
-  EXPECT_THAT(out_, HasSubstr("NetworkPolicy shop/db (default) 120, profile kns.shop 10\n"));
+  EXPECT_THAT(out_, HasSubstr("NetworkPolicy shop/db (default) 120, Profile kns.shop 10\n"));
   EXPECT_EQ(Ctl({"policy", "tables", "-o", "yaml"}), kExitOk);
   EXPECT_THAT(out_, HasSubstr("largestPolicies:"));
   EXPECT_THAT(out_, HasSubstr("policy: shop/db"));
@@ -259,7 +280,8 @@ TEST_F(AgentCommandsTest, WhySaysBesideWhatStagedPoliciesWouldMakeOfThePacket) {
   staged->set_verdict("Deny");
   staged->mutable_egress()->set_present(true);
   staged->mutable_egress()->set_verdict("Allow");
-  staged->mutable_egress()->set_policy("profile kns.shop");
+  staged->mutable_egress()->set_policy_kind("Profile");
+  staged->mutable_egress()->set_policy("kns.shop");
   staged->mutable_ingress()->set_present(true);
   staged->mutable_ingress()->set_verdict("Deny");
   staged->mutable_ingress()->set_tier("default");

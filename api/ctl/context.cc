@@ -1,13 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/ctl/context.h"
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <cerrno>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "api/store/open.h"
 #include "api/text.h"
 
 namespace ripstop::ctl {
+
+namespace {
+
+// Whether the store is a file that this user may not read and write, both of which even a
+// reader of SQLite's log must.
+bool IsForbidden(absl::string_view url) {
+  if (!absl::ConsumePrefix(&url, "sqlite://")) return false;
+  return access(std::string(url).c_str(), R_OK | W_OK) != 0 && errno == EACCES;
+}
+
+}  // namespace
 
 ExitCode ExitCodeOf(const absl::Status& status) {
   switch (status.code()) {
@@ -39,6 +54,10 @@ absl::StatusOr<std::unique_ptr<api::Store>> Context::OpenStore(bool create) {
     return store;
   }
   if (!absl::IsUnavailable(store.status())) return store;
+  if (IsForbidden(store_url)) {
+    return absl::UnavailableError(
+        absl::StrCat("the store ", store_url, " is not for this user: run as root (sudo)"));
+  }
   return absl::UnavailableError(
       absl::StrCat(store.status().message(), " (--store or RIPSTOP_STORE names another store)"));
 }

@@ -76,16 +76,29 @@ void RunEvaluate(Context& context, const EvaluateOptions& options) {
   for (const std::string& file : options.files)
     if (file == "-" && from_stdin)
       return context.Fail(kExitUsage, "documents and queries cannot both be standard input");
-  const auto decoded =
+  std::vector<api::Resource> resources;
+  size_t problems = 0;
+  const absl::Status read =
       ReadDocuments(options.files, context.io.in,
-                    {.default_namespace = options.ns, .recursive = options.recursive});
-  if (!decoded.ok()) return context.Fail(decoded.status());
-  for (const api::Problem& problem : decoded->problems)
-    context.io.err << problem.ToString() << "\n";
-  if (!decoded->problems.empty())
-    return context.Fail(kExitError, absl::StrCat(decoded->problems.size(), " problems"));
-  NoteOffline(decoded->resources, context.io.err);
-  const auto world = MakeWorld(decoded->resources);
+                    {.default_namespace = options.ns, .recursive = options.recursive},
+                    {.resource =
+                         [&](api::Resource resource) {
+                           resources.push_back(std::move(resource));
+                           return absl::OkStatus();
+                         },
+                     .problem =
+                         [&](const api::Problem& problem) {
+                           ++problems;
+                           context.io.err << problem.ToString() << "\n";
+                         },
+                     .left_aside =
+                         [&](const api::Problem& problem) {
+                           context.io.err << "Warning: " << problem.ToString() << "\n";
+                         }});
+  if (!read.ok()) return context.Fail(read);
+  if (problems > 0) return context.Fail(kExitError, absl::StrCat(problems, " problems"));
+  for (const api::Resource& resource : resources) NoteOffline(resource, context.io.err);
+  const auto world = MakeWorld(resources);
   if (!world.ok()) return context.Fail(world.status());
   Evaluators evaluators{.world = *world};
   if (const absl::Status made = MakeEvaluators(options.engine, &evaluators); !made.ok())

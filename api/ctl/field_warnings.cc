@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/ctl/field_warnings.h"
 
-#include <iterator>
-
 #include "absl/strings/str_cat.h"
 #include "api/fields/judge.h"
 
@@ -16,40 +14,25 @@ std::string Where(const api::Resource& resource) {
                       resource.key().ToString(), ": ");
 }
 
-std::vector<api::Problem> Problems(const std::vector<api::Resource>& resources,
-                                   api::Effect effect) {
-  std::vector<api::Problem> all;
-  for (const api::Resource& resource : resources) {
-    auto some = api::FieldProblems(resource, api::InspectFields(resource), effect);
-    std::move(some.begin(), some.end(), std::back_inserter(all));
-  }
-  return all;
-}
-
 }  // namespace
 
-void WarnOfKept(const std::vector<api::Resource>& resources, std::ostream& err) {
-  for (const api::Resource& resource : resources) {
-    const std::string text = api::KeptText(api::InspectFields(resource));
-    if (!text.empty()) err << "Warning: " << Where(resource) << text << "\n";
-  }
+void JudgeFields(const api::Resource& resource, bool strict,
+                 const std::function<void(const api::Problem&)>& problem, std::ostream& err) {
+  const api::FieldReport report = api::InspectFields(resource);
+  const auto tell = [&](api::Effect effect) {
+    for (const api::Problem& one : api::FieldProblems(resource, report, effect)) problem(one);
+  };
+  tell(api::Effect::kOffline);
+  if (strict) return tell(api::Effect::kKept);
+  const std::string kept = api::KeptText(report);
+  if (!kept.empty()) err << "Warning: " << Where(resource) << kept << "\n";
 }
 
-std::vector<api::Problem> KeptProblems(const std::vector<api::Resource>& resources) {
-  return Problems(resources, api::Effect::kKept);
-}
-
-std::vector<api::Problem> OfflineProblems(const std::vector<api::Resource>& resources) {
-  return Problems(resources, api::Effect::kOffline);
-}
-
-void NoteOffline(const std::vector<api::Resource>& resources, std::ostream& err) {
-  for (const api::Resource& resource : resources) {
-    const api::FieldReport report = api::InspectFields(resource);
-    if (report.refused.empty()) continue;
-    err << "Note: " << Where(resource)
-        << "answered for here, but apply refuses it: " << api::RefusedText(report) << "\n";
-  }
+void NoteOffline(const api::Resource& resource, std::ostream& err) {
+  const api::FieldReport report = api::InspectFields(resource);
+  if (report.refused.empty()) return;
+  err << "Note: " << Where(resource)
+      << "answered for here, but apply refuses it: " << api::RefusedText(report) << "\n";
 }
 
 }  // namespace ripstop::ctl

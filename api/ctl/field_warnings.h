@@ -4,23 +4,20 @@
 #ifndef RIPSTOP_API_CTL_FIELD_WARNINGS_H_
 #define RIPSTOP_API_CTL_FIELD_WARNINGS_H_
 
+#include <functional>
 #include <ostream>
-#include <vector>
 
 #include "api/codec/problem.h"
 #include "api/resource.h"
 
 namespace ripstop::ctl {
 
-// A line for each document of which something is kept without effect. `err` takes them.
-void WarnOfKept(const std::vector<api::Resource>& resources, std::ostream& err);
-// The same as problems, one for each field: --strict.
-std::vector<api::Problem> KeptProblems(const std::vector<api::Resource>& resources);
-
-// What only `evaluate` answers for: the verbs that write refuse it.
-std::vector<api::Problem> OfflineProblems(const std::vector<api::Resource>& resources);
-// A line for each such document, for `evaluate` itself.
-void NoteOffline(const std::vector<api::Resource>& resources, std::ostream& err);
+// Tells `problem` what only `evaluate` answers for, and with `strict` each field that would be
+// kept without effect; else `err` gets a line for all of those.
+void JudgeFields(const api::Resource& resource, bool strict,
+                 const std::function<void(const api::Problem&)>& problem, std::ostream& err);
+// For `evaluate` itself: a line when apply would refuse the document.
+void NoteOffline(const api::Resource& resource, std::ostream& err);
 
 }  // namespace ripstop::ctl
 

@@ -98,6 +98,26 @@ TEST_F(FieldWarningsTest, WhatWouldWeakenSecurityIsRefusedByEveryVerbThatWrites)
   }
 }
 
+// One promise: all that was written acts.
+TEST_F(FieldWarningsTest, StrictRefusesWhatIsLeftAsideAndWhatIsKeptInOneReading) {
+  const std::string file =
+      File("all.yaml", std::string(kPool) +
+                           "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: "
+                           "{name: web}\n---\n" +
+                           kFelix);
+  EXPECT_EQ(Ctl({"apply", "--strict", "-f", file}), kExitError);
+  EXPECT_THAT(err_,
+              AllOf(HasSubstr(":6: IPPool pods: spec.ipipMode"),
+                    HasSubstr(":9: Deployment web: is left aside"),
+                    HasSubstr(":13: FelixConfiguration default: kind"), Not(HasSubstr("Warning"))));
+  EXPECT_NE(Ctl({"get", "ippool", "pods"}), kExitOk) << "nothing may be written";
+  EXPECT_EQ(Ctl({"apply", "-f", file}), kExitOk) << err_;
+  EXPECT_EQ(out_, "ippool pods created\nfelixconfiguration default created\n");
+  EXPECT_THAT(err_, AllOf(HasSubstr("Warning: " + file + ":1: IPPool pods: nothing acts on"),
+                          HasSubstr("Warning: " + file + ":9: Deployment web: is left aside"),
+                          HasSubstr("FelixConfiguration default: nothing acts on this kind")));
+}
+
 TEST_F(FieldWarningsTest, KindsThatWouldDoHarmAreRefusedByNameAndForeignOnesAreNot) {
   EXPECT_EQ(Ctl({"apply", "-f", "-"},
                 "{apiVersion: projectcalico.org/v3, kind: IPReservation, metadata: {name: r},"
@@ -105,6 +125,7 @@ TEST_F(FieldWarningsTest, KindsThatWouldDoHarmAreRefusedByNameAndForeignOnesAreN
             kExitError);
   EXPECT_THAT(err_, HasSubstr("IPReservation is refused; addresses are not reserved yet"));
   EXPECT_THAT(err_, Not(HasSubstr("did you mean")));
+  EXPECT_THAT(err_, Not(HasSubstr("left aside")));
 }
 
 TEST_F(FieldWarningsTest, EvaluateAnswersForWhatApplyRefusesAndSaysSo) {

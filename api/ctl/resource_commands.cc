@@ -2,14 +2,15 @@
 //
 // apply, create, replace, delete, validate.
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <iterator>
+#include <functional>
 
 #include "absl/strings/str_cat.h"
 #include "api/ctl/context.h"
 #include "api/ctl/documents.h"
 #include "api/ctl/field_warnings.h"
 #include "api/ctl/kind_words.h"
+#include "api/ctl/resource_spool.h"
+#include "api/ctl/store_deleter.h"
 #include "api/ctl/store_writer.h"
 #include "policy/status_macros.h"
 
@@ -27,53 +28,59 @@ struct ResourceOptions {
 };
 using Options = std::shared_ptr<ResourceOptions>;
 
-void AddProblems(std::vector<api::Problem> problems, api::Decoded* decoded) {
-  std::move(problems.begin(), problems.end(), std::back_inserter(decoded->problems));
+// Reads the documents of the -f options into `take`, saying what is wrong with them and what
+// is left aside; an error when anything was. `effect`: what follows from it.
+absl::Status ReadOrReport(Context& context, const ResourceOptions& options, bool validate,
+                          const char* effect,
+                          const std::function<absl::Status(const api::Resource&)>& take) {
+  size_t problems = 0, taken = 0, aside = 0;
+  const auto report = [&](const api::Problem& problem) {
+    ++problems;
+    context.io.err << problem.ToString() << "\n";
+  };
+  RETURN_IF_ERROR(ReadDocuments(options.files, context.io.in,
+                                {.default_namespace = options.ns,
+                                 .recursive = options.recursive,
+                                 .validate = validate,
+                                 .strict = options.strict},
+                                {.resource =
+                                     [&](const api::Resource& resource) {
+                                       ++taken;
+                                       if (validate)
+                                         JudgeFields(resource, options.strict, report,
+                                                     context.io.err);
+                                       return problems == 0 ? take(resource) : absl::OkStatus();
+                                     },
+                                 .problem = report,
+                                 .left_aside =
+                                     [&](const api::Problem& problem) {
+                                       ++aside;
+                                       context.io.err << "Warning: " << problem.ToString() << "\n";
+                                     }}));
+  if (problems > 0)
+    return absl::InvalidArgumentError(
+        absl::StrCat(problems, problems == 1 ? " problem" : " problems", effect));
+  if (taken > 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(aside > 0 ? "no document of a kind that Ripstop reads"
+                                              : "no document found");
 }
 
-// The resources of the -f options, or nothing after having said what is wrong with them.
-absl::StatusOr<std::vector<api::Resource>> ReadOrReport(Context& context,
-                                                        const ResourceOptions& options,
-                                                        bool validate) {
-  ASSIGN_OR_RETURN(api::Decoded decoded, ReadDocuments(options.files, context.io.in,
-                                                       {.default_namespace = options.ns,
-                                                        .recursive = options.recursive,
-                                                        .validate = validate,
-                                                        .refuse_repeated = validate}));
-  if (validate) {
-    AddProblems(OfflineProblems(decoded.resources), &decoded);
-    if (options.strict) AddProblems(KeptProblems(decoded.resources), &decoded);
-  }
-  if (!decoded.problems.empty()) {
-    for (const api::Problem& problem : decoded.problems)
-      context.io.err << problem.ToString() << "\n";
-    return absl::InvalidArgumentError(absl::StrCat(
-        decoded.problems.size(), decoded.problems.size() == 1 ? " problem" : " problems",
-        "; nothing was changed"));
-  }
-  if (decoded.resources.empty()) return absl::InvalidArgumentError("no document found");
-  if (validate) WarnOfKept(decoded.resources, context.io.err);
-  return std::move(decoded.resources);
-}
-
-void Report(Context& context, const WriteResult& result, bool dry_run, bool deletion) {
-  // With errors, an outcome is only a plan that was given up; deletions are the exception
-  // and carry on.
-  for (const WriteOutcome& outcome : result.outcomes)
-    if (result.errors.empty() || deletion)
-      context.io.out << Label(outcome.key) << " " << outcome.what << (dry_run ? " (dry run)" : "")
-                     << "\n";
-  for (const std::string& note : result.notes) context.io.err << "Note: " << note << "\n";
-  for (const absl::Status& error : result.errors) context.Fail(error);
-}
+constexpr char kNothingChanged[] = "; nothing was changed";
 
 void RunWrite(Context& context, const ResourceOptions& options) {
-  const auto resources = ReadOrReport(context, options, true);
-  if (!resources.ok()) return context.Fail(resources.status());
+  ResourceSpool spool;
+  const absl::Status read =
+      ReadOrReport(context, options, true, kNothingChanged,
+                   [&](const api::Resource& resource) { return spool.Add(resource); });
+  if (!read.ok()) return context.Fail(read);
   const auto store = context.OpenStore(!options.write.dry_run);
   if (!store.ok()) return context.Fail(store.status());
-  Report(context, WriteResources(**store, *resources, options.write), options.write.dry_run,
-         /*deletion=*/false);
+  const auto report = [&](const WriteOutcome& outcome) {
+    context.io.out << Label(outcome.key) << " " << outcome.what
+                   << (options.write.dry_run ? " (dry run)" : "") << "\n";
+  };
+  for (const absl::Status& error : WriteResources(**store, spool, options.write, report))
+    context.Fail(error);
 }
 
 // Of the kinds that a word can mean, the one that has this name.
@@ -100,8 +107,11 @@ absl::StatusOr<std::vector<api::ResourceKey>> KeysToDelete(Context& context, api
                                                            const ResourceOptions& options) {
   std::vector<api::ResourceKey> keys;
   if (!options.files.empty()) {
-    ASSIGN_OR_RETURN(const auto resources, ReadOrReport(context, options, false));
-    for (const api::Resource& resource : resources) keys.push_back(resource.key());
+    RETURN_IF_ERROR(
+        ReadOrReport(context, options, false, kNothingChanged, [&](const api::Resource& resource) {
+          keys.push_back(resource.key());
+          return absl::OkStatus();
+        }));
     return keys;
   }
   ASSIGN_OR_RETURN(const std::vector<Target> targets, ParseTargets(options.words));
@@ -118,23 +128,28 @@ absl::StatusOr<std::vector<api::ResourceKey>> KeysToDelete(Context& context, api
 void RunDelete(Context& context, const ResourceOptions& options) {
   if (options.files.empty() == options.words.empty())
     return context.Fail(kExitUsage, "delete wants either -f FILE or KIND NAME…");
+  if (const auto targets = ParseTargets(options.words); !targets.ok())
+    return context.Fail(kExitUsage, std::string(targets.status().message()));
   const auto store = context.OpenStore(false);
   if (!store.ok()) return context.Fail(store.status());
   const auto keys = KeysToDelete(context, **store, options);
   if (!keys.ok()) return context.Fail(keys.status());
-  WriteResult result = DeleteResources(**store, *keys);
-  if (options.skip_missing)
-    result.errors.erase(std::remove_if(result.errors.begin(), result.errors.end(),
-                                       [](const absl::Status& s) { return absl::IsNotFound(s); }),
-                        result.errors.end());
-  Report(context, result, false, /*deletion=*/true);
+  const DeleteResult result = DeleteResources(**store, *keys);
+  for (const WriteOutcome& outcome : result.outcomes)
+    context.io.out << Label(outcome.key) << " " << outcome.what << "\n";
+  for (const std::string& note : result.notes) context.io.err << "Note: " << note << "\n";
+  for (const absl::Status& error : result.errors)
+    if (!options.skip_missing || !absl::IsNotFound(error)) context.Fail(error);
 }
 
 void RunValidate(Context& context, const ResourceOptions& options) {
-  const auto resources = ReadOrReport(context, options, true);
-  if (!resources.ok()) return context.Fail(resources.status());
-  context.io.out << resources->size()
-                 << (resources->size() == 1 ? " document is" : " documents are") << " valid\n";
+  size_t valid = 0;
+  const absl::Status read = ReadOrReport(context, options, true, "", [&](const api::Resource&) {
+    ++valid;
+    return absl::OkStatus();
+  });
+  if (!read.ok()) return context.Fail(read);
+  context.io.out << valid << (valid == 1 ? " document is" : " documents are") << " valid\n";
 }
 
 CLI::App* AddCommand(CLI::App& app, const char* name, const char* description,
@@ -148,8 +163,10 @@ CLI::App* AddCommand(CLI::App& app, const char* name, const char* description,
 }
 
 void AddStrictFlag(CLI::App& command, const Options& options) {
-  command.add_flag("--strict", options->strict,
-                   "Refuse what would be kept without effect, instead of a warning");
+  command.add_flag(
+      "--strict", options->strict,
+      "Refuse, instead of a warning, what nothing acts on and what is left aside: fields\n"
+      "without effect, documents of kinds that Ripstop does not read");
 }
 
 void AddWriter(CLI::App& app, Context& context, const char* name, const char* description,
@@ -169,7 +186,7 @@ void AddWriter(CLI::App& app, Context& context, const char* name, const char* de
 
 void AddResourceCommands(CLI::App& app, Context& context) {
   using Verb = WriteOptions::Verb;
-  AddWriter(app, context, "apply", "Create or update, all documents or none", Verb::kApply);
+  AddWriter(app, context, "apply", "Create or update, when all documents are valid", Verb::kApply);
   AddWriter(app, context, "create", "Create; refuse what exists", Verb::kCreate);
   AddWriter(app, context, "replace", "Replace; refuse what does not exist", Verb::kReplace);
 

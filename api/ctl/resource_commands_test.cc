@@ -62,7 +62,7 @@ TEST_F(ResourceCommandsTest, NothingIsAppliedWhenOneDocumentIsInvalid) {
   File("d/a.yaml", kCart);
   const std::string bad = File("d/b.yaml", With(kCart, "order: 10", "ordre: 10"));
   EXPECT_EQ(Ctl({"apply", "-f", folder_ + "/d"}), kExitError);
-  EXPECT_THAT(err_, HasSubstr(bad + ":5: "));
+  EXPECT_THAT(err_, HasSubstr(bad + ":5:3: "));
   EXPECT_THAT(err_, HasSubstr("spec.ordre"));
   EXPECT_THAT(err_, HasSubstr("nothing was changed"));
   EXPECT_EQ(out_, "");
@@ -251,6 +251,72 @@ TEST_F(ResourceCommandsTest, ValidateNeedsNoStore) {
   EXPECT_EQ(Ctl({"validate", "-f", "-"}, "apiVersion: v1\nkind: Nothing\n"), kExitError);
   EXPECT_EQ(Ctl({"validate"}), kExitUsage);
   EXPECT_FALSE(std::filesystem::exists(folder_ + "/store.db"));
+}
+
+TEST_F(ResourceCommandsTest, WhatValidateFindsIsNotCalledUnchanged) {
+  EXPECT_EQ(Ctl({"validate", "-f", "-"}, With(kCart, "order: 10", "ordre: 10")), kExitError);
+  EXPECT_THAT(err_, HasSubstr("Error: 1 problem\n"));
+  EXPECT_THAT(err_, Not(HasSubstr("changed")));
+}
+
+TEST_F(ResourceCommandsTest, OneUnknownFieldDoesNotHideTheOtherProblems) {
+  EXPECT_EQ(Ctl({"validate", "-f", "-"}, R"(apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: p}
+spec:
+  ordre: 1
+  selector: app = 'x'
+  egress:
+  - acton: Deny
+  - action: Permit
+    destination: {nets: [10.0.0.0/33], ports: 80}
+---
+apiVersion: projectcalico.org/v3
+kind: IPPool
+metadata: {name: pool}
+spec: {cidr: 192.0.2.0/33}
+)"),
+            kExitError);
+  EXPECT_EQ(err_,
+            "<stdin>:5:3: GlobalNetworkPolicy p: spec.ordre: 1 is an unknown field; did you mean "
+            "`order`?\n"
+            "<stdin>:6: GlobalNetworkPolicy p: spec.selector: \"app = 'x'\" is not a selector; "
+            "selector, position 5: found \"=\"; write == to compare\n"
+            "<stdin>:8:5: GlobalNetworkPolicy p: spec.egress[0].acton: Deny is an unknown field; "
+            "did you mean `action`?\n"
+            "<stdin>:9: GlobalNetworkPolicy p: spec.egress[1].action: \"Permit\" is not a value "
+            "known here; write one of Allow, Deny, Log, Pass\n"
+            "<stdin>:10:47: GlobalNetworkPolicy p: spec.egress[1].destination.ports: 80 is not a "
+            "list; write [80]\n"
+            "<stdin>:10: GlobalNetworkPolicy p: spec.egress[1].destination.nets[0]: "
+            "\"10.0.0.0/33\" is not a CIDR; write an address and a prefix length, such as "
+            "192.0.2.0/24 or 2001:db8::/32\n"
+            "<stdin>:15: IPPool pool: spec.cidr: \"192.0.2.0/33\" is not a CIDR; write an address "
+            "and a prefix length, such as 192.0.2.0/24 or 2001:db8::/32\n"
+            "Error: 7 problems\n");
+}
+
+constexpr char kDeployment[] = R"(apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+)";
+
+TEST_F(ResourceCommandsTest, DocumentsOfOthersAreLeftAsideAndStrictRefusesThem) {
+  const std::string both = std::string(kDeployment) + "---\n" + kCart;
+  EXPECT_EQ(Ctl({"apply", "--strict", "-f", "-"}, both), kExitError);
+  EXPECT_THAT(err_, HasSubstr("<stdin>:1: Deployment shop/web: is left aside: Ripstop reads no "
+                              "Deployment of apps/v1; remove it, or leave out --strict"));
+  EXPECT_EQ(Ctl({"get", "np", "-A"}), kExitUnreachable) << "nothing was written";
+  EXPECT_EQ(Ctl({"validate", "-f", "-"}, both), kExitOk);
+  EXPECT_EQ(out_, "1 document is valid\n");
+  EXPECT_EQ(Ctl({"apply", "-f", "-"}, both), kExitOk);
+  EXPECT_EQ(out_, "networkpolicy shop/allow-cart created\n");
+  EXPECT_EQ(err_,
+            "Warning: <stdin>:1: Deployment shop/web: is left aside: Ripstop reads no Deployment "
+            "of apps/v1\n");
+  EXPECT_EQ(Ctl({"delete", "-f", "-"}, both), kExitOk);
+  EXPECT_EQ(Ctl({"apply", "-f", "-"}, kDeployment), kExitError);
+  EXPECT_THAT(err_, HasSubstr("no document of a kind that Ripstop reads"));
 }
 
 TEST_F(ResourceCommandsTest, AbsentStoreIsUnreachableAndUnknownSchemeSaysSo) {

@@ -3,10 +3,35 @@
 
 #include <CLI/CLI.hpp>
 
+#include "api/ctl/arguments.h"
 #include "api/ctl/context.h"
 #include "api/store/open.h"
 
 namespace ripstop::ctl {
+namespace {
+
+constexpr char kVersion[] = "ripstopctl " RIPSTOP_VERSION;
+
+int Parse(CLI::App& app, Context& context, const std::vector<std::string>& arguments) {
+  const std::vector<std::string> words = Normalized(arguments);
+  std::vector<std::string> reversed(words.rbegin(), words.rend());  // as CLI11 wants it
+  try {
+    app.parse(reversed);
+  } catch (const CLI::Success& e) {  // --help, --version
+    return app.exit(e, context.io.out, context.io.err);
+  } catch (const CLI::ParseError& e) {
+    const std::string unknown = UnknownWord(app);
+    if (unknown.empty()) {
+      app.exit(e, context.io.out, context.io.err);
+    } else {
+      context.io.err << "Error: " << unknown << "\nRun ripstopctl help for what there is.\n";
+    }
+    return kExitUsage;
+  }
+  return context.exit_code;
+}
+
+}  // namespace
 
 int Run(const std::vector<std::string>& arguments, const Io& io) {
   Context context{io, api::kDefaultStoreUrl, kDefaultSocket};
@@ -17,6 +42,7 @@ int Run(const std::vector<std::string>& arguments, const Io& io) {
   // Global options may stand after the command too.
   app.fallthrough();
   app.require_subcommand(1);
+  app.set_version_flag("--version", kVersion);
   app.add_option("--store", context.store_url, "Store URL")
       ->envname("RIPSTOP_STORE")
       ->capture_default_str();
@@ -29,17 +55,15 @@ int Run(const std::vector<std::string>& arguments, const Io& io) {
   AddEvaluateCommand(app, context);
   AddIpamCommands(app, context);
   app.add_subcommand("version", "The version of this program")->callback([&context] {
-    context.io.out << "ripstopctl " << RIPSTOP_VERSION << "\n";
+    context.io.out << kVersion << "\n";
   });
+  app.footer("ripstopctl help COMMAND says more of one.");
 
-  std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // as CLI11 wants it
-  try {
-    app.parse(reversed);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e, io.out, io.err) == 0 ? kExitOk : kExitUsage;
-  }
-  io.out.flush();
-  return context.exit_code;
+  const int code = Parse(app, context, arguments);
+  if (io.out.flush()) return code;
+  // A reader must not take half an answer for the whole.
+  io.err << "Error: the output could not be written\n";
+  return code == kExitOk ? kExitError : code;
 }
 
 }  // namespace ripstop::ctl

@@ -2,7 +2,7 @@
 #include "api/ctl/store_writer.h"
 
 #include <algorithm>
-#include <map>
+#include <optional>
 #include <set>
 
 #include "absl/strings/str_cat.h"
@@ -19,79 +19,23 @@ using api::Mutation;
 using api::Resource;
 using api::ResourceKey;
 using api::StoredResource;
-using Existing = std::map<ResourceKey, StoredResource>;
+using Verb = WriteOptions::Verb;
 
-constexpr size_t kGetMax = 32;  // up to here single reads, beyond it lists of whole kinds
-constexpr int kAttempts = 5;    // against writers that come between plan and transaction
-
-const char* const kPolicyKinds[] = {api::kKindNetworkPolicy, api::kKindGlobalNetworkPolicy,
-                                    api::kKindStagedNetworkPolicy,
-                                    api::kKindStagedGlobalNetworkPolicy};
-
-absl::StatusOr<Existing> ReadExisting(api::Store& store, const std::set<ResourceKey>& keys) {
-  Existing existing;
-  if (keys.size() <= kGetMax) {
-    for (const ResourceKey& key : keys) {
-      absl::StatusOr<StoredResource> found = store.Get(key);
-      if (found.ok()) {
-        existing.emplace(key, *std::move(found));
-      } else if (!absl::IsNotFound(found.status())) {
-        return found.status();
-      }
-    }
-    return existing;
-  }
-  std::set<std::string> kinds;
-  for (const ResourceKey& key : keys) kinds.insert(key.kind);
-  for (const std::string& kind : kinds) {
-    ASSIGN_OR_RETURN(api::Listing listing, store.List({kind, ""}));
-    for (StoredResource& item : listing.items)
-      if (keys.count(item.key) != 0) existing.emplace(item.key, std::move(item));
-  }
-  return existing;
-}
-
-absl::Status At(const Resource& resource, const absl::Status& status) {
-  if (resource.file.empty()) return status;
+absl::Status At(const SpooledResource& spooled, const absl::Status& status) {
+  if (spooled.file.empty()) return status;
   return absl::Status(status.code(),
-                      absl::StrCat(resource.file, ":", resource.line, ": ", status.message()));
-}
-
-absl::StatusOr<std::set<std::string>> KnownTiers(api::Store& store,
-                                                 const std::vector<Resource>& resources) {
-  std::set<std::string> tiers;
-  for (const auto& [name, tier] : policy::BuiltInTiers()) tiers.insert(name);
-  for (const Resource& resource : resources)
-    if (resource.kind().store_kind == api::kKindTier) tiers.insert(resource.name());
-  ASSIGN_OR_RETURN(const api::Listing listing, store.List({api::kKindTier, ""}));
-  for (const StoredResource& item : listing.items) tiers.insert(item.key.name);
-  return tiers;
-}
-
-void CheckTiers(api::Store& store, const std::vector<Resource>& resources, WriteResult& result) {
-  const auto used = [](const Resource& resource) { return !TierOf(resource).empty(); };
-  if (std::none_of(resources.begin(), resources.end(), used)) return;
-  const absl::StatusOr<std::set<std::string>> known = KnownTiers(store, resources);
-  if (!known.ok()) {
-    result.errors.push_back(known.status());
-    return;
-  }
-  for (const Resource& resource : resources) {
-    const std::string tier = TierOf(resource);
-    if (tier.empty() || known->count(tier) != 0) continue;
-    result.errors.push_back(
-        At(resource, absl::FailedPreconditionError(absl::StrCat(
-                         resource.key().ToString(), ": spec.tier: \"", tier,
-                         "\" does not exist; apply that Tier first, or together with this"))));
-  }
+                      absl::StrCat(spooled.file, ":", spooled.line, ": ", status.message()));
 }
 
 // The bytes to store: what only the first writer knew stays.
-std::string NewValue(const Resource& resource, const StoredResource* existing) {
-  Resource merged = resource.Clone();
+absl::StatusOr<std::string> NewValue(const SpooledResource& spooled,
+                                     const StoredResource* existing) {
+  const bool pool = spooled.key.kind == api::kKindIPPool;
+  if (existing == nullptr && !pool) return spooled.value;
+  ASSIGN_OR_RETURN(Resource merged, spooled.Parse());
   auto& metadata = merged.mutable_metadata();
   // A pool's says what delete did; to apply it takes that back. A Pod's is its own.
-  if (merged.As<api::v1::IPPool>() != nullptr) metadata.clear_deletion_timestamp();
+  if (pool) metadata.clear_deletion_timestamp();
   if (existing == nullptr) return api::Serialize(merged);
   const absl::StatusOr<Resource> old = api::Deserialize(*existing);
   if (!old.ok()) return api::Serialize(merged);  // damaged: replace it whole
@@ -101,174 +45,217 @@ std::string NewValue(const Resource& resource, const StoredResource* existing) {
   return api::Serialize(merged);
 }
 
+bool IsPoolOrNode(const SpooledResource& spooled) { return Rank(spooled.key.kind) == kRankOfPools; }
+
 struct Step {
   std::string what;
   bool write = false;
   Mutation mutation;
 };
 
-absl::StatusOr<Step> PlanOne(const Resource& resource, const StoredResource* existing,
+absl::StatusOr<Step> PlanOne(const SpooledResource& spooled, const StoredResource* existing,
                              const WriteOptions& options) {
-  using Verb = WriteOptions::Verb;
-  const ResourceKey key = resource.key();
+  const ResourceKey& key = spooled.key;
   if (existing == nullptr) {
     if (options.verb == Verb::kReplace)
       return absl::NotFoundError(absl::StrCat(Label(key), " not found; create or apply makes it"));
-    return Step{"created", true, {Mutation::Type::kCreate, key, NewValue(resource, nullptr), 0}};
+    ASSIGN_OR_RETURN(std::string value, NewValue(spooled, nullptr));
+    return Step{"created", true, {Mutation::Type::kCreate, key, std::move(value), 0}};
   }
   if (options.verb == Verb::kCreate) {
     if (options.skip_existing) return Step{"skipped", false, {}};
     return absl::AlreadyExistsError(
         absl::StrCat(Label(key), " already exists; apply or replace changes it"));
   }
-  Step step{options.verb == Verb::kApply ? "configured" : "replaced",
-            true,
-            {Mutation::Type::kUpdate, key, NewValue(resource, existing), existing->revision}};
-  if (options.verb == Verb::kApply && step.mutation.value == existing->value)
-    return Step{"unchanged", false, {}};
-  if (resource.revision() != 0 && resource.revision() != existing->revision)
+  ASSIGN_OR_RETURN(std::string value, NewValue(spooled, existing));
+  if (options.verb == Verb::kApply && value == existing->value) return Step{"unchanged", false, {}};
+  if (spooled.revision != 0 && spooled.revision != existing->revision)
     return absl::AbortedError(
         absl::StrCat(Label(key), " was changed since it was read: metadata.resourceVersion is ",
-                     resource.revision(), ", the store has ", existing->revision,
+                     spooled.revision, ", the store has ", existing->revision,
                      "; read it again, or leave resourceVersion out to overwrite"));
-  return step;
+  return Step{options.verb == Verb::kApply ? "configured" : "replaced",
+              true,
+              {Mutation::Type::kUpdate, key, std::move(value), existing->revision}};
 }
 
-// Tiers, namespaces, profiles and sets before the policies that refer to them, so that a
-// reader that splits the changes meets nothing that refers to what is not there yet.
-int Rank(const ResourceKey& key) {
+class Writer {
+ public:
+  Writer(api::Store& store, ResourceSpool& spool, const WriteOptions& options,
+         const ReportOutcome& report)
+      : store_(store), spool_(spool), options_(options), report_(report) {}
+
+  std::vector<absl::Status> Write() {
+    if (absl::Status status = CheckTiers(); !status.ok()) return {status};
+    if (!errors_.empty()) return errors_;
+    if (spool_.size() <= options_.batch.documents && spool_.bytes() <= options_.batch.bytes)
+      return WriteRanks({std::nullopt});
+    if (absl::Status status = CheckPlan(); !status.ok()) return {status};
+    if (!errors_.empty()) return errors_;
+    return WriteRanks({0, 1, kRankOfPools});
+  }
+
+ private:
+  // Policies of tiers that are nowhere.
+  absl::Status CheckTiers() {
+    std::set<std::string> missing = spool_.named_tiers();
+    for (const auto& [name, tier] : policy::BuiltInTiers()) missing.erase(name);
+    for (const std::string& name : spool_.tiers()) missing.erase(name);
+    if (missing.empty()) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const api::Listing listing, store_.List({api::kKindTier, ""}));
+    for (const StoredResource& item : listing.items) missing.erase(item.key.name);
+    if (missing.empty()) return absl::OkStatus();
+    return ForEach([&](const SpooledResource& spooled) {
+      if (missing.count(spooled.tier) == 0) return absl::OkStatus();
+      errors_.push_back(
+          At(spooled, absl::FailedPreconditionError(absl::StrCat(
+                          spooled.key.ToString(), ": spec.tier: \"", spooled.tier,
+                          "\" does not exist; apply that Tier first, or together with this"))));
+      return absl::OkStatus();
+    });
+  }
+
+  // Everything that can be refused, before the first of several transactions.
+  absl::Status CheckPlan() {
+    RETURN_IF_ERROR(CheckAllPools());
+    if (options_.verb == Verb::kApply && !spool_.has_revisions()) return absl::OkStatus();
+    return ForEach([&](const SpooledResource& spooled) {
+      const auto step = Plan(spooled);
+      if (!step.ok()) errors_.push_back(At(spooled, step.status()));
+      return absl::OkStatus();
+    });
+  }
+
+  absl::Status CheckAllPools() {
+    if (!spool_.has_pools_or_nodes()) return absl::OkStatus();
+    std::vector<Resource> resources;
+    RETURN_IF_ERROR(
+        ForEach([&](const SpooledResource& spooled) { return Take(spooled, &resources); }));
+    ASSIGN_OR_RETURN(PoolPlan plan, CheckPools(store_, resources));
+    for (absl::Status& error : plan.errors) errors_.push_back(std::move(error));
+    return absl::OkStatus();
+  }
+
+  static absl::Status Take(const SpooledResource& spooled, std::vector<Resource>* resources) {
+    if (!IsPoolOrNode(spooled)) return absl::OkStatus();
+    ASSIGN_OR_RETURN(Resource resource, spooled.Parse());
+    resources->push_back(std::move(resource));
+    return absl::OkStatus();
+  }
+
+  // Adds what pools ask for beside themselves, if they are written at all.
+  absl::Status PlanPools(const std::vector<SpooledResource>& batch,
+                         std::vector<Mutation>* mutations) {
+    std::vector<Resource> resources;
+    for (const SpooledResource& spooled : batch) RETURN_IF_ERROR(Take(spooled, &resources));
+    ASSIGN_OR_RETURN(PoolPlan plan, CheckPools(store_, resources));
+    for (absl::Status& error : plan.errors) errors_.push_back(std::move(error));
+    if (mutations->empty()) return absl::OkStatus();
+    for (Mutation& mutation : plan.mutations) mutations->push_back(std::move(mutation));
+    return absl::OkStatus();
+  }
+
+  template <typename F>
+  absl::Status ForEach(F&& f) {
+    RETURN_IF_ERROR(spool_.Rewind());
+    SpooledResource spooled;
+    for (;;) {
+      ASSIGN_OR_RETURN(const bool more, spool_.Next(&spooled));
+      if (!more) return absl::OkStatus();
+      RETURN_IF_ERROR(f(spooled));
+    }
+  }
+
+  absl::StatusOr<Step> Plan(const SpooledResource& spooled) {
+    const absl::StatusOr<StoredResource> existing = store_.Get(spooled.key);
+    if (!existing.ok() && !absl::IsNotFound(existing.status())) return existing.status();
+    return PlanOne(spooled, existing.ok() ? &*existing : nullptr, options_);
+  }
+
+  // One pass over the spool for each rank; no rank: all.
+  std::vector<absl::Status> WriteRanks(const std::vector<std::optional<int>>& ranks) {
+    for (const std::optional<int>& rank : ranks) {
+      std::vector<SpooledResource> batch;
+      size_t bytes = 0;
+      absl::Status status = ForEach([&](SpooledResource& spooled) {
+        if (rank && Rank(spooled.kind->store_kind) != *rank) return absl::OkStatus();
+        bytes += spooled.value.size();
+        batch.push_back(std::move(spooled));
+        // Without a rank, order within the transaction is by rank: it must be one.
+        if (!rank || (batch.size() < options_.batch.documents && bytes < options_.batch.bytes))
+          return absl::OkStatus();
+        bytes = 0;
+        return WriteBatch(std::exchange(batch, {}));
+      });
+      if (status.ok()) status = WriteBatch(std::move(batch));
+      if (!status.ok()) return Stopped(status);
+    }
+    return errors_;
+  }
+
+  // OK also when something was refused: then errors_ says what.
+  absl::Status WriteBatch(const std::vector<SpooledResource>& batch) {
+    for (int attempt = 1;; ++attempt) {
+      std::vector<Mutation> mutations;
+      std::vector<WriteOutcome> outcomes;
+      errors_.clear();
+      for (const SpooledResource& spooled : batch) {
+        absl::StatusOr<Step> step = Plan(spooled);
+        if (!step.ok()) {
+          errors_.push_back(At(spooled, step.status()));
+          continue;
+        }
+        outcomes.push_back({spooled.key, step->what});
+        if (step->write) mutations.push_back(std::move(step->mutation));
+      }
+      RETURN_IF_ERROR(PlanPools(batch, &mutations));
+      if (!errors_.empty()) return errors_.front();
+      std::stable_sort(
+          mutations.begin(), mutations.end(),
+          [](const Mutation& a, const Mutation& b) { return Rank(a.key.kind) < Rank(b.key.kind); });
+      absl::Status status;
+      if (!options_.dry_run && !mutations.empty()) status = store_.Txn(mutations).status();
+      if (!status.ok() && attempt < kWriteAttempts && Raced(status)) continue;  // plan anew
+      RETURN_IF_ERROR(status);
+      written_ += outcomes.size();
+      for (const WriteOutcome& outcome : outcomes) report_(outcome);
+      return absl::OkStatus();
+    }
+  }
+
+  std::vector<absl::Status> Stopped(const absl::Status& status) {
+    if (errors_.empty()) errors_.push_back(status);
+    if (written_ > 0) {
+      errors_.push_back(absl::Status(
+          errors_.front().code(),
+          absl::StrCat(
+              written_, " of ", spool_.size(), " documents are written, as said above; ",
+              options_.verb == Verb::kCreate ? "create --skip-exists" : "the same command again",
+              " does the rest")));
+    }
+    return errors_;
+  }
+
+  api::Store& store_;
+  ResourceSpool& spool_;
+  const WriteOptions& options_;
+  const ReportOutcome& report_;
+  std::vector<absl::Status> errors_;
+  size_t written_ = 0;
+};
+
+}  // namespace
+
+int Rank(const std::string& store_kind) {
   for (const char* kind : {api::kKindTier, api::kKindNamespace, api::kKindServiceAccount,
                            api::kKindProfile, api::kKindNetworkSet, api::kKindGlobalNetworkSet})
-    if (key.kind == kind) return 0;
-  return 1;
+    if (store_kind == kind) return 0;
+  return store_kind == api::kKindIPPool || store_kind == api::kKindNode ? kRankOfPools : 1;
 }
 
-WriteResult Plan(api::Store& store, const std::vector<Resource>& resources,
-                 const WriteOptions& options, std::vector<Mutation>& mutations) {
-  WriteResult result;
-  CheckTiers(store, resources, result);
-  std::set<ResourceKey> keys;
-  for (const Resource& resource : resources) keys.insert(resource.key());
-  const absl::StatusOr<Existing> existing = ReadExisting(store, keys);
-  if (!existing.ok()) {
-    result.errors.push_back(existing.status());
-    return result;
-  }
-  for (const Resource& resource : resources) {
-    const auto it = existing->find(resource.key());
-    absl::StatusOr<Step> step =
-        PlanOne(resource, it == existing->end() ? nullptr : &it->second, options);
-    if (!step.ok()) {
-      result.errors.push_back(At(resource, step.status()));
-      continue;
-    }
-    result.outcomes.push_back({resource.key(), step->what});
-    if (step->write) mutations.push_back(std::move(step->mutation));
-  }
-  absl::StatusOr<PoolPlan> pools = CheckPools(store, resources);
-  if (!pools.ok()) {
-    result.errors.push_back(pools.status());
-    return result;
-  }
-  for (absl::Status& error : pools->errors) result.errors.push_back(std::move(error));
-  if (!mutations.empty()) {
-    for (Mutation& mutation : pools->mutations) mutations.push_back(std::move(mutation));
-  }
-  std::stable_sort(mutations.begin(), mutations.end(),
-                   [](const Mutation& a, const Mutation& b) { return Rank(a.key) < Rank(b.key); });
-  return result;
-}
-
-}  // namespace
-
-std::string TierOf(const Resource& resource) {
-  const api::v1::PolicySpec* spec = nullptr;
-  if (const auto* p = resource.As<api::v1::NetworkPolicy>()) spec = &p->spec();
-  if (const auto* p = resource.As<api::v1::GlobalNetworkPolicy>()) spec = &p->spec();
-  if (const auto* p = resource.As<api::v1::StagedNetworkPolicy>()) spec = &p->spec();
-  if (const auto* p = resource.As<api::v1::StagedGlobalNetworkPolicy>()) spec = &p->spec();
-  if (spec == nullptr) return "";
-  return spec->tier().empty() ? "default" : spec->tier();
-}
-
-WriteResult WriteResources(api::Store& store, const std::vector<Resource>& resources,
-                           const WriteOptions& options) {
-  for (int attempt = 1;; ++attempt) {
-    std::vector<Mutation> mutations;
-    WriteResult result = Plan(store, resources, options, mutations);
-    if (!result.errors.empty() || options.dry_run || mutations.empty()) return result;
-    const absl::Status status = store.Txn(mutations).status();
-    if (status.ok()) return result;
-    if (attempt < kAttempts && Raced(status)) continue;  // plan anew with what is there now
-    result.errors.push_back(status);
-    return result;
-  }
-}
-
-namespace {
-
-// Tiers to be deleted that policies would still name afterwards.
-absl::Status CheckTiersUnused(api::Store& store, const std::set<ResourceKey>& deleted) {
-  std::set<std::string> tiers;
-  for (const ResourceKey& key : deleted)
-    if (key.kind == api::kKindTier && policy::BuiltInTiers().count(key.name) == 0)
-      tiers.insert(key.name);
-  if (tiers.empty()) return absl::OkStatus();
-  for (const char* kind : kPolicyKinds) {
-    ASSIGN_OR_RETURN(const api::Listing listing, store.List({kind, ""}));
-    for (const StoredResource& item : listing.items) {
-      const absl::StatusOr<Resource> resource = api::Deserialize(item);
-      if (!resource.ok() || deleted.count(item.key) != 0) continue;
-      if (tiers.count(TierOf(*resource)) != 0)
-        return absl::AbortedError(absl::StrCat("tier ", TierOf(*resource), " still has ",
-                                               Label(item.key), "; delete its policies first"));
-    }
-  }
-  return absl::OkStatus();
-}
-
-}  // namespace
-
-WriteResult DeleteResources(api::Store& store, const std::vector<ResourceKey>& keys) {
-  const std::set<ResourceKey> distinct(keys.begin(), keys.end());
-  for (int attempt = 1;; ++attempt) {
-    WriteResult result;
-    const absl::StatusOr<Existing> existing = ReadExisting(store, distinct);
-    if (!existing.ok()) return {{}, {existing.status()}};
-    if (absl::Status status = CheckTiersUnused(store, distinct); !status.ok())
-      return {{}, {status}};
-    std::vector<Mutation> mutations;
-    std::set<std::string> nodes;
-    for (const ResourceKey& key : keys) {
-      const bool built_in = key.kind == api::kKindTier && policy::BuiltInTiers().count(key.name);
-      if (existing->count(key) == 0) {
-        result.errors.push_back(absl::NotFoundError(absl::StrCat(
-            Label(key), built_in ? " is built in and cannot be deleted" : " not found")));
-        continue;
-      }
-      PoolRemoval removal = {.mutations = {{Mutation::Type::kDelete, key, "", 0}}};
-      if (key.kind == api::kKindIPPool) {
-        absl::StatusOr<PoolRemoval> planned = RemovePool(store, existing->at(key));
-        if (!planned.ok()) return {{}, {planned.status()}};
-        removal = *std::move(planned);
-      }
-      if (key.kind == api::kKindNode) nodes.insert(key.name);
-      for (Mutation& mutation : removal.mutations) mutations.push_back(std::move(mutation));
-      result.outcomes.push_back({key, std::move(removal.what)});
-    }
-    // What refers goes before what is referred to.
-    std::stable_sort(mutations.begin(), mutations.end(), [](const Mutation& a, const Mutation& b) {
-      return Rank(a.key) > Rank(b.key);
-    });
-    const absl::Status status = store.Txn(mutations).status();
-    if (status.ok()) {
-      // Only advice: the deletion stands, whatever becomes of this.
-      if (auto notes = LeftOfNodes(store, nodes); notes.ok()) result.notes = *std::move(notes);
-      return result;
-    }
-    if (attempt < kAttempts && Raced(status)) continue;
-    return {{}, {status}};
-  }
+std::vector<absl::Status> WriteResources(api::Store& store, ResourceSpool& spool,
+                                         const WriteOptions& options, const ReportOutcome& report) {
+  return Writer(store, spool, options, report).Write();
 }
 
 }  // namespace ripstop::ctl

@@ -6,14 +6,14 @@
 namespace ripstop::api {
 namespace {
 
-constexpr char kNoLimits[] = "nothing limits a pod's traffic yet";
+constexpr char kNoLimits[] = "nothing limits or marks a pod's traffic yet";
 
 constexpr Row kQos[] = {
     {"ingressBandwidth"},      {"egressBandwidth"},      {"ingressBurst"},
     {"egressBurst"},           {"ingressPeakrate"},      {"egressPeakrate"},
     {"ingressMinburst"},       {"egressMinburst"},       {"ingressPacketRate"},
     {"egressPacketRate"},      {"ingressPacketBurst"},   {"egressPacketBurst"},
-    {"ingressMaxConnections"}, {"egressMaxConnections"},
+    {"ingressMaxConnections"}, {"egressMaxConnections"}, {"dscp"},
 };
 
 constexpr Row kWorkload[] = {

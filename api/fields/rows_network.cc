@@ -7,6 +7,7 @@ namespace ripstop::api {
 namespace {
 
 constexpr char kNoIpip[] = "pods are not tunnelled by IPIP; use vxlanMode";
+constexpr char kNoInterfaces[] = "rules know the addresses of spec.bgp, spec.addresses and tunnels";
 constexpr char kNoWireguard[] = "nothing is encrypted by WireGuard";
 
 constexpr Row kNode[] = {
@@ -24,6 +25,8 @@ constexpr Row kNode[] = {
     {"spec.orchRefs[].orchestrator", kActs, "a note"},
     {"spec.wireguard.interfaceIPv4Address", kActs, "known as an address of the node"},
     {"spec.wireguard.interfaceIPv6Address", kActs, "known as an address of the node"},
+    {"spec.interfaces[].name", kKept, kNoInterfaces},
+    {"spec.interfaces[].addresses[]", kKept, kNoInterfaces},
     {"spec.addresses[].address"},
     {"spec.addresses[].type", kActs, "all types alike"},
 };

@@ -14,6 +14,7 @@
 #include "api/codec/reader.h"
 #include "api/codec/writer.h"
 #include "api/convert/convert.h"
+#include "api/validate/damaged.h"
 #include "api/validate/validate.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "policy/selector.h"
@@ -91,7 +92,13 @@ void One(const uint8_t* data, size_t size) {
   }
   const Decoded decoded = DecodeText(text, "f.yaml");
   for (const Problem& problem : decoded.problems) {
-    if (problem.what.empty()) Fail("a problem without words", text);
+    if (problem.what.empty() || problem.remedy.empty() || problem.line < 1)
+      Fail("a problem that does not say what, where and what to write: " + problem.ToString(),
+           text);
+  }
+  for (const DamagedResource& damaged : decoded.damaged) {
+    if (ValidateDamaged(damaged).size() < damaged.problems.size())
+      Fail("a problem of form was lost", text);
   }
   for (const Resource& resource : decoded.resources) {
     CheckRoundTrip(resource);

@@ -67,11 +67,22 @@ void CheckPeerAddress(const std::string& path, const std::string& text, Checker&
   }
 }
 
+// Addresses of services: prefixes, or one address.
 void CheckPrefixList(const google::protobuf::RepeatedPtrField<v1::CidrItem>& items,
                      const std::string& path, Checker& check) {
   for (int i = 0; i < items.size(); ++i) {
-    check.Network(Field(Index(path, i), "cidr"), items[i].cidr());
+    const std::string at = Field(Index(path, i), "cidr");
+    if (!policy::Address::Parse(items[i].cidr()).ok()) check.Network(at, items[i].cidr());
   }
+}
+
+// In letters of any case, as Calico takes it.
+void CheckLogSeverity(const std::string& path, const std::string& text, Checker& check) {
+  const std::vector<std::string> known = {"Trace", "Debug", "Info", "Warning", "Error", "Fatal"};
+  const bool good = text.empty() || std::any_of(known.begin(), known.end(), [&](const auto& one) {
+                      return absl::EqualsIgnoreCase(one, text);
+                    });
+  if (!good) check.Enum(path, text, known);
 }
 
 void CheckMeshFields(const v1::BGPConfigurationSpec& spec, Checker& check) {
@@ -133,8 +144,7 @@ void CheckBgpConfiguration(const v1::BGPConfiguration& configuration, Checker& c
                   "write it in the BGPConfiguration named default");
     }
   }
-  check.EnumOrEmpty("spec.logSeverityScreen", spec.log_severity_screen(),
-                    {"Debug", "Info", "Warning", "Error", "Fatal"});
+  CheckLogSeverity("spec.logSeverityScreen", spec.log_severity_screen(), check);
   CheckAsNumber("spec.asNumber", spec.has_as_number(), spec.as_number(), check);
   if (spec.has_listen_port()) check.Range("spec.listenPort", spec.listen_port(), 1, 65535);
   for (const auto& [present, path, metric] :
@@ -226,7 +236,7 @@ void CheckBgpPeer(const v1::BGPPeerSpec& spec, Checker& check) {
   CheckAsNumber("spec.asNumber", spec.has_as_number(), spec.as_number(), check);
   CheckAsNumber("spec.localASNumber", spec.has_local_as_number(), spec.local_as_number(), check);
   check.EnumOrEmpty("spec.nextHopMode", spec.next_hop_mode(), {"Auto", "Self", "Keep"});
-  if (!spec.next_hop_mode().empty() && spec.has_keep_original_next_hop()) {
+  if (!spec.next_hop_mode().empty() && spec.keep_original_next_hop()) {
     check.Wrong("spec.keepOriginalNextHop", "cannot stand beside nextHopMode",
                 "write nextHopMode: Keep alone");
   }

@@ -91,7 +91,7 @@ TEST(CalicoLimitsTest, SetsHaveEachItemOnce) {
             "spec.ingress[0].source.serviceAccounts.names[2]: \"a\" appears twice; keep one of the "
             "two");
   EXPECT_EQ(Problems(Doc(kCalico, "HostEndpoint",
-                         "{node: n, expectedIPs: [192.0.2.1, 192.0.2.1], profiles: [a, a]}")),
+                         "{node: node-1, expectedIPs: [192.0.2.1, 192.0.2.1], profiles: [a, a]}")),
             "spec.expectedIPs[1]: \"192.0.2.1\" appears twice; keep one of the two\n"
             "spec.profiles[1]: \"a\" appears twice; keep one of the two");
 }

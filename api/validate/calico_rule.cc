@@ -2,6 +2,7 @@
 //
 // One rule of projectcalico.org/v3. Limits and cross-field rules are those of the API's own
 // schema and validator, so that what is valid here is valid there.
+#include <algorithm>
 #include <set>
 
 #include "absl/strings/ascii.h"
@@ -30,6 +31,11 @@ struct EntityPlace {
   bool global = false;  // in a policy without a namespace
 };
 
+bool IsPortNumbers(const v1::IntOrString& port) {
+  const auto parsed = CalicoPort(port);
+  return parsed && std::holds_alternative<policy::PortRange>(*parsed);
+}
+
 void CheckPorts(const v1::PortList& ports, const std::string& path, Checker& check) {
   if (ports.items_size() == 0) {
     check.Wrong(path, "is an empty list", "list ports, or remove it to match every port");
@@ -37,9 +43,11 @@ void CheckPorts(const v1::PortList& ports, const std::string& path, Checker& che
   CheckCount(ports.items_size(), kPortsMax, path, "join ports to ranges, or write two rules",
              check);
   for (int i = 0; i < ports.items_size(); ++i) {
-    if (!CalicoPort(ports.items(i))) {
+    const auto port = CalicoPort(ports.items(i));
+    const auto* range = port ? std::get_if<policy::PortRange>(&*port) : nullptr;
+    if (!port || (range != nullptr && range->first == 0)) {
       check.Bad(Index(path, i), ToString(ports.items(i)), "is not a port",
-                "write 0 to 65535, a range such as \"8000:8010\" with the lower first, or a name");
+                "write 1 to 65535, a range such as \"8000:8010\" with the lower first, or a name");
     }
   }
 }
@@ -62,6 +70,17 @@ void CheckNets(const v1::StringList& nets, const std::string& path, const v1::Ru
                 absl::StrCat("is not IPv", rule.ip_version(), ", which the rule's ipVersion says"),
                 "remove ipVersion, or write a CIDR of that family");
     }
+  }
+}
+
+// What excepts a whole version leaves it nothing to match.
+void CheckNothingLeft(const v1::StringList& nets, const std::string& path, Checker& check) {
+  for (int i = 0; i < nets.items_size(); ++i) {
+    const auto cidr = policy::Cidr::Parse(nets.items(i));
+    if (!cidr.ok() || cidr->family_bits() != 0) continue;
+    check.Bad(Index(path, i), nets.items(i), "excepts every address",
+              cidr->is_v4() ? "write ipVersion: 6 if IPv4 is not meant, or a longer prefix"
+                            : "write ipVersion: 4 if IPv6 is not meant, or a longer prefix");
   }
 }
 
@@ -105,6 +124,7 @@ void CheckEntity(const v1::EntityRule& entity, const std::string& path, const v1
   // Nothing is excepted by an empty notNets or notPorts: harmless, and some tools write it.
   if (entity.not_nets().items_size() > 0) {
     CheckNets(entity.not_nets(), Field(path, "notNets"), rule, check);
+    CheckNothingLeft(entity.not_nets(), Field(path, "notNets"), check);
   }
   CheckPolicySelector(Field(path, "selector"), entity.selector(), check);
   CheckPolicySelector(Field(path, "notSelector"), entity.not_selector(), check);
@@ -119,7 +139,9 @@ void CheckEntity(const v1::EntityRule& entity, const std::string& path, const v1
     const std::string at = Field(path, name);
     CheckPorts(*list, at, check);
     const auto protocol = rule.has_protocol() ? ProtocolNumber(rule.protocol()) : std::nullopt;
-    if (!rule.has_protocol()) {
+    // A name says its protocol itself: each that the endpoint declares for it.
+    const bool numbers = std::any_of(list->items().begin(), list->items().end(), IsPortNumbers);
+    if (!rule.has_protocol() && numbers) {
       check.Wrong(at, "needs a protocol", "write protocol: TCP, UDP, SCTP or UDPLite in the rule");
     } else if (protocol && !policy::HasPorts(*protocol)) {
       check.Wrong(at, absl::StrCat("makes no sense with protocol ", ToString(rule.protocol())),

@@ -15,19 +15,41 @@
 namespace ripstop::api {
 namespace {
 
-bool IsDnsLabel(const std::string& name) {
-  if (name.empty() || name.size() > 63 || name.front() == '-' || name.back() == '-') return false;
-  return std::all_of(name.begin(), name.end(), [](char c) {
+// Of a-z, 0-9 and -, with a letter or digit at both ends.
+bool IsNamePart(absl::string_view part) {
+  if (part.empty() || part.front() == '-' || part.back() == '-') return false;
+  return std::all_of(part.begin(), part.end(), [](char c) {
     return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '-';
   });
 }
 
-bool IsSubdomain(const std::string& name) {
-  if (name.empty() || name.size() > 253) return false;
+bool IsDnsLabel(const std::string& name) { return name.size() <= 63 && IsNamePart(name); }
+
+// As Kubernetes: 253 in all, in one label too, though the DNS has 63 for each.
+bool IsSubdomain(absl::string_view name) {
+  if (name.size() > 253) return false;
   for (const absl::string_view part : absl::StrSplit(name, '.')) {
-    if (!IsDnsLabel(std::string(part))) return false;
+    if (!IsNamePart(part)) return false;
   }
   return true;
+}
+
+// The longest label name that a selector asks for: a word outside of quotes.
+size_t LongestWord(const std::string& selector) {
+  size_t longest = 0, word = 0;
+  char quote = 0;
+  for (const char c : selector) {
+    if (quote != 0 || c == '\'' || c == '"') {
+      quote = quote == 0 ? c : quote == c ? 0 : quote;
+      word = 0;
+    } else {
+      word = absl::ascii_isalnum(c) || absl::StrContains("_./-", absl::string_view(&c, 1))
+                 ? word + 1
+                 : 0;
+    }
+    longest = std::max(longest, word);
+  }
+  return longest;
 }
 
 // 1-63 of A-Za-z0-9_.- with a letter or digit at both ends.
@@ -146,9 +168,29 @@ bool Checker::LabelValue(const std::string& path, const std::string& value) {
 }
 
 bool Checker::Selector(const std::string& path, const std::string& text) {
+  if (!text.empty() && text.back() == '\n') {
+    return Bad(path, text, "has a line break at its end",
+               "write it on the line of its name, or begin the block with >- or |-");
+  }
   const auto parsed = policy::Selector::Parse(text, policy::kWrittenSelector);
-  return parsed.ok() ||
-         Bad(path, text, "is not a selector", std::string(parsed.status().message()));
+  if (!parsed.ok()) {
+    return Bad(path, text, "is not a selector", std::string(parsed.status().message()));
+  }
+  constexpr size_t kLabelMax = 512;
+  const size_t longest = LongestWord(text);
+  return longest <= kLabelMax || Bad(path, text, absl::StrCat("has a label of ", longest, " bytes"),
+                                     absl::StrCat("write at most ", kLabelMax));
+}
+
+bool Checker::ProfileName(const std::string& path, const std::string& name) {
+  // That of a service account has its namespace's name and its own in it.
+  constexpr absl::string_view kPrefix = "ksa.";
+  const size_t dot = name.find('.', kPrefix.size());
+  if (absl::StartsWith(name, kPrefix) && dot != std::string::npos) {
+    return DnsLabel(path, name.substr(kPrefix.size(), dot - kPrefix.size())) &&
+           Subdomain(path, name.substr(dot + 1));
+  }
+  return Subdomain(path, name);
 }
 
 std::optional<policy::Cidr> Checker::Cidr(const std::string& path, const std::string& text,

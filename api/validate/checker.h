@@ -33,9 +33,12 @@ class Checker {
                    const std::vector<std::string>& allowed);
   bool Range(const std::string& path, int64_t value, int64_t min, int64_t max);
 
-  // RFC 1123: a subdomain (labels joined by dots) or one label.
+  // RFC 1123 as Kubernetes takes it: a subdomain, or one label of 63 characters.
   bool Subdomain(const std::string& path, const std::string& name);
   bool DnsLabel(const std::string& path, const std::string& name);
+  // A profile that an endpoint names: kns.<namespace>, ksa.<namespace>.<service account>, or
+  // another's name.
+  bool ProfileName(const std::string& path, const std::string& name);
   // Kubernetes' syntax of label keys and values.
   bool LabelKey(const std::string& path, const std::string& key);
   bool LabelValue(const std::string& path, const std::string& value);

@@ -2,12 +2,16 @@
 #include <algorithm>
 #include <set>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "api/convert/values.h"
 #include "api/validate/validators.h"
 
 namespace ripstop::api {
 namespace {
+
+int64_t HostPortOf(const v1::WorkloadEndpointPort& port) { return port.host_port(); }
+int64_t HostPortOf(const v1::EndpointPort&) { return 0; }
 
 template <typename Ports>
 void CheckPorts(const Ports& ports, const std::string& path, Checker& check) {
@@ -17,7 +21,8 @@ void CheckPorts(const Ports& ports, const std::string& path, Checker& check) {
     name.set_text(ports[i].name());
     const auto named = CalicoPort(name);
     if (ports[i].name().empty()) {
-      check.Wrong(Field(at, "name"), "is missing", "write a name");
+      // A port of the host is asked for by number.
+      if (HostPortOf(ports[i]) == 0) check.Wrong(Field(at, "name"), "is missing", "write a name");
     } else if (!named || !std::holds_alternative<std::string>(*named)) {
       check.Bad(Field(at, "name"), ports[i].name(),
                 "is not a name that a rule's ports could ask for",
@@ -46,6 +51,19 @@ void CheckHostNetwork(const std::string& text, const std::string& path, Checker&
   if (cidr && cidr->bits != 128) {
     check.Bad(path, text, "is more than one address",
               cidr->is_v4() ? "write it with /32" : "write it with /128");
+  }
+}
+
+// A code point (RFC 2474) by number, or by one of the names of RFC 4594 and RFC 2474.
+void CheckDscp(const v1::IntOrString& dscp, const std::string& path, Checker& check) {
+  static const auto* names =
+      new std::set<std::string>{"DF",   "LE",   "EF",   "VA",   "CS0",  "CS1",  "CS2",  "CS3",
+                                "CS4",  "CS5",  "CS6",  "CS7",  "AF11", "AF12", "AF13", "AF21",
+                                "AF22", "AF23", "AF31", "AF32", "AF33", "AF41", "AF42", "AF43"};
+  const bool good = dscp.has_number() ? dscp.number() >= 0 && dscp.number() <= 63
+                                      : names->count(absl::AsciiStrToUpper(dscp.text())) > 0;
+  if (!good) {
+    check.Bad(path, ToString(dscp), "is not a DSCP", "write 0 to 63, or a name such as EF or AF11");
   }
 }
 
@@ -90,6 +108,7 @@ void CheckQos(const v1::QosControls& qos, const std::string& path, Checker& chec
        }) {
     if (limit.present) check.Range(Field(path, limit.name), limit.value, limit.min, limit.max);
   }
+  if (qos.has_dscp()) CheckDscp(qos.dscp(), Field(path, "dscp"), check);
 }
 
 // A translation is of one of the endpoint's own addresses, to one of the same version.
@@ -155,7 +174,7 @@ void CheckWorkloadEndpoint(const v1::WorkloadEndpointSpec& spec, Checker& check)
     check.Subdomain("spec.serviceAccountName", spec.service_account_name());
   }
   for (int i = 0; i < spec.profiles_size(); ++i) {
-    check.Subdomain(Index("spec.profiles", i), spec.profiles(i));
+    check.ProfileName(Index("spec.profiles", i), spec.profiles(i));
   }
   CheckPorts(spec.ports(), "spec.ports", check);
   for (int i = 0; i < spec.ports_size(); ++i) {
@@ -179,7 +198,7 @@ void CheckHostEndpoint(const v1::HostEndpointSpec& spec, Checker& check) {
   }
   CheckUnique(spec.expected_ips(), "spec.expectedIPs", check);
   for (int i = 0; i < spec.profiles_size(); ++i) {
-    check.Subdomain(Index("spec.profiles", i), spec.profiles(i));
+    check.ProfileName(Index("spec.profiles", i), spec.profiles(i));
   }
   CheckUnique(spec.profiles(), "spec.profiles", check);
   CheckPorts(spec.ports(), "spec.ports", check);

@@ -73,7 +73,8 @@ std::vector<std::string> GoodDocuments() {
           "egress: [{name: two, action:"
           " Deny, to: [{networks: [192.0.2.0/24]}, {pods: {podSelector: {}}}], protocols: [{udp: "
           "{destinationPort: {range:"
-          " {start: 1, end: 9}}}}, {sctp: {}}, {destinationNamedPort: http}]}]}"),
+          " {start: 1, end: 9}}}}, {sctp: {destinationPort: {range: {start: 1, end: 65535}}}}, "
+          "{destinationNamedPort: http}]}]}"),
       calico("Tier", "{order: 10, defaultAction: Pass}"),
       calico("Profile",
              "{labelsToApply: {a: b}, ingress: [{action: Allow}], egress: [{action: Deny, "

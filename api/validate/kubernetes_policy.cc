@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <set>
+
 #include "absl/strings/str_cat.h"
 #include "api/codec/scalar.h"
 #include "api/convert/values.h"
@@ -10,11 +12,13 @@ namespace {
 constexpr int kClusterListMax = 25;
 const std::vector<std::string> kProtocols = {"TCP", "UDP", "SCTP"};
 
-void CheckPortName(const std::string& path, const std::string& name, Checker& check) {
+// `number`: what to write where the name is a number.
+void CheckPortName(const std::string& path, const std::string& name, const std::string& number,
+                   Checker& check) {
   if (IsPortName(name)) return;
   check.Bad(path, name, "is not the name of a port",
             DecimalInteger(name)
-                ? absl::StrCat("write ", name, " without quotes")
+                ? number
                 : "write at most 15 of a-z, 0-9 and -, at least one of them a letter");
 }
 
@@ -22,7 +26,9 @@ void CheckPort(const v1::KubernetesPort& port, const std::string& path, Checker&
   check.EnumOrEmpty(Field(path, "protocol"), port.protocol(), kProtocols);
   const std::string end = Field(path, "endPort");
   if (port.has_port() && port.port().has_text()) {
-    CheckPortName(Field(path, "port"), port.port().text(), check);
+    const std::string& name = port.port().text();
+    CheckPortName(Field(path, "port"), name, absl::StrCat("write ", name, " without quotes"),
+                  check);
   }
   if (port.has_port() && port.port().has_number()) {
     check.Range(Field(path, "port"), port.port().number(), 1, 65535);
@@ -79,6 +85,9 @@ void CheckRule(const Ports& ports, const Peers& peers, const std::string& path,
 }
 
 void CheckNamespacedPods(const v1::NamespacedPods& pods, const std::string& path, Checker& check) {
+  if (!pods.has_pod_selector()) {
+    check.Wrong(Field(path, "podSelector"), "is missing", "write {} for all pods");
+  }
   check.LabelSelector(Field(path, "namespaceSelector"), pods.namespace_selector());
   check.LabelSelector(Field(path, "podSelector"), pods.pod_selector());
 }
@@ -113,14 +122,22 @@ void CheckClusterPeer(const v1::ClusterPolicyPeer& peer, const std::string& path
   const std::string at = Field(path, "networks");
   if (ingress) return (void)check.Wrong(at, "is for egress only", "write namespaces or pods");
   CheckListSize(peer.networks().items_size(), at, check);
+  std::set<std::string> seen;
   for (int i = 0; i < peer.networks().items_size(); ++i) {
-    check.Cidr(Index(at, i), peer.networks().items(i), false);
+    const std::string& text = peer.networks().items(i);
+    check.Cidr(Index(at, i), text, false);
+    if (!seen.insert(text).second) {
+      check.Bad(Index(at, i), text, "appears twice", "keep one of the two");
+    }
   }
 }
 
 void CheckTransport(const v1::ClusterPolicyTransport& transport, const std::string& path,
                     Checker& check) {
-  if (!transport.has_destination_port()) return;
+  if (!transport.has_destination_port()) {
+    return (void)check.Wrong(Field(path, "destinationPort"), "is missing",
+                             "write number: 80, or range: {start: 1, end: 65535} for every port");
+  }
   const v1::ClusterPolicyPort& port = transport.destination_port();
   const std::string at = Field(path, "destinationPort");
   if (port.has_number() == port.has_range()) {
@@ -161,7 +178,10 @@ void CheckClusterRule(const Rule& rule, const v1::ClusterPolicyPeers& peers,
     if (item.has_tcp()) CheckTransport(item.tcp(), Field(at, "tcp"), check);
     if (item.has_udp()) CheckTransport(item.udp(), Field(at, "udp"), check);
     if (item.has_sctp()) CheckTransport(item.sctp(), Field(at, "sctp"), check);
-    if (!name.empty()) CheckPortName(Field(at, "destinationNamedPort"), name, check);
+    if (!name.empty()) {
+      CheckPortName(Field(at, "destinationNamedPort"), name,
+                    absl::StrCat("write tcp: {destinationPort: {number: ", name, "}}"), check);
+    }
   }
 }
 
@@ -175,6 +195,9 @@ void CheckKubernetesPolicy(const v1::KubernetesNetworkPolicySpec& spec, Checker&
   }
   for (int i = 0; i < spec.egress_size(); ++i) {
     CheckRule(spec.egress(i).ports(), spec.egress(i).to(), Index("spec.egress", i), "to", check);
+  }
+  if (spec.policy_types_size() > 2) {
+    check.Wrong("spec.policyTypes", "has more than two items", "write Ingress, Egress or both");
   }
   for (int i = 0; i < spec.policy_types_size(); ++i) {
     check.Enum(Index("spec.policyTypes", i), spec.policy_types(i), {"Ingress", "Egress"});
@@ -194,7 +217,7 @@ void CheckClusterPolicy(const v1::ClusterNetworkPolicySpec& spec, Checker& check
                 "write namespaces or pods");
   }
   check.LabelSelector("spec.subject.namespaces", subject.namespaces());
-  CheckNamespacedPods(subject.pods(), "spec.subject.pods", check);
+  if (subject.has_pods()) CheckNamespacedPods(subject.pods(), "spec.subject.pods", check);
   for (const auto& [size, path] : {std::pair(spec.ingress_size(), "spec.ingress"),
                                    std::pair(spec.egress_size(), "spec.egress")}) {
     if (size > kClusterListMax) CheckListSize(size, path, check);

@@ -83,7 +83,8 @@ void CheckPool(const v1::IPPoolSpec& spec, Checker& check) {
   const int64_t smallest = v4 ? 20 : 116, largest = v4 ? 32 : 128;
   const int64_t block = spec.has_block_size() ? spec.block_size() : v4 ? 26 : 122;
   if (spec.has_block_size() && !check.Range("spec.blockSize", block, smallest, largest)) return;
-  if (cidr->family_bits() > block) {
+  // Nothing is given out of a disabled pool; it only says what is ours.
+  if (cidr->family_bits() > block && !spec.disabled()) {
     check.Bad("spec.cidr", spec.cidr(), absl::StrCat("is smaller than one block (/", block, ")"),
               absl::StrCat("write a prefix of at most /", block, ", or a blockSize of ",
                            cidr->family_bits(), " to ", largest));
@@ -117,6 +118,13 @@ void CheckNode(const v1::NodeSpec& spec, Checker& check) {
        {std::pair("spec.vxlanTunnelMACAddr", &spec.vxlan_tunnel_mac_addr()),
         std::pair("spec.vxlanTunnelMACAddrV6", &spec.vxlan_tunnel_mac_addr_v6())}) {
     if (!mac->empty()) check.Mac(path, *mac);
+  }
+  for (int i = 0; i < spec.interfaces_size(); ++i) {
+    const std::string at = Index("spec.interfaces", i);
+    check.InterfaceName(Field(at, "name"), spec.interfaces(i).name());
+    for (int j = 0; j < spec.interfaces(i).addresses_size(); ++j) {
+      check.Cidr(Index(Field(at, "addresses"), j), spec.interfaces(i).addresses(j), true);
+    }
   }
   for (int i = 0; i < spec.addresses_size(); ++i) {
     const std::string at = Index("spec.addresses", i);

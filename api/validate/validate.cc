@@ -17,7 +17,8 @@ namespace {
 
 void CheckMetadata(const Resource& resource, Checker& check) {
   const v1::ObjectMeta& metadata = resource.metadata();
-  const bool label_name = resource.As<v1::Namespace>() != nullptr;
+  const bool label_name =
+      resource.As<v1::Namespace>() != nullptr || resource.As<v1::Service>() != nullptr;
   if (resource.As<v1::Tier>() != nullptr) {
     // CheckTier does it.
   } else if (label_name) {
@@ -138,6 +139,8 @@ std::vector<Problem> Validate(const Resource& resource) {
   }
   return problems;
 }
+
+bool IsComparedWithOthers(const Resource& resource) { return resource.As<v1::IPPool>() != nullptr; }
 
 std::vector<Problem> ValidateTogether(const std::vector<Resource>& resources) {
   std::vector<Problem> problems;

@@ -21,6 +21,8 @@ std::vector<Problem> Validate(const Resource& resource);
 // What is wrong between resources that are each valid: address pools that overlap each
 // other or the subnet of a node.
 std::vector<Problem> ValidateTogether(const std::vector<Resource>& resources);
+// Whether ValidateTogether looks at it, so that a reader of many documents keeps only those.
+bool IsComparedWithOthers(const Resource& resource);
 
 }  // namespace ripstop::api
 

@@ -93,7 +93,7 @@ TEST(ValidateTest, GoodDocumentsOfEveryKindHaveNoProblem) {
         Doc("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy",
             "{tier: Admin, priority: 0, subject: {namespaces: {}}, egress: [{action: Accept, to: "
             "[{networks: [192.0.2.0/24]}], protocols: [{tcp: {destinationPort: {number: 80}}}, "
-            "{udp: {}}]}]}"),
+            "{udp: {destinationPort: {number: 53}}}]}]}"),
         std::string(
             "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {a.b/c: d}}\n"),
         std::string("{apiVersion: v1, kind: Pod, metadata: {name: a.b}, spec: {containers: "
@@ -147,10 +147,10 @@ TEST(ValidateTest, CalicoRulesAreRefusedWithARemedy) {
             "protocol: "
             "TCP, UDP, SCTP or UDPLite in the rule, or remove the ports"},
            {"{action: Allow, protocol: TCP, destination: {ports: ['90:80']}}",
-            "spec.ingress[0].destination.ports[0]: \"90:80\" is not a port; write 0 to 65535, a "
+            "spec.ingress[0].destination.ports[0]: \"90:80\" is not a port; write 1 to 65535, a "
             "range such as \"8000:8010\" with the lower first, or a name"},
            {"{action: Allow, protocol: TCP, source: {notPorts: [65536]}}",
-            "spec.ingress[0].source.notPorts[0]: \"65536\" is not a port; write 0 to 65535, a "
+            "spec.ingress[0].source.notPorts[0]: \"65536\" is not a port; write 1 to 65535, a "
             "range such as \"8000:8010\" with the lower first, or a name"},
            {"{action: Allow, protocol: TCP, source: {ports: []}}",
             "spec.ingress[0].source.ports: [] is an empty list; list ports, or remove it to match "

@@ -68,7 +68,9 @@
 	X(FLOW_TABLE_FULL, "flow-table-full", \
 	  "A new flow could not be recorded, so its replies could not be recognised: the flow table is full (`ripstopctl node status`). Start the agent with a larger --flow-table-entries; live flows are kept.") \
 	X(VXLAN_SPOOFED, "vxlan-spoofed", \
-	  "A node sent, by VXLAN, a packet whose source is another node's, or in a pool and nobody's.")
+	  "A node sent, by VXLAN, a packet whose source is another node's, or in a pool and nobody's.") \
+	X(MULTICAST_LISTENER, "multicast-listener", \
+	  "A pod's kernel reported the multicast groups that it listens to (RFC 3810), as each does by itself. Nobody forwards multicast to or from pods: harmless, and shown with `--all`.")
 /* clang-format on */
 
 enum drop_reason {
@@ -78,6 +80,9 @@ enum drop_reason {
 #undef X
 	    DROP_REASONS_MAX,
 };
+
+/* What is dropped on a healthy node too, and shown only to who asks for all. */
+#define DROP_IS_EXPECTED(reason) ((reason) == DROP_MULTICAST_LISTENER)
 
 /* rs_drops_v1: per CPU, by reason. */
 struct drop_count {

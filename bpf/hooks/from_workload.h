@@ -19,6 +19,7 @@ from_workload(struct __sk_buff *skb)
 		return drop(skb, reason);
 	if (skb->pkt_type != PACKET_HOST)
 		return drop(skb, is_neighbor_discovery(&w->p) ? DROP_NEIGHBOR_DISCOVERY
+		                 : is_listener_report(&w->p)  ? DROP_MULTICAST_LISTENER
 		                                              : DROP_NOT_FOR_US);
 	return walk_packet(skb, w, state, FROM_WORKLOAD);
 }

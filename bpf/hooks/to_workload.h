@@ -20,8 +20,11 @@ to_workload(struct __sk_buff *skb)
 	if (!w->host_origin && skb->ingress_ifindex != state->tunnel_ifindex)
 		w->arrival = ARRIVED_NATIVELY;
 	reason = parse(skb, &w->p);
-	/* The host may resolve its pods' addresses; no harm in the asking. */
-	if (w->host_origin && (reason == DROP_ARP || (!reason && is_neighbor_discovery(&w->p))))
+	/* The host may resolve its pods' addresses; no harm in the asking. Nor is there in which
+	 * groups its kernel listens to, which it says on every link.
+	 */
+	if (w->host_origin && (reason == DROP_ARP || (!reason && (is_neighbor_discovery(&w->p) ||
+	                                                          is_listener_report(&w->p)))))
 		return TC_ACT_OK;
 	if (reason)
 		return drop(skb, reason);

@@ -132,4 +132,14 @@ is_neighbor_discovery(const struct packet *p)
 	return p->icmp_type == 5 || p->icmp_type == 9; /* redirect, RFC 1256 */
 }
 
+/* MLD (RFC 3810): which groups of its link, ff02::/16, a kernel listens to. */
+static __always_inline int
+is_listener_report(const struct packet *p)
+{
+	const __u8 *destination = (const __u8 *)p->destination.words;
+
+	return p->family == 6 && is_own_icmp(p) && destination[0] == 0xff && destination[1] == 2 &&
+	       ((p->icmp_type >= 130 && p->icmp_type <= 132) || p->icmp_type == 143);
+}
+
 #endif

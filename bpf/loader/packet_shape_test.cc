@@ -39,6 +39,21 @@ TEST_F(PacketTest, RouterAndNeighborMessagesOfPodsAreDropped) {
   ExpectDrop(Hook::kFromWorkload, Icmp(kClient, kServer, 5), DROP_NEIGHBOR_DISCOVERY);
 }
 
+TEST_F(PacketTest, WhatKernelsSayOfMulticastGroupsIsNoNoise) {
+  for (uint8_t type : {130, 131, 132, 143}) {
+    Frame report = MakeFrame(Icmp("fe80::5", "ff02::16", type));
+    report[0] = report[1] = 0x33;
+    ExpectDrop(Hook::kFromWorkload, report, DROP_MULTICAST_LISTENER);
+    ExpectPassed(Hook::kToWorkload, Icmp("fe80::1", "ff02::16", type));
+    // Not the kernel's own: of another scope, to one receiver, or passed on.
+    report = MakeFrame(Icmp("fe80::5", "ff05::16", type));
+    report[0] = report[1] = 0x33;
+    ExpectDrop(Hook::kFromWorkload, report, DROP_NOT_FOR_US);
+    ExpectDrop(Hook::kFromWorkload, Icmp(kClient6, "ff02::16", type), DROP_MARTIAN);
+    ExpectDrop(Hook::kToWorkload, Icmp("fe80::1", "ff02::16", type), DROP_UNKNOWN_ENDPOINT, kAway);
+  }
+}
+
 TEST_F(PacketTest, FramesThatAreNotIpAreDropped) {
   Frame frame = MakeFrame(Tcp(kClient, kServer));
   frame[12] = 0x08;

@@ -110,6 +110,14 @@ TEST_F(BenchSmokeTest, ConnectionsAreCountedUnderEveryVariant) {
   }
 }
 
+TEST_F(BenchSmokeTest, ManyDocumentsAreAppliedByTheProgramItself) {
+  const Output output = RunBench("apply_bench");
+  EXPECT_EQ(output.exit_code, 0);
+  EXPECT_THAT(output.others, testing::IsEmpty());
+  EXPECT_EQ(Figures(output).size(), 8u);
+  for (const json& figure : Figures(output)) EXPECT_GT(figure.value("value", 0.0), 0) << figure;
+}
+
 TEST_F(BenchSmokeTest, EventsAndColdStartReachTheMaps) {
   const Output output = RunBench("control_bench");
   EXPECT_EQ(output.exit_code, 0);
