@@ -25,8 +25,8 @@ absl::StatusOr<Control> Control::Connect(const std::string& path, absl::Duration
     return absl::InvalidArgumentError(absl::StrCat("control socket path is longer than ",
                                                    sizeof address.sun_path - 1, " bytes: ", path));
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd.valid()) return absl::ErrnoToStatus(errno, "unix socket");
+  UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd.ok()) return absl::ErrnoToStatus(errno, "unix socket");
   if (connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
     return absl::UnavailableError(
         absl::StrCat("BIRD does not listen on ", path, ": ", std::strerror(errno)));

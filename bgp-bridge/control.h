@@ -35,12 +35,12 @@ class Control {
   const std::string& version() const { return version_; }  // "2.0.12"
 
  private:
-  Control(Fd fd, std::string path, int interrupt_fd)
+  Control(UniqueFd fd, std::string path, int interrupt_fd)
       : fd_(std::move(fd)), path_(std::move(path)), interrupt_fd_(interrupt_fd) {}
   absl::StatusOr<Reply> Read(absl::string_view what, absl::Time deadline);
   absl::Status WaitFor(short events, absl::string_view what, absl::Time deadline);
 
-  Fd fd_;
+  UniqueFd fd_;
   std::string path_;
   int interrupt_fd_ = -1;
   std::string version_;

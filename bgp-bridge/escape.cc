@@ -7,19 +7,13 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "policy/base/stable_hash.h"
 
 namespace ripstop::bgp {
 namespace {
 
 constexpr size_t kReadableMax = 24;
 constexpr size_t kDescriptionMax = 200;
-
-// FNV-1a: absl::Hash is seeded per process, and a symbol that moved would flap its session.
-uint64_t StableHash(absl::string_view text) {
-  uint64_t hash = 0xcbf29ce484222325u;
-  for (unsigned char c : text) hash = (hash ^ c) * 0x100000001b3u;
-  return hash;
-}
 
 }  // namespace
 
@@ -28,8 +22,9 @@ std::string SafeSymbol(absl::string_view prefix, absl::string_view name,
   std::string readable(name.substr(0, kReadableMax));
   for (char& c : readable)
     if (!absl::ascii_isalnum(static_cast<unsigned char>(c))) c = '_';
-  return absl::StrCat(prefix, "_", readable, "_",
-                      absl::Hex(StableHash(identity), absl::kZeroPad16));
+  return absl::StrCat(
+      prefix, "_", readable, "_",
+      absl::Hex(StableHash(std::string_view(identity.data(), identity.size())), absl::kZeroPad16));
 }
 
 std::string QuotedDescription(absl::string_view text) {

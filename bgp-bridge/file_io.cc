@@ -17,8 +17,8 @@ namespace ripstop::bgp {
 absl::Status WriteSecret(const std::string& path, absl::string_view text) {
   // Removed first: a file that someone created with a wider mode would keep that mode.
   unlink(path.c_str());
-  Fd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-  if (!fd.valid()) return absl::ErrnoToStatus(errno, absl::StrCat("create ", path));
+  UniqueFd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!fd.ok()) return absl::ErrnoToStatus(errno, absl::StrCat("create ", path));
   while (!text.empty()) {
     const ssize_t wrote = write(fd.get(), text.data(), text.size());
     if (wrote < 0 && errno == EINTR) continue;

@@ -64,19 +64,9 @@ int ExitCode(const siginfo_t& info) {
 
 }  // namespace
 
-Fd& Fd::operator=(Fd&& other) noexcept {
-  Reset(other.Release());
-  return *this;
-}
-int Fd::Release() { return std::exchange(fd_, -1); }
-void Fd::Reset(int fd) {
-  if (fd_ >= 0) close(fd_);
-  fd_ = fd;
-}
-
-absl::StatusOr<Fd> OpenPidfd(pid_t pid) {
-  Fd fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-  if (!fd.valid()) {
+absl::StatusOr<UniqueFd> OpenPidfd(pid_t pid) {
+  UniqueFd fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  if (!fd.ok()) {
     const int error = errno;
     if (error == ESRCH) return absl::NotFoundError(absl::StrCat("process ", pid, " is gone"));
     return absl::ErrnoToStatus(error, absl::StrCat("pidfd_open of process ", pid));
@@ -85,7 +75,7 @@ absl::StatusOr<Fd> OpenPidfd(pid_t pid) {
   return fd;
 }
 
-int Reap(const Fd& pidfd) {
+int Reap(const UniqueFd& pidfd) {
   siginfo_t info{};
   if (waitid(static_cast<idtype_t>(P_PIDFD), pidfd.get(), &info, WEXITED | WNOHANG) != 0 ||
       info.si_pid == 0)
@@ -97,11 +87,11 @@ absl::StatusOr<Finished> RunToEnd(const std::vector<std::string>& argv, absl::Du
   const absl::Time deadline = absl::Now() + timeout;
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return absl::ErrnoToStatus(errno, "pipe2");
-  Fd reader(ends[0]), writer(ends[1]);
+  UniqueFd reader(ends[0]), writer(ends[1]);
   fcntl(reader.get(), F_SETFL, O_NONBLOCK);
   ASSIGN_OR_RETURN(pid_t pid, Spawn(argv, writer.get(), false));
-  writer.Reset();
-  ASSIGN_OR_RETURN(Fd pidfd, OpenPidfd(pid));
+  writer.reset();
+  ASSIGN_OR_RETURN(UniqueFd pidfd, OpenPidfd(pid));
 
   Finished finished;
   char buffer[4096];
@@ -131,8 +121,8 @@ absl::StatusOr<Finished> RunToEnd(const std::vector<std::string>& argv, absl::Du
 
 absl::StatusOr<Detached> StartDetached(const std::vector<std::string>& argv,
                                        const std::string& log_path) {
-  Fd log(open(log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
-  if (!log.valid()) return absl::ErrnoToStatus(errno, absl::StrCat("open ", log_path));
+  UniqueFd log(open(log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  if (!log.ok()) return absl::ErrnoToStatus(errno, absl::StrCat("open ", log_path));
   Detached detached;
   ASSIGN_OR_RETURN(detached.pid, Spawn(argv, log.get(), true));
   ASSIGN_OR_RETURN(detached.pidfd, OpenPidfd(detached.pid));

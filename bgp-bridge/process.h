@@ -14,25 +14,9 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "policy/base/unique_fd.h"
 
 namespace ripstop::bgp {
-
-// Owns a file descriptor.
-class Fd {
- public:
-  Fd() = default;
-  explicit Fd(int fd) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(other.Release()) {}
-  Fd& operator=(Fd&& other) noexcept;
-  ~Fd() { Reset(); }
-  int get() const { return fd_; }
-  bool valid() const { return fd_ >= 0; }
-  int Release();
-  void Reset(int fd = -1);
-
- private:
-  int fd_ = -1;
-};
 
 struct Finished {
   int exit_code = 0;   // 128 + n after signal n
@@ -45,7 +29,7 @@ absl::StatusOr<Finished> RunToEnd(const std::vector<std::string>& argv, absl::Du
 
 struct Detached {
   pid_t pid = 0;
-  Fd pidfd;  // readable once it has died
+  UniqueFd pidfd;  // readable once it has died
 };
 
 // Starts argv[0] in a session of its own, standard output and error appended to `log_path`.
@@ -53,11 +37,11 @@ absl::StatusOr<Detached> StartDetached(const std::vector<std::string>& argv,
                                        const std::string& log_path);
 
 // A descriptor for a process that need not be our child. kNotFound when it is gone.
-absl::StatusOr<Fd> OpenPidfd(pid_t pid);
+absl::StatusOr<UniqueFd> OpenPidfd(pid_t pid);
 
 // Collects the exit status if the process is our child and has ended: its exit code, 128 + n
 // after signal n, or -1 when there is nothing to collect.
-int Reap(const Fd& pidfd);
+int Reap(const UniqueFd& pidfd);
 
 }  // namespace ripstop::bgp
 

@@ -30,7 +30,7 @@ constexpr size_t kLogTailBytes = 400;
 constexpr int kNudges = 40;
 constexpr absl::Duration kNudgeInterval = absl::Milliseconds(250);
 
-bool Readable(const Fd& fd, absl::Duration timeout) {
+bool Readable(const UniqueFd& fd, absl::Duration timeout) {
   pollfd event{fd.get(), POLLIN, 0};
   return poll(&event, 1, static_cast<int>(absl::ToInt64Milliseconds(timeout))) > 0;
 }
@@ -44,12 +44,12 @@ std::string NetworkNamespace(const std::string& process) {
 
 std::string BootId() { return ReadWhole("/proc/sys/kernel/random/boot_id").value_or(""); }
 
-void Disarm(const Fd& timer) {
+void Disarm(const UniqueFd& timer) {
   itimerspec never{};
   timerfd_settime(timer.get(), 0, &never, nullptr);
 }
 
-absl::Status AddToEpoll(const Fd& epoll, const Fd& fd) {
+absl::Status AddToEpoll(const UniqueFd& epoll, const UniqueFd& fd) {
   epoll_event event{.events = EPOLLIN, .data = {.fd = fd.get()}};
   if (epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd.get(), &event) != 0)
     return absl::ErrnoToStatus(errno, "epoll_ctl for BIRD");
@@ -71,10 +71,10 @@ absl::Status Supervisor::Init() {
   if (access(options_.bird_path.c_str(), X_OK) != 0)
     return absl::NotFoundError(
         absl::StrCat(options_.bird_path, " is missing; install the package bird2"));
-  epoll_.Reset(epoll_create1(EPOLL_CLOEXEC));
-  if (!epoll_.valid()) return absl::ErrnoToStatus(errno, "epoll_create1");
-  timer_.Reset(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-  if (!timer_.valid()) return absl::ErrnoToStatus(errno, "timerfd_create");
+  epoll_.reset(epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll_.ok()) return absl::ErrnoToStatus(errno, "epoll_create1");
+  timer_.reset(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+  if (!timer_.ok()) return absl::ErrnoToStatus(errno, "timerfd_create");
   return AddToEpoll(epoll_, timer_);
 }
 
@@ -126,14 +126,14 @@ absl::Status Supervisor::Adopt(const Control& control) {
   if (pid <= 0)
     return absl::FailedPreconditionError(absl::StrCat(
         "the BIRD on ", socket_path(), " is in a PID namespace that this process cannot see"));
-  ASSIGN_OR_RETURN(Fd pidfd, OpenPidfd(pid));
+  ASSIGN_OR_RETURN(UniqueFd pidfd, OpenPidfd(pid));
   if (NetworkNamespace(absl::StrCat(pid)) != NetworkNamespace("thread-self"))
     return absl::FailedPreconditionError(absl::StrCat("the BIRD on ", socket_path(), ", process ",
                                                       pid, ", is in another network namespace"));
   return Watch(pid, std::move(pidfd));
 }
 
-absl::Status Supervisor::Watch(pid_t pid, Fd pidfd) {
+absl::Status Supervisor::Watch(pid_t pid, UniqueFd pidfd) {
   RETURN_IF_ERROR(AddToEpoll(epoll_, pidfd));
   pidfd_ = std::move(pidfd);
   pid_ = pid;
@@ -180,8 +180,8 @@ absl::Status Supervisor::WaitForGreeting() {
 }
 
 void Supervisor::OnDeath(absl::string_view why) {
-  if (pidfd_.valid() && !Readable(pidfd_, absl::ZeroDuration())) return;  // alive, only silent
-  const int code = pidfd_.valid() ? Reap(pidfd_) : -1;
+  if (pidfd_.ok() && !Readable(pidfd_, absl::ZeroDuration())) return;  // alive, only silent
+  const int code = pidfd_.ok() ? Reap(pidfd_) : -1;
   if (pid_ != 0 && absl::Now() - started_ > options_.stable_after) failures_ = 0;
   down_reason_ = !why.empty() ? std::string(why)
                  : code < 0   ? absl::StrCat("process ", pid_, " ended")
@@ -189,7 +189,7 @@ void Supervisor::OnDeath(absl::string_view why) {
                               : absl::StrCat("process ", pid_, " ended with code ", code);
   const std::string log = Tail(log_path(), kLogTailBytes);
   if (why.empty() && !log.empty()) absl::StrAppend(&down_reason_, "; its log: ", log);
-  pidfd_.Reset();  // leaves the epoll set with its last reference
+  pidfd_.reset();  // leaves the epoll set with its last reference
   pid_ = 0;
   applied_.clear();
   if (!wanted_) return Disarm(timer_);

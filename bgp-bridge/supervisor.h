@@ -92,7 +92,7 @@ class Supervisor {
   absl::Status Adopt(const Control& control);
   absl::Status Start();
   absl::Status WaitForGreeting();
-  absl::Status Watch(pid_t pid, Fd pidfd);
+  absl::Status Watch(pid_t pid, UniqueFd pidfd);
   absl::Status ScheduleStart();
   absl::Status ScheduleNudges();
   void Nudge();
@@ -102,7 +102,7 @@ class Supervisor {
   std::string MarkerPath() const { return options_.run_dir + "/bird.started"; }
 
   const Options options_;
-  Fd epoll_, timer_, pidfd_;
+  UniqueFd epoll_, timer_, pidfd_;
   pid_t pid_ = 0;
   bool wanted_ = false;  // Apply was called and no stop since
   std::string applied_;  // what BIRD has loaded

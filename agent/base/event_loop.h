@@ -17,7 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
-#include "agent/base/unique_fd.h"
+#include "policy/base/unique_fd.h"
 
 namespace ripstop::agent {
 

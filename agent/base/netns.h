@@ -7,7 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "agent/base/unique_fd.h"
+#include "policy/base/unique_fd.h"
 
 namespace ripstop::agent {
 

@@ -13,8 +13,8 @@
 #include <cstring>
 #include <string_view>
 
-#include "agent/base/unique_fd.h"
 #include "agent/cni/wire.h"
+#include "policy/base/unique_fd.h"
 
 namespace ripstop::agent {
 namespace {

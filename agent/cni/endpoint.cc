@@ -13,7 +13,7 @@
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
-#include "agent/base/unique_fd.h"
+#include "policy/base/unique_fd.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::agent {

@@ -15,6 +15,7 @@
 #include "agent/cni/names.h"
 #include "agent/cni/pod_side.h"
 #include "agent/netlink/sysctl.h"
+#include "policy/base/stable_hash.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::agent {
@@ -57,8 +58,7 @@ EndpointManager::EndpointManager(EndpointManagerOptions options, Netlink* netlin
       releases_(&files_, hooks, options_.later, ipam) {}
 
 std::string EndpointManager::HostInterfaceName(const std::string& handle) {
-  uint64_t hash = 0xcbf29ce484222325;
-  for (const unsigned char c : handle) hash = (hash ^ c) * 0x100000001b3;
+  uint64_t hash = StableHash(handle);
   hash ^= hash >> 44;
   return absl::StrFormat("cali%011x", hash & ((uint64_t{1} << 44) - 1));
 }

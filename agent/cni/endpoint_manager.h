@@ -12,7 +12,6 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "agent/base/unique_fd.h"
 #include "agent/cni/endpoint.h"
 #include "agent/cni/endpoint_hooks.h"
 #include "agent/cni/release_queue.h"
@@ -21,6 +20,7 @@
 #include "agent/netlink/netlink.h"
 #include "agent/routes/route_manager.h"
 #include "api/proto/cni.pb.h"
+#include "policy/base/unique_fd.h"
 
 namespace ripstop::agent {
 

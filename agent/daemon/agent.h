@@ -9,7 +9,6 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "agent/base/event_loop.h"
-#include "agent/base/unique_fd.h"
 #include "agent/cni/cni_server.h"
 #include "agent/cni/endpoint_manager.h"
 #include "agent/daemon/field_notes.h"
@@ -27,6 +26,7 @@
 #include "agent/daemon/workloads.h"
 #include "agent/dataplane/dataplane.h"
 #include "agent/ipam/ipam.h"
+#include "policy/base/unique_fd.h"
 
 namespace ripstop::agent {
 

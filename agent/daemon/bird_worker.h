@@ -15,8 +15,8 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "agent/base/event_loop.h"
-#include "agent/base/unique_fd.h"
 #include "bgp-bridge/supervisor.h"
+#include "policy/base/unique_fd.h"
 
 namespace ripstop::agent {
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "agent/base/unique_fd.h"
+#include "policy/base/unique_fd.h"
 
 namespace ripstop::agent {
 

@@ -14,9 +14,9 @@
 
 #include "absl/status/status.h"
 #include "agent/base/event_loop.h"
-#include "agent/base/unique_fd.h"
 #include "agent/daemon/last_good.h"
 #include "api/store/store.h"
+#include "policy/base/unique_fd.h"
 
 namespace ripstop::agent {
 

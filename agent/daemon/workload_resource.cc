@@ -8,6 +8,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "api/convert/endpoint_join.h"
+#include "policy/base/stable_hash.h"
 
 namespace ripstop::agent {
 namespace {
@@ -40,8 +41,7 @@ std::string WorkloadEndpointName(const std::string& node, const std::string& pod
   if (IsResourceName(name)) return name;
   // A container or interface may be called what no document may be (c_1, ETH0), or its parts
   // be too long together: what is left of the name, and a hash of all of it.
-  uint64_t hash = 0xcbf29ce484222325;
-  for (const unsigned char c : name) hash = (hash ^ c) * 0x100000001b3;
+  const uint64_t hash = StableHash(name);
   name.resize(std::min(name.size(), kNameMax - kHashDigits - 1));
   for (char& c : name) c = absl::ascii_isalnum(c) ? absl::ascii_tolower(c) : '-';
   return absl::StrCat(name, "-", absl::Hex(hash, absl::kZeroPad16));

@@ -13,8 +13,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "bpf/loader/bpf_fd.h"
 #include "bpf/loader/tables_reader.h"
+#include "policy/base/unique_fd.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::agent {
@@ -66,7 +66,7 @@ absl::Status Dataplane::Remove(const std::string& pin_dir) {
       if (entry->d_name[0] == '.') continue;
       const std::string path = absl::StrCat(dir, "/", entry->d_name);
       // At once, not when the kernel gets round to freeing it; a map refuses and is only unpinned.
-      if (const loader::BpfFd pinned(bpf_obj_get(path.c_str())); pinned.ok())
+      if (const UniqueFd pinned(bpf_obj_get(path.c_str())); pinned.ok())
         bpf_link_detach(pinned.get());
       unlink(path.c_str());
     }

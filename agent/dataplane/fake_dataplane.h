@@ -9,8 +9,8 @@
 #include <set>
 #include <utility>
 
-#include "agent/base/unique_fd.h"
 #include "agent/dataplane/dataplane_interface.h"
+#include "policy/base/unique_fd.h"
 
 namespace ripstop::agent {
 

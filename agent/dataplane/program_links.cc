@@ -14,7 +14,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "agent/dataplane/program_places.h"
-#include "bpf/loader/bpf_fd.h"
+#include "policy/base/unique_fd.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::agent {
@@ -28,10 +28,10 @@ constexpr size_t kLinkIfindexOffset = 16;
 bool KernelHasTcx() {
   bpf_insn code[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0},
                      {.code = BPF_JMP | BPF_EXIT}};
-  const loader::BpfFd program(
+  const UniqueFd program(
       bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "tcx_probe", "GPL", code, 2, nullptr));
   if (!program.ok()) return false;
-  const loader::BpfFd link(
+  const UniqueFd link(
       bpf_link_create(program.get(), 0x7fffffff, TcxPoint(AttachPoint::kIngress), nullptr));
   return link.ok() || errno == ENODEV;
 }
@@ -89,10 +89,10 @@ absl::Status ProgramLinks::AttachFilter(const std::string& name, int program_fd,
 }
 
 // The link where it is pinned, given this program; else a new one.
-absl::StatusOr<loader::BpfFd> ProgramLinks::AttachLink(const std::string& name, int program_fd,
-                                                       uint32_t ifindex, AttachPoint point) {
+absl::StatusOr<UniqueFd> ProgramLinks::AttachLink(const std::string& name, int program_fd,
+                                                  uint32_t ifindex, AttachPoint point) {
   const std::string path = Path(name, ifindex);
-  loader::BpfFd pinned(bpf_obj_get(path.c_str()));
+  UniqueFd pinned(bpf_obj_get(path.c_str()));
   if (pinned.ok() && LinkIfindex(pinned.get()) == ifindex) {
     if (bpf_link_update(pinned.get(), program_fd, nullptr) == 0) return pinned;
     return absl::ErrnoToStatus(errno, absl::StrCat("update the link ", path));
@@ -100,8 +100,7 @@ absl::StatusOr<loader::BpfFd> ProgramLinks::AttachLink(const std::string& name, 
   // Of an interface that had this number before, or detached by somebody.
   unlink(path.c_str());
   LIBBPF_OPTS(bpf_link_create_opts, options, .flags = kBeforeAll);
-  loader::BpfFd link(
-      bpf_link_create(program_fd, static_cast<int>(ifindex), TcxPoint(point), &options));
+  UniqueFd link(bpf_link_create(program_fd, static_cast<int>(ifindex), TcxPoint(point), &options));
   if (!link.ok()) return InterfaceError(errno, What("attach", name, ifindex));
   return link;
 }
@@ -125,7 +124,7 @@ absl::Status ProgramLinks::Detach(const std::string& name, uint32_t ifindex, Att
   if (tcx_) {
     const std::string path = Path(name, ifindex);
     // Unpinning alone detaches at some later moment: the kernel defers freeing the link.
-    if (const loader::BpfFd link(bpf_obj_get(path.c_str())); link.ok()) bpf_link_detach(link.get());
+    if (const UniqueFd link(bpf_obj_get(path.c_str())); link.ok()) bpf_link_detach(link.get());
     if (unlink(path.c_str()) != 0 && errno != ENOENT) {
       return absl::ErrnoToStatus(errno, absl::StrCat("unpin ", path));
     }
@@ -145,7 +144,7 @@ absl::Status ProgramLinks::Check(const std::string& name, int program_fd, uint32
   const uint32_t wanted = ProgramId(program_fd);
   uint32_t there = 0;
   if (tcx_) {
-    const loader::BpfFd link(bpf_obj_get(Path(name, ifindex).c_str()));
+    const UniqueFd link(bpf_obj_get(Path(name, ifindex).c_str()));
     if (link.ok() && LinkIfindex(link.get()) == ifindex) there = StateOf(link.get()).program;
   } else {
     LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = static_cast<int>(ifindex),
@@ -171,7 +170,7 @@ absl::Status ProgramLinks::Refresh(const std::string& name, int program_fd) {
   }
   closedir(dir);
   for (const std::string& path : paths) {
-    const loader::BpfFd link(bpf_obj_get(path.c_str()));
+    const UniqueFd link(bpf_obj_get(path.c_str()));
     if (!link.ok() || LinkIfindex(link.get()) == 0) {
       unlink(path.c_str());
     } else if (bpf_link_update(link.get(), program_fd, nullptr) != 0 && errno != ENOLINK) {

@@ -13,7 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "bpf/loader/bpf_fd.h"
+#include "policy/base/unique_fd.h"
 
 namespace ripstop::agent {
 
@@ -65,13 +65,13 @@ class ProgramLinks {
     int program_fd = -1;
     AttachPoint point = AttachPoint::kIngress;
     // Kept open, so that whoever removes pins or unmounts the bpffs detaches nothing.
-    loader::BpfFd link;
+    UniqueFd link;
   };
   using Place = std::pair<std::string, uint32_t>;  // program and interface
 
   std::string Path(const std::string& name, uint32_t ifindex) const;
-  absl::StatusOr<loader::BpfFd> AttachLink(const std::string& name, int program_fd,
-                                           uint32_t ifindex, AttachPoint point);
+  absl::StatusOr<UniqueFd> AttachLink(const std::string& name, int program_fd, uint32_t ifindex,
+                                      AttachPoint point);
   absl::Status AttachFilter(const std::string& name, int program_fd, uint32_t ifindex,
                             AttachPoint point);
   // The programs at a place, in the order in which they run.

@@ -44,7 +44,7 @@ class ProgramRepairTest : public testing::NodeTest {
       ASSERT_EQ(node_->Shell(absl::StrCat("tc filter del dev ", interface, " ", point)), 0);
       return;
     }
-    const loader::BpfFd link(bpf_obj_get(Pin(program, interface).c_str()));
+    const UniqueFd link(bpf_obj_get(Pin(program, interface).c_str()));
     ASSERT_EQ(bpf_link_detach(link.get()), 0);
   }
   void DetachPods() {
@@ -109,7 +109,7 @@ TEST_P(TcxRepairTest, WhereNothingCanBeAttachedThatIsTold) {
   Detach("from_workload", "hosta", "ingress");
   bpf_insn code[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = -1},
                      {.code = BPF_JMP | BPF_EXIT}};
-  std::vector<loader::BpfFd> programs, links;
+  std::vector<UniqueFd> programs, links;
   ASSERT_TRUE(node_
                   ->Run([&] {
                     while (links.empty() || links.back().ok()) {  // until there is no room
@@ -137,15 +137,15 @@ TEST_P(TcxRepairTest, AProgramOfSomebodyElseBeforeOursIsTold) {
   Begin();
   if (!HasTcx()) GTEST_SKIP();
   bpf_insn code[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K}, {.code = BPF_JMP | BPF_EXIT}};
-  const loader::BpfFd program(
+  const UniqueFd program(
       bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "pass_all", "GPL", code, 2, nullptr));
-  loader::BpfFd link;
+  UniqueFd link;
   ASSERT_TRUE(node_
                   ->Run([&] {
                     LIBBPF_OPTS(bpf_link_create_opts, before, .flags = 1 << 3);
-                    link = loader::BpfFd(
-                        bpf_link_create(program.get(), static_cast<int>(if_nametoindex("hosta")),
-                                        static_cast<bpf_attach_type>(46), &before));
+                    link = UniqueFd(bpf_link_create(program.get(),
+                                                    static_cast<int>(if_nametoindex("hosta")),
+                                                    static_cast<bpf_attach_type>(46), &before));
                     return absl::OkStatus();
                   })
                   .ok());

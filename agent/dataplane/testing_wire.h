@@ -23,8 +23,8 @@
 #include "absl/strings/str_cat.h"
 #include "agent/base/netns.h"
 #include "agent/base/testing/probe.h"
-#include "agent/base/unique_fd.h"
 #include "bpf/loader/frame.h"
+#include "policy/base/unique_fd.h"
 
 namespace ripstop::agent::testing {
 

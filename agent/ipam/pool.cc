@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "api/ipam/block.h"
+#include "policy/base/stable_hash.h"
 
 namespace ripstop::agent {
 namespace {
@@ -39,8 +40,7 @@ uint64_t BlockCount(const PoolConfig& pool) {
 }
 
 uint64_t StartFor(const std::string& node, uint64_t count) {
-  uint64_t hash = 0xcbf29ce484222325;
-  for (const unsigned char c : node) hash = (hash ^ c) * 0x100000001b3;
+  const uint64_t hash = StableHash(node);
   return (hash ^ hash >> 29) & (count - 1);
 }
 

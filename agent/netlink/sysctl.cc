@@ -9,7 +9,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "agent/base/unique_fd.h"
+#include "policy/base/unique_fd.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::agent {

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "policy/base/stable_hash.h"
 
 namespace ripstop::agent {
 namespace {
@@ -26,8 +27,7 @@ VxlanMode ModeOf(const VxlanConfig& config, const policy::Cidr& block) {
 }
 
 Mac VxlanMac(const std::string& node_name) {
-  uint64_t hash = 0xcbf29ce484222325;  // FNV-1a, 64 bits: fixed for ever, unlike absl::Hash
-  for (const unsigned char c : node_name) hash = (hash ^ c) * 0x100000001b3;
+  uint64_t hash = StableHash(node_name);
   hash ^= hash >> 32;  // its low bits mix best; fold the rest into the 48 that are used
   Mac mac;
   for (int i = 0; i < 6; ++i) mac.bytes[i] = static_cast<uint8_t>(hash >> (8 * i));

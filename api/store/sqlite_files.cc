@@ -104,10 +104,6 @@ std::optional<BareStore> ParseMeta(std::string_view page) {
 
 }  // namespace
 
-UniqueFd::~UniqueFd() {
-  if (fd_ >= 0) close(fd_);
-}
-
 absl::StatusOr<SqliteFiles::File> SqliteFiles::File::At(const std::string& path) {
   File file{path, UniqueFd(open(path.c_str(), O_PATH | O_CLOEXEC))};
   if (file.fd.get() < 0)

@@ -25,24 +25,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "api/store/sqlite_database.h"
+#include "policy/base/unique_fd.h"
 
 namespace ripstop::api {
-
-// Owns a file descriptor.
-class UniqueFd {
- public:
-  explicit UniqueFd(int fd = -1) : fd_(fd) {}
-  ~UniqueFd();
-  UniqueFd(UniqueFd&& other) noexcept : fd_(other.fd_) { other.fd_ = -1; }
-  UniqueFd& operator=(UniqueFd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 // The files of one connection. Not thread-safe.
 class SqliteFiles {

@@ -20,14 +20,14 @@ namespace {
 
 constexpr char kSelf[] = "/proc/thread-self/ns/net";
 
-Fd OpenNamespace() { return Fd(open(kSelf, O_RDONLY | O_CLOEXEC)); }
+UniqueFd OpenNamespace() { return UniqueFd(open(kSelf, O_RDONLY | O_CLOEXEC)); }
 
 }  // namespace
 
 bool Privileged() { return geteuid() == 0 && getpid() == 1; }
 
 Netns::Netns() {
-  Fd before = OpenNamespace();
+  UniqueFd before = OpenNamespace();
   if (unshare(CLONE_NEWNET) != 0) ADD_FAILURE() << "unshare(CLONE_NEWNET): errno " << errno;
   fd_ = OpenNamespace();
   Shell(
@@ -71,7 +71,7 @@ TestNode::TestNode() {
 
 TestNode::~TestNode() {
   if (supervisor != nullptr && supervisor->pid() != 0) {
-    absl::StatusOr<Fd> pidfd = OpenPidfd(supervisor->pid());
+    absl::StatusOr<UniqueFd> pidfd = OpenPidfd(supervisor->pid());
     if (pidfd.ok()) {
       syscall(SYS_pidfd_send_signal, pidfd->get(), SIGKILL, nullptr, 0);
       pollfd gone{pidfd->get(), POLLIN, 0};

@@ -25,7 +25,7 @@ class Netns {
   void Enter() const;
 
  private:
-  Fd fd_;
+  UniqueFd fd_;
 };
 
 // Runs the rest of a scope inside a namespace.
@@ -35,7 +35,7 @@ class In {
   ~In();
 
  private:
-  Fd before_;
+  UniqueFd before_;
 };
 
 // Runs a shell command, in the present namespace; fails the test when it fails.

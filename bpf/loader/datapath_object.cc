@@ -93,7 +93,7 @@ absl::Status SetPinPaths(datapath* skeleton, const std::string& dir) {
     }
     // The pinned map may have been made with another size. It is full of live state:
     // keep it as it is.
-    BpfFd pinned(bpf_obj_get(path.c_str()));
+    UniqueFd pinned(bpf_obj_get(path.c_str()));
     if (!pinned.ok()) continue;
     if (const uint32_t entries = MaxEntries(pinned.get()); entries != 0) {
       bpf_map__set_max_entries(map, entries);
@@ -105,11 +105,11 @@ absl::Status SetPinPaths(datapath* skeleton, const std::string& dir) {
 // The flow table of another size is put aside, where it stays pinned until its flows are
 // adopted, also across a crash. What is aside already has not been adopted yet: it holds
 // most flows, for the newer one was made just before that crash.
-absl::StatusOr<BpfFd> PutFlowsAside(const std::string& path, const std::string& aside,
-                                    uint32_t wanted) {
-  if (BpfFd waiting(bpf_obj_get(aside.c_str())); waiting.ok()) return waiting;
-  BpfFd pinned(bpf_obj_get(path.c_str()));
-  if (!pinned.ok() || MaxEntries(pinned.get()) == wanted) return BpfFd();
+absl::StatusOr<UniqueFd> PutFlowsAside(const std::string& path, const std::string& aside,
+                                       uint32_t wanted) {
+  if (UniqueFd waiting(bpf_obj_get(aside.c_str())); waiting.ok()) return waiting;
+  UniqueFd pinned(bpf_obj_get(path.c_str()));
+  if (!pinned.ok() || MaxEntries(pinned.get()) == wanted) return UniqueFd();
   if (rename(path.c_str(), aside.c_str()) != 0) {
     return absl::ErrnoToStatus(errno, absl::StrCat("put aside ", path));
   }
@@ -203,7 +203,7 @@ absl::StatusOr<uint64_t> DatapathObject::AdoptFlows() const {
 void DatapathObject::ForgetOldFlows() {
   if (!old_flows_.ok()) return;
   unlink(old_flows_path_.c_str());
-  old_flows_.Close();
+  old_flows_.reset();
 }
 
 DatapathObject::~DatapathObject() { datapath__destroy(skeleton_); }

@@ -18,7 +18,8 @@
 
 #include "absl/status/statusor.h"
 #include "bpf/abi/state.h"
-#include "bpf/loader/bpf_fd.h"
+#include "bpf/loader/mapped_pages.h"
+#include "policy/base/unique_fd.h"
 
 struct datapath;
 
@@ -108,7 +109,7 @@ class DatapathObject {
   DatapathObject() = default;
   datapath* skeleton_ = nullptr;
   std::string pin_dir_;
-  BpfFd old_flows_;
+  UniqueFd old_flows_;
   std::string old_flows_path_;
   MappedPages state_;
   MappedPages epochs_;

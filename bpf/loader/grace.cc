@@ -17,11 +17,11 @@ namespace {
 
 // A map of maps of its own: nothing that a program reads is touched.
 absl::Status GraceByMapOfMaps() {
-  ASSIGN_OR_RETURN(const BpfFd inner, MakeInnerMap(BPF_MAP_TYPE_ARRAY, "rs_grace", sizeof(uint32_t),
-                                                   sizeof(uint32_t), 1, 0));
+  ASSIGN_OR_RETURN(const UniqueFd inner, MakeInnerMap(BPF_MAP_TYPE_ARRAY, "rs_grace",
+                                                      sizeof(uint32_t), sizeof(uint32_t), 1, 0));
   LIBBPF_OPTS(bpf_map_create_opts, options, .inner_map_fd = static_cast<uint32_t>(inner.get()));
-  const BpfFd outer(bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "rs_grace_outer", sizeof(uint32_t),
-                                   sizeof(uint32_t), 1, &options));
+  const UniqueFd outer(bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "rs_grace_outer",
+                                      sizeof(uint32_t), sizeof(uint32_t), 1, &options));
   if (!outer.ok()) return absl::ErrnoToStatus(errno, "create rs_grace_outer");
   return InstallInnerMap(outer.get(), 0, inner, "rs_grace_outer");
 }

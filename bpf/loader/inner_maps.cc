@@ -20,18 +20,18 @@ absl::Status Install(int outer, uint32_t index, int inner, const char* name) {
 
 }  // namespace
 
-absl::StatusOr<BpfFd> MakeInnerMap(bpf_map_type type, const char* name, uint32_t key_bytes,
-                                   uint32_t value_bytes, uint32_t capacity, uint32_t flags) {
+absl::StatusOr<UniqueFd> MakeInnerMap(bpf_map_type type, const char* name, uint32_t key_bytes,
+                                      uint32_t value_bytes, uint32_t capacity, uint32_t flags) {
   LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = flags);
   const int fd = bpf_map_create(type, name, key_bytes, value_bytes, capacity, &options);
   if (fd < 0) {
     return absl::ErrnoToStatus(errno,
                                absl::StrCat("create ", name, " with ", capacity, " entries"));
   }
-  return BpfFd(fd);
+  return UniqueFd(fd);
 }
 
-absl::Status InstallInnerMap(int outer, uint32_t index, const BpfFd& inner, const char* name) {
+absl::Status InstallInnerMap(int outer, uint32_t index, const UniqueFd& inner, const char* name) {
   return Install(outer, index, inner.get(), name);
 }
 

@@ -14,15 +14,15 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "bpf/loader/bpf_fd.h"
+#include "policy/base/unique_fd.h"
 
 namespace ripstop::loader {
 
 // Errors name the map; `capacity` in entries.
-absl::StatusOr<BpfFd> MakeInnerMap(bpf_map_type type, const char* name, uint32_t key_bytes,
-                                   uint32_t value_bytes, uint32_t capacity, uint32_t flags);
+absl::StatusOr<UniqueFd> MakeInnerMap(bpf_map_type type, const char* name, uint32_t key_bytes,
+                                      uint32_t value_bytes, uint32_t capacity, uint32_t flags);
 
-absl::Status InstallInnerMap(int outer, uint32_t index, const BpfFd& inner, const char* name);
+absl::Status InstallInnerMap(int outer, uint32_t index, const UniqueFd& inner, const char* name);
 
 // Several into one array of maps, `fds[i]` at `indexes[i]`, in one call: since Linux 6.8 it
 // waits once, before that once for each.

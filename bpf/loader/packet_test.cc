@@ -312,7 +312,7 @@ TEST_F(PacketTest, VerdictsAreCountedByRule) {
   const uint32_t outer = 0;
   uint32_t id = 0;
   ASSERT_EQ(bpf_map_lookup_elem(kernel_->object().hits(), &outer, &id), 0);
-  BpfFd inner(bpf_map_get_fd_by_id(id));
+  UniqueFd inner(bpf_map_get_fd_by_id(id));
   std::vector<rule_hits> hits(libbpf_num_possible_cpus());
   const uint32_t rule = 22;
   ASSERT_EQ(bpf_map_lookup_elem(inner.get(), &rule, hits.data()), 0);

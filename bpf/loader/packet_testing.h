@@ -132,8 +132,8 @@ class PacketTest : public ::testing::Test {
   // Out of the tunnel, as from_host has passed it on: `sender` is a node number, or 0.
   RunResult RunFromTunnel(const Frame& frame, uint32_t sender) {
     if (!entry_calls_.ok()) {
-      entry_calls_ = BpfFd(bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "entry_calls", sizeof(uint32_t),
-                                          sizeof(uint32_t), 1, nullptr));
+      entry_calls_ = UniqueFd(bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "entry_calls",
+                                             sizeof(uint32_t), sizeof(uint32_t), 1, nullptr));
       const uint32_t zero = 0;
       const int program = kernel_->Program(Hook::kFromTunnel);
       EXPECT_EQ(bpf_map_update_elem(entry_calls_.get(), &zero, &program, BPF_ANY), 0);
@@ -154,8 +154,8 @@ class PacketTest : public ::testing::Test {
         {.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_tail_call},
         {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 99},
         {.code = BPF_JMP | BPF_EXIT}};
-    const BpfFd entry(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "entry", "GPL", code,
-                                    sizeof(code) / sizeof(code[0]), nullptr));
+    const UniqueFd entry(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "entry", "GPL", code,
+                                       sizeof(code) / sizeof(code[0]), nullptr));
     EXPECT_TRUE(entry.ok()) << strerror(errno);
     auto result = kernel_->RunProgram(entry.get(), frame, kAway);
     EXPECT_TRUE(result.ok()) << result.status();
@@ -206,7 +206,7 @@ class PacketTest : public ::testing::Test {
   void Write(HandmadeTables& tables) { ASSERT_TRUE(kernel_->Apply(tables.Take(), 0).ok()); }
 
   std::unique_ptr<KernelEvaluator> kernel_;
-  BpfFd entry_calls_;
+  UniqueFd entry_calls_;
   uint32_t l4_table_ = 0;
 };
 

@@ -23,7 +23,7 @@ TEST(RuleHitsTest, AForgottenRuleCountsFromZeroAndItsNeighboursGoOn) {
     const uint32_t index = HITS_CHUNK(store.slot(), rule);
     uint32_t id = 0;
     EXPECT_EQ(bpf_map_lookup_elem((*object)->hits(), &index, &id), 0) << rule;
-    return BpfFd(bpf_map_get_fd_by_id(id));
+    return UniqueFd(bpf_map_get_fd_by_id(id));
   };
   std::vector<rule_hits> values(static_cast<size_t>(libbpf_num_possible_cpus()));
   const auto packets = [&](uint32_t rule) {

@@ -32,8 +32,8 @@ ip_address ToKey(const policy::Address& address) {
 }
 
 absl::StatusOr<TableStore::Inner> TableStore::MakeAddresses(uint32_t capacity) const {
-  ASSIGN_OR_RETURN(BpfFd fd, MakeInnerMap(BPF_MAP_TYPE_HASH, "rs_addresses", sizeof(ip_address),
-                                          sizeof(address_value), capacity, BPF_F_NO_PREALLOC));
+  ASSIGN_OR_RETURN(UniqueFd fd, MakeInnerMap(BPF_MAP_TYPE_HASH, "rs_addresses", sizeof(ip_address),
+                                             sizeof(address_value), capacity, BPF_F_NO_PREALLOC));
   return Inner{std::move(fd), capacity};
 }
 
@@ -143,8 +143,9 @@ absl::Status TableStore::AddChunks(const std::set<uint32_t>& chunks) {
   std::vector<uint32_t> indexes;
   std::vector<int> fds;
   for (const uint32_t chunk : chunks) {
-    ASSIGN_OR_RETURN(BpfFd fd, MakeInnerMap(BPF_MAP_TYPE_ARRAY, "rs_arena_chunk", sizeof(uint32_t),
-                                            sizeof(arena_line), ARENA_CHUNK_LINES, BPF_F_MMAPABLE));
+    ASSIGN_OR_RETURN(UniqueFd fd,
+                     MakeInnerMap(BPF_MAP_TYPE_ARRAY, "rs_arena_chunk", sizeof(uint32_t),
+                                  sizeof(arena_line), ARENA_CHUNK_LINES, BPF_F_MMAPABLE));
     void* base = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
     if (base == MAP_FAILED) return absl::ErrnoToStatus(errno, absl::StrCat("map chunk ", chunk));
     indexes.push_back(chunk);
@@ -202,12 +203,12 @@ absl::Status TableStore::EnsureRules(uint32_t count) {
     return absl::OutOfRangeError(
         absl::StrCat(count, " rules; a verdict word has room for ", VERDICT_RULE_MASK));
   }
-  std::vector<BpfFd> added;
+  std::vector<UniqueFd> added;
   std::vector<uint32_t> indexes;
   std::vector<int> fds;
   uint32_t chunks = hit_chunks_;
   for (; chunks * HITS_CHUNK_RULES < count; ++chunks) {
-    ASSIGN_OR_RETURN(BpfFd fd,
+    ASSIGN_OR_RETURN(UniqueFd fd,
                      MakeInnerMap(BPF_MAP_TYPE_PERCPU_ARRAY, "rs_hits_chunk", sizeof(uint32_t),
                                   sizeof(rule_hits), HITS_CHUNK_RULES, 0));
     indexes.push_back(slot_ * HITS_CHUNKS_PER_SLOT + chunks);
@@ -225,7 +226,7 @@ absl::Status TableStore::ForgetRule(uint32_t rule_id) {
   const uint32_t index = slot_ * HITS_CHUNKS_PER_SLOT + rule_id / HITS_CHUNK_RULES;
   uint32_t id = 0;
   if (bpf_map_lookup_elem(object_->hits(), &index, &id) != 0) return absl::OkStatus();
-  const BpfFd chunk(bpf_map_get_fd_by_id(id));
+  const UniqueFd chunk(bpf_map_get_fd_by_id(id));
   const uint32_t entry = rule_id % HITS_CHUNK_RULES;
   const std::vector<rule_hits> zero(static_cast<size_t>(libbpf_num_possible_cpus()));
   if (bpf_map_update_elem(chunk.get(), &entry, zero.data(), BPF_ANY) != 0) {

@@ -50,11 +50,11 @@ class TableStore {
  private:
   static constexpr uint32_t kHalf = ARENA_CHUNKS_MAX / 2;
   struct Chunk {
-    BpfFd fd;
+    UniqueFd fd;
     MappedPages pages;
   };
   struct Inner {
-    BpfFd fd;
+    UniqueFd fd;
     uint32_t capacity = 0;
   };
 

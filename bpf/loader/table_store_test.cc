@@ -33,7 +33,7 @@ class TableStoreTest : public ::testing::Test {
     const uint32_t index = first_ + chunk, line = 5;
     uint32_t id = 0;
     if (bpf_map_lookup_elem(object_->arena(), &index, &id) != 0) return std::nullopt;
-    const BpfFd inner(bpf_map_get_fd_by_id(id));
+    const UniqueFd inner(bpf_map_get_fd_by_id(id));
     arena_line value = {};
     EXPECT_EQ(bpf_map_lookup_elem(inner.get(), &line, &value), 0);
     return value.words[1];

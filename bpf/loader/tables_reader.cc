@@ -19,12 +19,12 @@
 namespace ripstop::loader {
 namespace {
 
-absl::StatusOr<BpfFd> OpenInner(int outer, uint32_t index, const char* name) {
+absl::StatusOr<UniqueFd> OpenInner(int outer, uint32_t index, const char* name) {
   uint32_t id = 0;
   if (bpf_map_lookup_elem(outer, &index, &id) != 0) {
     return absl::NotFoundError(absl::StrCat(name, " has no map at ", index));
   }
-  BpfFd fd(bpf_map_get_fd_by_id(id));
+  UniqueFd fd(bpf_map_get_fd_by_id(id));
   if (!fd.ok()) return absl::ErrnoToStatus(errno, absl::StrCat("open map ", index, " of ", name));
   return fd;
 }
@@ -33,7 +33,7 @@ absl::StatusOr<BpfFd> OpenInner(int outer, uint32_t index, const char* name) {
 class ChunkReader {
  public:
   static absl::StatusOr<ChunkReader> Open(const DatapathObject& object, uint32_t chunk) {
-    ASSIGN_OR_RETURN(BpfFd fd, OpenInner(object.arena(), chunk, "rs_arena_v2"));
+    ASSIGN_OR_RETURN(UniqueFd fd, OpenInner(object.arena(), chunk, "rs_arena_v2"));
     return ChunkReader(std::move(fd));
   }
   absl::StatusOr<arena_line> Line(uint32_t line) const {
@@ -49,8 +49,8 @@ class ChunkReader {
   }
 
  private:
-  explicit ChunkReader(BpfFd fd) : fd_(std::move(fd)) {}
-  BpfFd fd_;
+  explicit ChunkReader(UniqueFd fd) : fd_(std::move(fd)) {}
+  UniqueFd fd_;
 };
 
 uint32_t Block(uint8_t protocol) {
@@ -82,7 +82,7 @@ struct KnownAddress {
 absl::StatusOr<KnownAddress> ReadAddress(const DatapathObject& object, active_generation active,
                                          const policy::Address& address) {
   KnownAddress known;
-  ASSIGN_OR_RETURN(const BpfFd addresses,
+  ASSIGN_OR_RETURN(const UniqueFd addresses,
                    OpenInner(object.addresses(), active.slot, "rs_addresses_v1"));
   const ip_address key = ToKey(address);
   if (bpf_map_lookup_elem(addresses.get(), &key, &known.value) == 0) {

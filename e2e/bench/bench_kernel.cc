@@ -127,7 +127,7 @@ absl::StatusOr<Timing> BenchKernel::Verdict(const policy::Packet& packet,
   if (bpf_map_lookup_elem(evaluator.object().addresses(), &slot, &id) != 0) {
     return absl::ErrnoToStatus(errno, "addresses in force");
   }
-  const loader::BpfFd inner(bpf_map_get_fd_by_id(id));
+  const UniqueFd inner(bpf_map_get_fd_by_id(id));
   if (bpf_map_lookup_elem(inner.get(), &near, &value) != 0) {
     return absl::ErrnoToStatus(errno, "the endpoint's address");
   }

@@ -36,9 +36,8 @@ bool HoldsMaps(uint32_t type) {
 
 }  // namespace
 
-absl::StatusOr<std::map<std::string, loader::BpfFd>> MapsOf(
-    const loader::DatapathObject& datapath) {
-  std::map<std::string, loader::BpfFd> maps;
+absl::StatusOr<std::map<std::string, UniqueFd>> MapsOf(const loader::DatapathObject& datapath) {
+  std::map<std::string, UniqueFd> maps;
   for (const int program : {datapath.from_workload(), datapath.to_workload(), datapath.from_host(),
                             datapath.flow_sweep()}) {
     std::array<uint32_t, 64> ids = {};
@@ -50,7 +49,7 @@ absl::StatusOr<std::map<std::string, loader::BpfFd>> MapsOf(
       return absl::ErrnoToStatus(errno, "maps of a datapath program");
     }
     for (uint32_t i = 0; i < info.nr_map_ids && i < ids.size(); ++i) {
-      loader::BpfFd map(bpf_map_get_fd_by_id(ids[i]));
+      UniqueFd map(bpf_map_get_fd_by_id(ids[i]));
       bpf_map_info about = {};
       uint32_t bytes = sizeof(about);
       if (!map.ok() || bpf_obj_get_info_by_fd(map.get(), &about, &bytes) != 0) {
@@ -76,7 +75,7 @@ absl::StatusOr<uint64_t> MapBytes(const loader::DatapathObject& datapath) {
     for (uint32_t index = 0; index < about.max_entries; ++index) {
       uint32_t id = 0;
       if (bpf_map_lookup_elem(map.get(), &index, &id) != 0) continue;
-      const loader::BpfFd inner(bpf_map_get_fd_by_id(id));
+      const UniqueFd inner(bpf_map_get_fd_by_id(id));
       if (inner.ok()) total += BytesOf(inner.get());
     }
   }

@@ -11,13 +11,13 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "bpf/loader/bpf_fd.h"
 #include "bpf/loader/datapath_object.h"
+#include "policy/base/unique_fd.h"
 
 namespace ripstop::bench {
 
 // By name, as the kernel keeps it (15 characters).
-absl::StatusOr<std::map<std::string, loader::BpfFd>> MapsOf(const loader::DatapathObject& datapath);
+absl::StatusOr<std::map<std::string, UniqueFd>> MapsOf(const loader::DatapathObject& datapath);
 
 // Bytes that the kernel holds for all of them and for their inner maps.
 absl::StatusOr<uint64_t> MapBytes(const loader::DatapathObject& datapath);

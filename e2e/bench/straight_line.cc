@@ -150,13 +150,13 @@ absl::StatusOr<std::unique_ptr<StraightLine>> StraightLine::Load(
     const std::vector<policy::Rule>& rules,
     const std::map<std::string, std::vector<policy::Address>>& members) {
   auto line = std::unique_ptr<StraightLine>(new StraightLine());
-  line->next_ = loader::BpfFd(
-      bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "line_next", 4, 4, kProgramsMax, nullptr));
+  line->next_ =
+      UniqueFd(bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "line_next", 4, 4, kProgramsMax, nullptr));
   size_t entries = 1;
   for (const auto& [selector, addresses] : members) entries += addresses.size();
   LIBBPF_OPTS(bpf_map_create_opts, trie, .map_flags = BPF_F_NO_PREALLOC);
-  line->sets_ = loader::BpfFd(bpf_map_create(BPF_MAP_TYPE_LPM_TRIE, "line_sets", sizeof(SetKey), 4,
-                                             static_cast<uint32_t>(entries), &trie));
+  line->sets_ = UniqueFd(bpf_map_create(BPF_MAP_TYPE_LPM_TRIE, "line_sets", sizeof(SetKey), 4,
+                                        static_cast<uint32_t>(entries), &trie));
   if (!line->next_.ok() || !line->sets_.ok()) return absl::ErrnoToStatus(errno, "create maps");
   std::map<std::string, uint32_t> set_ids;
   for (const auto& [selector, addresses] : members) {
@@ -196,8 +196,8 @@ absl::StatusOr<std::unique_ptr<StraightLine>> StraightLine::Load(
       code.Emit(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_tail_call);
     }
     code.Exit(kDeny);
-    loader::BpfFd program(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "straight_line", "GPL",
-                                        code.code().data(), code.code().size(), nullptr));
+    UniqueFd program(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "straight_line", "GPL",
+                                   code.code().data(), code.code().size(), nullptr));
     if (!program.ok()) {
       return absl::InternalError(absl::StrCat("the verifier refuses ", code.code().size(),
                                               " instructions: ", std::strerror(errno)));

@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "bpf/loader/bpf_fd.h"
+#include "policy/base/unique_fd.h"
 #include "policy/model.h"
 
 namespace ripstop::bench {
@@ -40,8 +40,8 @@ class StraightLine {
 
  private:
   StraightLine() = default;
-  loader::BpfFd next_, sets_;
-  std::vector<loader::BpfFd> programs_;
+  UniqueFd next_, sets_;
+  std::vector<UniqueFd> programs_;
   size_t instructions_ = 0;
 };
 

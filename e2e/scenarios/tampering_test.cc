@@ -13,9 +13,9 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "agent/base/netns.h"
-#include "agent/base/unique_fd.h"
 #include "e2e/lab/connectivity.h"
 #include "e2e/lab/testing.h"
+#include "policy/base/unique_fd.h"
 
 namespace ripstop::lab {
 namespace {

@@ -16,7 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "agent/base/netns.h"
-#include "agent/base/unique_fd.h"
+#include "policy/base/unique_fd.h"
 
 namespace ripstop::agent {
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef RIPSTOP_AGENT_BASE_UNIQUE_FD_H_
-#define RIPSTOP_AGENT_BASE_UNIQUE_FD_H_
+#ifndef RIPSTOP_POLICY_BASE_UNIQUE_FD_H_
+#define RIPSTOP_POLICY_BASE_UNIQUE_FD_H_
 
 #include <unistd.h>
 
 #include <utility>
 
-namespace ripstop::agent {
+namespace ripstop {
 
 // Owns one file descriptor and closes it.
 class UniqueFd {
@@ -34,6 +34,6 @@ class UniqueFd {
   int fd_ = -1;
 };
 
-}  // namespace ripstop::agent
+}  // namespace ripstop
 
-#endif  // RIPSTOP_AGENT_BASE_UNIQUE_FD_H_
+#endif  // RIPSTOP_POLICY_BASE_UNIQUE_FD_H_
