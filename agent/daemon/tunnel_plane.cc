@@ -58,7 +58,9 @@ void TunnelPlane::Apply(const VxlanConfig& config, const std::vector<uint32_t>& 
   const loader::Owners owners = transitions_.Apply(PlanOwners(config), now);
   const bool tunnel = plan.device.has_value();
   port_ = tunnel ? config.port : 0;
-  Note(dataplane_->ConfigureTunnel(port_, vxlan_.ifindex()));
+  // A device that an earlier agent left carries packets now: at no moment may it pass for
+  // an interface like others, whose packets come natively.
+  Note(dataplane_->ConfigureTunnel(port_, vxlan_.Standing(plan)));
   Note(dataplane_->SetOwners(tunnel ? owners : loader::Owners()));
   ApplyDevice(plan);
   Schedule();
@@ -66,7 +68,7 @@ void TunnelPlane::Apply(const VxlanConfig& config, const std::vector<uint32_t>& 
 
 void TunnelPlane::ApplyDevice(const VxlanPlan& plan) {
   HostNetwork network{.holders = {holders_.begin(), holders_.end()},
-                      .tunnel_ifindex = vxlan_.ifindex(),
+                      .tunnel_ifindex = vxlan_.Standing(plan),
                       .vxlan = plan.device.has_value()};
   programs_.Apply(network);
   Note(vxlan_.Apply(plan));

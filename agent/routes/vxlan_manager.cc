@@ -55,6 +55,12 @@ absl::Status VxlanManager::EnsureDevice(const VxlanSpec& spec) {
   return absl::OkStatus();
 }
 
+uint32_t VxlanManager::Standing(const VxlanPlan& plan) const {
+  if (ifindex_ != 0 || !plan.device.has_value()) return ifindex_;
+  const absl::StatusOr<Link> link = netlink_->GetLink(plan.device->name);
+  return link.ok() && SameTunnel(*link, *plan.device) ? link->index : 0;
+}
+
 absl::Status VxlanManager::RemoveDevice(const std::string& name) {
   routes_->DisownDevice(ifindex_);
   ifindex_ = 0;

@@ -36,6 +36,8 @@ class VxlanManager {
   absl::Status HandleEvents(const std::vector<MonitorEvent>& events);
 
   uint32_t ifindex() const { return ifindex_; }  // 0: no device
+  // Of the device that `plan` wants, also one of an earlier process that Apply has not met.
+  uint32_t Standing(const VxlanPlan& plan) const;
   // As last applied; empty: no device.
   std::string device() const { return plan_.device.has_value() ? plan_.device->name : ""; }
 
