@@ -68,7 +68,9 @@
 	X(FLOW_TABLE_FULL, "flow-table-full", \
 	  "A new flow could not be recorded, so its replies could not be recognised. Raise the size of the flow table.") \
 	X(VXLAN_SPOOFED, "vxlan-spoofed", \
-	  "A node sent, by VXLAN, a packet whose source is another node's, or in a pool and nobody's.")
+	  "A node sent, by VXLAN, a packet whose source is another node's, or in a pool and nobody's.") \
+	X(MARK_CHANGED, "mark-changed", \
+	  "A pod's packet came out of the host's stack without the mark that it had gone in with: a netfilter rule of the host writes the same bits. `ripstopctl node status` names the mask; `--mark-mask` changes it.")
 /* clang-format on */
 
 enum drop_reason {
