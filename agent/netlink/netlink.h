@@ -62,6 +62,9 @@ class Netlink {
   absl::StatusOr<Link> GetLink(uint32_t ifindex);
   absl::StatusOr<std::vector<Link>> ListLinks();
 
+  // Queueing disciplines of all links; those below another left out.
+  absl::StatusOr<std::vector<Qdisc>> ListQdiscs();
+
   // Addresses. Adding one that is there already succeeds.
   absl::Status AddAddress(const InterfaceAddress& address);
   absl::Status DeleteAddress(const InterfaceAddress& address);
