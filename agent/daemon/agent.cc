@@ -27,6 +27,18 @@ void LogUnlessOk(const absl::Status& status) {
   if (!status.ok()) spdlog::warn("{}", std::string(status.message()));
 }
 
+void DescribeHostNat(const HostNat& nat, const DataplaneInterface& dataplane,
+                     v1::StatusReply& reply) {
+  v1::HostNat& description = *reply.mutable_host_nat();
+  description.set_mode(NameOf(nat.mode()));
+  description.set_on(nat.on());
+  for (const std::string& rules : nat.found()) description.add_found(rules);
+  description.set_mark_mask(nat.mark_mask());
+  for (const std::string& user : nat.mark_users()) description.add_mark_users(user);
+  if (nat.on()) description.set_addresses_without_number(dataplane.addresses_without_number());
+  for (const std::string& problem : nat.problems()) reply.add_not_ready_reasons(problem);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(const Options& options, EventLoop* loop) {
@@ -59,6 +71,7 @@ absl::Status Agent::Init() {
   RETURN_IF_ERROR(Lock());
   DataplaneOptions dataplane;
   dataplane.pin_dir = options_.bpffs;
+  dataplane.mark_mask = options_.mark_mask;
   ASSIGN_OR_RETURN(dataplane_, Dataplane::Open(dataplane));
   // What an earlier agent left unread names rules of its own.
   (void)dataplane_->TakeEvents();
@@ -71,9 +84,14 @@ absl::Status Agent::Init() {
   policy_->BeforeFlush([this] { flows_->Read(absl::Now()); });
   queries_ = std::make_unique<Queries>(policy_.get(), dataplane_.get());
   ASSIGN_OR_RETURN(network_, NetworkPlane::Create(options_, loop_, dataplane_.get()));
+  shaping_ = std::make_unique<Shaping>(network_->netlink(), dataplane_.get());
   network_->OnEvents([this](const std::vector<MonitorEvent>& events) {
+    shaping_->HandleEvents(events);
     if (endpoints_ != nullptr) endpoints_->HandleEvents(events);
   });
+  ASSIGN_OR_RETURN(host_nat_, HostNat::Create(options_.host_nat, options_.mark_mask, loop_, [this] {
+                     if (in_sync_) ApplyHostNat();
+                   }));
   loop_->AddTimer(kHousekeepingPeriod, kHousekeepingPeriod, [this] { Housekeeping(); });
   store_back_off_ = kStoreBackOffMin;
   OpenStore();
@@ -217,7 +235,7 @@ void Agent::Settle() {
     network_->Apply(cluster_);
     endpoints_->set_default_mtu(network_->workload_mtu());
     settings_.host_mac = kHostMac.bytes;
-    LogUnlessOk(dataplane_->Configure(settings_));
+    ApplyHostNat();
   }
   WatchFlows();
   if (!in_sync_ && policy_->committed()) {
@@ -237,14 +255,25 @@ void Agent::WatchFlows() {
   LogUnlessOk(dataplane_->Configure(settings_));
 }
 
+// Programs at all interfaces first: then packets may wait for their verdict.
+void Agent::ApplyHostNat() {
+  network_->SetHostNat(host_nat_->on());
+  settings_.host_nat = host_nat_->on();
+  const absl::Status status = dataplane_->Configure(settings_);
+  host_nat_problem_ = status.ok() ? "" : absl::StrCat("settings: ", std::string(status.message()));
+  LogUnlessOk(status);
+}
+
 absl::Status Agent::FirstSync() {
   workloads_->Reattach(endpoints_->endpoints());
+  shaping_->Compare();
   return network_->Reconcile();
 }
 
 void Agent::Housekeeping() {
   LogUnlessOk(dataplane_->SweepFlows().status());
   flows_->Tick(absl::Now());
+  shaping_->Retry();
   if (endpoints_ != nullptr) LogUnlessOk(endpoints_->RetryReleases());
   if (!policy_problem_.empty()) Settle();
 }
@@ -256,11 +285,13 @@ absl::StatusOr<v1::StatusReply> Agent::Status() {
   reply.set_node(options_.node);
   reply.set_version(RIPSTOP_VERSION);
   const bgp::BirdStatus bgp = network_->BgpStatus();
-  reply.set_ready(in_sync_ && store_problem_.empty() && policy_problem_.empty() && bgp.ready);
-  for (const std::string* problem : {&store_problem_, &policy_problem_}) {
+  reply.set_ready(in_sync_ && store_problem_.empty() && policy_problem_.empty() &&
+                  host_nat_problem_.empty() && bgp.ready);
+  for (const std::string* problem : {&store_problem_, &policy_problem_, &host_nat_problem_}) {
     if (!problem->empty()) reply.add_not_ready_reasons(*problem);
   }
   for (const std::string& reason : bgp.reasons) reply.add_not_ready_reasons(reason);
+  for (const std::string& problem : shaping_->problems()) reply.add_not_ready_reasons(problem);
   for (const std::string& problem : network_->problems()) reply.add_not_ready_reasons(problem);
   // Endpoints that are denied because a table is full: the node serves, those do not.
   for (const std::string& alarm : policy_->engine().Alarms()) reply.add_not_ready_reasons(alarm);
@@ -282,6 +313,7 @@ absl::StatusOr<v1::StatusReply> Agent::Status() {
   for (const std::string& line : policy_->feed().set_aside()) reply.add_set_aside(line);
   reply.set_programs_loaded(dataplane_->programs_loaded());
   reply.set_table_writes(dataplane_->table_writes());
+  DescribeHostNat(*host_nat_, *dataplane_, reply);
   return reply;
 }
 

@@ -12,11 +12,13 @@
 #include "agent/base/unique_fd.h"
 #include "agent/cni/endpoint_manager.h"
 #include "agent/daemon/flow_watch.h"
+#include "agent/daemon/host_nat.h"
 #include "agent/daemon/network_plane.h"
 #include "agent/daemon/options.h"
 #include "agent/daemon/policy_plane.h"
 #include "agent/daemon/queries.h"
 #include "agent/daemon/service.h"
+#include "agent/daemon/shaping.h"
 #include "agent/daemon/store_sync.h"
 #include "agent/daemon/workloads.h"
 #include "agent/dataplane/dataplane.h"
@@ -54,6 +56,7 @@ class Agent final : private StoreSink, private AgentApi {
   void Settle();
   absl::Status FirstSync();
   void WatchFlows();
+  void ApplyHostNat();
   void Housekeeping();
 
   void OnPut(const api::StoredResource& stored) override;
@@ -77,6 +80,8 @@ class Agent final : private StoreSink, private AgentApi {
   std::unique_ptr<FlowLog> flow_log_;
   std::unique_ptr<FlowWatch> flows_;
   std::unique_ptr<NetworkPlane> network_;
+  std::unique_ptr<HostNat> host_nat_;
+  std::unique_ptr<Shaping> shaping_;
   std::unique_ptr<Queries> queries_;
 
   std::unique_ptr<api::Store> store_;
@@ -95,6 +100,7 @@ class Agent final : private StoreSink, private AgentApi {
   bool in_sync_ = false;
   bool synced_once_ = false;  // the first snapshot is whole
   std::string policy_problem_;
+  std::string host_nat_problem_;
   std::vector<std::string> alarms_;  // as last logged
 };
 

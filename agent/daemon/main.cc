@@ -5,6 +5,8 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <map>
+#include <string>
 
 #include "agent/base/event_loop.h"
 #include "agent/base/logging.h"
@@ -15,6 +17,7 @@ namespace {
 
 using ripstop::agent::Agent;
 using ripstop::agent::EventLoop;
+using ripstop::agent::HostNatMode;
 using ripstop::agent::Options;
 
 absl::Status Run(const Options& options) {
@@ -56,6 +59,18 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(uint64_t{4096}, uint64_t{1} << 40));
   app.add_option("--flow-log-rate", options.flow_log.lines_per_second,
                  "lines per second at most; the others are counted");
+  const std::map<std::string, HostNatMode> modes = {{"Auto", HostNatMode::kAuto},
+                                                    {"Always", HostNatMode::kAlways},
+                                                    {"Never", HostNatMode::kNever}};
+  app.add_option(
+         "--host-nat", options.host_nat,
+         "whether pods' flows to others than pods and nodes pass this host's NAT (kube-proxy, "
+         "hostPort, masquerade): Auto (while there are NAT rules), Always, Never")
+      ->transform(CLI::CheckedTransformer(modes, CLI::ignore_case));
+  app.add_option(
+      "--mark-mask", options.mark_mask,
+      "bits of packets' marks that are the agent's, while pods pass host's NAT: at least "
+      "10 adjacent ones that no rule of this host uses; default 0xffff0000");
   app.option_defaults()->always_capture_default();
   CLI11_PARSE(app, argc, argv);
 

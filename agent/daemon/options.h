@@ -5,6 +5,8 @@
 #include <string>
 
 #include "agent/daemon/flow_log.h"
+#include "agent/daemon/host_nat.h"
+#include "agent/dataplane/dataplane.h"
 
 namespace ripstop::agent {
 
@@ -21,6 +23,8 @@ struct Options {
   std::string log_file;                        // empty: standard error
   std::string log_level = "info";
   FlowLogOptions flow_log;  // what Log rules say
+  HostNatMode host_nat = HostNatMode::kAuto;
+  uint32_t mark_mask = DataplaneOptions{}.mark_mask;  // bits of packets' marks that are ours
 };
 
 }  // namespace ripstop::agent

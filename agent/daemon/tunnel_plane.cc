@@ -64,15 +64,26 @@ void TunnelPlane::Apply(const VxlanConfig& config, const std::vector<uint32_t>& 
   Schedule();
 }
 
+HostNetwork TunnelPlane::Network() const {
+  return {.holders = {holders_.begin(), holders_.end()},
+          .tunnel_ifindex = vxlan_.ifindex(),
+          .vxlan = tunnel_,
+          .nat = host_nat_};
+}
+
+void TunnelPlane::SetHostNat(bool on) {
+  if (host_nat_ == on) return;
+  host_nat_ = on;
+  programs_.Apply(Network());
+}
+
 void TunnelPlane::ApplyDevice(const VxlanPlan& plan) {
-  HostNetwork network{.holders = {holders_.begin(), holders_.end()},
-                      .tunnel_ifindex = vxlan_.ifindex(),
-                      .vxlan = plan.device.has_value()};
-  programs_.Apply(network);
+  tunnel_ = plan.device.has_value();
+  const HostNetwork before = Network();
+  programs_.Apply(before);
   Note(vxlan_.Apply(plan));
-  if (network.tunnel_ifindex == vxlan_.ifindex()) return;
-  network.tunnel_ifindex = vxlan_.ifindex();
-  programs_.Apply(network);
+  if (before == Network()) return;
+  programs_.Apply(Network());
   Note(dataplane_->ConfigureTunnel(port_, vxlan_.ifindex()));
 }
 
@@ -82,11 +93,11 @@ void TunnelPlane::Schedule() {
   absl::Time due = transitions_.due();
   if (lingering_.has_value()) due = std::min(due, linger_until_);
   if (due == absl::InfiniteFuture()) return;
-  timer_ = loop_->AddTimer(std::max(due - now_(), absl::ZeroDuration()), absl::ZeroDuration(),
-                           [this] {
-                             timer_.reset();
-                             Apply(VxlanConfig(config_), std::vector<uint32_t>(holders_));
-                           });
+  timer_ =
+      loop_->AddTimer(std::max(due - now_(), absl::ZeroDuration()), absl::ZeroDuration(), [this] {
+        timer_.reset();
+        Apply(VxlanConfig(config_), std::vector<uint32_t>(holders_));
+      });
 }
 
 void TunnelPlane::HandleEvents(const std::vector<MonitorEvent>& events) {
