@@ -11,6 +11,8 @@
 #include "bpf/hooks/from_host.h"
 #include "bpf/hooks/from_tunnel.h"
 #include "bpf/hooks/from_workload.h"
+#include "bpf/hooks/to_host.h"
+#include "bpf/hooks/to_socket.h"
 #include "bpf/hooks/to_workload.h"
 
 char datapath_license[] SEC("license") = "Dual BSD/GPL"; /* the helpers used are GPL only */

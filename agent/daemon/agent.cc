@@ -99,6 +99,7 @@ absl::Status Agent::InitNode() {
   if (dataplane_ == nullptr) {
     DataplaneOptions dataplane;
     dataplane.pin_dir = options_.bpffs;
+    dataplane.mark_mask = options_.mark_mask;
     dataplane.sizes.flows = options_.flow_table_entries != 0 ? options_.flow_table_entries
                                                              : FlowTableEntriesFor(UsableMemory());
     ASSIGN_OR_RETURN(dataplane_, Dataplane::Open(dataplane));
@@ -115,9 +116,14 @@ absl::Status Agent::InitNode() {
   policy_->BeforeFlush([this] { flows_->Read(absl::Now()); });
   queries_ = std::make_unique<Queries>(policy_.get(), dataplane_.get());
   ASSIGN_OR_RETURN(network_, NetworkPlane::Create(options_, loop_, dataplane_.get()));
+  shaping_ = std::make_unique<Shaping>(network_->netlink(), dataplane_.get());
   network_->OnEvents([this](const std::vector<MonitorEvent>& events) {
+    shaping_->HandleEvents(events);
     if (endpoints_ != nullptr) endpoints_->HandleEvents(events);
   });
+  ASSIGN_OR_RETURN(host_nat_, HostNat::Create(options_.host_nat, options_.mark_mask, loop_, [this] {
+                     if (in_sync_) ApplyHostNat();
+                   }));
   host_ = std::make_unique<NetlinkHost>(network_->netlink());
   guard_ =
       std::make_unique<NodeGuard>(host_.get(), dataplane_.get(),

@@ -14,6 +14,7 @@
 #include "agent/daemon/field_notes.h"
 #include "agent/daemon/flow_keeper.h"
 #include "agent/daemon/flow_watch.h"
+#include "agent/daemon/host_nat.h"
 #include "agent/daemon/netlink_host.h"
 #include "agent/daemon/network_plane.h"
 #include "agent/daemon/node_guard.h"
@@ -22,6 +23,7 @@
 #include "agent/daemon/pool_keeper.h"
 #include "agent/daemon/queries.h"
 #include "agent/daemon/service.h"
+#include "agent/daemon/shaping.h"
 #include "agent/daemon/store_plane.h"
 #include "agent/daemon/workloads.h"
 #include "agent/dataplane/dataplane.h"
@@ -63,6 +65,7 @@ class Agent final : private StorePlaneClient, private AgentApi {
   absl::Status FirstSync();
   void WatchFlows();
   void SweepFlows();
+  void ApplyHostNat();
   void Housekeeping();
   void VisitGuarded(const NodeGuard::Visitor& visit) const;
   void ReportGuard(v1::StatusReply& reply) const;
@@ -97,6 +100,8 @@ class Agent final : private StorePlaneClient, private AgentApi {
   std::unique_ptr<FlowWatch> flows_;
   std::unique_ptr<FlowKeeper> flow_keeper_;
   std::unique_ptr<NetworkPlane> network_;
+  std::unique_ptr<HostNat> host_nat_;
+  std::unique_ptr<Shaping> shaping_;
   std::unique_ptr<Queries> queries_;
   std::unique_ptr<NetlinkHost> host_;
   std::unique_ptr<NodeGuard> guard_;
@@ -119,6 +124,7 @@ class Agent final : private StorePlaneClient, private AgentApi {
   bool pools_changed_ = false;
   bool in_sync_ = false;  // the kernel, with what is to be in force
   std::string policy_problem_;
+  std::string host_nat_problem_;
   std::vector<std::string> address_problems_;   // of pools
   std::vector<std::string> address_conflicts_;  // of pods of this node
   std::vector<std::string> alarms_;             // as last logged

@@ -7,6 +7,21 @@
 #include "agent/daemon/agent.h"
 
 namespace ripstop::agent {
+namespace {
+
+void DescribeHostNat(const HostNat& nat, const DataplaneInterface& dataplane,
+                     v1::StatusReply& reply) {
+  v1::HostNat& description = *reply.mutable_host_nat();
+  description.set_mode(NameOf(nat.mode()));
+  description.set_on(nat.on());
+  for (const std::string& rules : nat.found()) description.add_found(rules);
+  description.set_mark_mask(nat.mark_mask());
+  for (const std::string& user : nat.mark_users()) description.add_mark_users(user);
+  if (nat.on()) description.set_addresses_without_number(dataplane.addresses_without_number());
+  for (const std::string& problem : nat.problems()) reply.add_not_ready_reasons(problem);
+}
+
+}  // namespace
 
 void Agent::ReportGuard(v1::StatusReply& reply) const {
   const auto add = [&reply](const std::string& kind, uint64_t count, const std::string& last) {
@@ -36,10 +51,14 @@ absl::StatusOr<v1::StatusReply> Agent::Status() {
   reply.set_version(RIPSTOP_VERSION);
   const bgp::BirdStatus bgp = network_->BgpStatus();
   reply.set_ready(in_sync_ && store_plane_->in_sync() && policy_problem_.empty() && bgp.ready &&
-                  network_->has_its_addresses() && !flow_keeper_->full());
+                  network_->has_its_addresses() && host_nat_problem_.empty() &&
+                  !flow_keeper_->full());
   for (const std::string& problem : store_plane_->problems()) reply.add_not_ready_reasons(problem);
-  if (!policy_problem_.empty()) reply.add_not_ready_reasons(policy_problem_);
+  for (const std::string* problem : {&policy_problem_, &host_nat_problem_}) {
+    if (!problem->empty()) reply.add_not_ready_reasons(*problem);
+  }
   for (const std::string& reason : bgp.reasons) reply.add_not_ready_reasons(reason);
+  for (const std::string& problem : shaping_->problems()) reply.add_not_ready_reasons(problem);
   for (const std::string& problem : network_->problems()) reply.add_not_ready_reasons(problem);
   for (const auto* problems : {&address_problems_, &address_conflicts_}) {
     for (const std::string& problem : *problems) reply.add_not_ready_reasons(problem);
@@ -74,6 +93,7 @@ absl::StatusOr<v1::StatusReply> Agent::Status() {
   for (const std::string& line : fields_.unheeded()) reply.add_unheeded(line);
   reply.set_programs_loaded(dataplane_->programs_loaded());
   reply.set_table_writes(dataplane_->table_writes());
+  DescribeHostNat(*host_nat_, *dataplane_, reply);
   return reply;
 }
 

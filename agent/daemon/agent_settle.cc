@@ -26,7 +26,7 @@ void Agent::Settle() {
     network_->Apply(cluster_);
     endpoints_->set_default_mtu(network_->workload_mtu());
     settings_.host_mac = kHostMac.bytes;
-    LogUnlessOk(dataplane_->Configure(settings_));
+    ApplyHostNat();
   }
   WatchFlows();
   if (!in_sync_ && policy_->committed()) {
@@ -91,8 +91,18 @@ void Agent::WatchFlows() {
   LogUnlessOk(dataplane_->Configure(settings_));
 }
 
+// Programs at all interfaces first: then packets may wait for their verdict.
+void Agent::ApplyHostNat() {
+  network_->SetHostNat(host_nat_->on());
+  settings_.host_nat = host_nat_->on();
+  const absl::Status status = dataplane_->Configure(settings_);
+  host_nat_problem_ = status.ok() ? "" : absl::StrCat("settings: ", std::string(status.message()));
+  LogUnlessOk(status);
+}
+
 absl::Status Agent::FirstSync() {
   workloads_->Reattach(endpoints_->endpoints());
+  shaping_->Compare();
   LogUnlessOk(dataplane_->FinishAdoption());
   if (dataplane_->flows_lost() > 0) {
     spdlog::warn("flow table: {} flows had no room in the smaller one", dataplane_->flows_lost());
@@ -127,6 +137,7 @@ void Agent::Housekeeping() {
   }
   flows_->Tick(absl::Now());
   network_->RefreshSecrets();
+  shaping_->Retry();
   store_plane_->Housekeeping();
   // What a pod's ADD or DEL could not write, and what the store lost.
   if (!policy_problem_.empty() || ipam_->lost()) Settle();

@@ -30,9 +30,11 @@ bool IsWorkloadInterface(const Link& link) {
 
 InterfaceRole RoleOf(const Link& link, const HostNetwork& network, bool on_loopback) {
   if (link.index == network.tunnel_ifindex) return InterfaceRole::kTunnel;
-  if (link.loopback || IsWorkloadInterface(link) || link.master != 0) return InterfaceRole::kNone;
+  // A VRF takes nothing from its interfaces but the choice of a routing table.
+  const bool taken = link.master != 0 && link.slave_kind != "vrf";
+  if (link.loopback || IsWorkloadInterface(link) || taken) return InterfaceRole::kNone;
   if (network.holders.contains(link.index)) return InterfaceRole::kUplink;
-  if (!network.vxlan) return InterfaceRole::kNone;
+  if (!network.vxlan) return network.nat ? InterfaceRole::kElsewhere : InterfaceRole::kNone;
   if (LeadsOut(link)) return InterfaceRole::kUplink;
   return on_loopback && link.kind != "bridge" ? InterfaceRole::kUplink : InterfaceRole::kElsewhere;
 }
@@ -46,11 +48,12 @@ bool HostPrograms::OnLoopback() const {
   return !network_.holders.empty();
 }
 
-absl::Status HostPrograms::Attach(uint32_t ifindex, InterfaceRole role) {
+absl::Status HostPrograms::Attach(const Link& link, InterfaceRole role) {
+  const uint32_t ifindex = link.index;
   switch (role) {
     case InterfaceRole::kUplink: return dataplane_->AttachUplink(ifindex);
     case InterfaceRole::kTunnel: return dataplane_->AttachTunnel(ifindex);
-    case InterfaceRole::kElsewhere: return dataplane_->AttachElsewhere(ifindex);
+    case InterfaceRole::kElsewhere: return dataplane_->AttachElsewhere(ifindex, link.headless);
     case InterfaceRole::kNone: break;
   }
   return dataplane_->DetachHost(ifindex);
@@ -60,7 +63,7 @@ void HostPrograms::SettleOne(const Link& link, bool on_loopback) {
   const InterfaceRole wanted = RoleOf(link, network_, on_loopback);
   const bool failed = problems_.contains(link.index);
   if (role(link.index) == wanted && !failed) return;
-  const absl::Status status = Attach(link.index, wanted);
+  const absl::Status status = Attach(link, wanted);
   if (absl::IsNotFound(status)) return;  // gone meanwhile; its event comes
   roles_[link.index] = wanted;
   if (status.ok()) {

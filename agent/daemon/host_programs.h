@@ -21,13 +21,14 @@ enum class InterfaceRole {
   kNone,       // no program: loopback, pods', what a bridge or bond has taken
   kUplink,     // leads to other nodes: from_host
   kTunnel,     // the VXLAN device: from_tunnel
-  kElsewhere,  // anything else, while there is a tunnel: from_elsewhere
+  kElsewhere,  // anything else, while there is a tunnel or host's NAT: from_elsewhere
 };
 
 struct HostNetwork {
   std::set<uint32_t> holders;   // interfaces that hold an address of this node
   uint32_t tunnel_ifindex = 0;  // 0: none
   bool vxlan = false;           // the network has a tunnel, made here or not yet
+  bool nat = false;             // pods' packets leave, and answers come, by any interface
   bool operator==(const HostNetwork&) const = default;
 };
 
@@ -67,7 +68,7 @@ class HostPrograms {
   void Settle();
   void SettleOne(const Link& link, bool on_loopback);
   bool OnLoopback() const;
-  absl::Status Attach(uint32_t ifindex, InterfaceRole role);
+  absl::Status Attach(const Link& link, InterfaceRole role);
 
   const std::function<absl::StatusOr<std::vector<Link>>()> list_;
   DataplaneInterface* const dataplane_;

@@ -64,6 +64,24 @@ TEST_F(HostProgramsTest, WithATunnelEveryWayIntoTheHostHasOne) {
   EXPECT_THAT(dataplane_.host, ElementsAre(Pair(2, "uplink")));
 }
 
+// What pods send may leave by any of them, and its answers come by any.
+TEST_F(HostProgramsTest, WithHostsNatEveryInterfaceHasOneAlsoWithoutATunnel) {
+  Link vpn = MakeLink(11, "wg0", "wireguard");
+  vpn.headless = true;
+  Link in_vrf = MakeLink(12, "eth3", "", 13);
+  in_vrf.slave_kind = "vrf";
+  links_->push_back(vpn);
+  links_->push_back(in_vrf);
+  programs_.Apply({.holders = {2}, .nat = true});
+  EXPECT_THAT(dataplane_.host, UnorderedElementsAre(Pair(2, "uplink"), Pair(3, "elsewhere"),
+                                                    Pair(5, "elsewhere"), Pair(8, "elsewhere"),
+                                                    Pair(9, "elsewhere"), Pair(10, "elsewhere"),
+                                                    Pair(11, "elsewhere"), Pair(12, "elsewhere")));
+  EXPECT_THAT(dataplane_.headless, ElementsAre(11));
+  programs_.Apply({.holders = {2}});
+  EXPECT_THAT(dataplane_.host, ElementsAre(Pair(2, "uplink")));
+}
+
 TEST_F(HostProgramsTest, ABridgeThatHoldsTheNodesAddressIsAnUplink) {
   programs_.Apply({.holders = {5}, .tunnel_ifindex = 9, .vxlan = true});
   EXPECT_EQ(dataplane_.host[5], "uplink");

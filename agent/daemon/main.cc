@@ -6,6 +6,8 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <map>
+#include <string>
 
 #include "absl/time/time.h"
 #include "agent/base/event_loop.h"
@@ -17,6 +19,7 @@ namespace {
 
 using ripstop::agent::Agent;
 using ripstop::agent::EventLoop;
+using ripstop::agent::HostNatMode;
 using ripstop::agent::Options;
 
 // Two descriptors for each pod: the usual soft limit is for programs that call select().
@@ -87,6 +90,18 @@ int main(int argc, char** argv) {
                  "connections known at a time; 0: by the machine's memory. Live ones are kept when "
                  "this changes")
       ->check(CLI::Range(uint32_t{0}, uint32_t{1} << 24));
+  const std::map<std::string, HostNatMode> modes = {{"Auto", HostNatMode::kAuto},
+                                                    {"Always", HostNatMode::kAlways},
+                                                    {"Never", HostNatMode::kNever}};
+  app.add_option(
+         "--host-nat", options.host_nat,
+         "whether pods' flows to others than pods and nodes pass this host's NAT (kube-proxy, "
+         "hostPort, masquerade): Auto (while there are NAT rules), Always, Never")
+      ->transform(CLI::CheckedTransformer(modes, CLI::ignore_case));
+  app.add_option(
+      "--mark-mask", options.mark_mask,
+      "bits of packets' marks that are the agent's, while pods pass host's NAT: at least "
+      "10 adjacent ones that no rule of this host uses; default 0xffff0000");
   app.option_defaults()->always_capture_default();
   CLI11_PARSE(app, argc, argv);
   absl::ParseDuration(block_idle, &options.block_idle);

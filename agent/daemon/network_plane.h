@@ -49,6 +49,8 @@ class NetworkPlane {
   // After the first Apply and all pods' routes: from now on the kernel follows.
   absl::Status Reconcile() { return routes_->Reconcile(); }
 
+  void SetHostNat(bool on) { tunnel_->SetHostNat(on); }
+
   Netlink* netlink() { return netlink_.get(); }
   RouteManager* routes() { return routes_.get(); }
 

@@ -6,6 +6,8 @@
 
 #include "absl/time/time.h"
 #include "agent/daemon/flow_log.h"
+#include "agent/daemon/host_nat.h"
+#include "agent/dataplane/dataplane.h"
 
 namespace ripstop::agent {
 
@@ -27,6 +29,8 @@ struct Options {
   absl::Duration block_idle = absl::Minutes(5);
   FlowLogOptions flow_log;          // what Log rules say
   uint32_t flow_table_entries = 0;  // 0: by memory (flow_keeper.h)
+  HostNatMode host_nat = HostNatMode::kAuto;
+  uint32_t mark_mask = DataplaneOptions{}.mark_mask;  // bits of packets' marks that are ours
 };
 
 }  // namespace ripstop::agent

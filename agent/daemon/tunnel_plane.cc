@@ -58,23 +58,35 @@ void TunnelPlane::Apply(const VxlanConfig& config, const std::vector<uint32_t>& 
   const loader::Owners owners = transitions_.Apply(PlanOwners(config), now);
   const bool tunnel = plan.device.has_value();
   port_ = tunnel ? config.port : 0;
-  // A device that an earlier agent left carries packets now: at no moment may it pass for
-  // an interface like others, whose packets come natively.
   Note(dataplane_->ConfigureTunnel(port_, vxlan_.Standing(plan)));
   Note(dataplane_->SetOwners(tunnel ? owners : loader::Owners()));
   ApplyDevice(plan);
   Schedule();
 }
 
+HostNetwork TunnelPlane::Network() const {
+  return {.holders = {holders_.begin(), holders_.end()},
+          .tunnel_ifindex = vxlan_.ifindex(),
+          .vxlan = tunnel_,
+          .nat = host_nat_};
+}
+
+void TunnelPlane::SetHostNat(bool on) {
+  if (host_nat_ == on) return;
+  host_nat_ = on;
+  programs_.Apply(Network());
+}
+
 void TunnelPlane::ApplyDevice(const VxlanPlan& plan) {
-  HostNetwork network{.holders = {holders_.begin(), holders_.end()},
-                      .tunnel_ifindex = vxlan_.Standing(plan),
-                      .vxlan = plan.device.has_value()};
-  programs_.Apply(network);
+  // A device that an earlier agent left carries packets now: at no moment may it pass for
+  // an interface like others, whose packets come natively.
+  tunnel_ = plan.device.has_value();
+  HostNetwork before = Network();
+  before.tunnel_ifindex = vxlan_.Standing(plan);
+  programs_.Apply(before);
   Note(vxlan_.Apply(plan));
-  if (network.tunnel_ifindex == vxlan_.ifindex()) return;
-  network.tunnel_ifindex = vxlan_.ifindex();
-  programs_.Apply(network);
+  if (before == Network()) return;
+  programs_.Apply(Network());
   Note(dataplane_->ConfigureTunnel(port_, vxlan_.ifindex()));
 }
 

@@ -34,6 +34,9 @@ class TunnelPlane {
   // `holders`: interfaces that hold an address of this node.
   void Apply(const VxlanConfig& config, const std::vector<uint32_t>& holders);
   void HandleEvents(const std::vector<MonitorEvent>& events);
+  // Whether pods' packets leave by any interface, by way of host's NAT: then each of them
+  // has a program before this returns.
+  void SetHostNat(bool on);
 
   // MTU of what goes by the tunnel; nullopt: no pool wants one.
   std::optional<uint32_t> mtu() const { return mtu_; }
@@ -45,6 +48,7 @@ class TunnelPlane {
  private:
   static absl::Time Monotonic();  // nobody can set that clock back
   void ApplyDevice(const VxlanPlan& plan);
+  HostNetwork Network() const;
   absl::Status Prepare(uint32_t ifindex);
   void Schedule();
   void Note(const absl::Status& status);
@@ -57,6 +61,8 @@ class TunnelPlane {
   OwnerTransitions transitions_;
   VxlanConfig config_;
   std::vector<uint32_t> holders_;
+  bool host_nat_ = false;
+  bool tunnel_ = false;                 // wanted, or lingering
   std::optional<VxlanSpec> lingering_;  // the device that the last pool has given up
   absl::Time linger_until_ = absl::InfinitePast();
   std::optional<VxlanSpec> device_;  // as last wanted

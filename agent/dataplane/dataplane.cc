@@ -8,11 +8,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "agent/dataplane/socket_link.h"
+#include "bpf/loader/grace.h"
 #include "bpf/loader/tables_reader.h"
 #include "policy/base/unique_fd.h"
 #include "policy/status_macros.h"
@@ -25,13 +29,30 @@ constexpr char kToWorkload[] = "to_workload";
 constexpr char kFromHost[] = "from_host";
 constexpr char kFromTunnel[] = "from_tunnel";
 constexpr char kFromElsewhere[] = "from_elsewhere";
+constexpr char kToHost[] = "to_host";
+constexpr char kToSocket[] = "to_socket";
+constexpr uint32_t kMarkFlags = STATE_MARKS | STATE_MARKS_TRUSTED;
+
+// What a mark has room for; kInvalidArgument for a mask that cannot be.
+absl::StatusOr<uint32_t> NumbersOf(uint32_t mask) {
+  const uint32_t low = mask & -mask;
+  const uint32_t field = mask == 0 ? 0 : mask / low;
+  if ((field & (field + 1)) != 0 || (field >> (MARK_BITS_MIN - 1)) == 0) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "mark mask 0x%x: want at least %u adjacent bits, such as 0xffff0000", mask, MARK_BITS_MIN));
+  }
+  return std::min<uint32_t>(field / MARK_KINDS, MARK_NUMBER_MAX);
+}
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Dataplane>> Dataplane::Open(const DataplaneOptions& options) {
-  auto dataplane = std::unique_ptr<Dataplane>(new Dataplane());
+  auto dataplane = std::unique_ptr<Dataplane>(new Dataplane(options.pin_dir));
+  loader::DatapathSizes sizes = options.sizes;
+  ASSIGN_OR_RETURN(sizes.mark_numbers, NumbersOf(options.mark_mask));
   ASSIGN_OR_RETURN(dataplane->object_,
-                   loader::DatapathObject::Load(options.sizes, options.pin_dir + "/maps"));
+                   loader::DatapathObject::Load(sizes, options.pin_dir + "/maps"));
+  __atomic_store_n(&dataplane->object_->state()->mark_mask, options.mark_mask, __ATOMIC_RELEASE);
   const std::string links = options.pin_dir + "/links";
   if (mkdir(links.c_str(), 0700) != 0 && errno != EEXIST) {
     return absl::ErrnoToStatus(errno, absl::StrCat("create ", links));
@@ -43,10 +64,11 @@ absl::StatusOr<std::unique_ptr<Dataplane>> Dataplane::Open(const DataplaneOption
   RETURN_IF_ERROR(dataplane->links_->Refresh(kFromHost, dataplane->object_->from_host()));
   RETURN_IF_ERROR(dataplane->links_->Refresh(kFromTunnel, dataplane->object_->from_tunnel()));
   RETURN_IF_ERROR(dataplane->links_->Refresh(kFromElsewhere, dataplane->object_->from_elsewhere()));
+  RETURN_IF_ERROR(dataplane->links_->Refresh(kToHost, dataplane->object_->to_host()));
+  RETURN_IF_ERROR(RefreshSocketLink(dataplane->SocketLinkPath(), dataplane->object_->to_socket()));
   // On clsact each program goes on with the old table until it is attached anew.
   if (dataplane->links_->uses_tcx()) RETURN_IF_ERROR(dataplane->FinishAdoption());
-  dataplane->tables_ =
-      std::make_unique<loader::TableStore>(dataplane->object_.get(), options.sizes);
+  dataplane->tables_ = std::make_unique<loader::TableStore>(dataplane->object_.get(), sizes);
   dataplane->owners_ = std::make_unique<loader::OwnerStore>(dataplane->object_.get());
   dataplane->ring_ =
       ring_buffer__new(dataplane->object_->events(), OnEvent, dataplane.get(), nullptr);
@@ -79,7 +101,12 @@ absl::Status Dataplane::Remove(const std::string& pin_dir) {
   return absl::OkStatus();
 }
 
+std::string Dataplane::SocketLinkPath() const {
+  return absl::StrCat(pin_dir_, "/links/", kToSocket);
+}
+
 absl::Status Dataplane::AttachWorkload(uint32_t ifindex) {
+  RETURN_IF_ERROR(SetInterfaceFlags(ifindex, INTERFACE_WORKLOAD, true));
   // Egress first: from the moment the pod may send, what comes back is judged too.
   RETURN_IF_ERROR(
       links_->Attach(kToWorkload, object_->to_workload(), ifindex, AttachPoint::kEgress));
@@ -88,7 +115,9 @@ absl::Status Dataplane::AttachWorkload(uint32_t ifindex) {
 
 absl::Status Dataplane::DetachWorkload(uint32_t ifindex) {
   RETURN_IF_ERROR(links_->Detach(kFromWorkload, ifindex, AttachPoint::kIngress));
-  return links_->Detach(kToWorkload, ifindex, AttachPoint::kEgress);
+  RETURN_IF_ERROR(links_->Detach(kToWorkload, ifindex, AttachPoint::kEgress));
+  NoteShaped(ifindex, false);
+  return SetInterfaceFlags(ifindex, INTERFACE_WORKLOAD | INTERFACE_SHAPED, false);
 }
 
 absl::Status Dataplane::CheckWorkload(uint32_t ifindex) const {
@@ -97,32 +126,114 @@ absl::Status Dataplane::CheckWorkload(uint32_t ifindex) const {
   return links_->Check(kFromWorkload, object_->from_workload(), ifindex, AttachPoint::kIngress);
 }
 
-absl::Status Dataplane::AttachHost(const char* name, int program, uint32_t ifindex) {
+absl::Status Dataplane::AttachHost(const char* name, int program, uint32_t ifindex, bool headless) {
   // What it had before goes only then: on tcx both stand for an instant, and neither lets
   // anything pass that the other would not.
   RETURN_IF_ERROR(links_->Attach(name, program, ifindex, AttachPoint::kIngress));
-  if (!links_->uses_tcx()) return absl::OkStatus();  // one filter, replaced
   for (const char* other : {kFromHost, kFromTunnel, kFromElsewhere}) {
-    if (other == name) continue;
+    if (other == name || !links_->uses_tcx()) continue;  // clsact: one filter, replaced
     RETURN_IF_ERROR(links_->Detach(other, ifindex, AttachPoint::kIngress));
   }
-  return absl::OkStatus();
+  exits_.insert_or_assign(ifindex, headless);
+  return AttachExit(ifindex, headless);
+}
+
+// Nothing is attached where nothing is marked: whoever needs no NAT does not pay for it.
+absl::Status Dataplane::AttachExit(uint32_t ifindex, bool headless) {
+  if ((object_->state()->flags & STATE_MARKS) == 0) return absl::OkStatus();
+  RETURN_IF_ERROR(SetInterfaceFlags(ifindex, INTERFACE_HEADLESS, headless));
+  return links_->Attach(kToHost, object_->to_host(), ifindex, AttachPoint::kEgress);
 }
 
 absl::Status Dataplane::AttachUplink(uint32_t ifindex) {
-  return AttachHost(kFromHost, object_->from_host(), ifindex);
+  return AttachHost(kFromHost, object_->from_host(), ifindex, false);
 }
 absl::Status Dataplane::AttachTunnel(uint32_t ifindex) {
-  return AttachHost(kFromTunnel, object_->from_tunnel(), ifindex);
+  return AttachHost(kFromTunnel, object_->from_tunnel(), ifindex, false);
 }
-absl::Status Dataplane::AttachElsewhere(uint32_t ifindex) {
-  return AttachHost(kFromElsewhere, object_->from_elsewhere(), ifindex);
+absl::Status Dataplane::AttachElsewhere(uint32_t ifindex, bool headless) {
+  return AttachHost(kFromElsewhere, object_->from_elsewhere(), ifindex, headless);
 }
 
 absl::Status Dataplane::DetachHost(uint32_t ifindex) {
   for (const char* name : {kFromHost, kFromTunnel, kFromElsewhere}) {
     RETURN_IF_ERROR(links_->Detach(name, ifindex, AttachPoint::kIngress));
   }
+  exits_.erase(ifindex);
+  RETURN_IF_ERROR(SetInterfaceFlags(ifindex, INTERFACE_HEADLESS, false));
+  return links_->Detach(kToHost, ifindex, AttachPoint::kEgress);
+}
+
+absl::StatusOr<uint32_t> Dataplane::InterfaceFlags(uint32_t ifindex) const {
+  interface_value value = {};
+  if (bpf_map_lookup_elem(object_->interfaces(), &ifindex, &value) != 0 && errno != ENOENT) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("rs_interfaces_v1: read interface ", ifindex));
+  }
+  return value.flags;
+}
+
+absl::Status Dataplane::SetInterfaceFlags(uint32_t ifindex, uint32_t flags, bool set) {
+  ASSIGN_OR_RETURN(const uint32_t before, InterfaceFlags(ifindex));
+  const interface_value value = {.flags = set ? before | flags : before & ~flags};
+  if (value.flags == before) return absl::OkStatus();
+  const int done = value.flags == 0
+                       ? bpf_map_delete_elem(object_->interfaces(), &ifindex)
+                       : bpf_map_update_elem(object_->interfaces(), &ifindex, &value, BPF_ANY);
+  if (done == 0) return absl::OkStatus();
+  return absl::ErrnoToStatus(errno, absl::StrCat("rs_interfaces_v1: write interface ", ifindex));
+}
+
+// New flows look for shaped interfaces only while there are any.
+void Dataplane::NoteShaped(uint32_t ifindex, bool shaped) {
+  if (shaped) {
+    shaped_.insert(ifindex);
+    __atomic_fetch_or(&object_->state()->flags, STATE_SHAPED, __ATOMIC_RELEASE);
+    return;
+  }
+  shaped_.erase(ifindex);
+  if (shaped_.empty()) {
+    __atomic_fetch_and(&object_->state()->flags, ~STATE_SHAPED, __ATOMIC_RELEASE);
+  }
+}
+
+absl::Status Dataplane::SetShaped(uint32_t ifindex, bool shaped) {
+  ASSIGN_OR_RETURN(const uint32_t before, InterfaceFlags(ifindex));
+  if ((before & INTERFACE_WORKLOAD) == 0) {
+    return absl::NotFoundError(absl::StrCat("interface ", ifindex, " is no workload's"));
+  }
+  NoteShaped(ifindex, shaped);
+  if (((before & INTERFACE_SHAPED) != 0) == shaped) return absl::OkStatus();
+  RETURN_IF_ERROR(SetInterfaceFlags(ifindex, INTERFACE_SHAPED, shaped));
+  const absl::Status status = ReshapeFlows(ifindex, shaped);
+  // Whoever asks again is not told that it is done.
+  if (!status.ok()) SetInterfaceFlags(ifindex, INTERFACE_SHAPED, !shaped).IgnoreError();
+  return status;
+}
+
+absl::Status Dataplane::ReshapeFlows(uint32_t ifindex, bool shaped) {
+  // A program that has not seen it may still write a flow.
+  RETURN_IF_ERROR(loader::RcuGrace());
+  reshape_request request = {.ifindex = ifindex, .shaped = shaped};
+  LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &request, .ctx_size_in = sizeof(request));
+  if (bpf_prog_test_run_opts(object_->flow_reshape(), &options) != 0) {
+    return absl::ErrnoToStatus(errno, "run flow_reshape");
+  }
+  return absl::OkStatus();
+}
+
+// From here on what pods send to the stack is marked, for good: what is under way then must
+// find to_host and to_socket.
+absl::Status Dataplane::BeginMarks() {
+  if ((object_->state()->flags & kMarkFlags) == kMarkFlags) return absl::OkStatus();
+  RETURN_IF_ERROR(AttachToSockets(SocketLinkPath(), object_->to_socket()));
+  __atomic_fetch_or(&object_->state()->flags, STATE_MARKS, __ATOMIC_RELEASE);
+  for (const auto& [ifindex, headless] : exits_) {
+    absl::Status status = AttachExit(ifindex, headless);
+    if (!status.ok() && !absl::IsNotFound(status)) return status;
+  }
+  // No packet without a mark is on its way any more.
+  RETURN_IF_ERROR(loader::RcuGrace());
+  __atomic_fetch_or(&object_->state()->flags, STATE_MARKS_TRUSTED, __ATOMIC_RELEASE);
   return absl::OkStatus();
 }
 
@@ -130,6 +241,14 @@ std::vector<ProgramFinding> Dataplane::Repair() {
   // Maps first: that makes the folders, where another bpffs is mounted.
   const absl::StatusOr<uint32_t> pinned = object_->RestorePins();
   std::vector<ProgramFinding> findings = links_->Repair();
+  if ((object_->state()->flags & STATE_MARKS) != 0 &&
+      !IsAttachedToSockets(SocketLinkPath(), object_->to_socket())) {
+    const absl::Status attached = AttachToSockets(SocketLinkPath(), object_->to_socket());
+    findings.push_back(
+        {attached.ok() ? ProgramFinding::What::kRepaired : ProgramFinding::What::kFailed, 0,
+         absl::StrCat(kToSocket, " was detached by somebody",
+                      attached.ok() ? "; attached again" : ": ", std::string(attached.message()))});
+  }
   if (!pinned.ok()) {
     findings.push_back(
         {ProgramFinding::What::kUnpinned, 0, std::string(pinned.status().message())});
@@ -146,7 +265,10 @@ absl::Status Dataplane::Configure(const DatapathSettings& settings) {
   datapath_state& state = *object_->state();
   state.events_per_second = settings.events_per_second;
   std::memcpy(state.host_mac, settings.host_mac.data(), sizeof(state.host_mac));
-  const uint32_t flags = (settings.host_obeys_policy ? STATE_HOST_OBEYS_POLICY : 0) |
+  if (settings.host_nat) RETURN_IF_ERROR(BeginMarks());
+  const uint32_t kept = state.flags & (kMarkFlags | STATE_SHAPED);
+  const uint32_t flags = kept | (settings.host_nat ? STATE_HOST_NAT : 0) |
+                         (settings.host_obeys_policy ? STATE_HOST_OBEYS_POLICY : 0) |
                          (settings.watch_flows ? STATE_WATCH_FLOWS : 0) |
                          (settings.watch_closed ? STATE_WATCH_CLOSED : 0);
   __atomic_store_n(&state.flags, flags, __ATOMIC_RELEASE);

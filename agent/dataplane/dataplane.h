@@ -10,8 +10,12 @@
 #ifndef RIPSTOP_AGENT_DATAPLANE_DATAPLANE_H_
 #define RIPSTOP_AGENT_DATAPLANE_DATAPLANE_H_
 
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "agent/dataplane/dataplane_interface.h"
 #include "agent/dataplane/program_links.h"
@@ -27,11 +31,14 @@ struct DataplaneOptions {
   std::string pin_dir = "/sys/fs/bpf/ripstop";  // made when absent; must be on a bpffs
   loader::DatapathSizes sizes;
   bool force_clsact = false;  // for tests of kernels without tcx
+  // Bits of skb->mark that are ours, adjacent ones, at least MARK_BITS_MIN. Only what pods
+  // send to the host's stack bears them, and only once `host_nat` was asked for.
+  uint32_t mark_mask = 0xffff0000;
 };
 
 class Dataplane : public DataplaneInterface {
  public:
-  // Errors: those of loader::DatapathObject::Load.
+  // Errors: those of loader::DatapathObject::Load; kInvalidArgument for a bad mask.
   static absl::StatusOr<std::unique_ptr<Dataplane>> Open(const DataplaneOptions& options);
   // Leaves everything in the kernel as it is.
   ~Dataplane() override;
@@ -45,9 +52,11 @@ class Dataplane : public DataplaneInterface {
   absl::Status CheckWorkload(uint32_t ifindex) const override;
   absl::Status AttachUplink(uint32_t ifindex) override;
   absl::Status AttachTunnel(uint32_t ifindex) override;
-  absl::Status AttachElsewhere(uint32_t ifindex) override;
+  absl::Status AttachElsewhere(uint32_t ifindex, bool headless) override;
   absl::Status DetachHost(uint32_t ifindex) override;
   std::vector<ProgramFinding> Repair() override;
+  absl::Status SetShaped(uint32_t ifindex, bool shaped) override;
+  size_t addresses_without_number() const override { return tables_->addresses_without_number(); }
   absl::Status Configure(const DatapathSettings& settings) override;
   absl::Status ConfigureTunnel(uint16_t port, uint32_t ifindex) override;
   absl::Status SetOwners(const loader::Owners& owners) override { return owners_->Set(owners); }
@@ -76,15 +85,25 @@ class Dataplane : public DataplaneInterface {
   bool uses_tcx() const { return links_->uses_tcx(); }
 
  private:
-  Dataplane() = default;
+  explicit Dataplane(std::string pin_dir) : pin_dir_(std::move(pin_dir)) {}
   absl::StatusOr<sweep_request> RunSweep(sweep_request request);
-  absl::Status AttachHost(const char* name, int program, uint32_t ifindex);
+  std::string SocketLinkPath() const;
+  absl::Status BeginMarks();
+  absl::Status AttachExit(uint32_t ifindex, bool headless);
+  absl::StatusOr<uint32_t> InterfaceFlags(uint32_t ifindex) const;
+  absl::Status SetInterfaceFlags(uint32_t ifindex, uint32_t flags, bool set);
+  void NoteShaped(uint32_t ifindex, bool shaped);
+  absl::Status ReshapeFlows(uint32_t ifindex, bool shaped);
+  absl::Status AttachHost(const char* name, int program, uint32_t ifindex, bool headless);
   static int OnEvent(void* context, void* data, size_t bytes);
 
+  const std::string pin_dir_;
   std::unique_ptr<loader::DatapathObject> object_;
   std::unique_ptr<ProgramLinks> links_;
   std::unique_ptr<loader::TableStore> tables_;
   std::unique_ptr<loader::OwnerStore> owners_;
+  std::map<uint32_t, bool> exits_;  // the host's interfaces, to whether they are headless
+  std::set<uint32_t> shaped_;
   ring_buffer* ring_ = nullptr;
   uint64_t flows_lost_ = 0;
   std::vector<flow_event> events_;

@@ -36,6 +36,9 @@ struct DatapathSettings {
   // flow that begins or is denied; of every one that the sweep removes.
   bool watch_flows = false;
   bool watch_closed = false;
+  // New flows of pods to what is neither a pod nor a node go through this host's stack, so
+  // that its NAT applies, and are judged as what they become. May come and go.
+  bool host_nat = false;
   std::array<uint8_t, 6> host_mac = {0xee, 0xee, 0xee, 0xee, 0xee, 0xee};  // of veth host sides
 };
 
@@ -58,11 +61,17 @@ class DataplaneInterface {
   // Whether our programs are what the kernel runs there, in both directions.
   //   kFailedPrecondition  they are not; names the program and the interface
   virtual absl::Status CheckWorkload(uint32_t ifindex) const = 0;
-  // Of the host's own interfaces each has one program at most; another replaces it.
+  // Of the host's own interfaces each has one program at most; another replaces it. All of
+  // them have one before Configure says `host_nat`.
   virtual absl::Status AttachUplink(uint32_t ifindex) = 0;
-  virtual absl::Status AttachTunnel(uint32_t ifindex) = 0;     // the VXLAN device
-  virtual absl::Status AttachElsewhere(uint32_t ifindex) = 0;  // where no node is
+  virtual absl::Status AttachTunnel(uint32_t ifindex) = 0;  // the VXLAN device
+  // Where no node is. `headless`: its frames have no Ethernet header.
+  virtual absl::Status AttachElsewhere(uint32_t ifindex, bool headless) = 0;
   virtual absl::Status DetachHost(uint32_t ifindex) = 0;
+  // Whether somebody limits this workload's traffic with queueing disciplines of the host's
+  // side. Its packets then pass them, also those of live flows.
+  //   kNotFound  no workload's interface
+  virtual absl::Status SetShaped(uint32_t ifindex, bool shaped) = 0;
 
   // Puts back what somebody else has detached or unpinned; empty when all is well. Call it
   // often: the kernel tells nobody.
@@ -106,6 +115,9 @@ class DataplaneInterface {
   virtual absl::StatusOr<uint64_t> EventsLost() const = 0;
   // Slot of the generation in force, as flow_event.slot has it.
   virtual uint32_t slot() const = 0;
+
+  // Local addresses whose flows pass beside the host's NAT, since marks cannot name them.
+  virtual size_t addresses_without_number() const = 0;
 
   virtual uint64_t programs_loaded() const = 0;  // since the start; rule 2: does not move
   virtual uint64_t table_writes() const = 0;

@@ -23,6 +23,8 @@ class FakeDataplane : public DataplaneInterface {
   loader::Owners owners;
   uint16_t tunnel_port = 0;
   uint32_t tunnel_ifindex = 0;
+  std::set<uint32_t> headless;
+  std::set<uint32_t> shaped;
   policy::TableWrites written;  // everything applied in the current generation
   DatapathSettings settings;
   std::vector<ProgramFinding> findings;  // what Repair answers
@@ -56,7 +58,8 @@ class FakeDataplane : public DataplaneInterface {
   absl::Status AttachTunnel(uint32_t ifindex) override {
     return tunnel_error.ok() ? AttachHost("tunnel", ifindex) : tunnel_error;
   }
-  absl::Status AttachElsewhere(uint32_t ifindex) override {
+  absl::Status AttachElsewhere(uint32_t ifindex, bool without_header) override {
+    if (without_header) headless.insert(ifindex);
     return AttachHost("elsewhere", ifindex);
   }
   absl::Status DetachHost(uint32_t ifindex) override {
@@ -74,6 +77,16 @@ class FakeDataplane : public DataplaneInterface {
     return absl::OkStatus();
   }
   std::vector<ProgramFinding> Repair() override { return findings; }
+  absl::Status SetShaped(uint32_t ifindex, bool value) override {
+    if (!workloads.contains(ifindex)) return absl::NotFoundError("no workload's");
+    if (value) {
+      shaped.insert(ifindex);
+    } else {
+      shaped.erase(ifindex);
+    }
+    return Fail();
+  }
+  size_t addresses_without_number() const override { return 0; }
   absl::Status Configure(const DatapathSettings& value) override {
     settings = value;
     return Fail();

@@ -122,7 +122,7 @@ class TunnelTest : public testing::NodeTest {
     Attach();
     const absl::Status attached = node_->Run([&]() -> absl::Status {
       if (absl::Status s = dataplane_->AttachTunnel(if_nametoindex("vx")); !s.ok()) return s;
-      return dataplane_->AttachElsewhere(if_nametoindex("el0"));
+      return dataplane_->AttachElsewhere(if_nametoindex("el0"), false);
     });
     ASSERT_TRUE(attached.ok()) << attached;
     const absl::Status configured = dataplane_->ConfigureTunnel(kPort, Ifindex("vx"));

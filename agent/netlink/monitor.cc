@@ -79,6 +79,12 @@ void Append(const nlmsghdr* message, std::vector<MonitorEvent>& ret_events) {
       }
       break;
     }
+    case RTM_NEWQDISC:
+    case RTM_DELQDISC:
+      if (auto qdisc = ParseQdisc(message)) {
+        ret_events.push_back(QdiscEvent{*std::move(qdisc), message->nlmsg_type == RTM_DELQDISC});
+      }
+      break;
     default: break;
   }
 }
@@ -96,7 +102,7 @@ absl::StatusOr<std::unique_ptr<Monitor>> Monitor::Open(int netns_fd, uint8_t pro
   // Beyond rmem_max where we may; without it a burst ends in a resync, which is right too.
   setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBuffer, sizeof(kReceiveBuffer));
   for (int group : {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE,
-                    RTNLGRP_IPV6_ROUTE, RTNLGRP_NEIGH}) {
+                    RTNLGRP_IPV6_ROUTE, RTNLGRP_NEIGH, RTNLGRP_TC}) {
     if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) != 0) {
       return absl::ErrnoToStatus(errno, "joining a netlink group");
     }

@@ -35,13 +35,19 @@ struct FdbEvent {
   FdbEntry entry;
   bool deleted = false;
 };
+// Roots and ingress only. A replacement is a deletion and a new one.
+struct QdiscEvent {
+  Qdisc qdisc;
+  bool deleted = false;
+};
 // Events were lost: compare everything.
 struct ResyncEvent {};
 
-using MonitorEvent =
-    std::variant<LinkEvent, AddressEvent, RouteEvent, NeighbourEvent, FdbEvent, ResyncEvent>;
+using MonitorEvent = std::variant<LinkEvent, AddressEvent, RouteEvent, NeighbourEvent, FdbEvent,
+                                  QdiscEvent, ResyncEvent>;
 
-// What the kernel says about links, addresses, routes and neighbours, as it happens.
+// What the kernel says about links, addresses, routes, neighbours and queueing disciplines, as it
+// happens.
 //
 // A filter on the socket drops foreign routes and ordinary neighbour churn inside the
 // kernel: a table of 30,000 BGP routes costs this process nothing. IPv4 routes of a

@@ -64,6 +64,9 @@ class Netlink {
   absl::StatusOr<std::vector<Link>> ListLinks();
   absl::StatusOr<std::vector<LinkSettings>> ListLinkSettings();
 
+  // Queueing disciplines of all links; those below another left out.
+  absl::StatusOr<std::vector<Qdisc>> ListQdiscs();
+
   // Addresses. Adding one that is there already succeeds.
   absl::Status AddAddress(const InterfaceAddress& address);
   absl::Status DeleteAddress(const InterfaceAddress& address);

@@ -158,6 +158,18 @@ absl::StatusOr<std::vector<LinkSettings>> Netlink::ListLinkSettings() {
   return links;
 }
 
+absl::StatusOr<std::vector<Qdisc>> Netlink::ListQdiscs() {
+  NetlinkRequest request(RTM_GETQDISC, NLM_F_DUMP, "listing queueing disciplines");
+  request.Fixed<tcmsg>();
+  std::vector<Qdisc> qdiscs;
+  RETURN_IF_ERROR(socket_->Query(
+      request, [&qdiscs] { qdiscs.clear(); },
+      [&qdiscs](const nlmsghdr* message) {
+        if (auto qdisc = ParseQdisc(message)) qdiscs.push_back(*std::move(qdisc));
+      }));
+  return qdiscs;
+}
+
 absl::Status Netlink::AddAddress(const InterfaceAddress& address) {
   NetlinkRequest request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE,
                          absl::StrCat("adding ", address.ToString()));

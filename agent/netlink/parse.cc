@@ -3,9 +3,11 @@
 
 #include <arpa/inet.h>
 #include <linux/fib_rules.h>
+#include <linux/if.h>
+#include <linux/if_arp.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
-#include <net/if.h>
+#include <linux/pkt_sched.h>
 
 #include "agent/netlink/socket.h"
 
@@ -19,6 +21,22 @@ const T* FixedOf(const nlmsghdr* message) {
   return mnl_nlmsg_get_payload_len(message) >= sizeof(T)
              ? static_cast<const T*>(mnl_nlmsg_get_payload(message))
              : nullptr;
+}
+
+// The hardware types whose frames begin with an IP header.
+bool IsHeadless(uint16_t type) {
+  switch (type) {
+    case ARPHRD_NONE:
+    case ARPHRD_VOID:
+    case ARPHRD_PPP:
+    case ARPHRD_RAWIP:
+    case ARPHRD_TUNNEL:
+    case ARPHRD_TUNNEL6:
+    case ARPHRD_SIT:
+    case ARPHRD_IPGRE:
+    case ARPHRD_IP6GRE: return true;
+    default: return false;
+  }
 }
 
 }  // namespace
@@ -35,10 +53,12 @@ std::optional<Link> ParseLink(const nlmsghdr* message) {
   link.up = (info->ifi_flags & IFF_UP) != 0;
   link.running = (info->ifi_flags & IFF_RUNNING) != 0;
   link.loopback = (info->ifi_flags & IFF_LOOPBACK) != 0;
+  link.headless = IsHeadless(info->ifi_type);
   link.master = attributes.U32(IFLA_MASTER);
   link.peer_index = attributes.U32(IFLA_LINK);
   const Attributes kind(attributes[IFLA_LINKINFO]);
   link.kind = kind.String(IFLA_INFO_KIND);
+  link.slave_kind = kind.String(IFLA_INFO_SLAVE_KIND);
   if (link.kind == "vxlan") {
     const Attributes data(kind[IFLA_INFO_DATA]);
     Link::Vxlan vxlan;
@@ -133,6 +153,16 @@ std::optional<FdbEntry> ParseFdb(const nlmsghdr* message) {
   return FdbEntry{.ifindex = static_cast<uint32_t>(info->ndm_ifindex),
                   .mac = attributes.MacOf(NDA_LLADDR),
                   .remote = *remote};
+}
+
+std::optional<Qdisc> ParseQdisc(const nlmsghdr* message) {
+  const auto* fixed = FixedOf<tcmsg>(message);
+  if (fixed == nullptr) return std::nullopt;
+  const bool root = fixed->tcm_parent == TC_H_ROOT;
+  if (!root && fixed->tcm_parent != TC_H_INGRESS) return std::nullopt;
+  return Qdisc{.ifindex = static_cast<uint32_t>(fixed->tcm_ifindex),
+               .root = root,
+               .kind = Attributes(message, sizeof(tcmsg)).String(TCA_KIND)};
 }
 
 }  // namespace ripstop::agent

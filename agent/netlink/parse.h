@@ -25,6 +25,8 @@ struct ParsedNeighbour {
 };
 std::optional<ParsedNeighbour> ParseNeighbour(const nlmsghdr* message);
 std::optional<FdbEntry> ParseFdb(const nlmsghdr* message);
+// Nullopt: one below another.
+std::optional<Qdisc> ParseQdisc(const nlmsghdr* message);
 
 }  // namespace ripstop::agent
 

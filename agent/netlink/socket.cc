@@ -63,10 +63,10 @@ void NetlinkRequest::PutAddress(uint16_t type, const policy::Address& address) {
   }
 }
 
-absl::StatusOr<NetlinkSocket> NetlinkSocket::Open(int netns_fd) {
+absl::StatusOr<NetlinkSocket> NetlinkSocket::Open(int netns_fd, int protocol) {
   NetlinkSocket made;
-  const auto open = [&made] {
-    made.socket_.reset(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
+  const auto open = [&made, protocol] {
+    made.socket_.reset(mnl_socket_open2(protocol, SOCK_CLOEXEC));
     if (made.socket_ == nullptr) return absl::ErrnoToStatus(errno, "netlink socket");
     return absl::OkStatus();
   };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One request, one answer over NETLINK_ROUTE. Private to this folder: others use
-// netlink.h and monitor.h.
+// One request, one answer over netlink, NETLINK_ROUTE unless told. Private to this folder: others
+// use netlink.h and monitor.h.
 #ifndef RIPSTOP_AGENT_NETLINK_SOCKET_H_
 #define RIPSTOP_AGENT_NETLINK_SOCKET_H_
 
@@ -54,7 +54,7 @@ class NetlinkSocket {
  public:
   // In the namespace of `netns_fd`, or of the calling thread when negative. The socket
   // stays there whoever uses it.
-  static absl::StatusOr<NetlinkSocket> Open(int netns_fd);
+  static absl::StatusOr<NetlinkSocket> Open(int netns_fd, int protocol = NETLINK_ROUTE);
 
   // Sends and waits for the acknowledgement. The kernel's errno becomes the status:
   // ENOENT, ENODEV, ESRCH kNotFound; EEXIST kAlreadyExists; EPERM kPermissionDenied.

@@ -32,6 +32,13 @@ struct Mac {
   policy::Address LinkLocal() const;  // fe80::/64 with the EUI-64 (RFC 4291 appendix A)
 };
 
+// What queues an interface's packets: one at its root, and perhaps one that filters what comes in.
+struct Qdisc {
+  uint32_t ifindex = 0;
+  bool root = false;  // packets that leave
+  std::string kind;   // "noqueue", "tbf", "ingress"
+};
+
 struct Link {
   uint32_t index = 0;
   std::string name;
@@ -42,6 +49,8 @@ struct Link {
   bool running = false;  // and with a carrier
   bool loopback = false;
   uint32_t peer_index = 0;  // veth: index of the other end, in its own namespace
+  bool headless = false;    // its frames begin with the IP header: tun, WireGuard, IPIP
+  std::string slave_kind;   // of what `master` is: "bridge", "bond", "vrf"; or empty
   uint32_t master = 0;      // bridge, bond or the like that takes what comes in; 0: none
   struct Vxlan {
     uint32_t vni = 0;

@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "api/codec/writer.h"
 #include "api/ctl/agent_client.h"
@@ -27,6 +28,27 @@ struct AgentOptions {
   bool changed = false;
 };
 
+void PrintHostNat(const agent::v1::HostNat& nat, std::ostream& out) {
+  if (nat.mode().empty()) return;  // an agent that knows of none
+  out << "Host's NAT: " << (nat.on() ? "on" : "off") << " (" << nat.mode() << ")";
+  if (nat.found_size() > 0) {
+    out << ", by " << absl::StrJoin(nat.found(), ", ");
+  } else if (nat.mode() == "Auto") {
+    out << (nat.on() ? ", its rules have just gone" : ", there are no rules");
+  }
+  out << "\n";
+  if (nat.on() && nat.mark_users_size() > 0) {
+    out << "  Others use bits of the agent's mark, " << absl::StrFormat("0x%x", nat.mark_mask())
+        << "; give it others (ripstop-agent --mark-mask):\n";
+    for (const std::string& user : nat.mark_users()) out << "    " << user << "\n";
+  }
+  if (nat.addresses_without_number() > 0) {
+    out << "  " << nat.addresses_without_number()
+        << " local addresses are more than the mark can name; they pass beside the NAT.\n";
+  }
+  out << "\n";
+}
+
 void PrintStatus(const agent::v1::StatusReply& reply, std::ostream& out) {
   out << "Node " << reply.node() << ", ripstop-agent " << reply.version() << ": "
       << (reply.ready() ? "ready" : "NOT READY") << "\n";
@@ -40,6 +62,7 @@ void PrintStatus(const agent::v1::StatusReply& reply, std::ostream& out) {
              absl::StrCat(reply.flows().entries(), " of ", reply.flows().capacity())});
   facts.Print(out);
   out << "\n";
+  PrintHostNat(reply.host_nat(), out);
   if (reply.bgp_size() == 0) {
     out << "No BGP peers.\n";
   } else {

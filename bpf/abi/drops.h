@@ -70,7 +70,9 @@
 	X(VXLAN_SPOOFED, "vxlan-spoofed", \
 	  "A node sent, by VXLAN, a packet whose source is another node's, or in a pool and nobody's.") \
 	X(MULTICAST_LISTENER, "multicast-listener", \
-	  "A pod's kernel reported the multicast groups that it listens to (RFC 3810), as each does by itself. Nobody forwards multicast to or from pods: harmless, and shown with `--all`.")
+	  "A pod's kernel reported the multicast groups that it listens to (RFC 3810), as each does by itself. Nobody forwards multicast to or from pods: harmless, and shown with `--all`.") \
+	X(MARK_CHANGED, "mark-changed", \
+	  "A pod's packet came out of the host's stack without the mark that it had gone in with: a netfilter rule of the host writes the same bits. `ripstopctl node status` names the mask; `--mark-mask` changes it.")
 /* clang-format on */
 
 enum drop_reason {

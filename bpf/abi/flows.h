@@ -4,6 +4,12 @@
  *   rs_embryo_v1  flows not answered yet, or refused (LRU: a flood evicts only its like)
  *   rs_flows_v1   flows answered once; only the sweep and policy remove them
  *   rs_frags_v1   ports of a datagram's first fragment, for the later ones
+ *   rs_sockets_v1 where flows of FLOW_TO_SOCKET end
+ *
+ * What netfilter translates is two flows: one as sent (FLOW_AS_SENT), which is let through
+ * as far as the stack, and one of what the packets have become, which is judged. The first
+ * lets an answer into the pod only if the second has admitted that very packet, as its mark
+ * says (abi/marks.h); so it stands as long as the second does.
  *
  * Writer and reader: bpf/lib/flow.h. Reader: bpf/loader.
  */
@@ -34,14 +40,17 @@ struct flow_side {
 	__u32 set_index; /* index into epochs of the set that admitted it; 0: none applies */
 	__u32 epoch;     /* of that set, read before the verdict was */
 	__u32 verdict;   /* verdict word; 0 when no set applies */
-	__u8 mac[6]; /* the endpoint's own, for delivery; remote: FLOW_ARRIVAL_* in two of them */
-	__u8 tcp_flags; /* seen from this end since the flow began */
-	__u8 flags;     /* FLOW_SIDE_* */
+	__u8 mac[6];     /* the endpoint's own, for delivery. Remote: FLOW_ARRIVAL_* in two of them.
+	                  * With FLOW_BY_STACK, local: the number in two of them (abi/marks.h).
+	                  */
+	__u8 tcp_flags;  /* seen from this end since the flow began */
+	__u8 flags;      /* FLOW_SIDE_* */
 };
 ABI_ASSERT(sizeof(struct flow_side) == 24);
 
-#define FLOW_SIDE_HOST 1u /* this node's own stack */
-#define FLOW_SIDE_POD 2u  /* an endpoint, here or on another node */
+#define FLOW_SIDE_HOST 1u   /* this node's own stack */
+#define FLOW_SIDE_POD 2u    /* an endpoint, here or on another node */
+#define FLOW_SIDE_SHAPED 4u /* an endpoint of INTERFACE_SHAPED */
 
 /* How packets of a remote end came last: natively, or by the tunnel from the node of this
  * number (abi/owners.h).
@@ -63,6 +72,12 @@ ABI_ASSERT(sizeof(struct flow_value) == 64);
 
 #define FLOW_RESET 1u       /* an RST was the last thing seen */
 #define FLOW_HOST_BYPASS 2u /* admitted because this host began it, not by policy */
+#define FLOW_BY_STACK 4u    /* its packets pass through this host's stack, both ways */
+#define FLOW_AS_SENT 8u     /* not judged: what its packets become is, where they show */
+#define FLOW_HAS_SENDER                                                                            \
+	16u                /* the local address whose number is in the initiator's mac began it    \
+	                    */
+#define FLOW_TO_SOCKET 32u /* translated to a socket of this host, and judged so */
 
 #define FLOW_SEEN_STEP_NS 1000000000ull
 #define FLOW_TCP_IDLE_NS (3600ull * 1000000000)
@@ -78,6 +93,14 @@ ABI_ASSERT(sizeof(struct flow_value) == 64);
 #define FLOW_PRESSED_UDP_IDLE_NS (20ull * 1000000000)
 #define FLOW_PRESSED_ICMP_IDLE_NS (2ull * 1000000000)
 #define FLOW_PRESSED_OTHER_IDLE_NS (60ull * 1000000000)
+
+/* What a flow of FLOW_TO_SOCKET was translated to. */
+struct socket_value {
+	struct ip_address address;
+	__be16 port;
+	__u16 reserved;
+};
+ABI_ASSERT(sizeof(struct socket_value) == 20);
 
 struct fragment_key {
 	struct ip_address source;
@@ -103,5 +126,13 @@ struct sweep_request {
 	__u32 reserved;
 };
 ABI_ASSERT(sizeof(struct sweep_request) == 40);
+
+/* Context of the flow_reshape program (SEC("syscall")). */
+struct reshape_request {
+	__u32 ifindex;
+	__u32 shaped;
+	__u32 changed; /* out: ends of flows */
+};
+ABI_ASSERT(sizeof(struct reshape_request) == 12);
 
 #endif

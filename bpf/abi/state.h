@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
-/* rs_state_v2: the one word that puts tables in force, and the settings.
+/* rs_state_v3: the one word that puts tables in force, and the settings.
  * Writer: bpf/loader, by stores to the mapped page. Readers: all programs.
  */
 #ifndef RIPSTOP_BPF_ABI_STATE_H
@@ -16,14 +16,23 @@ struct datapath_state {
 	__u32 owners_epoch;              /* moves with each change of rs_owners_v1; 0: empty */
 	__be16 vxlan_port;               /* 0: no VXLAN in this network */
 	__u8 host_mac[6];                /* of the host side of every pod's veth */
+	__u32 mark_mask;                 /* abi/marks.h; 0: packets are not marked */
+	__u32 reserved;
 };
-ABI_ASSERT(sizeof(struct datapath_state) == 32);
+ABI_ASSERT(sizeof(struct datapath_state) == 40);
 ABI_ASSERT(offsetof(struct datapath_state, active) == 0);
 
 #define STATE_HOST_OBEYS_POLICY 1u /* else this host reaches its own pods before policy */
 /* Which flows the agent wants to hear of besides those that a Log rule marked. */
 #define STATE_WATCH_FLOWS 2u  /* every one that begins or is denied */
 #define STATE_WATCH_CLOSED 4u /* every one that the sweep removes */
+/* Host's NAT. MARKS comes first, with to_host and to_socket in place; MARKS_TRUSTED once no
+ * packet from before is on its way; then HOST_NAT may come and go.
+ */
+#define STATE_MARKS 8u          /* what pods send to the stack is marked */
+#define STATE_MARKS_TRUSTED 16u /* a pod's packet without its mark has lost it to somebody */
+#define STATE_HOST_NAT 32u      /* new flows to whatever is no pod and no node pass the stack */
+#define STATE_SHAPED 64u        /* some interface is INTERFACE_SHAPED */
 
 /* What a run leaves in skb->cb, for callers of BPF_PROG_TEST_RUN. */
 enum run_result {

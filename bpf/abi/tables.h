@@ -74,9 +74,9 @@ struct address_value {
 	__u32 ifindex;       /* host-side interface of a local endpoint; else 0 */
 	__u32 egress_set;    /* handle; 0 on a local endpoint: deny, DROP_NO_POLICY_SET */
 	__u32 ingress_set;
-	__u32 flags; /* ADDRESS_* */
-	__u8 mac[6]; /* the endpoint's own, for delivery; zero when remote */
-	__u16 reserved;
+	__u32 flags;  /* ADDRESS_* */
+	__u8 mac[6];  /* the endpoint's own, for delivery; zero when remote */
+	__u16 number; /* of a local address, in marks (abi/marks.h); 0: none */
 };
 ABI_ASSERT(sizeof(struct address_value) == 28);
 

@@ -5,30 +5,54 @@
  */
 #include "bpf/lib/event.h"
 #include "bpf/lib/flow.h"
+#include "bpf/lib/mark.h"
 
 static const struct ip_address no_address;
+
+static __always_inline int
+is_of_address(const struct flow_key *key, const struct ip_address *sender,
+              const struct ip_address *address)
+{
+	return address_equal(&key->address[0], address) ||
+	       address_equal(&key->address[1], address) ||
+	       (sender && address_equal(sender, address));
+}
+
+static __always_inline void
+tell_closed(const struct datapath_state *state, const struct flow_key *key,
+            const struct flow_value *flow, const struct ip_address *sender, __u64 now)
+{
+	__u32 initiator = flow->initiator & 1;
+	struct flow_key shown = *key;
+
+	if (sender && initiator == FLOW_HIGH)
+		shown.address[FLOW_HIGH] = *sender;
+	else if (sender)
+		shown.address[FLOW_LOW] = *sender;
+	event_send(state, now, FLOW_EVENT_CLOSED, DROP_NONE, &shown, initiator, flow->icmp_type,
+	           flow->icmp_code, flow->side[initiator].verdict,
+	           flow->side[~initiator & 1].verdict);
+}
 
 static long
 sweep_one(void *map, struct flow_key *key, struct flow_value *flow, struct sweep_request *request)
 {
 	struct datapath_state *state = state_get();
-	int forget = !address_equal(&request->forget, &no_address);
+	const struct sender_value *value = sender_of(flow_sender(flow));
+	const struct ip_address *sender = value ? &value->address : NULL;
 	struct flow_key copy = *key;
 
 	request->visited++;
-	if (forget) {
-		if (!address_equal(&copy.address[0], &request->forget) &&
-		    !address_equal(&copy.address[1], &request->forget))
+	if (!address_equal(&request->forget, &no_address)) {
+		if (!is_of_address(&copy, sender, &request->forget))
 			return 0;
 	} else if (flow->seen_ns + flow_idle_limit(&copy, flow, request->pressed) >=
 	           request->now_ns) {
 		return 0;
 	}
-	if (state)
-		event_send(state, request->now_ns, FLOW_EVENT_CLOSED, DROP_NONE, &copy,
-		           flow->initiator & 1, flow->icmp_type, flow->icmp_code,
-		           flow->side[flow->initiator & 1].verdict,
-		           flow->side[~flow->initiator & 1].verdict);
+	/* Of a translated flow the other one is told of. */
+	if (state && !(flow->flags & FLOW_AS_SENT))
+		tell_closed(state, &copy, flow, sender, request->now_ns);
 	bpf_map_delete_elem(map, &copy);
 	request->removed++;
 	return 0;
@@ -50,5 +74,35 @@ flow_sweep(struct sweep_request *context)
 		bpf_for_each_map_elem(&rs_embryo_v1, sweep_one, &request, 0);
 	context->visited = request.visited;
 	context->removed = request.removed;
+	return 0;
+}
+
+/* The flows of a workload whose traffic is shaped from now on, or no more. */
+static long
+reshape_one(void *map __attribute__((unused)), struct flow_key *key __attribute__((unused)),
+            struct flow_value *flow, struct reshape_request *request)
+{
+	for (int i = 0; i < 2; i++) {
+		if (flow->side[i].ifindex != request->ifindex)
+			continue;
+		request->changed++;
+		if (request->shaped)
+			flow->side[i].flags |= FLOW_SIDE_SHAPED;
+		else
+			flow->side[i].flags &= ~FLOW_SIDE_SHAPED;
+	}
+	return 0;
+}
+
+SEC("syscall")
+int
+flow_reshape(struct reshape_request *context)
+{
+	struct reshape_request request = *context;
+
+	request.changed = 0;
+	bpf_for_each_map_elem(&rs_flows_v1, reshape_one, &request, 0);
+	bpf_for_each_map_elem(&rs_embryo_v1, reshape_one, &request, 0);
+	context->changed = request.changed;
 	return 0;
 }

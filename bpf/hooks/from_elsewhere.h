@@ -1,17 +1,40 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /* tcx ingress of the host's other interfaces, where no node is. Whoever sits there with a
  * network namespace of his own can give his packets a traffic class; from_tunnel would take
- * it for the word of from_host. Nothing else happens to them here, and programs and filters
- * of others go on.
+ * it for the word of from_host. What comes here for pods the stack takes, and to_workload
+ * judges it; but the answer to a flow that a pod began and the stack translated is known by
+ * its tuple here only. Programs and filters of others go on.
  */
-#include <linux/pkt_cls.h>
+#include "bpf/lib/walk.h"
 
-#include "bpf/lib/maps.h"
+static __always_inline int
+is_answer_to_sender(const struct walk *w, const struct flow_value *flow)
+{
+	return flow && flow_sender(flow) && !(flow->flags & FLOW_AS_SENT) &&
+	       w->source_end != flow->initiator && !is_opening(&w->p, flow, w->source_end);
+}
 
 SEC("tc")
 int
 from_elsewhere(struct __sk_buff *skb)
 {
+	struct datapath_state *state = state_get();
+	struct flow_value *flow;
+	struct walk *w;
+	int action;
+
 	skb->tc_index = 0;
-	return TC_ACT_UNSPEC;
+	if (!state || !(state->flags & STATE_MARKS) || skb->pkt_type != PACKET_HOST)
+		return TC_ACT_UNSPEC;
+	w = walk_begin(skb);
+	if (!w || walk_parse(skb, w))
+		return TC_ACT_UNSPEC;
+	if (w->p.fragment == FRAGMENT_LATER && !fragment_resolve(&w->p))
+		w->unresolved = 1;
+	w->arrival = ARRIVED_NATIVELY;
+	flow = walk_find_flow(w);
+	if (!is_answer_to_sender(w, flow))
+		return TC_ACT_UNSPEC;
+	action = walk_established(skb, w, state, flow, FROM_ELSEWHERE);
+	return action == NOT_ESTABLISHED ? walk_slow(skb, w, state, flow, FROM_ELSEWHERE) : action;
 }

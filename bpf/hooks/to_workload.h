@@ -14,12 +14,11 @@ to_workload(struct __sk_buff *skb)
 
 	if (!w || !state)
 		return drop(skb, DROP_NO_GENERATION);
-	/* Only a packet that this node's stack made itself has no incoming interface. */
-	w->host_origin = skb->ingress_ifindex == 0;
+	reason = parse(skb, &w->p);
+	w->host_origin = is_host_origin(skb, w, state);
 	/* from_tunnel has looked at what came out of the tunnel. */
 	if (!w->host_origin && skb->ingress_ifindex != state->tunnel_ifindex)
 		w->arrival = ARRIVED_NATIVELY;
-	reason = parse(skb, &w->p);
 	/* The host may resolve its pods' addresses; no harm in the asking. Nor is there in which
 	 * groups its kernel listens to, which it says on every link.
 	 */

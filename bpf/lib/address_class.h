@@ -9,6 +9,8 @@
 #include "bpf/lib/arena.h"
 #include "bpf/lib/packet.h"
 
+#define NOT_IN_HASH 0xffffu /* as address_value.number */
+
 /* Copies at once what is known of @address; zeros when nothing is. A copy, because
  * the kernel may give a deleted element to another key while a program holds it.
  */
@@ -25,7 +27,7 @@ lookup_address(__u32 slot, const struct ip_address *address, struct address_valu
 	if (value)
 		*ret = *value;
 	else
-		ret->reserved = 1; /* not in the hash: class by CIDR, if asked */
+		ret->number = NOT_IN_HASH; /* class by CIDR, if asked */
 	return DROP_NONE;
 }
 
@@ -103,7 +105,8 @@ static __always_inline __u32
 class_of(struct active_generation active, const struct ip_address *address,
          const struct address_value *value)
 {
-	return value->reserved ? cidr_class(address, active.l4_table) : value->address_class;
+	return value->number == NOT_IN_HASH ? cidr_class(address, active.l4_table)
+	                                    : value->address_class;
 }
 
 #endif

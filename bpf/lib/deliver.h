@@ -40,10 +40,10 @@ decrement_ttl(struct __sk_buff *skb, const struct packet *p)
 	return 0;
 }
 
-/* Into the pod behind @ifindex, past the host's stack. */
+/* Into the pod at that end, past the host's stack. */
 static __always_inline int
 deliver_local(struct __sk_buff *skb, const struct packet *p, const struct datapath_state *state,
-              __u32 ifindex, const __u8 *mac)
+              const struct flow_side *to)
 {
 	struct ethhdr *eth;
 
@@ -54,9 +54,12 @@ deliver_local(struct __sk_buff *skb, const struct packet *p, const struct datapa
 	eth = (void *)(long)skb->data;
 	if ((void *)(eth + 1) > (void *)(long)skb->data_end)
 		return TC_ACT_SHOT;
-	__builtin_memcpy(eth->h_dest, mac, ETH_ALEN);
+	__builtin_memcpy(eth->h_dest, to->mac, ETH_ALEN);
 	__builtin_memcpy(eth->h_source, state->host_mac, ETH_ALEN);
-	return bpf_redirect_peer(ifindex, 0);
+	/* By way of the queueing discipline of the host's side, where one limits the pod. */
+	if (to->flags & FLOW_SIDE_SHAPED)
+		return bpf_redirect(to->ifindex, 0);
+	return bpf_redirect_peer(to->ifindex, 0);
 }
 
 /* Largest IP packet this becomes on the wire; segments of an offloaded one count
@@ -75,7 +78,7 @@ wire_length(struct __sk_buff *skb, const struct packet *p)
  * there while a packet is judged: 6.1 counts calls together, up to 512 bytes.
  */
 __noinline int
-deliver_routed(struct __sk_buff *skb, const struct packet *p)
+deliver_routed(struct __sk_buff *skb, const struct packet *p, int marks)
 {
 	struct bpf_redir_neigh next = {};
 	struct bpf_fib_lookup fib = {};
@@ -107,6 +110,8 @@ deliver_routed(struct __sk_buff *skb, const struct packet *p)
 		next.ipv4_nh = fib.ipv4_dst;
 	else
 		__builtin_memcpy(next.ipv6_nh, fib.ipv6_dst, sizeof(next.ipv6_nh));
+	if (marks)
+		skb->tc_index = TC_INDEX_REDIRECTED;
 	return bpf_redirect_neigh(fib.ifindex, &next, sizeof(next), 0);
 }
 

@@ -63,6 +63,33 @@ flow_side_set_arrival(struct flow_side *side, __u32 arrival)
 	*(volatile __u16 *)side->mac = arrival;
 }
 
+/* Number of a local end of a flow of FLOW_BY_STACK, which needs no MAC; else 0. */
+static __always_inline __u32
+flow_number(const struct flow_value *flow, __u32 end)
+{
+	const struct flow_side *side = &flow->side[end & 1];
+
+	if (!(flow->flags & FLOW_BY_STACK) || !side->ifindex)
+		return 0;
+	return *(const volatile __u16 *)side->mac;
+}
+
+static __always_inline void
+flow_set_number(struct flow_value *flow, __u32 end, __u32 number)
+{
+	struct flow_side *side = &flow->side[end & 1];
+
+	if ((flow->flags & FLOW_BY_STACK) && side->ifindex)
+		*(volatile __u16 *)side->mac = number;
+}
+
+/* Number of the local address that began @flow, where translation may hide it; 0: none. */
+static __always_inline __u32
+flow_sender(const struct flow_value *flow)
+{
+	return flow->flags & FLOW_HAS_SENDER ? flow_number(flow, flow->initiator) : 0;
+}
+
 static __always_inline int
 side_is_current(const struct flow_side *side)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /* The slow path's heart: what policy says of the two ends, and what becomes of the flow.
  *
- *   walk_decide ─▶ walk_judge ─▶ judge_side, egress then ingress ─▶ walk_write_flow
+ *   walk_prepare ─▶ walk_judge ─▶ judge_side, egress then ingress
+ *                └─▶ walk_conclude ─▶ walk_write_flow
  */
 #ifndef RIPSTOP_BPF_LIB_JUDGE_H
 #define RIPSTOP_BPF_LIB_JUDGE_H
@@ -9,6 +10,7 @@
 #include "bpf/lib/event.h"
 #include "bpf/lib/flow.h"
 #include "bpf/lib/related.h"
+#include "bpf/lib/translated.h"
 #include "bpf/lib/verdict.h"
 #include "bpf/lib/walk_state.h"
 
@@ -37,25 +39,48 @@ judge_side(struct __sk_buff *skb, struct verdict_query *query, __u32 set,
 		*reason = denied;
 }
 
-/* Judges the flow of @w as begun by its @initiator: that end's egress policy, the
- * other end's ingress policy, each where the end is an endpoint of this node.
+/* Judges the flow of the walk as begun by its initiator: that end's egress policy, the
+ * other end's ingress policy, each where the end is an endpoint of this node. What
+ * translation hides is in w->sender and w->socket.
+ *
+ * Like the other steps a function of its own, that asks for the walk again instead of being
+ * given it: what a global function is given is plain memory to the verifier, of which 6.1
+ * takes no map keys and values.
  */
-static __always_inline void
-walk_judge(struct __sk_buff *skb, struct walk *w, __u32 initiator, __u8 icmp_type, __u8 icmp_code,
-           struct judgement *ret)
+__noinline int
+walk_judge(struct __sk_buff *skb)
 {
-	int forward = initiator == w->source_end;
-	const struct address_value *from = forward ? &w->source : &w->destination;
-	const struct address_value *to = forward ? &w->destination : &w->source;
+	const struct ip_address *from_address, *to_address;
+	const struct address_value *from, *to;
 	struct verdict_query query = {};
-	const struct ip_address *from_address = forward ? &w->p.source : &w->p.destination;
-	const struct ip_address *to_address = forward ? &w->p.destination : &w->p.source;
+	struct walk *w = walk_get();
+	struct judgement *ret;
+	__be16 to_port;
+	int forward;
 
-	ret->reason = classify_l4(
-	    w->active, w->p.protocol, forward ? w->p.source_port : w->p.destination_port,
-	    forward ? w->p.destination_port : w->p.source_port, icmp_type, icmp_code, &query);
+	if (!w)
+		return DROP_NO_GENERATION;
+	ret = &w->judgement;
+	forward = w->initiator == w->source_end;
+	from = forward ? &w->source : &w->destination;
+	to = forward ? &w->destination : &w->source;
+	from_address = forward ? &w->p.source : &w->p.destination;
+	to_address = forward ? &w->p.destination : &w->p.source;
+	to_port = forward ? w->p.destination_port : w->p.source_port;
+	if (w->sender)
+		from_address = &w->sender_address;
+	if (w->socket.port) {
+		to_address = &w->socket.address;
+		to_port = w->socket.port;
+	}
+	ret->reason = classify_l4(w->active, w->p.protocol,
+	                          forward ? w->p.source_port : w->p.destination_port, to_port,
+	                          w->icmp_type, w->icmp_code, &query);
 	if (ret->reason)
-		return;
+		return ret->reason;
+	/* A pod that reaches itself by way of a service. */
+	if (w->sender && from->ifindex == to->ifindex)
+		return DROP_NONE;
 	if (from->flags & ADDRESS_LOCAL_ENDPOINT)
 		judge_side(skb, &query, from->egress_set, from, to_address, to, DROP_POLICY_EGRESS,
 		           &ret->egress, &ret->reason);
@@ -64,20 +89,30 @@ walk_judge(struct __sk_buff *skb, struct walk *w, __u32 initiator, __u8 icmp_typ
 		           DROP_POLICY_INGRESS, &ret->ingress, &ret->reason);
 	skb->cb[RUN_EGRESS_VERDICT] = ret->egress.word;
 	skb->cb[RUN_INGRESS_VERDICT] = ret->ingress.word;
+	return ret->reason;
+}
+
+/* Where an end is: all that delivery asks of it. */
+static __always_inline void
+side_place(struct flow_side *side, const struct address_value *value,
+           const struct datapath_state *state)
+{
+	side->ifindex = value->ifindex;
+	__builtin_memcpy(side->mac, value->mac, sizeof(side->mac));
+	side->flags = (value->flags & ADDRESS_THIS_HOST ? FLOW_SIDE_HOST : 0) |
+	              (is_pod(value) ? FLOW_SIDE_POD : 0);
+	if ((state->flags & STATE_SHAPED) && value->ifindex &&
+	    (interface_flags(value->ifindex) & INTERFACE_SHAPED))
+		side->flags |= FLOW_SIDE_SHAPED;
 }
 
 static __always_inline void
-side_fill(struct flow_side *side, const struct address_value *value, const struct verdict *verdict)
+side_admit(struct flow_side *side, const struct verdict *verdict)
 {
-	side->ifindex = value->ifindex;
 	side->set_index = verdict->set_index;
 	side->epoch = verdict->epoch;
 	side->verdict = verdict->word;
-	__builtin_memcpy(side->mac, value->mac, sizeof(side->mac));
 	side->tcp_flags = 0;
-	side->flags = value->flags & ADDRESS_THIS_HOST ? FLOW_SIDE_HOST : 0;
-	if (is_pod(value))
-		side->flags |= FLOW_SIDE_POD;
 }
 
 /* How the remote end's packets come: its own packet has just been checked; of a packet to
@@ -103,31 +138,35 @@ walk_fill_arrival(struct walk *w, const struct flow_value *known, struct flow_si
 	w->value.owners_epoch = known->owners_epoch;
 }
 
-/* Writes the flow that @judgement admits: a new one as an embryo, a known one where
- * it is.
+/* Writes the flow that the judgement admits, between the ends that w->value has: a new one
+ * as an embryo, a known one where it is.
  */
 static __always_inline enum drop_reason
-walk_write_flow(struct walk *w, const struct flow_value *flow, __u32 initiator, __u8 icmp_type,
-                __u8 icmp_code, __u8 flags, int known)
+walk_write_flow(struct walk *w, const struct flow_value *flow)
 {
 	const struct judgement *judgement = &w->judgement;
 	struct flow_value *value = &w->value;
 	struct flow_side *source = &value->side[w->source_end & 1];
 	struct flow_side *destination = &value->side[~w->source_end & 1];
-	int forward = initiator == w->source_end;
+	int forward = w->initiator == w->source_end;
 	int embryo = 1;
 
 	value->seen_ns = bpf_ktime_get_coarse_ns();
-	value->initiator = initiator;
-	value->flags = flags;
-	value->icmp_type = icmp_type;
-	value->icmp_code = icmp_code;
-	side_fill(source, &w->source, forward ? &judgement->egress : &judgement->ingress);
-	side_fill(destination, &w->destination, forward ? &judgement->ingress : &judgement->egress);
-	walk_fill_arrival(w, known ? flow : NULL, source, destination);
-	if (flags & FLOW_HOST_BYPASS)
-		value->side[initiator & 1].flags = FLOW_SIDE_HOST;
-	if (known && flow) {
+	value->initiator = w->initiator;
+	value->flags = w->new_flags;
+	value->icmp_type = w->icmp_type;
+	value->icmp_code = w->icmp_code;
+	side_admit(source, forward ? &judgement->egress : &judgement->ingress);
+	side_admit(destination, forward ? &judgement->ingress : &judgement->egress);
+	if (w->new_flags & FLOW_HOST_BYPASS)
+		value->side[w->initiator & 1].flags = FLOW_SIDE_HOST;
+	walk_fill_arrival(w, w->known ? flow : NULL, source, destination);
+	if (w->sender)
+		value->flags |= FLOW_BY_STACK | FLOW_HAS_SENDER;
+	flow_set_number(value, w->source_end, w->source.number);
+	flow_set_number(value, ~w->source_end, w->destination.number);
+	walk_take_way(w, value);
+	if (w->known && flow) {
 		source->tcp_flags = flow->side[w->source_end & 1].tcp_flags;
 		destination->tcp_flags = flow->side[~w->source_end & 1].tcp_flags;
 		embryo = w->embryo && (forward || !flow_is_answered_by(&w->p));
@@ -147,74 +186,124 @@ walk_write_flow(struct walk *w, const struct flow_value *flow, __u32 initiator, 
 	return DROP_NONE;
 }
 
-/* What a judgement means for this packet, and for the flow. It asks for the walk again
- * instead of being given it: what a global function is given is plain memory to the
- * verifier, of which 6.1 takes no map keys and values.
+/* An ICMP error about a flow that stands. From outside, one about a flow in a form that
+ * nobody judged proves nothing.
  */
-__noinline int
-walk_decide(struct __sk_buff *skb, const struct datapath_state *state, struct flow_value *flow,
-            enum hook hook)
+static __always_inline int
+walk_is_related(struct __sk_buff *skb, struct walk *w, const struct datapath_state *state,
+                enum hook hook)
 {
-	struct walk *w = walk_get();
-	__u8 icmp_type, icmp_code, flags = 0;
-	struct judgement *judgement;
-	int opening, known, bypass;
-	__u32 initiator;
+	int relation = relation_of(skb, &w->p, &w->quoted, state, hook == FROM_WORKLOAD);
 
-	if (!w || !state)
-		return DROP_NO_GENERATION;
-	judgement = &w->judgement;
-	icmp_type = w->p.icmp_type;
-	icmp_code = w->p.icmp_code;
-	initiator = w->source_end;
-	opening = is_opening(&w->p, flow, initiator);
-	known = flow && !opening;
-	__builtin_memset(judgement, 0, sizeof(*judgement));
-	if (known) {
-		initiator = flow->initiator & 1;
-		icmp_type = flow->icmp_type;
-		icmp_code = flow->icmp_code;
-		bypass = flow->flags & FLOW_HOST_BYPASS;
-		flags = flow->flags & FLOW_RESET;
+	if (relation == UNRELATED || (relation == RELATED_AS_SENT && is_from_outside(hook)))
+		return 0;
+	if (relation == RELATED)
+		return 1;
+	w->by_stack = 1;
+	w->mark.number = hook == FROM_WORKLOAD ? w->source.number : 0;
+	w->mark.kind = MARK_SENT;
+	return 1;
+}
+
+/* What is asked of policy, and whether it is asked at all: w->settled when not. */
+static __always_inline int
+walk_prepare(struct __sk_buff *skb, struct walk *w, const struct datapath_state *state,
+             const struct flow_value *flow, enum hook hook)
+{
+	w->icmp_type = w->p.icmp_type;
+	w->icmp_code = w->p.icmp_code;
+	w->initiator = w->source_end;
+	w->opening = is_opening(&w->p, flow, w->source_end);
+	w->known = flow && !w->opening && is_judged(w, flow, hook);
+	side_place(&w->value.side[w->source_end & 1], &w->source, state);
+	side_place(&w->value.side[~w->source_end & 1], &w->destination, state);
+	__builtin_memset(&w->judgement, 0, sizeof(w->judgement));
+	w->settled = (w->new_flags & FLOW_AS_SENT) != 0;
+	if (w->settled)
+		return walk_write_flow(w, flow);
+	if (flow && w->known) {
+		w->initiator = flow->initiator & 1;
+		w->icmp_type = flow->icmp_type;
+		w->icmp_code = flow->icmp_code;
+		w->bypass = (flow->flags & FLOW_HOST_BYPASS) != 0;
+		w->new_flags = flow->flags & (FLOW_RESET | FLOW_BY_STACK | FLOW_TO_SOCKET);
 	} else {
-		bypass = hook == TO_WORKLOAD && w->host_origin;
-		if (w->p.protocol == IPPROTO_TCP && !opening)
+		w->bypass = hook == TO_WORKLOAD && w->host_origin;
+		if (w->p.protocol == IPPROTO_TCP && !w->opening)
 			return DROP_NO_FLOW;
 	}
 	if (state->flags & STATE_HOST_OBEYS_POLICY)
-		bypass = 0;
-	if (is_icmp_error(&w->p)) {
-		if (bypass || is_related(skb, &w->p, &w->quoted, state, hook == FROM_WORKLOAD))
-			return DROP_NONE;
+		w->bypass = 0;
+	if (is_icmp_error(&w->p) && (w->bypass || walk_is_related(skb, w, state, hook))) {
+		w->settled = 1;
+		return DROP_NONE;
 	}
-	if (bypass) {
-		flags |= FLOW_HOST_BYPASS;
-	} else {
-		walk_judge(skb, w, initiator, icmp_type, icmp_code, judgement);
-		if (judgement->reason) {
-			/* A known flow stays as it is, its epochs stale: each of its
-			 * packets is judged, and it goes on when policy lets it again.
-			 */
-			event_send(state, bpf_ktime_get_coarse_ns(), FLOW_EVENT_DENIED,
-			           judgement->reason, &w->key, initiator, icmp_type, icmp_code,
-			           judgement->egress.word, judgement->ingress.word);
-			return judgement->reason;
-		}
+	if (w->bypass || !flow || !w->known || !(flow->flags & (FLOW_AS_SENT | FLOW_TO_SOCKET)))
+		return DROP_NONE;
+	w->new_flags |= walk_find_socket(skb, w, flow);
+	/* No socket's answer: a reset, or a SYN cookie. */
+	w->settled =
+	    hook == TO_WORKLOAD && w->p.protocol == IPPROTO_TCP && !(w->new_flags & FLOW_TO_SOCKET);
+	return DROP_NONE;
+}
+
+/* Tells of a flow under the address of who began it, whatever the packet shows. */
+static __always_inline void
+walk_event(struct walk *w, const struct datapath_state *state, __u8 type)
+{
+	const struct judgement *judgement = &w->judgement;
+	const struct flow_key *shown = &w->key;
+
+	if (!event_wanted(state, type, judgement->egress.word, judgement->ingress.word))
+		return;
+	if (w->sender) {
+		w->shown = w->key;
+		w->shown.address[w->initiator & 1] = w->sender_address;
+		shown = &w->shown;
+	}
+	event_send(state, bpf_ktime_get_coarse_ns(), type, judgement->reason, shown, w->initiator,
+	           w->icmp_type, w->icmp_code, judgement->egress.word, judgement->ingress.word);
+}
+
+/* What the judgement means for this packet, and for the flow. */
+static __always_inline int
+walk_conclude(struct walk *w, const struct datapath_state *state, const struct flow_value *flow)
+{
+	if (w->bypass)
+		w->new_flags |= FLOW_HOST_BYPASS;
+	if (w->judgement.reason) {
+		/* A known flow stays as it is, its epochs stale: each of its packets is
+		 * judged, and it goes on when policy lets it again.
+		 */
+		walk_event(w, state, FLOW_EVENT_DENIED);
+		return w->judgement.reason;
 	}
 	if (is_icmp_error(&w->p))
 		return DROP_ICMP_UNRELATED;
-	if (!known && !begins_flow(&w->p))
+	if (!w->known && !begins_flow(&w->p))
 		return DROP_NONE;
 	/* A SYN or a ping against a live flow, from its responder: theirs to sort out
 	 * (RFC 9293 section 3.5), the flow stays as it is.
 	 */
-	if (opening && flow && flow->initiator != w->source_end && !flow_is_closed(flow))
+	if (w->opening && flow && flow->initiator != w->source_end && !flow_is_closed(flow))
 		return DROP_NONE;
-	if (!flow)
-		event_send(state, bpf_ktime_get_coarse_ns(), FLOW_EVENT_NEW, DROP_NONE, &w->key,
-		           initiator, icmp_type, icmp_code, judgement->egress.word,
-		           judgement->ingress.word);
-	return walk_write_flow(w, flow, initiator, icmp_type, icmp_code, flags, known);
+	if (!flow || (flow->flags & FLOW_AS_SENT))
+		walk_event(w, state, FLOW_EVENT_NEW);
+	return walk_write_flow(w, flow);
+}
+
+/* May it pass, and what becomes of the flow. */
+static __always_inline enum drop_reason
+walk_decide(struct __sk_buff *skb, struct walk *w, const struct datapath_state *state,
+            const struct flow_value *flow, enum hook hook)
+{
+	enum drop_reason reason = walk_prepare(skb, w, state, flow, hook);
+
+	if (reason || w->settled)
+		return reason;
+	if (!w->bypass)
+		walk_judge(skb);
+	return walk_conclude(w, state, flow);
 }
 
 #endif

@@ -13,6 +13,7 @@
 #include "bpf/abi/drops.h"
 #include "bpf/abi/events.h"
 #include "bpf/abi/flows.h"
+#include "bpf/abi/marks.h"
 #include "bpf/abi/owners.h"
 #include "bpf/abi/state.h"
 #include "bpf/abi/tables.h"
@@ -78,7 +79,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct datapath_state);
-} rs_state_v2 SEC(".maps");
+} rs_state_v3 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -117,6 +118,29 @@ struct {
 	__type(key, struct owner_key);
 	__type(value, struct owner_value);
 } rs_owners_v1 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct flow_key);
+	__type(value, struct socket_value);
+} rs_sockets_v1 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, MARK_NUMBER_MAX + 1);
+	__type(key, __u32);
+	__type(value, struct sender_value);
+} rs_senders_v1 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, __u32);
+	__type(value, struct interface_value);
+} rs_interfaces_v1 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -165,7 +189,7 @@ state_get(void)
 {
 	__u32 zero = 0;
 
-	return bpf_map_lookup_elem(&rs_state_v2, &zero);
+	return bpf_map_lookup_elem(&rs_state_v3, &zero);
 }
 
 #endif

@@ -143,10 +143,10 @@ parse_l4(struct __sk_buff *skb, struct packet *ret, __u32 bytes, __u32 fixed)
 }
 
 /* Source routes ask routers to send the packet elsewhere than its destination says
- * (RFC 7126 section 4.3). @bytes of options follow the fixed header.
+ * (RFC 7126 section 4.3). @bytes of options follow the fixed header, from @first on.
  */
 __noinline int
-check_ipv4_options(struct __sk_buff *skb, __u32 bytes)
+check_ipv4_options(struct __sk_buff *skb, __u32 first, __u32 bytes)
 {
 	__u32 at = 0;
 
@@ -155,7 +155,7 @@ check_ipv4_options(struct __sk_buff *skb, __u32 bytes)
 
 		if (at >= bytes)
 			break;
-		if (bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(struct iphdr) + at, option, 1))
+		if (bpf_skb_load_bytes(skb, first + at, option, 1))
 			return DROP_TRUNCATED;
 		if (option[0] == IPV4_OPTION_END)
 			break;
@@ -165,7 +165,7 @@ check_ipv4_options(struct __sk_buff *skb, __u32 bytes)
 		}
 		if (option[0] == IPV4_OPTION_LSRR || option[0] == IPV4_OPTION_SSRR)
 			return DROP_SOURCE_ROUTE;
-		if (bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(struct iphdr) + at, option, 2))
+		if (bpf_skb_load_bytes(skb, first + at, option, 2))
 			return DROP_TRUNCATED;
 		if (option[1] < 2 || at + option[1] > bytes)
 			return DROP_BAD_IP_HEADER;
@@ -175,10 +175,10 @@ check_ipv4_options(struct __sk_buff *skb, __u32 bytes)
 }
 
 static __always_inline int
-parse_ipv4(struct __sk_buff *skb, struct packet *ret)
+parse_ipv4(struct __sk_buff *skb, struct packet *ret, __u32 l2)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-	struct iphdr *ip = data + ETH_HLEN;
+	struct iphdr *ip = data + l2;
 	__u32 header, total, fragment, offset;
 
 	if ((void *)(ip + 1) > end)
@@ -187,7 +187,7 @@ parse_ipv4(struct __sk_buff *skb, struct packet *ret)
 		return DROP_BAD_IP_HEADER;
 	header = ip->ihl * 4;
 	total = bpf_ntohs(ip->tot_len);
-	if (total < header || total > skb->len - ETH_HLEN)
+	if (total < header || total > skb->len - l2)
 		return DROP_BAD_LENGTH;
 	address_from_v4(&ret->source, ip->saddr);
 	address_from_v4(&ret->destination, ip->daddr);
@@ -196,7 +196,7 @@ parse_ipv4(struct __sk_buff *skb, struct packet *ret)
 	ret->ttl = ip->ttl;
 	ret->tos = ip->tos;
 	ret->ip_length = total;
-	ret->l4_offset = ETH_HLEN + header;
+	ret->l4_offset = l2 + header;
 	fragment = bpf_ntohs(ip->frag_off);
 	offset = (fragment & 0x1fff) * 8;
 	if (fragment & 0x3fff) { /* more to come, or not the first */
@@ -204,15 +204,14 @@ parse_ipv4(struct __sk_buff *skb, struct packet *ret)
 		ret->fragment = offset ? FRAGMENT_LATER : FRAGMENT_FIRST;
 	}
 	if (header > sizeof(*ip)) {
-		int reason = check_ipv4_options(skb, header - sizeof(*ip));
+		int reason = check_ipv4_options(skb, l2 + sizeof(*ip), header - sizeof(*ip));
 
 		if (reason)
 			return reason;
 	}
 	if (offset)
 		return check_later_fragment(ret, offset, total - header);
-	return parse_l4(skb, ret, total - header,
-	                header == sizeof(*ip) ? ETH_HLEN + sizeof(*ip) : 0);
+	return parse_l4(skb, ret, total - header, header == sizeof(*ip) ? l2 + sizeof(*ip) : 0);
 }
 
 struct ipv6_extension {
@@ -230,13 +229,12 @@ is_extension(__u8 next)
 	       next == EXTENSION_FRAGMENT || next == EXTENSION_DESTINATION;
 }
 
-/* Follows the extension headers from @next on. Any other header is taken for the
- * transport and judged by its number, AH and ESP included.
+/* Follows the extension headers from @next on, the first of them @at. Any other header is
+ * taken for the transport and judged by its number, AH and ESP included.
  */
 __noinline int
-parse_ipv6_chain(struct __sk_buff *skb, struct packet *ret, __u32 next, __u32 payload)
+parse_ipv6_chain(struct __sk_buff *skb, struct packet *ret, __u32 at, __u32 next, __u32 payload)
 {
-	__u32 at = ETH_HLEN + sizeof(struct ipv6hdr);
 	__u32 end = at + payload;
 	__u32 offset = 0;
 
@@ -280,10 +278,10 @@ parse_ipv6_chain(struct __sk_buff *skb, struct packet *ret, __u32 next, __u32 pa
 }
 
 static __always_inline int
-parse_ipv6(struct __sk_buff *skb, struct packet *ret)
+parse_ipv6(struct __sk_buff *skb, struct packet *ret, __u32 l2)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-	struct ipv6hdr *ip = data + ETH_HLEN;
+	struct ipv6hdr *ip = data + l2;
 	__u32 payload;
 
 	if ((void *)(ip + 1) > end)
@@ -291,7 +289,7 @@ parse_ipv6(struct __sk_buff *skb, struct packet *ret)
 	if (ip->version != 6)
 		return DROP_BAD_IP_HEADER;
 	payload = bpf_ntohs(ip->payload_len);
-	if (payload + ETH_HLEN + sizeof(*ip) > skb->len)
+	if (payload + l2 + sizeof(*ip) > skb->len)
 		return DROP_BAD_LENGTH;
 	__builtin_memcpy(&ret->source, &ip->saddr, sizeof(ret->source));
 	__builtin_memcpy(&ret->destination, &ip->daddr, sizeof(ret->destination));
@@ -302,10 +300,10 @@ parse_ipv6(struct __sk_buff *skb, struct packet *ret)
 	ret->tos = (ip->priority << 4) | (ip->flow_lbl[0] >> 4);
 	ret->ip_length = sizeof(*ip) + payload;
 	if (is_extension(ip->nexthdr))
-		return parse_ipv6_chain(skb, ret, ip->nexthdr, payload);
+		return parse_ipv6_chain(skb, ret, l2 + sizeof(*ip), ip->nexthdr, payload);
 	ret->protocol = ip->nexthdr;
-	ret->l4_offset = ETH_HLEN + sizeof(*ip);
-	return parse_l4(skb, ret, payload, ETH_HLEN + sizeof(*ip));
+	ret->l4_offset = l2 + sizeof(*ip);
+	return parse_l4(skb, ret, payload, l2 + sizeof(*ip));
 }
 
 /* Parses the frame of @skb; returns enum drop_reason, @ret is meaningful only for
@@ -333,10 +331,25 @@ parse(struct __sk_buff *skb, struct packet *ret)
 			return DROP_TRUNCATED;
 	}
 	if (eth->h_proto == bpf_htons(ETH_P_IP))
-		return parse_ipv4(skb, ret);
+		return parse_ipv4(skb, ret, ETH_HLEN);
 	if (eth->h_proto == bpf_htons(ETH_P_IPV6))
-		return parse_ipv6(skb, ret);
+		return parse_ipv6(skb, ret, ETH_HLEN);
 	return eth->h_proto == bpf_htons(ETH_P_ARP) ? DROP_ARP : DROP_ETHERTYPE;
+}
+
+/* The same of a frame that begins with its IP header (INTERFACE_HEADLESS). */
+__noinline int
+parse_headless(struct __sk_buff *skb, struct packet *ret)
+{
+	if (!ret)
+		return DROP_TRUNCATED;
+	__builtin_memset(ret, 0, sizeof(*ret));
+	if ((void *)(long)skb->data + sizeof(struct ipv6hdr) > (void *)(long)skb->data_end &&
+	    skb->len >= sizeof(struct ipv6hdr) && bpf_skb_pull_data(skb, sizeof(struct ipv6hdr)))
+		return DROP_TRUNCATED;
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		return parse_ipv4(skb, ret, 0);
+	return skb->protocol == bpf_htons(ETH_P_IPV6) ? parse_ipv6(skb, ret, 0) : DROP_ETHERTYPE;
 }
 
 #endif

@@ -56,28 +56,40 @@ parse_quote(struct __sk_buff *skb, const struct packet *p, struct packet *ret)
 	return DROP_NONE;
 }
 
+enum relation {
+	UNRELATED = 0,
+	RELATED,
+	RELATED_BY_STACK, /* so that what translated the flow translates the error too */
+	RELATED_AS_SENT,  /* to a flow whose packets nobody has judged in this form */
+};
+
 /* Whether the ICMP error @p is about a flow that policy admits now. It must go to
  * whoever sent the quoted packet; from a pod (@from_endpoint), which is no router,
- * it must also come from whom that packet was for. @quoted is working room.
+ * it must also come from whom that packet was for. @quoted is working room. Returns
+ * enum relation.
  */
 __noinline int
-is_related(struct __sk_buff *skb, const struct packet *p, struct packet *quoted,
-           const struct datapath_state *state, int from_endpoint)
+relation_of(struct __sk_buff *skb, const struct packet *p, struct packet *quoted,
+            const struct datapath_state *state, int from_endpoint)
 {
 	struct flow_value *flow;
 	struct flow_key key;
 
 	if (!p || !quoted || !state || parse_quote(skb, p, quoted))
-		return 0;
+		return UNRELATED;
 	if (!address_equal(&quoted->source, &p->destination))
-		return 0;
+		return UNRELATED;
 	if (from_endpoint && !address_equal(&quoted->destination, &p->source))
-		return 0;
+		return UNRELATED;
 	flow_key_of(quoted, &key);
 	flow = bpf_map_lookup_elem(&rs_flows_v1, &key);
 	if (!flow)
 		flow = bpf_map_lookup_elem(&rs_embryo_v1, &key);
-	return flow && flow_is_current(flow, state);
+	if (!flow || !flow_is_current(flow, state))
+		return UNRELATED;
+	if (flow->flags & FLOW_AS_SENT)
+		return RELATED_AS_SENT;
+	return flow->flags & FLOW_BY_STACK ? RELATED_BY_STACK : RELATED;
 }
 
 #endif

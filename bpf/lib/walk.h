@@ -6,7 +6,7 @@
  *                                    ▼                                   │
  *                       who are the two ends, may they? ─▶ judge ─▶ write flow
  *
- * The four hooks share it; `hook` is a constant in each program, so the compiler
+ * The hooks share it; `hook` is a constant in each program, so the compiler
  * keeps only its branches.
  */
 #ifndef RIPSTOP_BPF_LIB_WALK_H
@@ -20,7 +20,17 @@
 #include "bpf/lib/judge.h"
 #include "bpf/lib/martian.h"
 #include "bpf/lib/parse.h"
+#include "bpf/lib/translated.h"
 #include "bpf/lib/walk_state.h"
+
+/* Of interfaces of the host, which may have no Ethernet header. */
+static __always_inline enum drop_reason
+walk_parse(struct __sk_buff *skb, struct walk *w)
+{
+	if (interface_flags(skb->ifindex) & INTERFACE_HEADLESS)
+		return parse_headless(skb, &w->p);
+	return parse(skb, &w->p);
+}
 
 static __always_inline struct flow_value *
 walk_find_flow(struct walk *w)
@@ -38,23 +48,67 @@ walk_find_flow(struct walk *w)
 	return flow;
 }
 
+/* To the host's stack, with the mark that the hooks behind it ask for. What limits a pod's
+ * sending is a filter of the same interface, which comes next.
+ */
+static __always_inline int
+walk_pass(struct __sk_buff *skb, const struct walk *w, const struct datapath_state *state,
+          enum hook hook, int from_shaped)
+{
+	if (state->flags & STATE_MARKS) {
+		mark_write(skb, state, w->mark);
+		skb->tc_index = 0;
+	}
+	return from_shaped || hook == FROM_ELSEWHERE ? TC_ACT_UNSPEC : TC_ACT_OK;
+}
+
+/* As sent by this pod and judged, for a flow that does not know its number. */
+static __always_inline void
+walk_mark_judged(struct walk *w, const struct datapath_state *state)
+{
+	w->mark.kind = MARK_JUDGED;
+	w->mark.number = 0;
+	if (!lookup_address(active_generation_get(state).slot, &w->p.source, &w->source) &&
+	    w->source.ifindex)
+		w->mark.number = w->source.number;
+}
+
 static __always_inline int
 walk_deliver(struct __sk_buff *skb, struct walk *w, const struct datapath_state *state,
-             enum hook hook, __u32 ifindex, const __u8 *mac, int to_host)
+             enum hook hook, const struct flow_side *source, const struct flow_side *destination)
 {
+	int from_shaped = hook == FROM_WORKLOAD && (source->flags & FLOW_SIDE_SHAPED);
+	int action;
+
 	if (w->p.fragment == FRAGMENT_FIRST)
 		fragment_remember(&w->p);
 	if (hook == TO_WORKLOAD)
 		return TC_ACT_OK;
-	if (ifindex)
-		return deliver_local(skb, &w->p, state, ifindex, mac);
-	if (is_from_outside(hook) || to_host)
+	if (hook == TO_HOST)
+		w->mark.kind = MARK_JUDGED;
+	else if (from_shaped && !w->by_stack && (state->flags & STATE_MARKS))
+		walk_mark_judged(w, state);
+	if (w->by_stack || from_shaped || hook == TO_HOST || hook == FROM_ELSEWHERE)
+		return walk_pass(skb, w, state, hook, from_shaped);
+	if (destination->ifindex)
+		return deliver_local(skb, &w->p, state, destination);
+	if (is_from_outside(hook))
 		return TC_ACT_OK;
-	return deliver_routed(skb, &w->p);
+	if (destination->flags & FLOW_SIDE_HOST) {
+		w->mark.number = 0;
+		return walk_pass(skb, w, state, hook, 0);
+	}
+	action = deliver_routed(skb, &w->p, (state->flags & STATE_MARKS) != 0);
+	if (action != TC_ACT_OK || !(state->flags & STATE_MARKS))
+		return action;
+	walk_mark_judged(w, state);
+	return walk_pass(skb, w, state, hook, 0);
 }
 
+#define NOT_ESTABLISHED (-2) /* no TC_ACT_* is this */
+
 /* The way of a packet of a flow that is known: nothing is looked up but the flow and
- * the epochs. Returns -1 when it is not such a packet.
+ * the epochs. Returns NOT_ESTABLISHED when it is not such a packet.
  */
 static __always_inline int
 walk_established(struct __sk_buff *skb, struct walk *w, const struct datapath_state *state,
@@ -64,24 +118,28 @@ walk_established(struct __sk_buff *skb, struct walk *w, const struct datapath_st
 	enum drop_reason reason;
 
 	if (!flow || is_opening(&w->p, flow, w->source_end))
-		return -1;
+		return NOT_ESTABLISHED;
 	source = &flow->side[w->source_end & 1];
 	destination = &flow->side[~w->source_end & 1];
 	/* The flow knows where its ends live. Another interface is a spoofer, or a new
 	 * owner of the address: the slow path tells which.
 	 */
 	if (hook == FROM_WORKLOAD && source->ifindex != skb->ifindex)
-		return -1;
+		return NOT_ESTABLISHED;
 	if (hook == TO_WORKLOAD && destination->ifindex != skb->ifindex)
-		return -1;
+		return NOT_ESTABLISHED;
 	if (is_from_outside(hook) && (source->ifindex || (source->flags & FLOW_SIDE_HOST)))
-		return -1;
+		return NOT_ESTABLISHED;
+	if ((hook == TO_HOST || (hook == TO_WORKLOAD && (state->flags & STATE_MARKS)) ||
+	     (flow->flags & FLOW_BY_STACK)) &&
+	    !mark_fits_flow(skb, w, state, flow, hook))
+		return NOT_ESTABLISHED;
 	if (hook == FROM_WORKLOAD && is_vxlan(&w->p, state) &&
 	    !(destination->flags & FLOW_SIDE_POD))
-		return -1;
+		return NOT_ESTABLISHED;
 	if (!flow_is_current(flow, state))
-		return -1;
-	if (hook != FROM_WORKLOAD) {
+		return NOT_ESTABLISHED;
+	if (hook != FROM_WORKLOAD && hook != TO_HOST) {
 		reason = check_arrival(w, state, flow);
 		if (reason)
 			return drop(skb, reason);
@@ -91,8 +149,8 @@ walk_established(struct __sk_buff *skb, struct walk *w, const struct datapath_st
 		flow_promote(&w->key, flow);
 	skb->cb[RUN_EGRESS_VERDICT] = flow->side[flow->initiator & 1].verdict;
 	skb->cb[RUN_INGRESS_VERDICT] = flow->side[~flow->initiator & 1].verdict;
-	return walk_deliver(skb, w, state, hook, destination->ifindex, destination->mac,
-	                    destination->flags & FLOW_SIDE_HOST);
+	walk_take_way(w, flow);
+	return walk_deliver(skb, w, state, hook, source, destination);
 }
 
 /* May this packet be here at all? Spoofing, martians, tunnels, foreign receivers. */
@@ -116,9 +174,12 @@ walk_admit(struct __sk_buff *skb, const struct walk *w, const struct datapath_st
 	if (hook == TO_WORKLOAD) {
 		if (w->destination.ifindex != skb->ifindex)
 			return DROP_UNKNOWN_ENDPOINT;
-		if (!w->host_origin && (w->source.flags & ADDRESS_LOCAL_ENDPOINT))
+		if (!w->host_origin && !w->sender && (w->source.flags & ADDRESS_LOCAL_ENDPOINT) &&
+		    w->source.ifindex != skb->ingress_ifindex)
 			return DROP_SPOOFED;
 	}
+	if (hook == TO_HOST && is_vxlan(p, state) && !is_pod(&w->destination))
+		return DROP_VXLAN_FROM_WORKLOAD;
 	if (is_from_outside(hook)) {
 		if (w->source.flags & (ADDRESS_LOCAL_ENDPOINT | ADDRESS_THIS_HOST))
 			return DROP_SPOOFED;
@@ -146,6 +207,12 @@ walk_slow(struct __sk_buff *skb, struct walk *w, const struct datapath_state *st
 		if (reason)
 			return drop(skb, reason);
 	}
+	w->sender = 0;
+	w->socket.port = 0;
+	/* What the stack brought here it may have translated; so its answers go there. */
+	w->new_flags = hook == TO_HOST || (hook == TO_WORKLOAD && (state->flags & STATE_HOST_NAT))
+	                   ? FLOW_BY_STACK
+	                   : 0;
 	w->active = active_generation_get(state);
 	if (!w->active.l4_table) {
 		/* Nothing is known, not even which addresses are pods here. Their own
@@ -156,17 +223,25 @@ walk_slow(struct __sk_buff *skb, struct walk *w, const struct datapath_state *st
 	if (lookup_address(w->active.slot, &w->p.source, &w->source) ||
 	    lookup_address(w->active.slot, &w->p.destination, &w->destination))
 		return is_from_outside(hook) ? TC_ACT_OK : drop(skb, DROP_NO_GENERATION);
+	if (state->flags & STATE_MARKS) {
+		reason = walk_find_sender(skb, state, flow, hook);
+		if (reason)
+			return drop(skb, reason);
+	}
 	if (is_from_outside(hook) && !(w->destination.flags & ADDRESS_LOCAL_ENDPOINT))
 		return TC_ACT_OK;
 	reason = walk_admit(skb, w, state, hook);
-	if (!reason && (hook == FROM_HOST || hook == TO_WORKLOAD))
+	if (!reason && (hook == FROM_HOST || hook == FROM_ELSEWHERE || hook == TO_WORKLOAD))
 		reason = check_arrival(w, state, flow);
-	if (!reason)
-		reason = walk_decide(skb, state, flow, hook);
+	if (!reason) {
+		if (hook == FROM_WORKLOAD && walk_waits(w, state, flow))
+			w->new_flags |= FLOW_AS_SENT;
+		reason = walk_decide(skb, w, state, flow, hook);
+	}
 	if (reason)
 		return drop(skb, reason);
-	return walk_deliver(skb, w, state, hook, w->destination.ifindex, w->destination.mac,
-	                    w->destination.flags & ADDRESS_THIS_HOST);
+	return walk_deliver(skb, w, state, hook, &w->value.side[w->source_end & 1],
+	                    &w->value.side[~w->source_end & 1]);
 }
 
 /* Parsed packet in @w->p: all the rest of its way. */
@@ -181,7 +256,7 @@ walk_packet(struct __sk_buff *skb, struct walk *w, const struct datapath_state *
 		w->unresolved = 1;
 	flow = walk_find_flow(w);
 	action = walk_established(skb, w, state, flow, hook);
-	return action >= 0 ? action : walk_slow(skb, w, state, flow, hook);
+	return action == NOT_ESTABLISHED ? walk_slow(skb, w, state, flow, hook) : action;
 }
 
 /* What every program does first. */
@@ -201,6 +276,7 @@ walk_begin(struct __sk_buff *skb)
 	w->host_origin = 0;
 	w->arrival = ARRIVAL_UNKNOWN;
 	w->owners_epoch = 0;
+	w->by_stack = 0;
 	return w;
 }
 

@@ -4,16 +4,17 @@
 #define RIPSTOP_BPF_LIB_WALK_STATE_H
 
 #include "bpf/lib/flow.h"
+#include "bpf/lib/mark.h"
 #include "bpf/lib/parse.h"
 #include "bpf/lib/verdict.h"
 
-enum hook { FROM_WORKLOAD, TO_WORKLOAD, FROM_HOST, FROM_TUNNEL };
+enum hook { FROM_WORKLOAD, TO_WORKLOAD, FROM_HOST, FROM_TUNNEL, FROM_ELSEWHERE, TO_HOST };
 
 /* Other machines' packets, where they come in. */
 static __always_inline int
 is_from_outside(enum hook hook)
 {
-	return hook == FROM_HOST || hook == FROM_TUNNEL;
+	return hook == FROM_HOST || hook == FROM_TUNNEL || hook == FROM_ELSEWHERE;
 }
 
 #define ARRIVED_NATIVELY FLOW_ARRIVAL_NATIVE
@@ -40,8 +41,18 @@ struct walk {
 	__u8 embryo;                              /* the flow is in rs_embryo_v1 */
 	__u8 unresolved;                          /* a later fragment whose first is not known */
 	__u8 host_origin;                         /* TO_WORKLOAD: sent by this node's own stack */
-	__u8 reserved;
+	__u8 by_stack;                            /* goes through this host's stack */
+	__u8 new_flags;                           /* of the flow to write: FLOW_* */
+	__u8 known;                               /* the flow's verdict is of such packets */
+	__u8 opening, bypass, settled;            /* see walk_prepare */
+	__u8 icmp_type, icmp_code;                /* of the flow's initiator */
+	__u32 initiator;                          /* enum flow_end */
+	__u16 sender;     /* slow path: number of the local address that began it; 0 */
+	struct mark mark; /* to write, if by_stack */
+	struct ip_address sender_address;
+	struct socket_value socket; /* port 0: the flow was not translated to one */
 	struct judgement judgement;
+	struct flow_key shown; /* in events */
 	struct flow_value value;
 	struct packet quoted; /* by an ICMP error */
 };

@@ -175,10 +175,13 @@ absl::StatusOr<std::unique_ptr<DatapathObject>> DatapathObject::Load(const Datap
   if (!pin_dir.empty()) UnpinOtherLayouts(object->skeleton_, pin_dir);
   const auto& maps = object->skeleton_->maps;
   ASSIGN_OR_RETURN(object->state_,
-                   Map(bpf_map__fd(maps.rs_state_v2), sizeof(datapath_state), "rs_state_v2"));
+                   Map(bpf_map__fd(maps.rs_state_v3), sizeof(datapath_state), "rs_state_v3"));
   ASSIGN_OR_RETURN(object->epochs_,
                    Map(bpf_map__fd(maps.rs_epochs_v1),
                        EPOCHS_MAX * kEpochStrideWords * sizeof(uint32_t), "rs_epochs_v1"));
+  constexpr size_t kSenderStride = (sizeof(sender_value) + 7) / 8 * 8;
+  ASSIGN_OR_RETURN(object->senders_, Map(bpf_map__fd(maps.rs_senders_v1),
+                                         (MARK_NUMBER_MAX + 1) * kSenderStride, "rs_senders_v1"));
   return object;
 }
 
@@ -217,6 +220,9 @@ int DatapathObject::from_tunnel() const { return bpf_program__fd(skeleton_->prog
 int DatapathObject::from_elsewhere() const {
   return bpf_program__fd(skeleton_->progs.from_elsewhere);
 }
+int DatapathObject::to_host() const { return bpf_program__fd(skeleton_->progs.to_host); }
+int DatapathObject::to_socket() const { return bpf_program__fd(skeleton_->progs.to_socket); }
+int DatapathObject::flow_reshape() const { return bpf_program__fd(skeleton_->progs.flow_reshape); }
 int DatapathObject::flow_sweep() const { return bpf_program__fd(skeleton_->progs.flow_sweep); }
 int DatapathObject::arena_used() const { return bpf_program__fd(skeleton_->progs.arena_used); }
 int DatapathObject::addresses() const { return bpf_map__fd(skeleton_->maps.rs_addresses_v1); }
@@ -245,8 +251,9 @@ absl::StatusOr<uint32_t> DatapathObject::RestorePins() const {
 uint32_t DatapathObject::flow_capacity() const { return MaxEntries(flows()); }
 int DatapathObject::vteps() const { return bpf_map__fd(skeleton_->maps.rs_vteps_v1); }
 int DatapathObject::owners() const { return bpf_map__fd(skeleton_->maps.rs_owners_v1); }
+int DatapathObject::interfaces() const { return bpf_map__fd(skeleton_->maps.rs_interfaces_v1); }
 int DatapathObject::drops() const { return bpf_map__fd(skeleton_->maps.rs_drops_v1); }
-int DatapathObject::state_map() const { return bpf_map__fd(skeleton_->maps.rs_state_v2); }
+int DatapathObject::state_map() const { return bpf_map__fd(skeleton_->maps.rs_state_v3); }
 int DatapathObject::epochs_map() const { return bpf_map__fd(skeleton_->maps.rs_epochs_v1); }
 int DatapathObject::events() const { return bpf_map__fd(skeleton_->maps.rs_events_v1); }
 int DatapathObject::lost() const { return bpf_map__fd(skeleton_->maps.rs_lost_v2); }

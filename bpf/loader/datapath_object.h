@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "bpf/abi/marks.h"
 #include "bpf/abi/state.h"
 #include "bpf/loader/mapped_pages.h"
 #include "policy/base/unique_fd.h"
@@ -31,6 +32,7 @@ struct DatapathSizes {
   uint32_t fragments = 8192;
   uint32_t addresses = 16384;  // of a new generation; grows live
   uint32_t event_bytes = 1u << 20;
+  uint32_t mark_numbers = MARK_NUMBER_MAX;  // local addresses that marks can name
 };
 
 struct ProgramStats {
@@ -57,7 +59,10 @@ class DatapathObject {
   int from_host() const;
   int from_tunnel() const;
   int from_elsewhere() const;
+  int to_host() const;
+  int to_socket() const;
   int flow_sweep() const;
+  int flow_reshape() const;
   int arena_used() const;
 
   int addresses() const;
@@ -69,13 +74,14 @@ class DatapathObject {
   uint32_t flow_capacity() const;
   int vteps() const;
   int owners() const;
+  int interfaces() const;
   int drops() const;
   int events() const;
   int lost() const;
   int state_map() const;
   int epochs_map() const;
 
-  // Mapped page of rs_state_v2.
+  // Mapped page of rs_state_v3.
   datapath_state* state() const { return static_cast<datapath_state*>(state_.base()); }
   // The epoch of a policy set, in the mapped pages of rs_epochs_v1. The kernel rounds the
   // elements of an array map up to eight bytes, so these words are not adjacent.
@@ -83,6 +89,8 @@ class DatapathObject {
     return static_cast<uint32_t*>(epochs_.base()) + size_t{set_index} * kEpochStrideWords;
   }
   int epochs() const;
+  // Mapped pages of rs_senders_v1.
+  uint8_t* senders() const { return static_cast<uint8_t*>(senders_.base()); }
 
   // Loads of the one 64-bit word.
   active_generation active() const;
@@ -113,6 +121,7 @@ class DatapathObject {
   std::string old_flows_path_;
   MappedPages state_;
   MappedPages epochs_;
+  MappedPages senders_;
 };
 
 }  // namespace ripstop::loader

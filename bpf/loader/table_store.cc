@@ -49,6 +49,7 @@ absl::StatusOr<policy::EngineOptions> TableStore::Begin() {
   RETURN_IF_ERROR(InstallInnerMap(object_->addresses(), slot_, addresses_.fd, "rs_addresses_v1"));
   hit_chunks_ = 0;
   RETURN_IF_ERROR(EnsureRules(1));
+  numbers_.Begin();
   begun_ = true;
   policy::EngineOptions options;
   options.first_chunk = first_chunk_;
@@ -87,6 +88,7 @@ absl::Status TableStore::Commit(uint32_t l4_table) {
   const active_generation before = object_->active();
   object_->SetActive({.slot = slot_, .l4_table = l4_table});
   RETURN_IF_ERROR(RcuGrace());
+  numbers_.End();
   for (uint32_t i = 0; i < EPOCHS_MAX; ++i) {
     __atomic_fetch_add(object_->epoch(i), 1, __ATOMIC_RELEASE);
   }
@@ -134,6 +136,16 @@ absl::Status TableStore::SetAddresses(const std::vector<ip_address>& keys,
   }
   writes_ += keys.size();
   return absl::OkStatus();
+}
+
+// Local addresses have numbers, which are known before the address is.
+void TableStore::GiveNumber(const policy::SetAddress& write, address_value& value) {
+  value.number = 0;
+  if ((value.flags & ADDRESS_LOCAL_ENDPOINT) != 0 && value.ifindex != 0) {
+    value.number = numbers_.Take(write.address, value.ifindex);
+  } else {
+    numbers_.Release(write.address);
+  }
 }
 
 // A new chunk holds zeros, and no program has its number yet.
@@ -244,6 +256,7 @@ absl::Status TableStore::ApplyOne(const policy::TableWrite& write) {
       if (bpf_map_delete_elem(store->addresses_.fd.get(), &key) != 0 && errno != ENOENT) {
         return absl::ErrnoToStatus(errno, absl::StrCat("remove ", w.address.ToString()));
       }
+      store->numbers_.Release(w.address);
       return absl::OkStatus();
     }
     absl::Status operator()(const policy::WriteWords& w) { return store->WriteWords(w); }
@@ -279,7 +292,7 @@ absl::Status TableStore::Apply(const policy::TableWrites& writes) {
     if (const auto* set = std::get_if<policy::SetAddress>(&writes[i])) {
       keys.push_back(ToKey(set->address));
       values.push_back(set->value);
-      values.back().reserved = 0;  // the programs' mark for "not in the hash"
+      GiveNumber(*set, values.back());
       waited_ = false;
       continue;
     }

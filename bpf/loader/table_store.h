@@ -18,6 +18,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "bpf/loader/address_numbers.h"
 #include "bpf/loader/datapath_object.h"
 #include "policy/engine/engine.h"
 #include "policy/tables/table_write.h"
@@ -28,7 +29,9 @@ class TableStore {
  public:
   // `object` outlives this.
   TableStore(DatapathObject* object, const DatapathSizes& sizes)
-      : object_(object), address_capacity_(sizes.addresses) {}
+      : object_(object),
+        address_capacity_(sizes.addresses),
+        numbers_(object->senders(), sizes.mark_numbers) {}
 
   // Empties the slot and the half of the arena that are not in force and takes them.
   // Returns what the engine of this generation must be made with.
@@ -45,6 +48,8 @@ class TableStore {
   absl::Status Commit(uint32_t l4_table);
 
   uint32_t slot() const { return slot_; }
+  // Local addresses that packets cannot be marked with, since there are too many.
+  size_t addresses_without_number() const { return numbers_.without(); }
   uint64_t writes() const { return writes_; }  // table writes applied so far
 
  private:
@@ -60,6 +65,7 @@ class TableStore {
 
   absl::StatusOr<Inner> MakeAddresses(uint32_t capacity) const;
   absl::Status GrowAddresses();
+  void GiveNumber(const policy::SetAddress& write, address_value& value);
   absl::Status SetAddresses(const std::vector<ip_address>& keys,
                             const std::vector<address_value>& values);
   absl::Status ApplyOne(const policy::TableWrite& write);
@@ -81,6 +87,7 @@ class TableStore {
   uint32_t slot_ = 0;
   uint32_t first_chunk_ = 0;
   Inner addresses_;
+  AddressNumbers numbers_;
   std::map<uint32_t, Chunk> chunks_;
   uint32_t hit_chunks_ = 0;
   bool waited_ = false;  // the last write waited for a grace period

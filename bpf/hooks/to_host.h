@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* tcx egress of every interface by which packets leave this host, other than pods' own and
+ * loopback: what pods sent to a service address, or to any other whose verdict waited, is
+ * judged here as what the host's stack has made of it. Attached only once host's NAT is on.
+ */
+#include "bpf/lib/walk.h"
+
+/* Whether the packet is one of these. What is judged already has its mark, and whatever is
+ * no pod's is none of our business.
+ */
+static __always_inline int
+is_to_be_judged(struct __sk_buff *skb, const struct datapath_state *state)
+{
+	const struct sender_value *sender;
+	struct mark mark;
+
+	if (!(state->flags & STATE_MARKS))
+		return 0;
+	if (skb->tc_index == TC_INDEX_REDIRECTED) {
+		skb->tc_index = 0;
+		return 0;
+	}
+	mark = mark_read(skb, state);
+	if (!skb->ingress_ifindex)
+		return mark.number && mark.kind == MARK_SENT; /* is_host_origin */
+	if (!is_workload(skb->ingress_ifindex))
+		return 0;
+	if (mark.kind != MARK_JUDGED)
+		return 1;
+	sender = sender_of(mark.number);
+	return !sender || sender->ifindex != skb->ingress_ifindex;
+}
+
+SEC("tc")
+int
+to_host(struct __sk_buff *skb)
+{
+	struct datapath_state *state = state_get();
+	enum drop_reason reason;
+	struct walk *w;
+
+	if (!state || !is_to_be_judged(skb, state))
+		return TC_ACT_OK;
+	w = walk_begin(skb);
+	if (!w)
+		return drop(skb, DROP_NO_GENERATION);
+	reason = walk_parse(skb, w);
+	w->host_origin = is_host_origin(skb, w, state);
+	if (w->host_origin)
+		return TC_ACT_OK;
+	if (reason)
+		return drop(skb, reason);
+	return walk_packet(skb, w, state, TO_HOST);
+}
