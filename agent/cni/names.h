@@ -11,7 +11,7 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "api/proto/agent.pb.h"
+#include "api/proto/cni.pb.h"
 
 namespace ripstop::agent {
 

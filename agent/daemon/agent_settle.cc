@@ -103,9 +103,10 @@ void Agent::ApplyHostNat() {
 absl::Status Agent::FirstSync() {
   workloads_->Reattach(endpoints_->endpoints());
   shaping_->Compare();
-  LogUnlessOk(dataplane_->FinishAdoption());
-  if (dataplane_->flows_lost() > 0) {
-    spdlog::warn("flow table: {} flows had no room in the smaller one", dataplane_->flows_lost());
+  const absl::StatusOr<uint64_t> lost = dataplane_->FinishAdoption();
+  LogUnlessOk(lost.status());
+  if (lost.ok() && *lost > 0) {
+    spdlog::warn("flow table: {} flows had no room in the smaller one", *lost);
   }
   return network_->Reconcile();
 }

@@ -18,11 +18,14 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "agent/base/testing/test_netns.h"
+#include "agent/cni/agent_call.h"
 #include "agent/cni/endpoint.h"
 #include "agent/daemon/testing.h"
 #include "agent/dataplane/fake_dataplane.h"
 #include "agent/netlink/netlink.h"
+#include "api/ipam/block.h"
 #include "api/proto/agent.grpc.pb.h"
+#include "api/proto/cni.pb.h"
 #include "api/store/sqlite_store.h"
 #include "api/store/testing/folder.h"
 #include "gmock/gmock.h"
@@ -30,6 +33,8 @@
 
 namespace ripstop::agent {
 namespace {
+
+constexpr int kHangMs = 600'000;
 
 namespace fs = std::filesystem;
 using testing::Contains;
@@ -55,7 +60,7 @@ class RunningAgent {
     auto channel =
         grpc::CreateChannel("unix:" + options.socket, grpc::InsecureChannelCredentials());
     agent_ = v1::Agent::NewStub(channel);
-    cni_ = v1::Cni::NewStub(channel);
+    cni_socket_ = std::filesystem::path(options.socket).replace_filename("cni.sock").string();
   }
   ~RunningAgent() {
     if (created_.ok()) loop_->Stop();
@@ -81,14 +86,15 @@ class RunningAgent {
     EXPECT_TRUE(agent_->AcceptStore(&context, {}, &reply).ok());
     return reply;
   }
-  grpc::Status Add(const v1::CniRequest& request, v1::CniAddReply* reply) {
-    grpc::ClientContext context;
-    return cni_->Add(&context, request, reply);
+  v1::CniAnswer Add(const v1::CniRequest& request) {
+    v1::CniCall call;
+    *call.mutable_add() = request;
+    return Ask(call);
   }
-  grpc::Status Del(const v1::CniRequest& request) {
-    v1::CniDelReply reply;
-    grpc::ClientContext context;
-    return cni_->Del(&context, request, &reply);
+  v1::CniAnswer Del(const v1::CniRequest& request) {
+    v1::CniCall call;
+    *call.mutable_del() = request;
+    return Ask(call);
   }
   ::testing::AssertionResult Until(const std::function<bool(const v1::StatusReply&)>& done) {
     const absl::Time end = absl::Now() + absl::Minutes(5);
@@ -116,11 +122,17 @@ class RunningAgent {
   }
 
  private:
+  v1::CniAnswer Ask(const v1::CniCall& call) {
+    v1::CniAnswer answer;
+    EXPECT_EQ(CallAgent(cni_socket_, call, kHangMs, kHangMs, &answer), CallOutcome::kAnswered);
+    return answer;
+  }
+
   FakeDataplane* dataplane_ = nullptr;
   std::unique_ptr<EventLoop> loop_;
   absl::Status created_;
   std::unique_ptr<v1::Agent::Stub> agent_;
-  std::unique_ptr<v1::Cni::Stub> cni_;
+  std::string cni_socket_;
   std::thread thread_;
 };
 
@@ -318,35 +330,33 @@ TEST_F(HeldUpTest, WhileTheStoreIsLockedDelAndQuestionsAreAnsweredAndAddWaitsAlo
   request.set_netns(pod->path());
   request.set_pod_namespace("shop");
   request.set_pod_name("web");
-  v1::CniAddReply reply;
-  const grpc::Status added = agent.Add(request, &reply);
-  ASSERT_TRUE(added.ok()) << added.error_message();
-  ASSERT_EQ(reply.ips_size(), 1);
+  const v1::CniAnswer added = agent.Add(request);
+  ASSERT_EQ(added.code(), 0) << added.message();
+  ASSERT_EQ(added.add().ips_size(), 1);
   ASSERT_FALSE(Store()->List({"WorkloadEndpoint", ""})->items.empty());
 
   auto holder = api::SqliteDatabase::Open(store_file_, SQLITE_OPEN_READWRITE, 1000);
   ASSERT_TRUE((*holder)->Execute("BEGIN EXCLUSIVE").ok());
-  const grpc::Status deleted = agent.Del(request);
-  EXPECT_TRUE(deleted.ok()) << deleted.error_message();
+  const v1::CniAnswer deleted = agent.Del(request);
+  EXPECT_EQ(deleted.code(), 0) << deleted.message();
   EXPECT_TRUE(agent.Drops().ok());
   EXPECT_TRUE(agent.Status().ready()) << "the store is read all the same";
   v1::CniRequest second = request;
   second.set_container_id("c2");
   second.set_pod_name("api");
   second.set_netns(other->path());
-  v1::CniAddReply second_reply;
-  grpc::Status second_added;
-  std::thread waiting([&] { second_added = agent.Add(second, &second_reply); });
+  v1::CniAnswer second_added;
+  std::thread waiting([&] { second_added = agent.Add(second); });
   EXPECT_TRUE(agent.Drops().ok());
   ASSERT_TRUE((*holder)->Execute("ROLLBACK").ok());
   waiting.join();
-  EXPECT_TRUE(second_added.ok()) << second_added.error_message();
+  EXPECT_EQ(second_added.code(), 0) << second_added.message();
   // What DEL could not give back is given back by itself.
   const auto allocated = [this] {
     size_t count = 0;
-    const auto listing = Store()->List({kIpamBlockKind, ""});
+    const auto listing = Store()->List({ipam::kBlockKind, ""});
     for (const api::StoredResource& item : listing->items)
-      count += Block::Decode(item)->AllocationsOf("").size();
+      count += ipam::Block::Decode(item)->AllocationsOf("").size();
     return count;
   };
   const absl::Time end = absl::Now() + absl::Minutes(5);

@@ -2,7 +2,7 @@
 #include "agent/daemon/deletion_rule.h"
 
 #include "absl/strings/str_cat.h"
-#include "agent/ipam/block.h"
+#include "api/ipam/block.h"
 #include "api/kinds.h"
 
 namespace ripstop::agent {
@@ -15,7 +15,7 @@ constexpr int64_t kFloorOfPods = 100;  // of kinds that come and go with pods
 
 bool ComesAndGoesWithPods(const std::string& kind) {
   return kind == api::kKindWorkloadEndpoint || kind == api::kKindPod ||
-         kind == api::kKindEndpointSlice || kind == kIpamBlockKind;
+         kind == api::kKindEndpointSlice || kind == ipam::kBlockKind;
 }
 
 void AddDeclared(Losses* losses) {

@@ -60,7 +60,7 @@ class WorkloadsTest : public ::testing::Test {
     std::set<api::ResourceKey> now;
     const api::Listing all = *store_.List({});
     for (const api::StoredResource& item : all.items) {
-      if (item.key.kind == kIpamBlockKind) continue;
+      if (item.key.kind.starts_with("IPAM")) continue;
       now.insert(item.key);
       ASSERT_TRUE(plane_.feed().PutStored(item).ok());
     }
@@ -225,7 +225,7 @@ TEST_F(WorkloadsTest, APodThatMovedIsKnownWhereTheOldOneStillStands) {
 TEST_F(WorkloadsTest, WithdrawalAndReleaseAreOneTransaction) {
   const LocalEndpoint e = Add("c1");
   ReadStore();
-  for (const char* kind : {api::kKindWorkloadEndpoint, kIpamBlockKind}) {
+  for (const char* kind : {api::kKindWorkloadEndpoint, ipam::kBlockKind}) {
     store_.before_write = [kind](const api::ResourceKey& key, bool*) {
       return key.kind == kind ? absl::UnavailableError("database is locked") : absl::OkStatus();
     };

@@ -67,7 +67,7 @@ absl::StatusOr<std::unique_ptr<Dataplane>> Dataplane::Open(const DataplaneOption
   RETURN_IF_ERROR(dataplane->links_->Refresh(kToHost, dataplane->object_->to_host()));
   RETURN_IF_ERROR(RefreshSocketLink(dataplane->SocketLinkPath(), dataplane->object_->to_socket()));
   // On clsact each program goes on with the old table until it is attached anew.
-  if (dataplane->links_->uses_tcx()) RETURN_IF_ERROR(dataplane->FinishAdoption());
+  if (dataplane->links_->uses_tcx()) RETURN_IF_ERROR(dataplane->FinishAdoption().status());
   dataplane->tables_ = std::make_unique<loader::TableStore>(dataplane->object_.get(), sizes);
   dataplane->owners_ = std::make_unique<loader::OwnerStore>(dataplane->object_.get());
   dataplane->ring_ =
@@ -295,11 +295,11 @@ absl::StatusOr<sweep_request> Dataplane::RunSweep(sweep_request request) {
   return request;
 }
 
-absl::Status Dataplane::FinishAdoption() {
+absl::StatusOr<uint64_t> Dataplane::FinishAdoption() {
   ASSIGN_OR_RETURN(const uint64_t lost, object_->AdoptFlows());
   flows_lost_ += lost;
   object_->ForgetOldFlows();
-  return absl::OkStatus();
+  return flows_lost_;
 }
 
 absl::StatusOr<FlowTableUse> Dataplane::SweepFlows(bool pressed) {

@@ -66,6 +66,7 @@ class Dataplane : public DataplaneInterface {
   bool InForce() const override;
   absl::StatusOr<FlowTableUse> SweepFlows(bool pressed) override;
   absl::StatusOr<uint32_t> ForgetFlows(const policy::Address& address) override;
+  absl::StatusOr<uint64_t> FinishAdoption() override;  // on tcx Open has done it
   absl::StatusOr<std::vector<loader::DropCount>> Drops() const override;
   absl::StatusOr<std::map<uint32_t, rule_hits>> RuleHits() const override;
   absl::StatusOr<loader::PacketLookup> Lookup(const policy::Packet& packet) const override;
@@ -77,11 +78,6 @@ class Dataplane : public DataplaneInterface {
   uint64_t table_writes() const override { return tables_->writes(); }
 
   std::vector<loader::ProgramStats> Stats() const { return object_->Stats(); }
-  // When all programs have been attached: what flows of an older table of another size
-  // began meanwhile are taken over too, and that table is let go. On tcx Open has done it.
-  absl::Status FinishAdoption();
-  // Flows that had no room in a smaller table than the one that Open found.
-  uint64_t flows_lost() const { return flows_lost_; }
   bool uses_tcx() const { return links_->uses_tcx(); }
 
  private:

@@ -77,6 +77,11 @@ class DataplaneInterface {
   // often: the kernel tells nobody.
   virtual std::vector<ProgramFinding> Repair() = 0;
 
+  // When all programs have been attached: what flows of an older table of another size
+  // began meanwhile are taken over too, and that table is let go. How many had no room in
+  // this one so far.
+  virtual absl::StatusOr<uint64_t> FinishAdoption() = 0;
+
   virtual absl::Status Configure(const DatapathSettings& settings) = 0;
 
   // The tunnel: its UDP port (0: no VXLAN in this network; then nothing is asked of a packet

@@ -141,7 +141,7 @@ TEST_P(DataplaneTest, LiveFlowsAreKeptWhenTheTableOfFlowsHasAnotherSize) {
     EXPECT_GE(after.entries, 1u);
     // A segment of a connection that is not known is dropped (no-flow).
     EXPECT_TRUE(connection.Echo().ok()) << size;
-    EXPECT_EQ(dataplane_->flows_lost(), 0u);
+    EXPECT_EQ(*dataplane_->FinishAdoption(), 0u);
     EXPECT_NE(access((pin_dir_ + "/maps/rs_flows_v1_aside").c_str(), F_OK), 0);
   }
 }

@@ -76,6 +76,7 @@ class FakeDataplane : public DataplaneInterface {
     owners = value;
     return absl::OkStatus();
   }
+  absl::StatusOr<uint64_t> FinishAdoption() override { return 0; }
   std::vector<ProgramFinding> Repair() override { return findings; }
   absl::Status SetShaped(uint32_t ifindex, bool value) override {
     if (!workloads.contains(ifindex)) return absl::NotFoundError("no workload's");

@@ -48,8 +48,6 @@ absl::StatusOr<std::string> CniCall(const std::string& verb, const std::string& 
       absl::StrCat("CNI ", verb, " of pod ", pod.key, " on ", pod.node, ": ", what));
 }
 
-}  // namespace
-
 std::string CniConfig(const Pod& pod, const std::string& cni_socket) {
   json ports = json::array();
   for (const Port& port : pod.ports) {
