@@ -74,7 +74,7 @@ TEST_F(SemanticsLabelsTest, APodsOwnLabelCountsForKubernetesWhateverItsKey) {
     Admit(absl::Substitute(
         "{podSelector: {matchExpressions: [{key: $0, operator: NotIn, values: [x]}]}}", key));
     In(kDenied, kDb, kCart);
-    Labelled("shop", "cart", 100, key + ": y");
+    Labelled("shop", "cart", 100, key + ": other");
     In(kAllowed, kDb, kCart);
   }
 }
@@ -136,31 +136,33 @@ TEST_F(SemanticsLabelsTest, WhatAProfileGivesIsNoLabelOfAPodOrItsNamespaceForKub
   const auto workload = [&](const std::string& profiles) {
     Put(absl::Substitute(
         "{apiVersion: projectcalico.org/v3, kind: WorkloadEndpoint, metadata: {name: w, namespace: "
-        "shop, labels: {app: cart}}, spec: {orchestrator: k8s, node: n2, pod: cart, endpoint: "
+        "shop, labels: {app: kiosk}}, spec: {orchestrator: k8s, node: n2, pod: kiosk, endpoint: "
         "eth0, profiles: $0, ipNetworks: [$1/32, \"$2/128\"]}}",
-        profiles, V4(100), V6(100)));
+        profiles, V4(103), V6(103)));
   };
+  const char kKiosk[] = "shop/kiosk";
+  low_[kKiosk] = 103;
   // Whether its namespace's profile is the first, a later one or none of its own.
   for (const char* profiles : {"[custom]", "[custom, kns.shop]", "[kns.shop, custom]"}) {
     SCOPED_TRACE(profiles);
     workload(profiles);
     Admit("{podSelector: {matchLabels: {colour: red}}}");
-    In(kDenied, kDb, kCart);
+    In(kDenied, kDb, kKiosk);
     Admit("{podSelector: {matchExpressions: [{key: colour, operator: DoesNotExist}]}}");
-    In(kAllowed, kDb, kCart);
+    In(kAllowed, kDb, kKiosk);
     Admit("{namespaceSelector: {matchLabels: {team: shop}}}");
-    In(kAllowed, kDb, kCart);
+    In(kAllowed, kDb, kKiosk);
     Admit("{namespaceSelector: {matchLabels: {team: other}}}");
-    In(kDenied, kDb, kCart);
+    In(kDenied, kDb, kKiosk);
     Admit("{namespaceSelector: {matchExpressions: [{key: zone, operator: Exists}]}}");
-    In(kDenied, kDb, kCart);
+    In(kDenied, kDb, kKiosk);
     // For projectcalico.org it is inherited, the first profile winning.
     Admit("{podSelector: {matchLabels: {app: nobody}}}");
     const bool first = std::string_view(profiles).starts_with("[custom");
     Calico("GlobalNetworkPolicy", "q",
            "{order: 1, selector: \"app == 'db'\", ingress: [{action: Allow, source: {selector:"
            " \"colour == 'red' && pcns.zone == 'west' && pcns.team == 'other'\"}}]}");
-    In(first, kDb, kCart);
+    In(first, kDb, kKiosk);
     Remove("{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: q}}");
   }
 }

@@ -54,7 +54,7 @@ class SemanticsRulesTest : public SemanticsTest {
 const char kCart[] = "shop/cart";
 
 TEST_F(SemanticsRulesTest, ANamedPortWithoutAProtocolIsEachThatTheEndpointDeclares) {
-  Pod("shop", "dns", 2,
+  Pod("shop", "dns", 102,
       "{containers: [{ports: [{name: dns, containerPort: 53}, {name: dns, containerPort: 5353, "
       "protocol: UDP}]}]}");
   const std::vector<Case> cases = {

@@ -164,4 +164,22 @@ absl::Status Agent::InitEndpoints() {
   return absl::OkStatus();
 }
 
+absl::Status Agent::ServePlugin() {
+  CniServerOptions options;
+  options.path = options_.cni_socket;
+  if (options.path.empty()) {
+    options.path = std::filesystem::path(options_.socket).replace_filename("cni.sock").string();
+  }
+  auto service = std::make_shared<CniService>(endpoints_.get(), [this]() -> absl::Status {
+    if (in_sync_ && store_plane_->in_sync()) return absl::OkStatus();
+    const std::vector<std::string> problems = store_plane_->problems();
+    return absl::UnavailableError(problems.empty() ? "policy is not in force yet"
+                                                   : absl::StrJoin(problems, "; "));
+  });
+  ASSIGN_OR_RETURN(cni_, CniServer::Start(options, loop_, [service](const v1::CniCall& call) {
+                     return service->Handle(call);
+                   }));
+  return absl::OkStatus();
+}
+
 }  // namespace ripstop::agent

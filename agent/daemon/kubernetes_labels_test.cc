@@ -29,6 +29,7 @@ class KubernetesLabelsTest : public testing::Test {
     Put("{apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {team: shop}}}");
     Put("{apiVersion: v1, kind: Namespace, metadata: {name: guests, labels: {team: guests}}}");
     Pod("shop", "server", kServer, "app: server");
+    plane_.OnWhole();
   }
 
   void Put(const std::string& yaml) { plane_.feed().Put(FromYaml(yaml)); }

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "agent/daemon/bgp_model.h"
+#include "agent/daemon/host_programs.h"
 #include "agent/daemon/network_config.h"
 #include "agent/daemon/router_advertisements.h"
 #include "agent/netlink/sysctl.h"
@@ -19,6 +20,10 @@ namespace {
 
 // What a question of the operator waits for BIRD's answer: it has one within a millisecond or two.
 constexpr absl::Duration kBirdPatience = absl::Milliseconds(300);
+
+constexpr uint32_t kMtuOfNobody = 1500;  // where no interface leads anywhere
+
+bool IsNoWayOut(const Link& link) { return link.loopback || link.kind == "dummy"; }
 
 }  // namespace
 
@@ -71,6 +76,18 @@ void NetworkPlane::Apply(const ClusterView& cluster) {
   ApplyBgp(cluster);
 }
 
+// Of a node whose address is on a loopback: what all its interfaces to others carry.
+uint32_t NetworkPlane::MtuOfUplinks() const {
+  uint32_t mtu = 0;
+  const auto links = netlink_->ListLinks();
+  for (const Link& link : links.ok() ? *links : std::vector<Link>()) {
+    const bool ours = IsWorkloadInterface(link) || link.kind == "vxlan";
+    if (ours || !link.up || IsNoWayOut(link) || link.kind == "bridge") continue;
+    mtu = mtu == 0 ? link.mtu : std::min(mtu, link.mtu);
+  }
+  return mtu == 0 ? kMtuOfNobody : mtu;
+}
+
 void NetworkPlane::FindUnderlay(const ClusterView& cluster) {
   const api::v1::Node* self = cluster.FindNode(options_.node);
   if (self == nullptr) return;
@@ -88,7 +105,8 @@ void NetworkPlane::FindUnderlay(const ClusterView& cluster) {
       if (std::find(underlay_.begin(), underlay_.end(), address.ifindex) != underlay_.end())
         continue;
       underlay_.push_back(address.ifindex);
-      if (auto link = netlink_->GetLink(address.ifindex); link.ok()) underlay_mtu_ = link->mtu;
+      const auto link = netlink_->GetLink(address.ifindex);
+      if (link.ok()) underlay_mtu_ = IsNoWayOut(*link) ? MtuOfUplinks() : link->mtu;
     }
   }
 }

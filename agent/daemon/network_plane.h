@@ -81,6 +81,7 @@ class NetworkPlane {
   void ApplyBgp(const ClusterView& cluster);
   void ApplyVxlan(const ClusterView& cluster);
   void FindUnderlay(const ClusterView& cluster);
+  uint32_t MtuOfUplinks() const;
   void ReadMonitor();
   bool ConcernsNodeAddress(const std::vector<MonitorEvent>& events) const;
 

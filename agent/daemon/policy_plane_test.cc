@@ -99,7 +99,7 @@ TEST(PolicyPlaneStateTest, BeforeAWholeNothingIsWrittenWhateverIsFedOrDetached) 
   policy::Endpoint pod;
   pod.id = "shop/pod";
   pod.addresses = {*policy::Address::Parse(kServer)};
-  plane.feed().Attach(pod, {7, {2, 0, 0, 0, 0, 7}});
+  plane.feed().Attach(pod, {7, {2, 0, 0, 0, 0, 7}}, "shop/pod", "");
   EXPECT_TRUE(plane.Flush().ok());
   plane.feed().Detach("shop/pod");
   EXPECT_TRUE(plane.Flush().ok());

@@ -43,12 +43,13 @@ class TestNode : private StorePlaneClient {
       : loop_(*EventLoop::Create()) {
     EXPECT_TRUE(policy_.Begin().ok());
     policy::Endpoint server;
-    server.id = "shop/server";
+    server.id = "c1/eth0";
+    server.name = "shop/server";
     server.labels = {{"projectcalico.org/namespace", "shop"},
                      {"projectcalico.org/orchestrator", "k8s"}};
     server.profiles = {"kns.shop"};
     server.addresses = {*policy::Address::Parse(kServer)};
-    policy_.feed().Attach(server, {7, {2, 0, 0, 0, 0, 7}});
+    policy_.feed().Attach(server, {7, {2, 0, 0, 0, 0, 7}}, "shop/server", "");
     store_ = *api::OpenStore("sqlite://" + folder.file(), {.create = false, .lazily = true});
     StorePlaneOptions options;
     options.node = "node1";
@@ -101,7 +102,7 @@ class TestNode : private StorePlaneClient {
   }
   // A pod of this node goes: what CNI DEL does to policy.
   void DetachAPod() {
-    policy_.feed().Detach("shop/server");
+    policy_.feed().Detach("c1/eth0");
     EXPECT_TRUE(policy_.Flush().ok());
   }
 

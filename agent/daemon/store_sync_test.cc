@@ -418,7 +418,9 @@ TEST_F(StoreSyncTest, TwoThousandOrdersOfEventsNeverTellAHalf) {
       whole.clear();
       for (const auto& [name, item] : store) whole[name] = item.first;
     }
-    if (sync.whole()) EXPECT_EQ(mirror.world, whole) << round;
+    if (sync.whole()) {
+      EXPECT_EQ(mirror.world, whole) << round;
+    }
     for (int i = 0; i < 3; ++i) {
       const std::string name = absl::StrCat("t", random(12));
       if (random(3) == 0 && store.size() > 8) {
@@ -432,7 +434,9 @@ TEST_F(StoreSyncTest, TwoThousandOrdersOfEventsNeverTellAHalf) {
         if (!cut) whole[name] = store[name].first;
       }
     }
-    if (sync.whole()) EXPECT_EQ(mirror.world, whole) << round;
+    if (sync.whole()) {
+      EXPECT_EQ(mirror.world, whole) << round;
+    }
     now_ += absl::Seconds(61);
   }
 }

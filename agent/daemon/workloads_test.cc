@@ -39,6 +39,7 @@ class WorkloadsTest : public ::testing::Test {
     Put("{apiVersion: projectcalico.org/v3, kind: NetworkPolicy, metadata: {name: db, namespace: "
         "shop}, spec: {selector: app == 'db', ingress: [{action: Allow, source: {selector: app == "
         "'cart'}}]}}");
+    plane_.OnWhole();
     ASSERT_TRUE(plane_.Flush().ok());
     directory_ = std::filesystem::temp_directory_path() /
                  absl::StrCat("ripstop-workloads-", getpid(), "-", counter_++);
@@ -357,7 +358,8 @@ TEST_F(WorkloadsTest, EndpointsOfTheLastRunAreInTheFirstTables) {
   ASSERT_TRUE(plane.Begin().ok());
   Workloads restarted("n1", &plane, &dataplane, &store_);
   ASSERT_TRUE(restarted.Restore({e}).ok());
-  EXPECT_THAT(dataplane.workloads, IsEmpty());
+  EXPECT_THAT(dataplane.workloads, testing::ElementsAre(e.ifindex)) << "judged from the start";
+  plane.OnWhole();
   ASSERT_TRUE(plane.Flush().ok());
   restarted.Reattach({e});
   EXPECT_EQ(restarted.Check(e), absl::OkStatus());

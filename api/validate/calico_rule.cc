@@ -36,6 +36,12 @@ bool IsPortNumbers(const v1::IntOrString& port) {
   return parsed && std::holds_alternative<policy::PortRange>(*parsed);
 }
 
+// No port of a pod is called so (RFC 6335 section 5.1 wants a letter): 80-90 is meant as a range.
+bool IsNameOfNoPort(const std::variant<policy::PortRange, std::string>& port) {
+  const auto* name = std::get_if<std::string>(&port);
+  return name != nullptr && std::none_of(name->begin(), name->end(), absl::ascii_isalpha);
+}
+
 void CheckPorts(const v1::PortList& ports, const std::string& path, Checker& check) {
   if (ports.items_size() == 0) {
     check.Wrong(path, "is an empty list", "list ports, or remove it to match every port");
@@ -45,7 +51,7 @@ void CheckPorts(const v1::PortList& ports, const std::string& path, Checker& che
   for (int i = 0; i < ports.items_size(); ++i) {
     const auto port = CalicoPort(ports.items(i));
     const auto* range = port ? std::get_if<policy::PortRange>(&*port) : nullptr;
-    if (!port || (range != nullptr && range->first == 0)) {
+    if (!port || (range != nullptr && range->first == 0) || IsNameOfNoPort(*port)) {
       check.Bad(Index(path, i), ToString(ports.items(i)), "is not a port",
                 "write 1 to 65535, a range such as \"8000:8010\" with the lower first, or a name");
     }

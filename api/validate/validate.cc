@@ -140,7 +140,9 @@ std::vector<Problem> Validate(const Resource& resource) {
   return problems;
 }
 
-bool IsComparedWithOthers(const Resource& resource) { return resource.As<v1::IPPool>() != nullptr; }
+bool IsComparedWithOthers(const Resource& resource) {
+  return resource.As<v1::IPPool>() != nullptr || resource.As<v1::Node>() != nullptr;
+}
 
 std::vector<Problem> ValidateTogether(const std::vector<Resource>& resources) {
   std::vector<Problem> problems;
