@@ -88,7 +88,7 @@ absl::StatusOr<std::unique_ptr<NftCost>> NftCost::Open() {
 absl::StatusOr<double> NftCost::Send(const NftRule& as, int packets, int runs) const {
   double best = 0;
   const absl::Status status = netns_.Run([&]() -> absl::Status {
-    const agent::UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    const UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     const sockaddr_in from = At(as.sources.front(), 0), to = At("198.18.0.1", as.port);
     if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&from), sizeof(from)) != 0 ||
         connect(fd.get(), reinterpret_cast<const sockaddr*>(&to), sizeof(to)) != 0) {

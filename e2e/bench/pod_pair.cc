@@ -17,7 +17,6 @@ namespace ripstop::bench {
 namespace {
 
 using agent::TestNetns;
-using agent::UniqueFd;
 
 constexpr const char* kHostSides[] = {"hostc", "hosts"};
 

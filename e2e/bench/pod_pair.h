@@ -50,7 +50,7 @@ class PodPair {
   absl::Status MakePod(const agent::TestNetns& pod, const char* host_side, const char* address,
                        const char* mac);
   struct Listener {
-    agent::UniqueFd fd;
+    UniqueFd fd;
     std::thread acceptor;
   };
   absl::Status Listen(const agent::TestNetns& pod, const char* address, Listener& listener);

@@ -39,8 +39,7 @@ class AcceptedFields : public DemoLab {
     return status.bgp_size() > 0;
   }
   bool Says(const std::string& node, const std::string& words) {
-    return Eventually(absl::Minutes(2),
-                      [&] { return absl::StrContains(Status(node).DebugString(), words); });
+    return Eventually([&] { return absl::StrContains(Status(node).DebugString(), words); });
   }
   // Into the store past apply's checks, as an older version or another tool may have.
   void Store(const std::string& document) {
@@ -66,14 +65,12 @@ TEST_F(AcceptedFields, MeshPasswordComesFromAFileAndIsReadAgainWhenItChanges) {
   }
   for (const std::string& node : nodes) WriteSecret(node, kPassword);
   for (const std::string& node : nodes) {
-    EXPECT_TRUE(Eventually(absl::Minutes(2), [&] { return AllEstablished(node); }))
-        << Status(node).DebugString();
+    EXPECT_TRUE(Eventually([&] { return AllEstablished(node); })) << Status(node).DebugString();
   }
   WriteSecret("node3", "another");
-  EXPECT_TRUE(Eventually(absl::Minutes(2), [&] { return !AllEstablished("node3"); }));
+  EXPECT_TRUE(Eventually([&] { return !AllEstablished("node3"); }));
   WriteSecret("node3", kPassword);
-  EXPECT_TRUE(Eventually(absl::Minutes(2), [&] { return AllEstablished("node3"); }))
-      << Status("node3").DebugString();
+  EXPECT_TRUE(Eventually([&] { return AllEstablished("node3"); })) << Status("node3").DebugString();
   for (const std::string& node : nodes) {
     const std::string folder = lab().state().NodeDir(node);
     EXPECT_FALSE(absl::StrContains(ReadText(folder + "/agent.log"), "Tr0ub4dor"));
@@ -124,9 +121,8 @@ TEST_F(AcceptedFields, AnAddressThatIsNotTheNodesOwnMakesItNotReady) {
   ASSERT_EQ(
       lab().Exec("node2", {"ip", "address", "add", "192.0.2.40/26", "dev", "eth0"})->exit_code, 0);
   // The address came after the document: the kernel's word is enough.
-  EXPECT_TRUE(Eventually(absl::Minutes(2), [&] {
-    return Status("node2").ready() && Status("node1").ready();
-  })) << Status("node2").DebugString();
+  EXPECT_TRUE(Eventually([&] { return Status("node2").ready() && Status("node1").ready(); }))
+      << Status("node2").DebugString();
 }
 
 }  // namespace

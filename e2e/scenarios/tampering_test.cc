@@ -152,7 +152,7 @@ class Tampering : public LabTest {
     const auto netns = agent::OpenNetns("/run/netns/" + lab().NetnsOf("r1").value());
     ASSERT_TRUE(netns.ok()) << netns.status();
     const absl::Status sent = agent::RunInNetns(netns->get(), [&]() -> absl::Status {
-      const agent::UniqueFd fd(socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMPV6));
+      const UniqueFd fd(socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMPV6));
       const int hops = 255;
       setsockopt(fd.get(), IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &hops, sizeof(hops));
       nd_router_advert message = {};
