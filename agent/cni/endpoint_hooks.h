@@ -22,8 +22,8 @@ class EndpointHooks {
   virtual absl::Status Prepare(const LocalEndpoint& endpoint) = 0;
   //   kFailedPrecondition  it is not as Prepare left it; the message says what is missing
   virtual absl::Status Check(const LocalEndpoint& endpoint) = 0;
-  // The interface is gone. Also called after a failed Prepare, so it must bear being
-  // called for an endpoint that it does not know.
+  // The interface is gone, or cannot be removed: then `ifindex` is 0. Also called after a failed
+  // Prepare, so it must bear being called for an endpoint that it does not know.
   virtual void Remove(const LocalEndpoint& endpoint) = 0;
   // What leaves the store in the transaction that releases the addresses. Asked again for
   // each attempt.

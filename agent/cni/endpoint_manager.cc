@@ -226,12 +226,14 @@ void EndpointManager::TearDown(LocalEndpoint e) {
   log("routes", routes_->Remove(OwnerOf(e)));
   ForgetPodSide(e);
   // By name: an index may be another interface's by now.
-  if (const absl::StatusOr<Link> link = netlink_->GetLink(e.host_interface); link.ok()) {
-    const absl::Status status = netlink_->DeleteLink(link->index);
-    if (!absl::IsNotFound(status)) log("interface", status);
+  const absl::StatusOr<Link> link = netlink_->GetLink(e.host_interface);
+  const absl::Status gone = link.ok() ? netlink_->DeleteLink(link->index) : link.status();
+  handle_of_interface_.erase(e.ifindex);
+  if (!gone.ok() && !absl::IsNotFound(gone)) {
+    log("interface", gone);
+    e.ifindex = 0;
   }
   hooks_->Remove(e);
-  handle_of_interface_.erase(e.ifindex);
   endpoints_.erase(e.handle());
   releases_.Put(std::move(e));
 }
@@ -299,6 +301,7 @@ uint32_t EndpointManager::ReleaseStrays(const std::vector<EndpointName>& publish
                  handle, e.pod_name.empty() ? "" : absl::StrCat(e.pod_namespace, "/", e.pod_name));
     e.host_interface = HostInterfaceName(handle);
     e.allocations = ipam_->AllocationsOf(handle);
+    unreadable_.erase(files_.PathOf(e));
     releases_.Put(std::move(e));
   }
   return static_cast<uint32_t>(strays.size());

@@ -156,7 +156,7 @@ absl::Status Agent::InitEndpoints() {
   RETURN_IF_ERROR(workloads_->Restore(endpoints_->endpoints()));
   const absl::Duration give_back = GiveBackPeriod(options_.block_idle);
   loop_->AddTimer(give_back, give_back, [this] {
-    if (store_plane_->in_sync()) LogUnlessOk(ipam_->GiveBackIdle(absl::Now()));
+    if (store_plane_->in_sync() && !ipam_->lost()) LogUnlessOk(ipam_->GiveBackIdle(absl::Now()));
   });
   RETURN_IF_ERROR(ServePlugin());
   AgentApi* const api = this;

@@ -75,11 +75,12 @@ class Agent final : private StorePlaneClient, private AgentApi {
   bool OnWhole() override;
   void OnSynced() override;
   bool NoteNetwork(const api::Resource& resource);
-  bool OnIpam(const api::StoredResource& stored);
+  void Compare();
+  absl::Status CompareOnce();
   Keep NoteBlock(const api::StoredResource& stored);
   absl::Status ServePlugin();
   void SettleAddresses();
-  void SettleStored();
+  absl::Status SettleStored();
   absl::Status HoldAddresses();
 
   void BeforeStatus() override { network_->RefreshBgp(); }
@@ -122,7 +123,9 @@ class Agent final : private StorePlaneClient, private AgentApi {
   DatapathSettings settings_;
   bool network_changed_ = false;
   bool pools_changed_ = false;
-  bool in_sync_ = false;  // the kernel, with what is to be in force
+  bool hold_again_ = false;  // a block changed while a pod of this node lacks its address
+  bool compared_ = true;     // what is here with what the store has, since it was last opened
+  bool in_sync_ = false;     // the kernel, with what is to be in force
   std::string policy_problem_;
   std::string host_nat_problem_;
   std::vector<std::string> address_problems_;   // of pools

@@ -2,12 +2,14 @@
 //
 // Bringing kernel and store to what is wanted.
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "agent/base/logging.h"
 #include "agent/daemon/agent.h"
 #include "agent/daemon/network_config.h"
+#include "policy/status_macros.h"
 
 namespace ripstop::agent {
 
@@ -48,18 +50,21 @@ void Agent::SettleAddresses() {
       address_problems_ = std::move(problems);
     }
   }
-  if (store_plane_->in_sync() && (network_changed_ || ipam_->lost())) SettleStored();
+  const bool news = network_changed_ || hold_again_ || ipam_->lost();
+  if (store_plane_->in_sync() && compared_ && news) LogUnlessOk(SettleStored());
 }
 
 // What this node has to say of them, to a store that is believed.
-void Agent::SettleStored() {
-  LogUnlessOk(ipam_->GiveBackIdle(absl::Now()));
-  LogUnlessOk(ipam_->HoldLost());
-  LogUnlessOk(pools_->Settle([this](const policy::Cidr& pool) {
+absl::Status Agent::SettleStored() {
+  // First what pods have, then what nobody needs.
+  if (std::exchange(hold_again_, false)) RETURN_IF_ERROR(HoldAddresses());
+  RETURN_IF_ERROR(ipam_->HoldLost());
+  RETURN_IF_ERROR(ipam_->GiveBackIdle(absl::Now()));
+  return pools_->Settle([this](const policy::Cidr& pool) {
     const std::vector<Allocation> ours = ipam_->Allocations();
     return std::any_of(ours.begin(), ours.end(),
                        [&pool](const Allocation& one) { return pool.Contains(one.address); });
-  }));
+  });
 }
 
 // What pods of this node have stays theirs, also when the store was put back from a copy
@@ -72,10 +77,11 @@ absl::Status Agent::HoldAddresses() {
     for (const Allocation& allocation : endpoint.allocations) {
       const absl::Status held = ipam_->Hold(owner, allocation);
       if (held.ok()) continue;
-      if (!absl::IsAlreadyExists(held)) unasked = held;
+      const bool taken = absl::IsAlreadyExists(held);
+      if (!taken) unasked = held;
       address_conflicts_.push_back(absl::StrCat("pod ", owner.pod_namespace, "/", owner.pod_name,
                                                 ": ", std::string(held.message()),
-                                                "; delete one of the two pods"));
+                                                taken ? "; delete one of the two pods" : ""));
       spdlog::error("{}", address_conflicts_.back());
     }
   }
@@ -140,8 +146,9 @@ void Agent::Housekeeping() {
   network_->RefreshSecrets();
   shaping_->Retry();
   store_plane_->Housekeeping();
+  if (!host_nat_problem_.empty()) ApplyHostNat();
   // What a pod's ADD or DEL could not write, and what the store lost.
-  if (!policy_problem_.empty() || ipam_->lost()) Settle();
+  if (policy_->broken() || !policy_problem_.empty() || ipam_->lost()) Settle();
 }
 
 }  // namespace ripstop::agent

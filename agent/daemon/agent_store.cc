@@ -5,12 +5,19 @@
 
 #include "agent/base/logging.h"
 #include "agent/daemon/agent.h"
+#include "policy/status_macros.h"
 
 namespace ripstop::agent {
+namespace {
+
+constexpr absl::Duration kCompareAgain = absl::Seconds(1);
+
+}  // namespace
 
 Agent::Keep Agent::OnPut(const api::StoredResource& stored) {
   if (stored.key.kind == ipam::kBlockKind) return NoteBlock(stored);
-  if (OnIpam(stored)) return Keep::kFormer;
+  const bool claims = stored.key.kind == ipam::kClaimsKind;
+  if (claims || stored.key.kind == ipam::kNodeReleaseKind) return Keep::kFormer;
   const auto resource = policy_->feed().PutStored(stored);
   if (policy_->feed().IsSetAside(stored.key)) return Keep::kFormerElseThis;
   network_changed_ |= NoteNetwork(*resource);
@@ -41,25 +48,14 @@ bool Agent::NoteNetwork(const api::Resource& resource) {
   return true;
 }
 
-// Whether it is IPAM's own and no block.
-bool Agent::OnIpam(const api::StoredResource& stored) {
-  if (stored.key.kind == ipam::kNodeReleaseKind && stored.key.name == options_.node) {
-    spdlog::warn(
-        "somebody took this node for gone and would release its addresses (ripstopctl ipam release "
-        "--node {}): it is not, and says so",
-        options_.node);
-    const absl::Status answered = store_plane_->gate()->Delete(stored.key, 0).status();
-    if (!absl::IsNotFound(answered)) LogUnlessOk(answered);
-  }
-  return stored.key.kind == ipam::kClaimsKind || stored.key.kind == ipam::kNodeReleaseKind;
-}
-
 Agent::Keep Agent::NoteBlock(const api::StoredResource& stored) {
   const auto block = ipam_->Note(stored);
   if (!block.ok()) {
     policy_->feed().SetAside(stored.key, block.status());
     return Keep::kFormerElseThis;
   }
+  if (policy_->feed().IsSetAside(stored.key)) policy_->feed().Delete(stored.key);
+  hold_again_ |= !address_conflicts_.empty();
   BlockView view{block->cidr, block->affinity, block->borrowed};
   // Each allocation rewrites its block; only a new owner or borrower is news here.
   BlockView& known = cluster_.blocks[stored.key.name];
@@ -73,7 +69,8 @@ void Agent::OnDelete(const api::ResourceKey& key) {
   if (key.kind == ipam::kBlockKind) {
     network_changed_ |= cluster_.blocks.erase(key.name) > 0;
     if (const auto block = Block::CidrOf(key)) ipam_->Forget(*block);
-    return;
+    hold_again_ |= !address_conflicts_.empty();
+    return policy_->feed().Delete(key);
   }
   if (key.kind == api::kKindNode) {
     network_changed_ |= cluster_.nodes.erase(key.name) > 0;
@@ -101,14 +98,28 @@ bool Agent::OnWhole() {
 // Whatever was before: memory may be wrong about the store by now, and the store, put back
 // from a copy, about what is here.
 void Agent::OnSynced() {
-  LogUnlessOk(ipam_->Load());
-  SettleStored();
-  workloads_->Republish(endpoints_->endpoints());
-  endpoints_->ReleaseStrays(workloads_->Strays());
-  LogUnlessOk(endpoints_->RetryReleases());
+  compared_ = false;
+  Compare();
   spdlog::info("in sync with the store at revision {}: {} policies, {} local endpoints",
                store_plane_->revision(), policy_->feed().policies(),
                policy_->feed().local_endpoints());
+}
+
+// A store that others hold for a moment, as all do after it was put back, is asked again.
+void Agent::Compare() {
+  if (compared_ || !store_plane_->in_sync()) return;
+  const absl::Status status = CompareOnce();
+  LogUnlessOk(status);
+  compared_ = status.ok();
+  if (!compared_) loop_->AddTimer(kCompareAgain, absl::ZeroDuration(), [this] { Compare(); });
+}
+
+absl::Status Agent::CompareOnce() {
+  RETURN_IF_ERROR(ipam_->Load());
+  RETURN_IF_ERROR(SettleStored());
+  RETURN_IF_ERROR(workloads_->Republish(endpoints_->endpoints()));
+  endpoints_->ReleaseStrays(workloads_->Strays());
+  return endpoints_->RetryReleases();
 }
 
 }  // namespace ripstop::agent

@@ -43,11 +43,12 @@ class PolicyPlane {
 
   // What has been fed is a whole (world_state.h): from now on Flush writes.
   void OnWhole() { state_.OnWhole(); }
-  WorldState::Stage stage() const { return state_.stage(); }
 
   // Brings the kernel to what was fed; does nothing before that is a whole. A failure is tried
   // again by the next call.
   absl::Status Flush();
+  // Whether the last Flush failed: the kernel may have an older world.
+  bool broken() const { return broken_; }
   // What is denied though nobody's policy says so: tables that are full, disputed addresses.
   std::vector<std::string> Alarms() const;
   // Whether this agent's tables are in force.

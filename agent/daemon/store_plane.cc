@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "api/ipam/claims.h"
 #include "spdlog/spdlog.h"
 
 namespace ripstop::agent {
@@ -13,6 +14,7 @@ namespace {
 
 // Pieces after which what was told is put in force although more follows.
 constexpr int kPostponedMax = 256;
+constexpr absl::Duration kAnswerAgain = absl::Milliseconds(200);
 
 std::string When(const LastGood::Origin& origin) {
   return absl::StrCat("revision ", origin.revision, ", in force at ",
@@ -40,7 +42,7 @@ StorePlane::StorePlane(StorePlaneOptions options, api::Store* store, EventLoop* 
 
 StorePlane::~StorePlane() {
   reader_.reset();
-  for (const auto& timer : {retry_, patience_}) {
+  for (const auto& timer : {retry_, patience_, answer_}) {
     if (timer.has_value()) loop_->CancelTimer(*timer);
   }
 }
@@ -122,6 +124,12 @@ void StorePlane::OnLost(const absl::Status& why) {
 }
 
 void StorePlane::OnEvents(const std::vector<api::WatchEvent>& events, bool more) {
+  const bool asked =
+      std::any_of(events.begin(), events.end(), [this](const api::WatchEvent& event) {
+        return event.type == api::WatchEvent::Type::kPut &&
+               event.resource.key == api::ResourceKey{ipam::kNodeReleaseKind, "", options_.node};
+      });
+  if (asked) AnswerForNode();
   sync_.Take(events, absl::Now());
   NoteDoubt();
   if (sync_.wants_snapshot()) OpenWatch();
@@ -135,16 +143,38 @@ void StorePlane::OnEvents(const std::vector<api::WatchEvent>& events, bool more)
   Believe();
 }
 
+void StorePlane::AnswerForNode() {
+  spdlog::warn(
+      "somebody took this node for gone and would release its addresses (ripstopctl ipam release "
+      "--node {}): it is not, and says so",
+      options_.node);
+  const absl::Status answered =
+      store_->Delete({ipam::kNodeReleaseKind, "", options_.node}, 0).status();
+  if (answered.ok() || absl::IsNotFound(answered)) return;
+  spdlog::warn("store {}: {}", options_.url, std::string(answered.message()));
+  if (!absl::IsUnavailable(answered)) return;
+  answer_ = loop_->AddTimer(kAnswerAgain, absl::ZeroDuration(), [this] {
+    answer_.reset();
+    AnswerForNode();
+  });
+}
+
 void StorePlane::Believe() {
   gate_.Open(sync_.identity());
   remembered_.reset();
   memory_problem_.clear();
   telling_again_ = telling_again_ && sync_.wants_snapshot();
   if (owed_) Settle();
-  if (std::exchange(believed_, true)) return;
+  if (!std::exchange(believed_, true)) synced_told_ = false;
+  TellSynced();
+}
+
+// What the client does then stands on what is in force.
+void StorePlane::TellSynced() {
+  if (!believed_ || failed_ || std::exchange(synced_told_, true)) return;
   client_->OnSynced();
   // The client may have written of its own meanwhile; what is in force is kept in any case.
-  if (!failed_ && !telling_again_) last_good_.Commit(sync_.identity(), sync_.revision());
+  if (!telling_again_) last_good_.Commit(sync_.identity(), sync_.revision());
 }
 
 void StorePlane::NoteDoubt() {
@@ -195,6 +225,7 @@ void StorePlane::Settle() {
 
 void StorePlane::Housekeeping() {
   if (failed_) Settle();
+  TellSynced();
   if (!last_good_.TakeLost()) return;
   telling_again_ = true;
   sync_.TellAgain();

@@ -91,10 +91,14 @@ class StorePlane final : private StoreSink, private StoreReaderEvents {
   void OnOpened(const std::string& identity, int64_t from) override;
   void OnEvents(const std::vector<api::WatchEvent>& events, bool more) override;
   void OnLost(const absl::Status& why) override;
+  // This node is alive: whoever takes it for gone is told so, whatever is believed of the
+  // store. Nothing else is written past the gate.
+  void AnswerForNode();
 
   void OpenWatch();
   void NoteDoubt();
   void Believe();
+  void TellSynced();
   // Puts in force what was told and is a whole, though the store does not say more.
   void EnforceWithoutStore(const std::string& why);
   void Settle();
@@ -111,6 +115,7 @@ class StorePlane final : private StoreSink, private StoreReaderEvents {
   absl::Duration back_off_;
   std::optional<EventLoop::TimerId> retry_;
   std::optional<EventLoop::TimerId> patience_;
+  std::optional<EventLoop::TimerId> answer_;
   std::string problem_ = "the store has not been read yet";
   std::string memory_problem_;  // what was remembered could not be read
   std::string doubted_;         // as last logged
@@ -121,6 +126,7 @@ class StorePlane final : private StoreSink, private StoreReaderEvents {
   bool owed_ = true;                 // something was told that is not in force yet
   bool failed_ = false;              // and could not be put in force
   bool believed_ = false;            // this watch has told all, and that is in force
+  bool synced_told_ = false;         // of this watch
   int postponed_ = 0;                // pieces in a row that were said to be followed by more
 };
 

@@ -77,6 +77,26 @@ TEST_F(TunnelPlaneTest, NothingIsAskedOfPacketsWhereNoPoolWantsATunnel) {
   EXPECT_THAT(dataplane_.host, ::testing::ElementsAre(::testing::Pair(uplink_, "uplink")));
 }
 
+// Flows that began while the host translated go on after its last rule went, and what they
+// became is judged at whatever interface they leave by.
+TEST_F(TunnelPlaneTest, WhereItWasEverMarkedProgramsStayWhenTheHostTranslatesNoMore) {
+  ASSERT_EQ(netns_->Shell("ip link add eth1 type veth peer name beyond"), 0);
+  Apply(VxlanMode::kNever);
+  const auto switch_nat = [this](bool on) {
+    plane_->SetHostNat(on);
+    return dataplane_.Configure({.host_nat = on});
+  };
+  plane_->SetHostNat(true);
+  plane_->SetHostNat(false);
+  EXPECT_THAT(dataplane_.host, ::testing::SizeIs(1)) << "nothing was marked yet";
+  ASSERT_TRUE(switch_nat(true).ok());
+  const auto with = dataplane_.host;
+  EXPECT_GT(with.size(), 1u);
+  ASSERT_TRUE(switch_nat(false).ok());
+  Apply(VxlanMode::kNever);
+  EXPECT_EQ(dataplane_.host, with);
+}
+
 TEST_F(TunnelPlaneTest, TheDeviceComesWithItsProgramAndTheOwners) {
   Apply(VxlanMode::kAlways);
   EXPECT_TRUE(DeviceIsUp());

@@ -88,7 +88,8 @@ void Workloads::Remove(const LocalEndpoint& endpoint) {
   for (const policy::Address& address : endpoint.addresses()) {
     log(dataplane_->ForgetFlows(address).status());
   }
-  log(dataplane_->DetachWorkload(endpoint.ifindex));
+  // Where the link could not be removed its programs stay: they know it no more and drop.
+  if (endpoint.ifindex != 0) log(dataplane_->DetachWorkload(endpoint.ifindex));
 }
 
 absl::Status Workloads::Publish(const LocalEndpoint& endpoint) {
@@ -144,21 +145,24 @@ void Workloads::Reattach(const std::vector<LocalEndpoint>& endpoints) {
   }
 }
 
-void Workloads::Republish(const std::vector<LocalEndpoint>& endpoints) {
+absl::Status Workloads::Republish(const std::vector<LocalEndpoint>& endpoints) {
   // An old sandbox and the new one of a pod have one name in the store, which is the new one's.
   std::map<api::ResourceKey, const LocalEndpoint*> newest;
   for (const LocalEndpoint& endpoint : endpoints) {
     const LocalEndpoint*& known = newest[MakeWorkloadEndpoint(endpoint, node_).key()];
     if (known == nullptr || known->ifindex < endpoint.ifindex) known = &endpoint;
   }
+  absl::Status first;
   for (const auto& [key, endpoint] : newest) {
     const std::vector<api::ResourceKey> known =
         policy_->feed().endpoints().WorkloadsOf(IdOf(*endpoint));
     if (std::find(known.begin(), known.end(), key) != known.end()) continue;
-    if (absl::Status status = Publish(*endpoint); !status.ok()) {
-      spdlog::warn("{}: {}", Described(*endpoint), std::string(status.message()));
-    }
+    const absl::Status status = Publish(*endpoint);
+    if (status.ok() || !first.ok()) continue;
+    first = absl::Status(status.code(),
+                         absl::StrCat(Described(*endpoint), ": ", std::string(status.message())));
   }
+  return first;
 }
 
 std::vector<EndpointName> Workloads::Strays() const {

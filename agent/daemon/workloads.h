@@ -45,7 +45,7 @@ class Workloads final : public EndpointHooks {
   void Reattach(const std::vector<LocalEndpoint>& endpoints);
   // The store gets the WorkloadEndpoints that it lacks, or has of an earlier container.
   // After each snapshot: a store put back from a copy may lack any.
-  void Republish(const std::vector<LocalEndpoint>& endpoints);
+  absl::Status Republish(const std::vector<LocalEndpoint>& endpoints);
   // Containers' interfaces that the store has of this node and that are not attached here.
   // Means something once a snapshot is whole.
   std::vector<EndpointName> Strays() const;

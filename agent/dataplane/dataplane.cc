@@ -69,6 +69,7 @@ absl::StatusOr<std::unique_ptr<Dataplane>> Dataplane::Open(const DataplaneOption
   // On clsact each program goes on with the old table until it is attached anew.
   if (dataplane->links_->uses_tcx()) RETURN_IF_ERROR(dataplane->FinishAdoption().status());
   dataplane->tables_ = std::make_unique<loader::TableStore>(dataplane->object_.get(), sizes);
+  RETURN_IF_ERROR(dataplane->RecallShaped());
   dataplane->owners_ = std::make_unique<loader::OwnerStore>(dataplane->object_.get());
   dataplane->ring_ =
       ring_buffer__new(dataplane->object_->events(), OnEvent, dataplane.get(), nullptr);
@@ -181,6 +182,18 @@ absl::Status Dataplane::SetInterfaceFlags(uint32_t ifindex, uint32_t flags, bool
                        : bpf_map_update_elem(object_->interfaces(), &ifindex, &value, BPF_ANY);
   if (done == 0) return absl::OkStatus();
   return absl::ErrnoToStatus(errno, absl::StrCat("rs_interfaces_v1: write interface ", ifindex));
+}
+
+// Those that an earlier agent knew of, so that none is forgotten with another.
+absl::Status Dataplane::RecallShaped() {
+  uint32_t ifindex = 0;
+  const uint32_t* before = nullptr;
+  while (bpf_map_get_next_key(object_->interfaces(), before, &ifindex) == 0) {
+    ASSIGN_OR_RETURN(const uint32_t flags, InterfaceFlags(ifindex));
+    if (flags & INTERFACE_SHAPED) shaped_.insert(ifindex);
+    before = &ifindex;
+  }
+  return absl::OkStatus();
 }
 
 // New flows look for shaped interfaces only while there are any.

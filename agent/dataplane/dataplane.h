@@ -55,6 +55,7 @@ class Dataplane : public DataplaneInterface {
   absl::Status AttachElsewhere(uint32_t ifindex, bool headless) override;
   absl::Status DetachHost(uint32_t ifindex) override;
   std::vector<ProgramFinding> Repair() override;
+  bool marks() const override { return (object_->state()->flags & STATE_MARKS) != 0; }
   absl::Status SetShaped(uint32_t ifindex, bool shaped) override;
   size_t addresses_without_number() const override { return tables_->addresses_without_number(); }
   absl::Status Configure(const DatapathSettings& settings) override;
@@ -88,6 +89,7 @@ class Dataplane : public DataplaneInterface {
   absl::Status AttachExit(uint32_t ifindex, bool headless);
   absl::StatusOr<uint32_t> InterfaceFlags(uint32_t ifindex) const;
   absl::Status SetInterfaceFlags(uint32_t ifindex, uint32_t flags, bool set);
+  absl::Status RecallShaped();
   void NoteShaped(uint32_t ifindex, bool shaped);
   absl::Status ReshapeFlows(uint32_t ifindex, bool shaped);
   absl::Status AttachHost(const char* name, int program, uint32_t ifindex, bool headless);

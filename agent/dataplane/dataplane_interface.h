@@ -68,6 +68,9 @@ class DataplaneInterface {
   // Where no node is. `headless`: its frames have no Ethernet header.
   virtual absl::Status AttachElsewhere(uint32_t ifindex, bool headless) = 0;
   virtual absl::Status DetachHost(uint32_t ifindex) = 0;
+  // Whether pods' packets have ever been marked on this node (`host_nat`), by this agent or an
+  // earlier one: flows that began so go on, so their programs stay, for good.
+  virtual bool marks() const = 0;
   // Whether somebody limits this workload's traffic with queueing disciplines of the host's
   // side. Its packets then pass them, also those of live flows.
   //   kNotFound  no workload's interface

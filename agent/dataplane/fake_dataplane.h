@@ -25,6 +25,7 @@ class FakeDataplane : public DataplaneInterface {
   uint32_t tunnel_ifindex = 0;
   std::set<uint32_t> headless;
   std::set<uint32_t> shaped;
+  bool marked = false;
   policy::TableWrites written;  // everything applied in the current generation
   DatapathSettings settings;
   std::vector<ProgramFinding> findings;  // what Repair answers
@@ -78,6 +79,7 @@ class FakeDataplane : public DataplaneInterface {
   }
   absl::StatusOr<uint64_t> FinishAdoption() override { return 0; }
   std::vector<ProgramFinding> Repair() override { return findings; }
+  bool marks() const override { return marked; }
   absl::Status SetShaped(uint32_t ifindex, bool value) override {
     if (!workloads.contains(ifindex)) return absl::NotFoundError("no workload's");
     if (value) {
@@ -89,6 +91,7 @@ class FakeDataplane : public DataplaneInterface {
   }
   size_t addresses_without_number() const override { return 0; }
   absl::Status Configure(const DatapathSettings& value) override {
+    marked |= value.host_nat;
     settings = value;
     return Fail();
   }

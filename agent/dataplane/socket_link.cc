@@ -14,7 +14,8 @@ namespace ripstop::agent {
 
 absl::Status RefreshSocketLink(const std::string& path, int program_fd) {
   const UniqueFd link(bpf_obj_get(path.c_str()));
-  if (!link.ok()) return absl::OkStatus();
+  if (!link.ok() && errno == ENOENT) return absl::OkStatus();
+  if (!link.ok()) return absl::ErrnoToStatus(errno, absl::StrCat("open the link ", path));
   if (bpf_link_update(link.get(), program_fd, nullptr) == 0) return absl::OkStatus();
   if (errno != ENOLINK) return absl::ErrnoToStatus(errno, absl::StrCat("update the link ", path));
   unlink(path.c_str());  // its namespace is gone

@@ -209,6 +209,7 @@ absl::Status BlockStore::Free(const std::vector<Allocation>& allocations, const 
         continue;
       }
       RETURN_IF_ERROR(cached.status());
+      if (attempt > 0) Remember(*cached, /*own_write=*/false);  // what else it lacks is noticed
       bool any = false;
       for (const Allocation& allocation : gone) any |= cached->block.Release(allocation);
       if (!any) {
@@ -245,7 +246,10 @@ absl::Status BlockStore::Freed(std::vector<Cached> changed, const std::vector<in
     Remember(std::move(changed[i]), /*own_write=*/true);
   }
   // The last address of a block whose node is gone: nobody else would take it away.
-  for (const policy::Cidr& block : nobodys) RETURN_IF_ERROR(GiveBack(block).status());
+  for (const policy::Cidr& block : nobodys) {
+    const absl::Status status = GiveBack(block).status();
+    if (!status.ok()) spdlog::warn("IPAM: {}", std::string(status.message()));
+  }
   return absl::OkStatus();
 }
 

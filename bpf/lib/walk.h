@@ -274,6 +274,7 @@ walk_begin(struct __sk_buff *skb)
 	w->embryo = 0;
 	w->unresolved = 0;
 	w->host_origin = 0;
+	w->mark = (struct mark){};
 	w->arrival = ARRIVAL_UNKNOWN;
 	w->owners_epoch = 0;
 	w->by_stack = 0;
