@@ -119,7 +119,9 @@ absl::Status Agent::InitNode() {
   shaping_ = std::make_unique<Shaping>(network_->netlink(), dataplane_.get());
   network_->OnEvents([this](const std::vector<MonitorEvent>& events) {
     shaping_->HandleEvents(events);
-    if (endpoints_ != nullptr) endpoints_->HandleEvents(events);
+    if (endpoints_ == nullptr) return;
+    endpoints_->set_default_mtu(network_->workload_mtu());
+    endpoints_->HandleEvents(events);
   });
   ASSIGN_OR_RETURN(host_nat_, HostNat::Create(options_.host_nat, options_.mark_mask, loop_, [this] {
                      if (in_sync_) ApplyHostNat();

@@ -69,6 +69,8 @@ class Agent final : private StorePlaneClient, private AgentApi {
   void Housekeeping();
   void VisitGuarded(const NodeGuard::Visitor& visit) const;
   void ReportGuard(v1::StatusReply& reply) const;
+  // With what keeps policy from being in force, where it is not.
+  absl::Status WithReasons(const absl::Status& status) const;
 
   Keep OnPut(const api::StoredResource& stored) override;
   void OnDelete(const api::ResourceKey& key) override;
@@ -88,7 +90,7 @@ class Agent final : private StorePlaneClient, private AgentApi {
   absl::StatusOr<v1::WhyReply> Why(const v1::WhyRequest& request) override;
   absl::StatusOr<v1::DropsReply> Drops() override { return queries_->Drops(); }
   absl::StatusOr<v1::PolicyTablesReply> PolicyTables() override { return queries_->PolicyTables(); }
-  absl::StatusOr<v1::RuleHitsReply> RuleHits() override { return queries_->RuleHits(); }
+  absl::StatusOr<v1::RuleHitsReply> RuleHits() override;
   absl::StatusOr<v1::StagedPoliciesReply> StagedPolicies() override;
   absl::StatusOr<v1::AcceptStoreReply> AcceptStore() override;
 

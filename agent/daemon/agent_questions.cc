@@ -100,10 +100,24 @@ absl::StatusOr<v1::StatusReply> Agent::Status() {
   return reply;
 }
 
+absl::Status Agent::WithReasons(const absl::Status& status) const {
+  if (!absl::IsUnavailable(status) || policy_->committed()) return status;
+  std::vector<std::string> reasons = store_plane_->problems();
+  if (!policy_problem_.empty()) reasons.push_back(policy_problem_);
+  reasons.insert(reasons.begin(), std::string(status.message()));
+  return absl::UnavailableError(absl::StrJoin(reasons, "; "));
+}
+
 absl::StatusOr<v1::WhyReply> Agent::Why(const v1::WhyRequest& request) {
-  if (!policy_->committed())
-    return absl::UnavailableError(absl::StrJoin(store_plane_->problems(), "; "));
-  return queries_->Why(request);
+  absl::StatusOr<v1::WhyReply> reply = queries_->Why(request);
+  if (!reply.ok()) return WithReasons(reply.status());
+  return reply;
+}
+
+absl::StatusOr<v1::RuleHitsReply> Agent::RuleHits() {
+  absl::StatusOr<v1::RuleHitsReply> reply = queries_->RuleHits();
+  if (!reply.ok()) return WithReasons(reply.status());
+  return reply;
 }
 
 absl::StatusOr<v1::StagedPoliciesReply> Agent::StagedPolicies() {

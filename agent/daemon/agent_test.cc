@@ -80,6 +80,21 @@ class RunningAgent {
     grpc::ClientContext context;
     return agent_->Drops(&context, {}, &reply);
   }
+  v1::WhyReply Why(const std::string& from, const std::string& to) {
+    v1::WhyReply reply;
+    const grpc::Status status = AskWhy(from, to, &reply);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return reply;
+  }
+  std::string WhyNot() {
+    v1::WhyReply reply;
+    return AskWhy("192.0.2.1", "192.0.2.2", &reply).error_message();
+  }
+  std::string HitsNot() {
+    v1::RuleHitsReply reply;
+    grpc::ClientContext context;
+    return agent_->RuleHits(&context, {}, &reply).error_message();
+  }
   v1::AcceptStoreReply AcceptStore() {
     v1::AcceptStoreReply reply;
     grpc::ClientContext context;
@@ -126,6 +141,13 @@ class RunningAgent {
     v1::CniAnswer answer;
     EXPECT_EQ(CallAgent(cni_socket_, call, kHangMs, kHangMs, &answer), CallOutcome::kAnswered);
     return answer;
+  }
+  grpc::Status AskWhy(const std::string& from, const std::string& to, v1::WhyReply* reply) {
+    v1::WhyRequest request;
+    request.set_from(from);
+    request.set_to(to);
+    grpc::ClientContext context;
+    return agent_->Why(&context, request, reply);
   }
 
   FakeDataplane* dataplane_ = nullptr;
@@ -260,6 +282,56 @@ TEST_F(AgentTest, AStoreUrlThatNamesNoStoreEndsTheAgent) {
   options_.store = "ldap://host";
   RunningAgent agent(options_, false);
   EXPECT_EQ(agent.created().code(), absl::StatusCode::kInvalidArgument) << agent.created();
+}
+
+// ---- pods of the last run ----
+
+TEST_F(AgentTest, PodsOfTheLastRunAreInTheFirstGenerationAndKeepTheirPrograms) {
+  MakeStore();
+  const auto pod = TestNetns::Create();
+  ASSERT_TRUE(pod.ok()) << pod.status();
+  v1::CniRequest request;
+  request.set_container_id("c1");
+  request.set_interface_name("eth0");
+  request.set_netns(pod->path());
+  request.set_pod_namespace("shop");
+  request.set_pod_name("web");
+  v1::CniAddReply reply;
+  {
+    RunningAgent agent(options_, false);
+    ASSERT_TRUE(agent.UntilReady());
+    const v1::CniAnswer added = agent.Add(request);
+    ASSERT_EQ(added.code(), 0) << added.message();
+    reply = added.add();
+    // The node's address is on its loopback, whose MTU of 65536 no pod can have.
+    EXPECT_EQ(reply.mtu(), 1500u);
+  }
+  ASSERT_EQ(reply.ips_size(), 1);
+  const std::string address = reply.ips(0).address();
+  RunningAgent again(options_, true);
+  ASSERT_TRUE(again.UntilReady());
+  EXPECT_EQ(again.Commits(), 1);
+  EXPECT_EQ(again.Status().local_endpoints(), 1u);
+  const v1::WhyReply why = again.Why("shop/web", "203.0.113.9");
+  EXPECT_EQ(why.source_address(), address.substr(0, address.find('/')));
+  EXPECT_EQ(why.egress().verdict(), "Allow");
+  const std::vector<std::string> calls = again.Calls();
+  const auto at = [&](const std::string& prefix) {
+    return std::find_if(calls.begin(), calls.end(),
+                        [&](const std::string& call) { return absl::StartsWith(call, prefix); }) -
+           calls.begin();
+  };
+  EXPECT_LT(at("attach"), at("apply")) << absl::StrJoin(calls, ", ");
+  EXPECT_EQ(at("detach"), static_cast<ptrdiff_t>(calls.size())) << "at no moment is it open";
+  EXPECT_EQ(again.Del(request).code(), 0);
+}
+
+TEST_F(AgentTest, BeforePolicyIsInForceWhyAndHitsSayWhatKeepsItFromThat) {
+  RunningAgent agent(options_, true);
+  ASSERT_TRUE(agent.UntilReason("No such file"));
+  EXPECT_THAT(agent.WhyNot(), HasSubstr("policy of this agent is not in force yet; "));
+  EXPECT_THAT(agent.WhyNot(), HasSubstr("No such file"));
+  EXPECT_THAT(agent.HitsNot(), HasSubstr("No such file"));
 }
 
 // ---- the loop waits for nobody ----

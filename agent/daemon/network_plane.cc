@@ -8,7 +8,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "agent/daemon/bgp_model.h"
-#include "agent/daemon/host_programs.h"
 #include "agent/daemon/network_config.h"
 #include "agent/daemon/router_advertisements.h"
 #include "agent/netlink/sysctl.h"
@@ -20,10 +19,6 @@ namespace {
 
 // What a question of the operator waits for BIRD's answer: it has one within a millisecond or two.
 constexpr absl::Duration kBirdPatience = absl::Milliseconds(300);
-
-constexpr uint32_t kMtuOfNobody = 1500;  // where no interface leads anywhere
-
-bool IsNoWayOut(const Link& link) { return link.loopback || link.kind == "dummy"; }
 
 }  // namespace
 
@@ -76,44 +71,28 @@ void NetworkPlane::Apply(const ClusterView& cluster) {
   ApplyBgp(cluster);
 }
 
-// Of a node whose address is on a loopback: what all its interfaces to others carry.
-uint32_t NetworkPlane::MtuOfUplinks() const {
-  uint32_t mtu = 0;
-  const auto links = netlink_->ListLinks();
-  for (const Link& link : links.ok() ? *links : std::vector<Link>()) {
-    const bool ours = IsWorkloadInterface(link) || link.kind == "vxlan";
-    if (ours || !link.up || IsNoWayOut(link) || link.kind == "bridge") continue;
-    mtu = mtu == 0 ? link.mtu : std::min(mtu, link.mtu);
-  }
-  return mtu == 0 ? kMtuOfNobody : mtu;
-}
-
 void NetworkPlane::FindUnderlay(const ClusterView& cluster) {
   const api::v1::Node* self = cluster.FindNode(options_.node);
   if (self == nullptr) return;
-  auto addresses = netlink_->ListAddresses();
-  if (!addresses.ok()) {
-    spdlog::error("{}", std::string(addresses.status().message()));
+  const auto addresses = netlink_->ListAddresses();
+  const auto links = netlink_->ListLinks();
+  for (const absl::Status& status : {addresses.status(), links.status()}) {
+    if (status.ok()) continue;
+    spdlog::error("{}", std::string(status.message()));
     return;
   }
   addresses_ = CheckNodeAddresses(cluster, options_.node, *addresses);
-  underlay_.clear();
-  for (const auto& wanted : {NodeIpv4(*self), NodeIpv6(*self)}) {
-    if (!wanted.has_value()) continue;
-    for (const InterfaceAddress& address : *addresses) {
-      if (address.address != wanted->address) continue;
-      if (std::find(underlay_.begin(), underlay_.end(), address.ifindex) != underlay_.end())
-        continue;
-      underlay_.push_back(address.ifindex);
-      const auto link = netlink_->GetLink(address.ifindex);
-      if (link.ok()) underlay_mtu_ = IsNoWayOut(*link) ? MtuOfUplinks() : link->mtu;
-    }
+  std::vector<policy::Address> own;
+  for (const auto& one : {NodeIpv4(*self), NodeIpv6(*self)}) {
+    if (one.has_value()) own.push_back(one->address);
   }
+  underlay_ = agent::FindUnderlay(own, *addresses, *links);
 }
 
 void NetworkPlane::ApplyVxlan(const ClusterView& cluster) {
-  tunnel_->Apply(BuildVxlanConfig(cluster, options_.node, underlay_mtu_), underlay_);
-  workload_mtu_ = tunnel_->mtu().value_or(underlay_mtu_);
+  const uint32_t mtu = underlay_.mtu();
+  tunnel_->Apply(BuildVxlanConfig(cluster, options_.node, mtu), underlay_.holders);
+  workload_mtu_ = tunnel_->mtu().value_or(mtu);
 }
 
 void NetworkPlane::ApplyBgp(const ClusterView& cluster) {
@@ -141,7 +120,7 @@ void NetworkPlane::ReadMonitor() {
   if (absl::Status status = routes_->HandleEvents(*events); !status.ok()) {
     spdlog::warn("{}", std::string(status.message()));
   }
-  if (cluster_ != nullptr && ConcernsNodeAddress(*events)) {
+  if (cluster_ != nullptr && ConcernsUnderlay(*events)) {
     FindUnderlay(*cluster_);
     ApplyVxlan(*cluster_);
   }
@@ -150,12 +129,14 @@ void NetworkPlane::ReadMonitor() {
 
 // Each pod brings addresses too, and looking at all of them for each would cost with every
 // pod; a node's own rarely change.
-bool NetworkPlane::ConcernsNodeAddress(const std::vector<MonitorEvent>& events) const {
+bool NetworkPlane::ConcernsUnderlay(const std::vector<MonitorEvent>& events) const {
   const api::v1::Node* self = cluster_->FindNode(options_.node);
   if (self == nullptr) return false;
   const auto own = {NodeIpv4(*self), NodeIpv6(*self)};
   return std::any_of(events.begin(), events.end(), [&](const MonitorEvent& event) {
     if (std::holds_alternative<ResyncEvent>(event)) return true;
+    const auto* link = std::get_if<LinkEvent>(&event);
+    if (link != nullptr) return underlay_.DependsOn(*link);
     const auto* address = std::get_if<AddressEvent>(&event);
     return address != nullptr && std::any_of(own.begin(), own.end(), [&](const auto& one) {
              return one.has_value() && one->address == address->address.address;

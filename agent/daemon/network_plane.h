@@ -16,6 +16,7 @@
 #include "agent/daemon/options.h"
 #include "agent/daemon/secrets.h"
 #include "agent/daemon/tunnel_plane.h"
+#include "agent/daemon/underlay.h"
 #include "agent/netlink/monitor.h"
 #include "agent/netlink/netlink.h"
 #include "agent/routes/route_manager.h"
@@ -56,6 +57,7 @@ class NetworkPlane {
 
   const TunnelPlane& tunnel() const { return *tunnel_; }
   // What a pod's link should carry: the underlay's MTU less what VXLAN adds, where used.
+  // Changes with Apply and with the kernel's events.
   uint32_t workload_mtu() const { return workload_mtu_; }
 
   // Whether the host lives by router advertisements there (router_advertisements.h).
@@ -81,9 +83,8 @@ class NetworkPlane {
   void ApplyBgp(const ClusterView& cluster);
   void ApplyVxlan(const ClusterView& cluster);
   void FindUnderlay(const ClusterView& cluster);
-  uint32_t MtuOfUplinks() const;
   void ReadMonitor();
-  bool ConcernsNodeAddress(const std::vector<MonitorEvent>& events) const;
+  bool ConcernsUnderlay(const std::vector<MonitorEvent>& events) const;
 
   const Options options_;
   EventLoop* const loop_;
@@ -97,10 +98,9 @@ class NetworkPlane {
   SecretFiles secrets_;
   const ClusterView* cluster_ = nullptr;  // as last applied
   std::optional<bgp::RenderedConfig> rendered_;
-  std::vector<uint32_t> underlay_;  // interfaces with an address of this node
+  Underlay underlay_;
   NodeAddressProblems addresses_;
-  uint32_t underlay_mtu_ = 1500;
-  uint32_t workload_mtu_ = 1500;
+  uint32_t workload_mtu_ = underlay_.mtu();
   std::string bgp_model_problem_;
   std::string bgp_problem_;
   std::function<void(const std::vector<MonitorEvent>&)> on_events_;

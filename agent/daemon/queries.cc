@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 #include <set>
 
 #include "absl/strings/ascii.h"
@@ -79,6 +80,15 @@ absl::StatusOr<uint8_t> ParseProtocol(const std::string& text) {
       "protocol '", text, "': TCP, UDP, SCTP, UDPLite, ICMP, ICMPv6 or a number from 1 to 255"));
 }
 
+// As a field of fewer bits.
+template <typename T>
+absl::StatusOr<T> Within(const char* field, int64_t value) {
+  constexpr T kMax = std::numeric_limits<T>::max();
+  if (value >= 0 && value <= kMax) return static_cast<T>(value);
+  return absl::InvalidArgumentError(
+      absl::StrCat(field, " ", value, ": want a number from 0 to ", kMax));
+}
+
 const char* Verdict(bool allow) { return allow ? "Allow" : "Deny"; }
 
 // The first pair of addresses of one family, the wanted one where it is said.
@@ -128,7 +138,14 @@ int64_t MillisecondsSince(uint64_t monotonic_ns) {
 
 }  // namespace
 
+// Numbers of another generation name rules of an engine that is gone.
+absl::Status Queries::CheckInForce() const {
+  if (policy_->committed()) return absl::OkStatus();
+  return absl::UnavailableError("policy of this agent is not in force yet");
+}
+
 absl::StatusOr<v1::WhyReply> Queries::Why(const v1::WhyRequest& request) const {
+  RETURN_IF_ERROR(CheckInForce());
   ASSIGN_OR_RETURN(const End from, Resolve(policy_->feed(), "from", request.from()));
   ASSIGN_OR_RETURN(const End to, Resolve(policy_->feed(), "to", request.to()));
   ASSIGN_OR_RETURN(const auto addresses, Pair(from, to, request.ip_version()));
@@ -137,10 +154,13 @@ absl::StatusOr<v1::WhyReply> Queries::Why(const v1::WhyRequest& request) const {
   packet.destination = addresses.second;
   ASSIGN_OR_RETURN(packet.protocol, ParseProtocol(request.protocol()));
   // As an ephemeral port would be; rules that ask for a source port are rare.
-  packet.source_port = static_cast<uint16_t>(request.source_port() ? request.source_port() : 40000);
-  packet.destination_port = static_cast<uint16_t>(request.port());
-  packet.icmp_type = static_cast<uint8_t>(std::max(0, request.icmp_type()));
-  packet.icmp_code = static_cast<uint8_t>(std::max(0, request.icmp_code()));
+  const uint32_t source_port = request.source_port() != 0 ? request.source_port() : 40000;
+  ASSIGN_OR_RETURN(packet.source_port, Within<uint16_t>("source port", source_port));
+  ASSIGN_OR_RETURN(packet.destination_port, Within<uint16_t>("port", request.port()));
+  // Absent: -1.
+  const int type = std::max(0, request.icmp_type()), code = std::max(0, request.icmp_code());
+  ASSIGN_OR_RETURN(packet.icmp_type, Within<uint8_t>("ICMP type", type));
+  ASSIGN_OR_RETURN(packet.icmp_code, Within<uint8_t>("ICMP code", code));
   ASSIGN_OR_RETURN(const loader::PacketLookup lookup, dataplane_->Lookup(packet));
   ASSIGN_OR_RETURN(const auto hits, dataplane_->RuleHits());
 
@@ -229,6 +249,7 @@ absl::StatusOr<v1::PolicyTablesReply> Queries::PolicyTables() const {
 }
 
 absl::StatusOr<v1::RuleHitsReply> Queries::RuleHits() const {
+  RETURN_IF_ERROR(CheckInForce());
   ASSIGN_OR_RETURN(const auto hits, dataplane_->RuleHits());
   v1::RuleHitsReply reply;
   reply.set_since_ms_ago(std::chrono::duration_cast<std::chrono::milliseconds>(

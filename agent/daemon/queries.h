@@ -18,14 +18,18 @@ class Queries {
       : policy_(policy), dataplane_(dataplane), started_(std::chrono::steady_clock::now()) {}
 
   // Which rule decides for the first packet of such a flow.
-  //   kInvalidArgument  an end or a protocol that cannot be read; says which
+  //   kInvalidArgument  an end, a protocol or a number that cannot be read; says which
   //   kNotFound         "ns/pod" names no endpoint that this node knows
+  //   kUnavailable      this agent's policy is not in force
   absl::StatusOr<v1::WhyReply> Why(const v1::WhyRequest& request) const;
   absl::StatusOr<v1::DropsReply> Drops() const;
   absl::StatusOr<v1::PolicyTablesReply> PolicyTables() const;
+  //   kUnavailable  this agent's policy is not in force
   absl::StatusOr<v1::RuleHitsReply> RuleHits() const;
 
  private:
+  absl::Status CheckInForce() const;
+
   const PolicyPlane* const policy_;
   const DataplaneInterface* const dataplane_;
   const std::chrono::steady_clock::time_point started_;

@@ -6,6 +6,8 @@
 #include <thread>
 
 #include "agent/base/testing/test_netns.h"
+#include "agent/daemon/network_plane.h"
+#include "agent/dataplane/fake_dataplane.h"
 #include "agent/dataplane/testing_wire.h"
 #include "agent/netlink/sysctl.h"
 #include "gtest/gtest.h"
@@ -91,6 +93,30 @@ TEST_F(RouterAdvertisementsTest, TheDefaultRouteStaysAndIsRenewedWhileTheNodeFor
   ASSERT_EQ(node_->Shell("ip -6 route del default"), 0);
   ASSERT_FALSE(HasDefaultRoute());
   AdvertiseUntilRouted();
+}
+
+TEST_F(RouterAdvertisementsTest, TheAgentTakesThatCareBeforeItMakesTheNodeARouter) {
+  AdvertiseUntilRouted();
+  Options options;
+  options.node = "n1";
+  options.bird = "";
+  FakeDataplane dataplane;
+  const auto loop = *EventLoop::Create();
+  std::unique_ptr<NetworkPlane> plane;
+  const absl::Status created = node_->Run([&] {
+    auto made = NetworkPlane::Create(options, loop.get(), &dataplane);
+    if (made.ok()) plane = *std::move(made);
+    return made.status();
+  });
+  ASSERT_TRUE(created.ok()) << created;
+  ASSERT_TRUE(node_
+                  ->Run([] {
+                    const auto forwards = ReadSysctl("net/ipv6/conf/all/forwarding");
+                    EXPECT_EQ(forwards.value_or(""), "1");
+                    return forwards.status();
+                  })
+                  .ok());
+  EXPECT_TRUE(HasDefaultRoute());
 }
 
 TEST_F(RouterAdvertisementsTest, WhereNoRouterWasHeardNothingChanges) {

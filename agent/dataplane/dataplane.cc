@@ -15,7 +15,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "agent/dataplane/socket_link.h"
 #include "bpf/loader/grace.h"
 #include "bpf/loader/tables_reader.h"
 #include "policy/base/unique_fd.h"
@@ -30,7 +29,6 @@ constexpr char kFromHost[] = "from_host";
 constexpr char kFromTunnel[] = "from_tunnel";
 constexpr char kFromElsewhere[] = "from_elsewhere";
 constexpr char kToHost[] = "to_host";
-constexpr char kToSocket[] = "to_socket";
 constexpr uint32_t kMarkFlags = STATE_MARKS | STATE_MARKS_TRUSTED;
 
 // What a mark has room for; kInvalidArgument for a mask that cannot be.
@@ -65,7 +63,7 @@ absl::StatusOr<std::unique_ptr<Dataplane>> Dataplane::Open(const DataplaneOption
   RETURN_IF_ERROR(dataplane->links_->Refresh(kFromTunnel, dataplane->object_->from_tunnel()));
   RETURN_IF_ERROR(dataplane->links_->Refresh(kFromElsewhere, dataplane->object_->from_elsewhere()));
   RETURN_IF_ERROR(dataplane->links_->Refresh(kToHost, dataplane->object_->to_host()));
-  RETURN_IF_ERROR(RefreshSocketLink(dataplane->SocketLinkPath(), dataplane->object_->to_socket()));
+  RETURN_IF_ERROR(dataplane->socket_link_.Refresh(dataplane->object_->to_socket()));
   // On clsact each program goes on with the old table until it is attached anew.
   if (dataplane->links_->uses_tcx()) RETURN_IF_ERROR(dataplane->FinishAdoption().status());
   dataplane->tables_ = std::make_unique<loader::TableStore>(dataplane->object_.get(), sizes);
@@ -100,10 +98,6 @@ absl::Status Dataplane::Remove(const std::string& pin_dir) {
     return absl::ErrnoToStatus(errno, absl::StrCat("remove ", pin_dir));
   }
   return absl::OkStatus();
-}
-
-std::string Dataplane::SocketLinkPath() const {
-  return absl::StrCat(pin_dir_, "/links/", kToSocket);
 }
 
 absl::Status Dataplane::AttachWorkload(uint32_t ifindex) {
@@ -238,7 +232,7 @@ absl::Status Dataplane::ReshapeFlows(uint32_t ifindex, bool shaped) {
 // find to_host and to_socket.
 absl::Status Dataplane::BeginMarks() {
   if ((object_->state()->flags & kMarkFlags) == kMarkFlags) return absl::OkStatus();
-  RETURN_IF_ERROR(AttachToSockets(SocketLinkPath(), object_->to_socket()));
+  RETURN_IF_ERROR(socket_link_.Attach(object_->to_socket()));
   __atomic_fetch_or(&object_->state()->flags, STATE_MARKS, __ATOMIC_RELEASE);
   for (const auto& [ifindex, headless] : exits_) {
     absl::Status status = AttachExit(ifindex, headless);
@@ -254,13 +248,9 @@ std::vector<ProgramFinding> Dataplane::Repair() {
   // Maps first: that makes the folders, where another bpffs is mounted.
   const absl::StatusOr<uint32_t> pinned = object_->RestorePins();
   std::vector<ProgramFinding> findings = links_->Repair();
-  if ((object_->state()->flags & STATE_MARKS) != 0 &&
-      !IsAttachedToSockets(SocketLinkPath(), object_->to_socket())) {
-    const absl::Status attached = AttachToSockets(SocketLinkPath(), object_->to_socket());
-    findings.push_back(
-        {attached.ok() ? ProgramFinding::What::kRepaired : ProgramFinding::What::kFailed, 0,
-         absl::StrCat(kToSocket, " was detached by somebody",
-                      attached.ok() ? "; attached again" : ": ", std::string(attached.message()))});
+  if ((object_->state()->flags & STATE_MARKS) != 0) {
+    auto finding = socket_link_.Repair(object_->to_socket());
+    if (finding.has_value()) findings.push_back(*std::move(finding));
   }
   if (!pinned.ok()) {
     findings.push_back(

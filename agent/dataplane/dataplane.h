@@ -19,6 +19,7 @@
 
 #include "agent/dataplane/dataplane_interface.h"
 #include "agent/dataplane/program_links.h"
+#include "agent/dataplane/socket_link.h"
 #include "bpf/loader/datapath_object.h"
 #include "bpf/loader/owner_store.h"
 #include "bpf/loader/table_store.h"
@@ -82,9 +83,8 @@ class Dataplane : public DataplaneInterface {
   bool uses_tcx() const { return links_->uses_tcx(); }
 
  private:
-  explicit Dataplane(std::string pin_dir) : pin_dir_(std::move(pin_dir)) {}
+  explicit Dataplane(const std::string& pin_dir) : socket_link_(pin_dir + "/links") {}
   absl::StatusOr<sweep_request> RunSweep(sweep_request request);
-  std::string SocketLinkPath() const;
   absl::Status BeginMarks();
   absl::Status AttachExit(uint32_t ifindex, bool headless);
   absl::StatusOr<uint32_t> InterfaceFlags(uint32_t ifindex) const;
@@ -95,7 +95,7 @@ class Dataplane : public DataplaneInterface {
   absl::Status AttachHost(const char* name, int program, uint32_t ifindex, bool headless);
   static int OnEvent(void* context, void* data, size_t bytes);
 
-  const std::string pin_dir_;
+  SocketLink socket_link_;
   std::unique_ptr<loader::DatapathObject> object_;
   std::unique_ptr<ProgramLinks> links_;
   std::unique_ptr<loader::TableStore> tables_;

@@ -11,6 +11,7 @@
 
 #include "agent/dataplane/dataplane_interface.h"
 #include "policy/base/unique_fd.h"
+#include "policy/tables/table_image.h"
 
 namespace ripstop::agent {
 
@@ -34,9 +35,12 @@ class FakeDataplane : public DataplaneInterface {
   std::vector<bool> sweeps;  // whether pressed
   std::vector<flow_event> events;
   uint64_t events_lost = 0;
+  std::vector<loader::DropCount> drops;
+  std::map<uint32_t, rule_hits> hits;
   bool in_force = false;
   uint32_t l4_table = 0;
   absl::Status tunnel_error, owners_error;  // of AttachTunnel and SetOwners, as long as set
+  absl::Status refuse_commit;               // of CommitGeneration, as long as set
   absl::Status next_error;                  // returned once by the next call that can fail
 
   absl::Status AttachWorkload(uint32_t ifindex) override {
@@ -109,6 +113,7 @@ class FakeDataplane : public DataplaneInterface {
     return absl::OkStatus();
   }
   absl::Status CommitGeneration(uint32_t table) override {
+    if (!refuse_commit.ok()) return refuse_commit;
     if (absl::Status error = Fail(); !error.ok()) return error;
     calls.push_back("commit");
     l4_table = table;
@@ -125,24 +130,19 @@ class FakeDataplane : public DataplaneInterface {
     forgotten.push_back(address);
     return 0u;
   }
-  absl::StatusOr<std::vector<loader::DropCount>> Drops() const override {
-    return std::vector<loader::DropCount>();
-  }
-  absl::StatusOr<std::map<uint32_t, rule_hits>> RuleHits() const override {
-    return std::map<uint32_t, rule_hits>();
-  }
-  // Of the two addresses only: policy sets are not read.
+  absl::StatusOr<std::vector<loader::DropCount>> Drops() const override { return drops; }
+  absl::StatusOr<std::map<uint32_t, rule_hits>> RuleHits() const override { return hits; }
+  // As the programs would decide by what was written.
   absl::StatusOr<loader::PacketLookup> Lookup(const policy::Packet& packet) const override {
+    if (l4_table == 0) return absl::FailedPreconditionError("no policy tables are in force");
+    policy::TableImage image;
+    image.Apply(written);
+    image.set_l4_table(l4_table);
     loader::PacketLookup found;
-    for (const policy::TableWrite& write : written) {
-      if (const auto* set = std::get_if<policy::SetAddress>(&write)) {
-        if (set->address == packet.source) found.source = set->value;
-        if (set->address == packet.destination) found.destination = set->value;
-      } else if (const auto* remove = std::get_if<policy::RemoveAddress>(&write)) {
-        if (remove->address == packet.source) found.source = {};
-        if (remove->address == packet.destination) found.destination = {};
-      }
-    }
+    found.source = image.Find(packet.source).value_or(address_value{});
+    found.destination = image.Find(packet.destination).value_or(address_value{});
+    found.egress = Side(image, policy::Direction::kEgress, packet);
+    found.ingress = Side(image, policy::Direction::kIngress, packet);
     return found;
   }
   int events_fd() const override { return events_fd_.get(); }  // never readable
@@ -153,6 +153,23 @@ class FakeDataplane : public DataplaneInterface {
   uint64_t table_writes() const override { return table_writes_; }
 
  private:
+  static std::optional<loader::SideLookup> Side(const policy::TableImage& image,
+                                                policy::Direction direction,
+                                                const policy::Packet& packet) {
+    const auto verdict = image.Verdict(direction, packet);
+    if (!verdict.has_value()) return std::nullopt;
+    loader::SideLookup side;
+    side.set = verdict->handle;
+    side.address_class = verdict->address_class;
+    side.l4_class = verdict->l4_class;
+    side.verdict = verdict->word;
+    const bool egress = direction == policy::Direction::kEgress;
+    side.reason = verdict->handle == 0 ? DROP_NO_POLICY_SET
+                  : verdict->allow()   ? DROP_NONE
+                  : egress             ? DROP_POLICY_EGRESS
+                                       : DROP_POLICY_INGRESS;
+    return side;
+  }
   absl::Status AttachHost(const char* role, uint32_t ifindex) {
     if (absl::Status error = Fail(); !error.ok()) return error;
     host[ifindex] = role;

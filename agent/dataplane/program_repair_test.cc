@@ -9,13 +9,13 @@
 #include <cstdlib>
 #include <vector>
 
-#include "agent/dataplane/testing_node.h"
+#include "agent/dataplane/testing_nat.h"
 
 namespace ripstop::agent {
 namespace {
 
 // The kernel tells nobody when a program is detached; until it is put back all passes.
-class ProgramRepairTest : public testing::NodeTest {
+class ProgramRepairTest : public testing::NatNode {
  protected:
   using What = ProgramFinding::What;
   void Begin() {
@@ -75,6 +75,67 @@ TEST_P(ProgramRepairTest, WhatSomebodyDetachedIsPutBackAndTold) {
   // And the next agent goes on with what was put back.
   Open();
   EXPECT_TRUE(PodsBlocked());
+}
+
+// What pods send to a service whose backend is the host itself is judged where the host looks
+// for the socket.
+TEST_P(ProgramRepairTest, WhatJudgesTheHostsSocketsIsPutBackAndTold) {
+  using testing::kV4;
+  Dnat(kV4, testing::RuleTool::kNft, kV4.service, 80, kV4.node, 6443);
+  Start(Policy::kClosed);
+  const auto ask = [this] {
+    return FromA(Transport::kUdp, kV4, kV4.service, *node_, kV4.node, 80, 6443);
+  };
+  const auto expect_asked = [&](const char* how) {
+    Conversation talk = ask();
+    ASSERT_TRUE(talk.Listen().ok() && talk.Begin().ok());
+    talk.ClientSays();
+    EXPECT_TRUE(talk.ServerHears().ok()) << "control: " << how << ", the socket is asked";
+  };
+  const auto expect_found = [&](What what, const std::string& message) {
+    const std::vector<ProgramFinding> findings = Repair();
+    ASSERT_EQ(findings.size(), 1u);
+    EXPECT_EQ(findings[0].what, what);
+    EXPECT_EQ(findings[0].message, message);
+    ExpectDenied(ask(), DROP_POLICY_EGRESS);
+    EXPECT_TRUE(Repair().empty());
+  };
+  const std::string pin = absl::StrCat(pin_dir_, "/links/to_socket");
+  ExpectDenied(ask(), DROP_POLICY_EGRESS);
+  ASSERT_TRUE(Repair().empty());
+  {
+    const UniqueFd link(bpf_obj_get(pin.c_str()));
+    ASSERT_EQ(bpf_link_detach(link.get()), 0);
+  }
+  expect_asked("detached");
+  expect_found(What::kRepaired, "to_socket was detached by somebody; attached again");
+  // The pin is not what holds it.
+  ASSERT_EQ(unlink(pin.c_str()), 0);
+  ExpectDenied(ask(), DROP_POLICY_EGRESS);
+  expect_found(What::kPinned, "to_socket: its pin was removed by somebody; pinned again");
+  ASSERT_EQ(umount2(bpffs_->dir().c_str(), MNT_DETACH), 0);
+  for (int i = 0; i < 2; ++i) {
+    ExpectDenied(ask(), DROP_POLICY_EGRESS);
+    for (const ProgramFinding& finding : Repair()) {
+      EXPECT_EQ(finding.what, What::kUnpinned) << finding.message;
+    }
+  }
+  ASSERT_EQ(mount("bpf", bpffs_->dir().c_str(), "bpf", 0, nullptr), 0);
+  for (const ProgramFinding& finding : Repair()) {
+    EXPECT_EQ(finding.what, What::kPinned) << finding.message;
+  }
+  EXPECT_EQ(access(pin.c_str(), F_OK), 0);
+  // And the next agent goes on with it.
+  Open();
+  ConfigureNat(true);
+  ExpectDenied(ask(), DROP_POLICY_EGRESS);
+  EXPECT_TRUE(Repair().empty());
+}
+
+TEST_P(ProgramRepairTest, NothingIsPutAtTheHostsSocketsWhereHostsNatNeverWas) {
+  Begin();
+  EXPECT_NE(access(absl::StrCat(pin_dir_, "/links/to_socket").c_str(), F_OK), 0);
+  EXPECT_TRUE(Repair().empty());
 }
 
 class ClsactRepairTest : public ProgramRepairTest {};

@@ -165,6 +165,44 @@ TEST_F(RoutesKernelTest, TheTunnelGoesUpOnlyWhenItIsPrepared) {
   EXPECT_FALSE(a_->netlink->GetLink("vx")->up);
 }
 
+// It carries packets from the agent's first moment, so its programs must be told of it then.
+TEST_F(RoutesKernelTest, ATunnelThatAnEarlierAgentLeftIsKnownBeforeItIsApplied) {
+  VxlanPlan plan;
+  plan.device = VxlanSpec{.name = "vx", .mac = VxlanMac("a"), .local = Addr("192.0.2.1")};
+  const auto apply = [&](VxlanManager& vxlan) {
+    ASSERT_EQ(a_->ns.Run([&] { return vxlan.Apply(plan); }), absl::OkStatus());
+  };
+  EXPECT_EQ(a_->vxlan->Standing(plan), 0u) << "nothing is there";
+  apply(*a_->vxlan);
+  const uint32_t left = a_->netlink->GetLink("vx")->index;
+  VxlanManager later(a_->netlink.get(), a_->routes.get(),
+                     [](uint32_t) { return absl::OkStatus(); });
+  ASSERT_EQ(later.ifindex(), 0u);
+  EXPECT_EQ(later.Standing(plan), left);
+  EXPECT_EQ(later.Standing({}), 0u) << "nobody wants it";
+  apply(later);
+  EXPECT_EQ(later.ifindex(), left) << "and it goes on with it";
+}
+
+TEST_F(RoutesKernelTest, ADeviceOfThatNameWithAnotherTunnelIsNoneThatStands) {
+  const VxlanSpec ours = {.name = "vx", .mac = VxlanMac("a"), .local = Addr("192.0.2.1")};
+  VxlanPlan plan;
+  plan.device = ours;
+  for (const char* other :
+       {"type vxlan id 4097 dstport 4789 local 192.0.2.1 nolearning",
+        "type vxlan id 4096 dstport 8472 local 192.0.2.1 nolearning",
+        "type vxlan id 4096 dstport 4789 local 192.0.2.9 nolearning",
+        "type vxlan id 4096 dstport 4789 local 192.0.2.1 learning", "type veth peer name vy"}) {
+    ASSERT_EQ(a_->ns.Shell(absl::StrCat("ip link add vx ", other)), 0) << other;
+    EXPECT_EQ(a_->vxlan->Standing(plan), 0u) << other;
+    ASSERT_EQ(a_->ns.Shell("ip link del vx"), 0);
+  }
+  // Control: one that differs in nothing.
+  ASSERT_EQ(
+      a_->ns.Shell("ip link add vx type vxlan id 4096 dstport 4789 local 192.0.2.1 nolearning"), 0);
+  EXPECT_EQ(a_->vxlan->Standing(plan), a_->netlink->GetLink("vx")->index);
+}
+
 TEST_F(RoutesKernelTest, PodsOfTwoNodesReachEachOtherByVxlanInBothFamilies) {
   // Pods stand in as addresses on lo; the underlay is IPv4 only.
   const struct {
