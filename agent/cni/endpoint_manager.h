@@ -52,7 +52,7 @@ class EndpointManager {
   EndpointManager(EndpointManagerOptions options, Netlink* netlink, Ipam* ipam,
                   RouteManager* routes, EndpointHooks* hooks);
 
-  // Once at start, after Ipam::Load and before RouteManager::Reconcile: learns the
+  // Once at start, before RouteManager::Reconcile: learns the
   // endpoints of the last run, forgets those whose interface is gone, and wants their
   // routes. Does not call Prepare; endpoints() says for whom the caller must.
   absl::Status Load();

@@ -514,11 +514,13 @@ TEST_F(StorePlaneTest, AFailedWriteIsTriedAgain) {
   MakeStore();
   TestNode node(folder_);
   node.dataplane().next_error = absl::ResourceExhaustedError("no memory");
-  ASSERT_TRUE(node.Until([&] { return node.synced() == 1; }));
+  ASSERT_TRUE(node.Until([&] { return node.dataplane().next_error.ok(); }));
   EXPECT_EQ(node.Commits(), 0);
   EXPECT_FALSE(node.plane().in_sync());
+  EXPECT_EQ(node.synced(), 0) << "nothing is in force that it could stand on";
   node.plane().Housekeeping();
   EXPECT_TRUE(node.plane().in_sync());
+  EXPECT_EQ(node.synced(), 1);
   EXPECT_EQ(node.Commits(), 1);
   EXPECT_FALSE(node.Allows());
 }
