@@ -73,6 +73,19 @@ absl::Status Agent::Lock() {
   return absl::OkStatus();
 }
 
+// Maps and links are one agent's: another would empty them under it.
+absl::Status Agent::LockPins() {
+  std::error_code error;
+  std::filesystem::create_directories(options_.bpffs, error);
+  pins_lock_ = UniqueFd(::open(options_.bpffs.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!pins_lock_.ok()) return absl::ErrnoToStatus(errno, options_.bpffs);
+  if (::flock(pins_lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+    return absl::AlreadyExistsError(
+        absl::StrCat(options_.bpffs, ": held by another agent; give this one its own --bpffs"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Agent::Init() {
   RETURN_IF_ERROR(CheckNodeName(options_.node));
   RETURN_IF_ERROR(Lock());
@@ -97,6 +110,7 @@ absl::Status Agent::Init() {
 
 absl::Status Agent::InitNode() {
   if (dataplane_ == nullptr) {
+    RETURN_IF_ERROR(LockPins());
     DataplaneOptions dataplane;
     dataplane.pin_dir = options_.bpffs;
     dataplane.mark_mask = options_.mark_mask;

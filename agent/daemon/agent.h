@@ -59,6 +59,7 @@ class Agent final : private StorePlaneClient, private AgentApi {
       : options_(options), loop_(loop), fields_(options.node) {}
   absl::Status Init();
   absl::Status Lock();
+  absl::Status LockPins();
   absl::Status InitNode();
   absl::Status InitEndpoints();
   void Settle();
@@ -97,6 +98,7 @@ class Agent final : private StorePlaneClient, private AgentApi {
   const Options options_;
   EventLoop* const loop_;
   UniqueFd lock_;
+  UniqueFd pins_lock_;
   std::unique_ptr<DataplaneInterface> dataplane_;
   std::unique_ptr<PolicyPlane> policy_;
   std::unique_ptr<FlowLog> flow_log_;
@@ -125,6 +127,7 @@ class Agent final : private StorePlaneClient, private AgentApi {
   DatapathSettings settings_;
   bool network_changed_ = false;
   bool pools_changed_ = false;
+  bool republish_ = false;   // somebody deleted what this node published
   bool hold_again_ = false;  // a block changed while a pod of this node lacks its address
   bool compared_ = true;     // what is here with what the store has, since it was last opened
   bool in_sync_ = false;     // the kernel, with what is to be in force

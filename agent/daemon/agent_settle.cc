@@ -31,6 +31,11 @@ void Agent::Settle() {
     ApplyHostNat();
   }
   WatchFlows();
+  if (republish_ && compared_ && store_plane_->in_sync()) {
+    const absl::Status status = workloads_->Republish(endpoints_->endpoints());
+    LogUnlessOk(status);
+    republish_ = !status.ok();
+  }
   if (!in_sync_ && policy_->committed()) {
     LogUnlessOk(FirstSync());
     in_sync_ = true;
@@ -148,7 +153,7 @@ void Agent::Housekeeping() {
   store_plane_->Housekeeping();
   if (!host_nat_problem_.empty()) ApplyHostNat();
   // What a pod's ADD or DEL could not write, and what the store lost.
-  if (policy_->broken() || !policy_problem_.empty() || ipam_->lost()) Settle();
+  if (policy_->broken() || !policy_problem_.empty() || ipam_->lost() || republish_) Settle();
 }
 
 }  // namespace ripstop::agent

@@ -87,6 +87,7 @@ void Agent::OnDelete(const api::ResourceKey& key) {
   if (key.kind == api::kKindBGPPeer) network_changed_ |= cluster_.bgp_peers.erase(key.name) > 0;
   policy_->feed().Delete(key);
   fields_.Delete(key);
+  republish_ |= key.kind == api::kKindWorkloadEndpoint;
 }
 
 bool Agent::OnWhole() {

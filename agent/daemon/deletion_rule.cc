@@ -19,6 +19,7 @@ bool ComesAndGoesWithPods(const std::string& kind) {
 }
 
 void AddDeclared(Losses* losses) {
+  losses->erase(kDeclared);
   Loss all;
   for (const auto& [kind, loss] : *losses) {
     if (ComesAndGoesWithPods(kind)) continue;

@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
 #include "api/store/sqlite_files.h"
 #include "policy/status_macros.h"
@@ -131,6 +132,13 @@ void RemoveFile(const std::string& path) {
     std::filesystem::remove(path + suffix, ignored);
 }
 
+// A URI (sqlite.org/uri.html) that opens the file as one which nobody can write.
+std::string ImmutableName(const std::string& path) {
+  return absl::StrCat(
+      "file:", absl::StrReplaceAll(path, {{"%", "%25"}, {"?", "%3f"}, {"#", "%23"}}),
+      "?immutable=1");
+}
+
 }  // namespace
 
 absl::StatusOr<LastGood::Origin> LastGood::Load(
@@ -138,12 +146,15 @@ absl::StatusOr<LastGood::Origin> LastGood::Load(
   std::error_code error;
   if (!std::filesystem::exists(path_, error))
     return absl::NotFoundError(absl::StrCat("last good state ", path_, " is not there"));
-  absl::StatusOr<Origin> loaded = [&]() -> absl::StatusOr<Origin> {
-    ASSIGN_OR_RETURN(auto database,
-                     SqliteDatabase::Open(path_, SQLITE_OPEN_READWRITE, kBusyTimeoutMs));
+  const auto load = [&](const std::string& name, int flags) -> absl::StatusOr<Origin> {
+    ASSIGN_OR_RETURN(auto database, SqliteDatabase::Open(name, flags, kBusyTimeoutMs));
     return LoadAll(*database, piece);
-  }();
+  };
+  absl::StatusOr<Origin> loaded = load(path_, SQLITE_OPEN_READWRITE);
   if (loaded.ok() || absl::IsNotFound(loaded.status())) return loaded;
+  // A disk that is full, or takes no writes, has damaged nothing: as the last checkpoint has it.
+  loaded = load(ImmutableName(path_), SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
+  if (loaded.ok() || absl::IsUnavailable(loaded.status())) return loaded;
   RemoveFile(path_ + ".damaged");
   std::filesystem::rename(path_, path_ + ".damaged", error);
   RemoveFile(path_);

@@ -53,6 +53,7 @@ class LastGood {
 
   // Passes all resources on, in pieces, and says where they come from.
   //   kNotFound  there is no file, or nothing was committed
+  //   kUnavailable  it cannot be read now; nothing was passed on, and the file stays
   //   kDataLoss  damaged; nothing was passed on, and the file is set beside as FILE.damaged
   absl::StatusOr<Origin> Load(
       const std::function<void(std::vector<api::StoredResource>)>& piece) const;

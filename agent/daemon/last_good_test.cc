@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/daemon/last_good.h"
 
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -159,6 +162,35 @@ TEST_F(LastGoodTest, AKilledWriterLeavesACommittedState) {
     for (const std::string& line : loaded.lines)
       EXPECT_EQ(line.substr(line.find('=')), loaded.lines[0].substr(loaded.lines[0].find('=')));
   }
+}
+
+// In a mount namespace of its own: what is there, as Load sees it on a disk without room.
+int LoadOnAFullDisk(const std::string& file, const std::string& folder) {
+  if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+      mount("tmpfs", folder.c_str(), "tmpfs", 0, "size=1m") != 0)
+    return 77;
+  const std::string path = folder + "/last-good.db";
+  std::filesystem::copy_file(file, path);
+  std::ofstream fill(folder + "/fill");
+  while (fill.write(std::string(4096, 'x').data(), 4096).flush()) {
+  }
+  size_t rows = 0;
+  const auto origin = LastGood(path).Load([&](std::vector<StoredResource> p) { rows += p.size(); });
+  if (!origin.ok() || origin->revision != 2 || rows != 2) return 1;
+  return std::filesystem::exists(path) && !std::filesystem::exists(path + ".damaged") ? 0 : 2;
+}
+
+TEST_F(LastGoodTest, AFullDiskHasDamagedNothing) {
+  Write({Tier("a", "aaaa", 1), Tier("b", "bbbb", 2)}, 2);
+  const std::string folder = folder_.file("full");
+  std::filesystem::create_directories(folder);
+  const pid_t child = fork();
+  if (child == 0) _exit(LoadOnAFullDisk(path_, folder));
+  int status = 0;
+  waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "needs root, for a mount namespace";
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 TEST_F(LastGoodTest, AFlippedByteIsDamage) {

@@ -223,6 +223,7 @@ void StoreSync::TakeInDoubt(const WatchEvent& event) {
 std::optional<Doubt> StoreSync::Accept() {
   if (!doubt_.has_value()) return std::nullopt;
   accepted_ = doubt_;
+  AddDeclared(&accepted_->losses);  // deltas are doubted without it, the snapshot is not
   wants_snapshot_ = true;
   return doubt_;
 }

@@ -367,6 +367,15 @@ TEST_F(StoreSyncTest, WhatIsAcceptedIsTakenByTheNextSnapshot) {
   EXPECT_FALSE(sync_.Accept().has_value()) << "a second time does nothing";
 }
 
+TEST_F(StoreSyncTest, WhatDeltasDeletedIsAcceptedAtOnceToo) {
+  Snapshot(WithNode(Policies(40)), 500);
+  sync_.Take(Deletions(0, 40), now_);
+  ASSERT_TRUE(sync_.Accept().has_value());
+  ASSERT_TRUE(sync_.wants_snapshot());
+  Snapshot(WithNode({}), last_);
+  EXPECT_FALSE(sync_.doubt().has_value()) << sync_.doubt()->why;
+}
+
 TEST_F(StoreSyncTest, WhatIsWorseThanWhatWasAcceptedIsDoubtedAgain) {
   Snapshot(WithNode(Policies(40)), 500);
   Snapshot(WithNode(Policies(10)), 600);

@@ -18,6 +18,29 @@ const policy::Cidr& LinkLocal(bool v4) {
   return v4 ? *v4_prefix : *v6_prefix;
 }
 
+// What this datapath drops as no unicast address (bpf/lib/martian.h), and the host routes nowhere.
+struct Reserved {
+  const char* cidr;
+  const char* what;
+};
+constexpr Reserved kNoUnicast[] = {{"0.0.0.0/8", "addresses of \"this\" network"},
+                                   {"127.0.0.0/8", "loopback addresses"},
+                                   {"224.0.0.0/4", "multicast addresses"},
+                                   {"240.0.0.0/4", "addresses reserved by RFC 1112"},
+                                   {"::/127", "unspecified and loopback addresses"},
+                                   {"ff00::/8", "multicast addresses"}};
+
+void CheckUnicast(const v1::IPPoolSpec& spec, const policy::Cidr& cidr, Checker& check) {
+  for (const Reserved& reserved : kNoUnicast) {
+    const policy::Cidr range = *policy::Cidr::Parse(reserved.cidr);
+    if (range.is_v4() != cidr.is_v4()) continue;
+    if (!range.Contains(cidr) && !cidr.Contains(range)) continue;
+    check.Bad("spec.cidr", spec.cidr(), absl::StrCat("overlaps the ", reserved.what),
+              absl::StrCat("write a prefix outside ", reserved.cidr));
+    return;
+  }
+}
+
 // As users write a node's address: with or without the length of its subnet.
 void CheckNodeAddress(const std::string& path, const std::string& text, bool v4, Checker& check) {
   if (text.empty()) return;
@@ -76,6 +99,8 @@ void CheckPool(const v1::IPPoolSpec& spec, Checker& check) {
   if (LinkLocal(v4).Contains(*cidr) || cidr->Contains(LinkLocal(v4))) {
     check.Bad("spec.cidr", spec.cidr(), "overlaps the link-local addresses",
               absl::StrCat("write a prefix outside ", LinkLocal(v4).ToString()));
+  } else {
+    CheckUnicast(spec, *cidr, check);
   }
   if (!v4 && IsOn(spec.ipip_mode())) {
     check.Bad("spec.ipipMode", spec.ipip_mode(), "is for IPv4 pools only", "use vxlanMode");
