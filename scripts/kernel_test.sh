@@ -45,7 +45,7 @@ mkdir -p "$root"/{bin,dev,proc,sys,tmp,run,tests,modules}
 cp "$(command -v busybox)" "$root/bin/"
 cp "$@" "$root/tests/"
 # The shell of busybox would run its own ip, which knows too little.
-for tool in sh ip bridge nsenter sysctl nft; do cp -L "$(command -v $tool)" "$root/bin/"; done
+for tool in sh ip bridge nsenter sysctl nft tc; do cp -L "$(command -v $tool)" "$root/bin/"; done
 for binary in "$root"/tests/* "$root"/bin/*; do
   ldd "$binary" 2> /dev/null | grep -o '/[^ ]*' || true
 done | sort -u | while read -r library; do

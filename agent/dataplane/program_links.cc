@@ -36,30 +36,13 @@ bool KernelHasTcx() {
   return link.ok() || errno == ENODEV;
 }
 
-// Interface of a link, and what program it runs; zeros when the interface is gone, or
-// somebody has detached it, and the link is dead.
-struct LinkState {
-  uint32_t ifindex = 0;
-  uint32_t program = 0;
-};
-
-LinkState StateOf(int fd) {
+// Interface of a link; 0 when it is gone, or somebody has detached the link, which is dead then.
+uint32_t LinkIfindex(int fd) {
   bpf_link_info info = {};
-  uint32_t bytes = sizeof(info);
-  LinkState state;
-  if (bpf_obj_get_info_by_fd(fd, &info, &bytes) != 0) return state;
-  std::memcpy(&state.ifindex, reinterpret_cast<const char*>(&info) + kLinkIfindexOffset,
-              sizeof(state.ifindex));
-  state.program = info.prog_id;
-  return state;
-}
-
-uint32_t LinkIfindex(int fd) { return StateOf(fd).ifindex; }
-
-uint32_t ProgramId(int program_fd) {
-  bpf_prog_info info = {};
-  uint32_t bytes = sizeof(info);
-  return bpf_obj_get_info_by_fd(program_fd, &info, &bytes) == 0 ? info.id : 0;
+  uint32_t bytes = sizeof(info), ifindex = 0;
+  if (bpf_obj_get_info_by_fd(fd, &info, &bytes) != 0) return 0;
+  std::memcpy(&ifindex, reinterpret_cast<const char*>(&info) + kLinkIfindexOffset, sizeof(ifindex));
+  return ifindex;
 }
 
 std::string What(const char* verb, const std::string& name, uint32_t ifindex) {
@@ -137,25 +120,6 @@ absl::Status ProgramLinks::Detach(const std::string& name, uint32_t ifindex, Att
     return absl::OkStatus();
   }
   return absl::ErrnoToStatus(-error, What("detach", name, ifindex));
-}
-
-absl::Status ProgramLinks::Check(const std::string& name, int program_fd, uint32_t ifindex,
-                                 AttachPoint point) const {
-  const uint32_t wanted = ProgramId(program_fd);
-  uint32_t there = 0;
-  if (tcx_) {
-    const UniqueFd link(bpf_obj_get(Path(name, ifindex).c_str()));
-    if (link.ok() && LinkIfindex(link.get()) == ifindex) there = StateOf(link.get()).program;
-  } else {
-    LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = static_cast<int>(ifindex),
-                .attach_point = point == AttachPoint::kIngress ? BPF_TC_INGRESS : BPF_TC_EGRESS);
-    LIBBPF_OPTS(bpf_tc_opts, options, .handle = kFilterHandle, .priority = kFilterPriority);
-    if (bpf_tc_query(&hook, &options) == 0) there = options.prog_id;
-  }
-  if (wanted != 0 && there == wanted) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat("program ", name,
-                                                    " is not attached to interface ", ifindex,
-                                                    there == 0 ? "" : "; another is"));
 }
 
 absl::Status ProgramLinks::Refresh(const std::string& name, int program_fd) {

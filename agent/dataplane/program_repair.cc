@@ -47,6 +47,16 @@ absl::StatusOr<std::vector<uint32_t>> ProgramLinks::ProgramsAt(uint32_t ifindex,
   return InterfaceError(-error, what);
 }
 
+absl::Status ProgramLinks::Check(const std::string& name, int program_fd, uint32_t ifindex,
+                                 AttachPoint point) const {
+  ASSIGN_OR_RETURN(const std::vector<uint32_t> programs, ProgramsAt(ifindex, point));
+  const uint32_t ours = ProgramId(program_fd);
+  const bool there = std::find(programs.begin(), programs.end(), ours) != programs.end();
+  if (ours != 0 && there) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("program ", name, " is not attached to interface ", ifindex));
+}
+
 absl::Status ProgramLinks::EnsurePin(const Place& place, const Attached& attached,
                                      bool* ret_was_gone) const {
   const std::string path = Path(place.first, place.second);
