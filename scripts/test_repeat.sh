@@ -10,7 +10,7 @@ build=${1:?usage: test_repeat.sh BUILD}
 suites=${SUITES:-3} load=${LOAD:-4} runs=${RUNS:-20}
 here=$(cd "$(dirname "$0")" && pwd)
 # Those whose outcome could depend on time: real packets, real processes, timers.
-timed=$(cd "$build/tests" && ls | grep -E '^(agent_.*|bgp_fabric|dataplane_.*|lab_fabric|scenario_.*|sqlite_store)_test$')
+timed=$(cd "$build/tests" && ls | grep -E '^(agent_.*|bgp_fabric|dataplane_.*|host_nat|lab_fabric|scenario_.*|sqlite_store)_test$')
 
 loops=()
 end_load() { [ ${#loops[@]} -eq 0 ] || kill "${loops[@]}" 2> /dev/null; loops=(); }
