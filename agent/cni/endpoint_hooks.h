@@ -25,6 +25,9 @@ class EndpointHooks {
   // The interface is gone, or cannot be removed: then `ifindex` is 0. Also called after a failed
   // Prepare, so it must bear being called for an endpoint that it does not know.
   virtual void Remove(const LocalEndpoint& endpoint) = 0;
+  // No connection of these addresses is known any more. Before they are released, that is
+  // before anybody else can have them, and for many at once: it may take long.
+  virtual absl::Status Forget(const std::vector<policy::Address>& addresses) = 0;
   // What leaves the store in the transaction that releases the addresses. Asked again for
   // each attempt.
   virtual absl::StatusOr<std::vector<api::Mutation>> Withdrawal(const LocalEndpoint& endpoint) = 0;

@@ -201,7 +201,7 @@ absl::StatusOr<LocalEndpoint> EndpointManager::Add(const CniRequest& request) {
 
   // The intention is on disk before anything exists, so a crash leaves no orphan. What the
   // handle has of addresses, from before, IPAM gives it again.
-  releases_.Take(e.handle());
+  RETURN_IF_ERROR(releases_.Take(e.handle()));
   absl::Status status = files_.Save(e);
   if (status.ok()) unreadable_.erase(files_.PathOf(e));
   if (status.ok()) {

@@ -46,14 +46,22 @@ class RecordingHooks final : public EndpointHooks {
   absl::Status Admit(const LocalEndpoint&) override { return not_ready; }
   absl::Status Check(const LocalEndpoint&) override { return detached; }
   void Remove(const LocalEndpoint& e) override { calls.push_back("remove " + e.pod_name); }
+  absl::Status Forget(const std::vector<policy::Address>& addresses) override {
+    if (!unforgettable.ok()) return unforgettable;
+    ++walks;
+    forgotten.insert(addresses.begin(), addresses.end());
+    return absl::OkStatus();
+  }
   absl::StatusOr<std::vector<api::Mutation>> Withdrawal(const LocalEndpoint& e) override {
     withdrawn.push_back(absl::StrCat(e.pod_namespace, "/", e.pod_name, " ", e.handle()));
     return std::vector<api::Mutation>();
   }
   std::vector<std::string> calls;
   std::vector<std::string> withdrawn;
+  std::set<policy::Address> forgotten;
+  int walks = 0;
   bool up_at_prepare = true;
-  absl::Status not_ready, refuse, detached;
+  absl::Status not_ready, refuse, detached, unforgettable;
 
  private:
   Netlink* const netlink_;
@@ -353,6 +361,40 @@ TEST_F(EndpointManagerTest, DelAsksTheStoreNothingAndTheAddressIsReleasedLater) 
   EXPECT_EQ(manager_->releasing(), 0u);
   EXPECT_THAT(later_, IsEmpty());
   ExpectNothingLeft();
+}
+
+TEST_F(EndpointManagerTest, AddressesAreFreeOnlyWhenTheirConnectionsAreForgottenInOneWalk) {
+  TestNetns a = NewPod(), b = NewPod();
+  const auto ea = Add(Request("a", a)), eb = Add(Request("b", b));
+  ASSERT_TRUE(ea.ok() && eb.ok());
+  EXPECT_EQ(hooks_->walks, 0) << "an ADD has nothing to forget";
+  ASSERT_TRUE(Del("a").ok() && Del("b").ok());
+  EXPECT_EQ(hooks_->walks, 0) << "nor does a DEL wait for it";
+  hooks_->unforgettable = absl::InternalError("flow_sweep");
+  RunLater();
+  EXPECT_THAT(ipam_->Allocations(), SizeIs(4)) << "nobody else gets them meanwhile";
+  EXPECT_THAT(hooks_->withdrawn, IsEmpty());
+  StartAgent();  // which finds them waiting, and forgets
+  hooks_->unforgettable = absl::OkStatus();
+  RunLater();
+  EXPECT_EQ(hooks_->walks, 1) << "for both";
+  std::set<policy::Address> all;
+  for (const auto& e : {*ea, *eb}) {
+    for (const policy::Address& address : e.addresses()) all.insert(address);
+  }
+  EXPECT_EQ(hooks_->forgotten, all);
+  ExpectNothingLeft();
+}
+
+TEST_F(EndpointManagerTest, AnAddThatTakesBackItsAddressesHasNoConnectionsOfBefore) {
+  TestNetns pod = NewPod();
+  ASSERT_TRUE(Add(Request("a", pod)).ok());
+  ASSERT_TRUE(Del("a").ok());
+  const auto again = Add(Request("a", pod));
+  ASSERT_TRUE(again.ok()) << again.status();
+  for (const policy::Address& address : again->addresses()) {
+    EXPECT_TRUE(hooks_->forgotten.contains(address)) << address.ToString();
+  }
 }
 
 TEST_F(EndpointManagerTest, AnAddTakesBackWhatItsOwnDelHasNotReleasedYet) {

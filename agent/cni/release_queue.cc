@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <chrono>
 #include <vector>
 
 #include "policy/status_macros.h"
@@ -13,6 +14,9 @@ namespace {
 
 constexpr absl::Duration kBackOffMin = absl::Milliseconds(100);
 constexpr absl::Duration kBackOffMax = absl::Seconds(10);
+// Of a processor's time, what walks of all connections may take while pods come and go.
+constexpr int kWalkShare = 20;
+constexpr absl::Duration kPauseMax = absl::Seconds(2);
 
 }  // namespace
 
@@ -23,32 +27,64 @@ void ReleaseQueue::Put(LocalEndpoint endpoint) {
     spdlog::warn("{}", saved.ToString());
   }
   const std::string handle = endpoint.handle();
-  waiting_.insert_or_assign(handle, std::move(endpoint));
-  Schedule(absl::ZeroDuration());
+  waiting_.insert_or_assign(handle, Waiting{std::move(endpoint)});
+  Schedule(pause_);
 }
 
-bool ReleaseQueue::Take(const std::string& handle) { return waiting_.erase(handle) > 0; }
+absl::Status ReleaseQueue::Take(const std::string& handle) {
+  const auto it = waiting_.find(handle);
+  if (it == waiting_.end()) return absl::OkStatus();
+  // It has another interface from now on.
+  if (!it->second.forgotten) RETURN_IF_ERROR(ForgetConnections());
+  waiting_.erase(it);
+  return absl::OkStatus();
+}
+
+// An ADD that failed or died in between may have addresses that it did not note.
+std::vector<Allocation> ReleaseQueue::AllocationsOf(const LocalEndpoint& e) const {
+  return e.allocations.empty() ? ipam_->AllocationsOf(e.handle()) : e.allocations;
+}
+
+absl::Status ReleaseQueue::ForgetConnections() {
+  std::vector<policy::Address> addresses;
+  std::vector<Waiting*> theirs;
+  for (auto& [handle, waiting] : waiting_) {
+    if (waiting.forgotten) continue;
+    // None yet: they may be known later, when the store is read.
+    const std::vector<Allocation> allocations = AllocationsOf(waiting.endpoint);
+    if (!allocations.empty()) theirs.push_back(&waiting);
+    for (const Allocation& a : allocations) addresses.push_back(a.address);
+  }
+  if (addresses.empty()) return absl::OkStatus();
+  const auto start = std::chrono::steady_clock::now();
+  RETURN_IF_ERROR(hooks_->Forget(addresses));
+  pause_ =
+      std::min(kPauseMax, kWalkShare * absl::FromChrono(std::chrono::steady_clock::now() - start));
+  for (Waiting* waiting : theirs) waiting->forgotten = true;
+  return absl::OkStatus();
+}
 
 absl::Status ReleaseQueue::Release(const LocalEndpoint& e) {
-  // An ADD that failed or died in between may have addresses that it did not note.
-  const std::vector<Allocation> allocations =
-      e.allocations.empty() ? ipam_->AllocationsOf(e.handle()) : e.allocations;
-  RETURN_IF_ERROR(ipam_->Release(allocations, [&] { return hooks_->Withdrawal(e); }));
+  RETURN_IF_ERROR(ipam_->Release(AllocationsOf(e), [&] { return hooks_->Withdrawal(e); }));
   return files_->Remove(e);
 }
 
 absl::Status ReleaseQueue::Run() {
-  absl::Status first;
-  for (auto it = waiting_.begin(); it != waiting_.end();) {
-    const absl::Status status = Release(it->second);
+  absl::Status first = ForgetConnections();
+  const bool forgotten = first.ok();
+  if (!forgotten)
+    spdlog::warn("addresses of pods that went are not released yet: {}", first.ToString());
+  for (auto it = waiting_.begin(); it != waiting_.end() && forgotten;) {
+    const LocalEndpoint& e = it->second.endpoint;
+    const absl::Status status = Release(e);
     if (status.ok()) {
       it = waiting_.erase(it);
       continue;
     }
     if (first.ok()) {
       first = status;
-      spdlog::warn("addresses of {}/{} ({}) are not released yet: {}", it->second.pod_namespace,
-                   it->second.pod_name, it->first, status.ToString());
+      spdlog::warn("addresses of {}/{} ({}) are not released yet: {}", e.pod_namespace, e.pod_name,
+                   it->first, status.ToString());
     }
     if (absl::IsUnavailable(status)) break;
     ++it;

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -21,8 +22,12 @@ using Later = std::function<void(absl::Duration, std::function<void()>)>;
 
 // Endpoints that are gone from the node and not yet from the store.
 //
-//   EndpointManager ──Put──▶ file (kReleasing) ──Run──▶ one transaction: addresses free,
-//                                                       WorkloadEndpoint gone ──▶ file gone
+//   EndpointManager ──Put──▶ file (kReleasing) ──Run──▶ connections forgotten ──▶ one
+//                transaction: addresses free, WorkloadEndpoint gone ──▶ file gone
+//
+// An address is free only when no connection of its old holder is known any more, so an ADD has
+// nothing to forget of it. That walks all connections of the node, once for all that wait; the
+// pause before the next round grows with what the last one took, and so with their number.
 //
 // Nobody waits for the store: Put only notes, and the attempts follow on the loop, at once
 // and then ever later until one succeeds, also in the next agent's life. Until then the
@@ -35,8 +40,9 @@ class ReleaseQueue {
       : files_(files), hooks_(hooks), later_(std::move(later)), ipam_(ipam) {}
 
   void Put(LocalEndpoint endpoint);
-  // Takes one out: its ADD has come again, and goes on with what addresses it has.
-  bool Take(const std::string& handle);
+  // Takes one out: its ADD has come again, and goes on with what addresses it has. An error
+  // leaves it in.
+  absl::Status Take(const std::string& handle);
 
   // Tries all; the first error, which leaves its endpoint in the queue. What is not even
   // reachable ends the round.
@@ -45,6 +51,13 @@ class ReleaseQueue {
   size_t size() const { return waiting_.size(); }
 
  private:
+  struct Waiting {
+    LocalEndpoint endpoint;
+    bool forgotten = false;  // its connections are
+  };
+
+  std::vector<Allocation> AllocationsOf(const LocalEndpoint& endpoint) const;
+  absl::Status ForgetConnections();
   absl::Status Release(const LocalEndpoint& endpoint);
   void Schedule(absl::Duration delay);
 
@@ -52,8 +65,9 @@ class ReleaseQueue {
   EndpointHooks* const hooks_;
   const Later later_;
   Ipam* const ipam_;
-  std::map<std::string, LocalEndpoint> waiting_;  // by handle
+  std::map<std::string, Waiting> waiting_;  // by handle
   bool scheduled_ = false;
+  absl::Duration pause_;  // before the next round
   absl::Duration back_off_;
   // Seen by a scheduled attempt that comes after this is gone.
   const std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);

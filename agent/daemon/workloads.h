@@ -3,6 +3,7 @@
 #define RIPSTOP_AGENT_DAEMON_WORKLOADS_H_
 
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -17,7 +18,7 @@ namespace ripstop::agent {
 // What CNI ADD and DEL mean for policy, programs and the store.
 //
 //   ADD: policy into the maps ─▶ programs on the link ─▶ WorkloadEndpoint into the store
-//   DEL: policy out ─▶ flows forgotten ─▶ programs off; then, when the store takes it,
+//   DEL: policy out ─▶ programs off; then flows forgotten, and when the store takes it,
 //        WorkloadEndpoint out of the store together with the addresses (ReleaseQueue)
 //
 // Rule 1: Prepare returns only when all three stand; the link is still down then. All by
@@ -34,9 +35,14 @@ class Workloads final : public EndpointHooks {
   absl::Status Prepare(const LocalEndpoint& endpoint) override;
   absl::Status Check(const LocalEndpoint& endpoint) override;
   void Remove(const LocalEndpoint& endpoint) override;
+  absl::Status Forget(const std::vector<policy::Address>& addresses) override;
   // Its WorkloadEndpoints in the store. One that has been written for another container of
   // the pod since, under the same name, is not among them.
   absl::StatusOr<std::vector<api::Mutation>> Withdrawal(const LocalEndpoint& endpoint) override;
+
+  // A block of addresses is this node's, or not (any more), or its addresses on other nodes are
+  // others than before.
+  void NoteBlock(const policy::Cidr& block, bool ours);
 
   // Endpoints of the last run: known to the policy feed before its first flush, so that
   // the new tables hold them from their first moment. Their links have programs from here on.
@@ -54,11 +60,14 @@ class Workloads final : public EndpointHooks {
   std::string IdOf(const LocalEndpoint& endpoint) const;
   absl::Status Feed(const LocalEndpoint& endpoint);
   absl::Status Publish(const LocalEndpoint& endpoint);
+  absl::Status ForgetEarlierHolders(const LocalEndpoint& endpoint);
 
   const std::string node_;
   PolicyPlane* const policy_;
   DataplaneInterface* const dataplane_;
   api::Store* const store_;
+  // Blocks of this node, and whether no flow of their free addresses is known.
+  std::map<policy::Cidr, bool> clean_;
 };
 
 }  // namespace ripstop::agent

@@ -314,9 +314,10 @@ absl::StatusOr<FlowTableUse> Dataplane::SweepFlows(bool pressed) {
                       .no_room = no_room};
 }
 
-absl::StatusOr<uint32_t> Dataplane::ForgetFlows(const policy::Address& address) {
-  ASSIGN_OR_RETURN(const sweep_request done, RunSweep({.forget = loader::ToKey(address)}));
-  return done.removed;
+absl::StatusOr<uint32_t> Dataplane::ForgetFlows(const std::vector<policy::Address>& addresses) {
+  std::vector<ip_address> keys;
+  for (const policy::Address& address : addresses) keys.push_back(loader::ToKey(address));
+  return object_->ForgetFlows(keys);
 }
 
 absl::StatusOr<std::vector<loader::DropCount>> Dataplane::Drops() const {

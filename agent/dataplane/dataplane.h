@@ -67,8 +67,8 @@ class Dataplane : public DataplaneInterface {
   absl::Status CommitGeneration(uint32_t l4_table) override;
   bool InForce() const override;
   absl::StatusOr<FlowTableUse> SweepFlows(bool pressed) override;
-  absl::StatusOr<uint32_t> ForgetFlows(const policy::Address& address) override;
   absl::StatusOr<uint64_t> FinishAdoption() override;  // on tcx Open has done it
+  absl::StatusOr<uint32_t> ForgetFlows(const std::vector<policy::Address>& addresses) override;
   absl::StatusOr<std::vector<loader::DropCount>> Drops() const override;
   absl::StatusOr<std::map<uint32_t, rule_hits>> RuleHits() const override;
   absl::StatusOr<loader::PacketLookup> Lookup(const policy::Packet& packet) const override;

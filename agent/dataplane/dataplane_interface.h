@@ -104,9 +104,9 @@ class DataplaneInterface {
 
   // Flows. SweepFlows removes idle ones (call it every few seconds), and those that are
   // over sooner when `pressed`, that is when the table is nearly full; ForgetFlows those of
-  // an address that has lost its endpoint, and returns how many.
+  // addresses that have lost their endpoints, and returns how many. Each walks all flows.
   virtual absl::StatusOr<FlowTableUse> SweepFlows(bool pressed) = 0;
-  virtual absl::StatusOr<uint32_t> ForgetFlows(const policy::Address& address) = 0;
+  virtual absl::StatusOr<uint32_t> ForgetFlows(const std::vector<policy::Address>& addresses) = 0;
 
   // Readers.
   virtual absl::StatusOr<std::vector<loader::DropCount>> Drops()

@@ -257,7 +257,7 @@ TEST_P(DataplaneTest, EventsTellOfFlowsBegunDeniedAndClosed) {
   ASSERT_TRUE(PodsPass());
   ASSERT_TRUE(Blocked(*far_, kFarUnknown, *b_, kPodB));
   EXPECT_EQ(poll(&readable, 1, 1000), 1);
-  ASSERT_TRUE(dataplane_->ForgetFlows(Addr(kPodA)).ok());
+  ASSERT_TRUE(dataplane_->ForgetFlows({Addr(kPodA)}).ok());
 
   const auto events = dataplane_->TakeEvents();
   const auto find = [&](uint8_t type, const char* source) {
@@ -288,7 +288,7 @@ TEST_P(DataplaneTest, UnwatchedFlowsAreNotToldAndEventsOverTheBudgetAreCounted) 
   dataplane_->TakeEvents();
   ASSERT_TRUE(dataplane_->Configure({}).ok());
   ASSERT_TRUE(PodsPass());
-  ASSERT_TRUE(dataplane_->ForgetFlows(Addr(kPodA)).ok());
+  ASSERT_TRUE(dataplane_->ForgetFlows({Addr(kPodA)}).ok());
   EXPECT_TRUE(dataplane_->TakeEvents().empty()) << "nobody asked";
   EXPECT_EQ(dataplane_->EventsLost().value_or(99), 0u);
 

@@ -31,6 +31,7 @@ class FakeDataplane : public DataplaneInterface {
   DatapathSettings settings;
   std::vector<ProgramFinding> findings;  // what Repair answers
   std::vector<policy::Address> forgotten;
+  int forgets = 0;           // walks of the flow table
   FlowTableUse flow_use;     // what SweepFlows answers
   std::vector<bool> sweeps;  // whether pressed
   std::vector<flow_event> events;
@@ -126,8 +127,10 @@ class FakeDataplane : public DataplaneInterface {
     sweeps.push_back(pressed);
     return flow_use;
   }
-  absl::StatusOr<uint32_t> ForgetFlows(const policy::Address& address) override {
-    forgotten.push_back(address);
+  absl::StatusOr<uint32_t> ForgetFlows(const std::vector<policy::Address>& addresses) override {
+    if (absl::Status error = Fail(); !error.ok()) return error;
+    forgotten.insert(forgotten.end(), addresses.begin(), addresses.end());
+    ++forgets;
     return 0u;
   }
   absl::StatusOr<std::vector<loader::DropCount>> Drops() const override { return drops; }

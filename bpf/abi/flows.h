@@ -118,14 +118,16 @@ struct fragment_value {
 
 /* Context of the flow_sweep program (SEC("syscall")). */
 struct sweep_request {
-	struct ip_address forget; /* drop the flows of this address; zero: only idle ones */
-	__u64 now_ns;             /* zero: ask the clock */
-	__u32 pressed;            /* the table is nearly full: FLOW_PRESSED_* */
-	__u32 visited;            /* out */
-	__u32 removed;            /* out */
-	__u32 reserved;
+	__u64 now_ns;  /* zero: ask the clock */
+	__u32 forget;  /* drop the flows of the addresses in `forgotten`; zero: only idle ones */
+	__u32 pressed; /* the table is nearly full: FLOW_PRESSED_* */
+	__u32 visited; /* out */
+	__u32 removed; /* out */
 };
-ABI_ASSERT(sizeof(struct sweep_request) == 40);
+ABI_ASSERT(sizeof(struct sweep_request) == 24);
+
+/* Addresses whose flows one walk of flow_sweep drops. */
+#define FORGOTTEN_MAX 1024
 
 /* Context of the flow_reshape program (SEC("syscall")). */
 struct reshape_request {

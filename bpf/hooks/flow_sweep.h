@@ -1,21 +1,33 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
-/* Removes flows that have idled too long, or those of one address, where they are:
- * nothing is copied out. Run by the agent; SEC("syscall") works since 5.14 and map
- * iteration in it since 5.13.
+/* Removes flows that have idled too long, or those of some addresses, where they are:
+ * nothing is copied out, and all flows are walked once however many addresses there are.
+ * Run by the agent; SEC("syscall") works since 5.14 and map iteration in it since 5.13.
  */
 #include "bpf/lib/event.h"
 #include "bpf/lib/flow.h"
 #include "bpf/lib/mark.h"
 
-static const struct ip_address no_address;
+/* Filled by the agent for one run; not pinned. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, FORGOTTEN_MAX);
+	__type(key, struct ip_address);
+	__type(value, __u8);
+} forgotten SEC(".maps");
 
+/* @key is on the stack. */
 static __always_inline int
-is_of_address(const struct flow_key *key, const struct ip_address *sender,
-              const struct ip_address *address)
+is_forgotten(const struct flow_key *key, const struct ip_address *sender)
 {
-	return address_equal(&key->address[0], address) ||
-	       address_equal(&key->address[1], address) ||
-	       (sender && address_equal(sender, address));
+	struct ip_address copy;
+
+	if (bpf_map_lookup_elem(&forgotten, &key->address[0]) ||
+	    bpf_map_lookup_elem(&forgotten, &key->address[1]))
+		return 1;
+	if (!sender)
+		return 0;
+	copy = *sender;
+	return bpf_map_lookup_elem(&forgotten, &copy) != NULL;
 }
 
 static __always_inline void
@@ -43,8 +55,8 @@ sweep_one(void *map, struct flow_key *key, struct flow_value *flow, struct sweep
 	struct flow_key copy = *key;
 
 	request->visited++;
-	if (!address_equal(&request->forget, &no_address)) {
-		if (!is_of_address(&copy, sender, &request->forget))
+	if (request->forget) {
+		if (!is_forgotten(&copy, sender))
 			return 0;
 	} else if (flow->seen_ns + flow_idle_limit(&copy, flow, request->pressed) >=
 	           request->now_ns) {
@@ -70,7 +82,7 @@ flow_sweep(struct sweep_request *context)
 	request.removed = 0;
 	bpf_for_each_map_elem(&rs_flows_v1, sweep_one, &request, 0);
 	/* Embryos age by LRU; only a forgotten address takes them out early. */
-	if (!address_equal(&request.forget, &no_address))
+	if (request.forget)
 		bpf_for_each_map_elem(&rs_embryo_v1, sweep_one, &request, 0);
 	context->visited = request.visited;
 	context->removed = request.removed;

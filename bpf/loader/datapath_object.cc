@@ -209,6 +209,30 @@ void DatapathObject::ForgetOldFlows() {
   old_flows_.reset();
 }
 
+absl::StatusOr<uint32_t> DatapathObject::ForgetFlows(
+    const std::vector<ip_address>& addresses) const {
+  const int listed = bpf_map__fd(skeleton_->maps.forgotten);
+  sweep_request request = {.forget = 1};
+  uint32_t removed = 0;
+  for (size_t at = 0; at < addresses.size(); at += FORGOTTEN_MAX) {
+    const size_t end = std::min<size_t>(addresses.size(), at + FORGOTTEN_MAX);
+    const uint8_t present = 1;
+    absl::Status status;
+    for (size_t i = at; i < end && status.ok(); ++i) {
+      if (bpf_map_update_elem(listed, &addresses[i], &present, BPF_ANY) != 0)
+        status = absl::ErrnoToStatus(errno, "forgotten: list an address");
+    }
+    LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &request, .ctx_size_in = sizeof(request));
+    if (status.ok() && bpf_prog_test_run_opts(flow_sweep(), &options) != 0)
+      status = absl::ErrnoToStatus(errno, "run flow_sweep");
+    // Also after a failure: the next run is of others.
+    for (size_t i = at; i < end; ++i) bpf_map_delete_elem(listed, &addresses[i]);
+    RETURN_IF_ERROR(status);
+    removed += request.removed;
+  }
+  return removed;
+}
+
 DatapathObject::~DatapathObject() { datapath__destroy(skeleton_); }
 
 int DatapathObject::from_workload() const {

@@ -98,6 +98,10 @@ class DatapathObject {
 
   std::vector<ProgramStats> Stats() const;
 
+  // Removes all flows of which one end is among these, by one walk of all flows for each
+  // FORGOTTEN_MAX of them; how many. One thread at a time.
+  absl::StatusOr<uint32_t> ForgetFlows(const std::vector<ip_address>& addresses) const;
+
   // Copies the flows that the table of another size holds, where Load has found one, and
   // which are not in the new one yet. Call it before programs of this object replace those
   // that use the old one, so that live flows are known to them, and again after, for the

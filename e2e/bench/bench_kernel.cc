@@ -167,11 +167,7 @@ absl::StatusOr<Timing> BenchKernel::TimeRenewed(int subject_fd, const loader::Fr
   std::vector<double> runs;
   for (int i = 0; i < kRuns; ++i) {
     if (new_flow) {
-      sweep_request request = {.forget = loader::ToKey(forget)};
-      LIBBPF_OPTS(bpf_test_run_opts, sweep, .ctx_in = &request, .ctx_size_in = sizeof(request));
-      if (bpf_prog_test_run_opts(evaluator_->object().flow_sweep(), &sweep) != 0) {
-        return absl::ErrnoToStatus(errno, "flow_sweep");
-      }
+      RETURN_IF_ERROR(evaluator_->object().ForgetFlows({loader::ToKey(forget)}).status());
       query.port = 1024;
     }
     absl::StatusOr<double> ns = RunOnce(renew, frame, kRepeat);
