@@ -13,9 +13,32 @@
 #include "policy/status_macros.h"
 
 namespace ripstop::agent {
+namespace {
 
-absl::StatusOr<std::string> ReadSysctl(const std::string& path) {
-  UniqueFd fd(open(absl::StrCat("/proc/sys/", path).c_str(), O_RDONLY | O_CLOEXEC));
+// Settings that follow each other are mostly of one folder. It is opened once: each namespace has
+// its own net/ipv6/conf, all of one name, and the kernel looks through them for each path.
+class SysctlFolder {
+ public:
+  // Of a setting, with that folder open.
+  UniqueFd Open(const std::string& path, int flags) {
+    const size_t slash = path.rfind('/');
+    const std::string folder = path.substr(0, slash);
+    if (!fd_.ok() || folder != folder_) {
+      folder_ = folder;
+      fd_ = UniqueFd(
+          open(absl::StrCat("/proc/sys/", folder).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+      if (!fd_.ok()) return UniqueFd();
+    }
+    return UniqueFd(openat(fd_.get(), path.c_str() + slash + 1, flags | O_CLOEXEC));
+  }
+
+ private:
+  std::string folder_;
+  UniqueFd fd_;
+};
+
+absl::StatusOr<std::string> Read(SysctlFolder& folder, const std::string& path) {
+  const UniqueFd fd = folder.Open(path, O_RDONLY);
   if (!fd.ok()) return absl::ErrnoToStatus(errno, absl::StrCat("setting ", path));
   char buffer[256];
   const ssize_t n = read(fd.get(), buffer, sizeof(buffer));
@@ -23,11 +46,11 @@ absl::StatusOr<std::string> ReadSysctl(const std::string& path) {
   return std::string(absl::StripAsciiWhitespace(absl::string_view(buffer, n)));
 }
 
-absl::Status WriteSysctl(const Sysctl& setting) {
-  ASSIGN_OR_RETURN(const std::string now, ReadSysctl(setting.path));
+absl::Status Write(SysctlFolder& folder, const Sysctl& setting) {
+  ASSIGN_OR_RETURN(const std::string now, Read(folder, setting.path));
   if (now == setting.value) return absl::OkStatus();
   const std::string subject = absl::StrCat("setting ", setting.path, " to ", setting.value);
-  UniqueFd fd(open(absl::StrCat("/proc/sys/", setting.path).c_str(), O_WRONLY | O_CLOEXEC));
+  const UniqueFd fd = folder.Open(setting.path, O_WRONLY);
   if (!fd.ok()) return absl::ErrnoToStatus(errno, subject);
   if (write(fd.get(), setting.value.data(), setting.value.size()) < 0) {
     return absl::ErrnoToStatus(errno, subject);
@@ -35,14 +58,28 @@ absl::Status WriteSysctl(const Sysctl& setting) {
   return absl::OkStatus();
 }
 
+}  // namespace
+
+absl::StatusOr<std::string> ReadSysctl(const std::string& path) {
+  SysctlFolder folder;
+  return Read(folder, path);
+}
+
+absl::Status WriteSysctl(const Sysctl& setting) {
+  SysctlFolder folder;
+  return Write(folder, setting);
+}
+
 absl::Status WriteSysctls(const std::vector<Sysctl>& settings) {
-  for (const Sysctl& setting : settings) RETURN_IF_ERROR(WriteSysctl(setting));
+  SysctlFolder folder;
+  for (const Sysctl& setting : settings) RETURN_IF_ERROR(Write(folder, setting));
   return absl::OkStatus();
 }
 
 absl::Status WriteWherePresent(const std::vector<Sysctl>& settings) {
+  SysctlFolder folder;
   for (const Sysctl& setting : settings) {
-    const absl::Status status = WriteSysctl(setting);
+    const absl::Status status = Write(folder, setting);
     if (absl::IsNotFound(status) && absl::StartsWith(setting.path, "net/ipv6/")) continue;
     RETURN_IF_ERROR(status);
   }
