@@ -2,6 +2,9 @@
 #include "agent/daemon/network_config.h"
 
 #include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "api/ipam/pools.h"
@@ -127,12 +130,14 @@ VxlanConfig BuildVxlanConfig(const ClusterView& cluster, const std::string& node
       config.pools.push_back({*cidr, ModeOf(pool.spec())});
     }
   }
+  std::map<std::string, std::vector<policy::Cidr>> blocks;  // by node
   for (const auto& [key, block] : cluster.blocks) {
-    if (block.node == node) config.own_blocks.push_back(block.cidr);
+    blocks[block.node].push_back(block.cidr);
     for (const auto& [address, user] : block.borrowed) {
-      if (user == node) config.own_blocks.push_back(policy::Cidr::Of(address, 128));
+      blocks[user].push_back(policy::Cidr::Of(address, 128));
     }
   }
+  config.own_blocks = std::move(blocks[node]);
   for (const auto& [name, other] : cluster.nodes) {
     if (name == node) continue;
     RemoteNode remote;
@@ -140,12 +145,7 @@ VxlanConfig BuildVxlanConfig(const ClusterView& cluster, const std::string& node
     if (const auto address = NodeIpv4(other)) remote.v4 = address->address;
     if (const auto address = NodeIpv6(other)) remote.v6 = address->address;
     remote.same_subnet = ShareSubnet(*self, other);
-    for (const auto& [key, block] : cluster.blocks) {
-      if (block.node == name) remote.blocks.push_back(block.cidr);
-      for (const auto& [address, user] : block.borrowed) {
-        if (user == name) remote.blocks.push_back(policy::Cidr::Of(address, 128));
-      }
-    }
+    remote.blocks = std::move(blocks[name]);
     config.remotes.push_back(std::move(remote));
   }
   return config;

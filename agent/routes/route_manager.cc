@@ -2,6 +2,7 @@
 #include "agent/routes/route_manager.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "policy/status_macros.h"
 
@@ -27,6 +28,24 @@ absl::Status RouteManager::WriteWanted(Wanted& wanted, Op op) {
   return status;
 }
 
+void RouteManager::Change(const RoutingKey& key, const std::function<void()>& change) {
+  const auto interface = [&]() -> std::optional<uint32_t> {
+    const auto it = wanted_.find(key);
+    if (it == wanted_.end() || it->second.claims.empty()) return std::nullopt;
+    return IfindexOf(it->second.entry());
+  };
+  const std::optional<uint32_t> before = interface();
+  change();
+  const std::optional<uint32_t> after = interface();
+  if (before == after) return;
+  if (before.has_value()) {
+    const auto keys = of_interface_.find(*before);
+    keys->second.erase(key);
+    if (keys->second.empty()) of_interface_.erase(keys);
+  }
+  if (after.has_value()) of_interface_[*after].insert(key);
+}
+
 absl::Status RouteManager::Put(const std::string& owner, const std::vector<RoutingEntry>& entries) {
   RoutingState next;
   for (const RoutingEntry& entry : entries) Insert(next, entry);
@@ -39,7 +58,8 @@ absl::Status RouteManager::Put(const std::string& owner, const std::vector<Routi
     const auto it = wanted_.find(*key);
     Wanted& wanted = it->second;
     const RoutingEntry was = wanted.entry();
-    std::erase_if(wanted.claims, [&owner](const Claim& claim) { return claim.owner == owner; });
+    const auto is_owners = [&owner](const Claim& claim) { return claim.owner == owner; };
+    Change(*key, [&] { std::erase_if(wanted.claims, is_owners); });
     if (!wanted.claims.empty()) {
       if (synced_ && wanted.entry() != was) Keep(first, WriteWanted(wanted, Op::kReplace));
       continue;
@@ -52,8 +72,10 @@ absl::Status RouteManager::Put(const std::string& owner, const std::vector<Routi
     owners_[owner].insert(key);
     Wanted& wanted = wanted_[key];
     const bool same = wanted.written && wanted.entry() == entry;
-    std::erase_if(wanted.claims, [&owner](const Claim& claim) { return claim.owner == owner; });
-    wanted.claims.push_back({owner, entry});
+    Change(key, [&, &entry = entry] {
+      std::erase_if(wanted.claims, [&owner](const Claim& claim) { return claim.owner == owner; });
+      wanted.claims.push_back({owner, entry});
+    });
     if (same) continue;
     wanted.written = false;
     if (synced_) Keep(first, WriteWanted(wanted, Op::kReplace));
@@ -90,8 +112,10 @@ absl::Status RouteManager::Reconcile() {
 // Without reading tables: an addition that succeeds shows that the route was missing.
 absl::Status RouteManager::Reassert(uint32_t ifindex) {
   absl::Status first;
-  for (auto& [key, wanted] : wanted_) {
-    if (IfindexOf(wanted.entry()) != ifindex) continue;
+  const auto keys = of_interface_.find(ifindex);
+  if (keys == of_interface_.end()) return first;
+  for (const RoutingKey& key : keys->second) {
+    Wanted& wanted = wanted_.at(key);
     const bool was_written = wanted.written;
     const bool route = std::holds_alternative<Route>(wanted.entry());
     const absl::Status status = WriteWanted(wanted, route ? Op::kAdd : Op::kReplace);

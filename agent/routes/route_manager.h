@@ -3,6 +3,7 @@
 #define RIPSTOP_AGENT_ROUTES_ROUTE_MANAGER_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -71,10 +72,13 @@ class RouteManager {
   absl::Status Write(const RoutingWrite& write);
   absl::Status WriteWanted(Wanted& wanted, RoutingWrite::Op op);
   absl::Status Reassert(uint32_t ifindex);
+  // Calls `change`, which changes wanted_ under that key, and follows it in of_interface_.
+  void Change(const RoutingKey& key, const std::function<void()>& change);
   bool Suspicious(const RoutingEntry& entry, bool deleted) const;
 
   RouteKernel* const kernel_;
   std::map<RoutingKey, Wanted> wanted_;
+  std::map<uint32_t, std::set<RoutingKey>> of_interface_;  // by the index in the entry
   std::map<std::string, std::set<RoutingKey>> owners_;
   std::set<uint32_t> own_devices_;
   bool synced_ = false;
