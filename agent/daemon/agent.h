@@ -75,6 +75,7 @@ class Agent final : private StorePlaneClient, private AgentApi {
 
   Keep OnPut(const api::StoredResource& stored) override;
   void OnDelete(const api::ResourceKey& key) override;
+  void OnPiece() override { policy_->FillAhead(); }
   bool OnWhole() override;
   void OnSynced() override;
   bool NoteNetwork(const api::Resource& resource);

@@ -23,7 +23,7 @@ using api::SqliteTransaction;
 using api::StoredResource;
 
 constexpr int64_t kVersion = 1;
-constexpr size_t kPiece = 1024;
+constexpr size_t kPiece = 128;
 constexpr int kBusyTimeoutMs = 5000;  // nobody else uses the file
 constexpr absl::Duration kRetry = absl::Seconds(10);
 

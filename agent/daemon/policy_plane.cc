@@ -15,6 +15,13 @@ absl::Status PolicyPlane::Begin() {
   return absl::OkStatus();
 }
 
+void PolicyPlane::FillAhead() {
+  if (state_.stage() != WorldState::Stage::kNothingRead || broken_) return;
+  const absl::Status status = dataplane_->Apply(engine_->Flush());
+  broken_ = !status.ok();
+  if (broken_) spdlog::warn("policy tables: {}; they are made when all is read", status.ToString());
+}
+
 absl::Status PolicyPlane::Flush() {
   const std::optional<WholeWorld> world = state_.whole();
   if (!world.has_value()) return absl::OkStatus();

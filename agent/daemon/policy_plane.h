@@ -21,9 +21,9 @@ namespace ripstop::agent {
 //   PolicyFeed ─┬─▶ policy::Engine ──Flush──▶ DataplaneInterface
 //               └─▶ StagedPlane, while anything is staged: never enforced
 //
-// The first Flush of a whole world fills a new generation and puts it in force; what an earlier
-// agent left stays in force until then, and a Flush before that writes nothing. When a write
-// fails the tables may hold part of a change, so the next Flush builds a new generation from
+// The first Flush of a whole world puts a new generation in force; what an earlier agent left
+// stays in force until then, and what is written before that (FillAhead) no program reads. When a
+// write fails the tables may hold part of a change, so the next Flush builds a new generation from
 // all that is known.
 // For the agent's loop.
 class PolicyPlane {
@@ -43,6 +43,10 @@ class PolicyPlane {
 
   // What has been fed is a whole (world_state.h): from now on Flush writes.
   void OnWhole() { state_.OnWhole(); }
+
+  // Before that, now and then: writes what was fed so far into the generation that is being made,
+  // which no program reads yet, so that putting it in force is short. Does nothing afterwards.
+  void FillAhead();
 
   // Brings the kernel to what was fed; does nothing before that is a whole. A failure is tried
   // again by the next call.

@@ -111,6 +111,38 @@ TEST(PolicyPlaneStateTest, BeforeAWholeNothingIsWrittenWhateverIsFedOrDetached) 
   EXPECT_TRUE(plane.committed());
 }
 
+TEST(PolicyPlaneStateTest, WhatIsWrittenAheadIsInForceOnlyOnceAWholeIs) {
+  FakeDataplane dataplane;
+  PolicyPlane plane("node1", &dataplane);
+  ASSERT_TRUE(plane.Begin().ok());
+  policy::Endpoint pod;
+  pod.id = "shop/pod";
+  pod.addresses = {*policy::Address::Parse(kServer)};
+  plane.feed().Attach(pod, {7, {2, 0, 0, 0, 0, 7}});
+  plane.FillAhead();
+  EXPECT_THAT(dataplane.calls, ElementsAre("begin", testing::StartsWith("apply")));
+  EXPECT_FALSE(plane.committed());
+  plane.OnWhole();
+  plane.FillAhead();
+  EXPECT_EQ(dataplane.calls.size(), 2u) << "from now on Flush does it";
+  EXPECT_TRUE(plane.Flush().ok());
+  EXPECT_EQ(std::count(dataplane.calls.begin(), dataplane.calls.end(), "begin"), 1);
+  EXPECT_EQ(dataplane.calls.back(), "commit");
+}
+
+TEST(PolicyPlaneStateTest, AFailureAheadIsMendedByTheWhole) {
+  FakeDataplane dataplane;
+  PolicyPlane plane("node1", &dataplane);
+  ASSERT_TRUE(plane.Begin().ok());
+  dataplane.next_error = absl::ResourceExhaustedError("no memory");
+  plane.FillAhead();
+  plane.FillAhead();
+  plane.OnWhole();
+  EXPECT_TRUE(plane.Flush().ok());
+  EXPECT_TRUE(plane.committed());
+  EXPECT_EQ(std::count(dataplane.calls.begin(), dataplane.calls.end(), "begin"), 2);
+}
+
 TEST_F(PolicyPlaneTest, AFailedWriteIsAnsweredByAWholeNewGeneration) {
   ASSERT_TRUE(plane_.Flush().ok());
   EXPECT_TRUE(Allowed()) << "a namespace without a document allows";

@@ -70,6 +70,7 @@ void StorePlane::OnRemembered(const std::vector<api::StoredResource>& piece) {
   telling_remembered_ = true;
   for (const api::StoredResource& resource : piece) sync_.Remember(resource);
   telling_remembered_ = false;
+  client_->OnPiece();
 }
 
 void StorePlane::OnRememberedAll(const absl::StatusOr<LastGood::Origin>& origin) {
@@ -131,6 +132,7 @@ void StorePlane::OnEvents(const std::vector<api::WatchEvent>& events, bool more)
       });
   if (asked) AnswerForNode();
   sync_.Take(events, absl::Now());
+  client_->OnPiece();
   NoteDoubt();
   if (sync_.wants_snapshot()) OpenWatch();
   if (!sync_.synced()) return;

@@ -27,6 +27,8 @@ class StorePlaneClient {
   // kFormerElseThis: it cannot be read, and what it meant before stays.
   virtual Keep OnPut(const api::StoredResource& resource) = 0;
   virtual void OnDelete(const api::ResourceKey& key) = 0;
+  // Many were told, and others are answered before the next.
+  virtual void OnPiece() {}
   // What was told is a whole, of the store as it is or of what was in force last: bring the kernel
   // to it. True when it is in force.
   virtual bool OnWhole() = 0;

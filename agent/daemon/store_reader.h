@@ -44,7 +44,7 @@ class StoreReaderEvents {
 // between two pieces the loop answers others.
 class StoreReader {
  public:
-  static constexpr size_t kPiece = 512;
+  static constexpr size_t kPiece = 128;
 
   // All outlive this. Nothing happens before Start.
   StoreReader(api::Store* store, const LastGood* last_good, EventLoop* loop,

@@ -39,7 +39,7 @@ absl::StatusOr<TableStore::Inner> TableStore::MakeAddresses(uint32_t capacity) c
 
 absl::StatusOr<policy::EngineOptions> TableStore::Begin() {
   const active_generation active = object_->active();
-  begun_ = false;
+  begun_ = committed_ = false;
   chunks_.clear();
   slot_ = active.l4_table == 0 ? 0 : 1 - (active.slot & 1);
   // The half that the tables in force do not live in.
@@ -92,6 +92,7 @@ absl::Status TableStore::Commit(uint32_t l4_table) {
   for (uint32_t i = 0; i < EPOCHS_MAX; ++i) {
     __atomic_fetch_add(object_->epoch(i), 1, __ATOMIC_RELEASE);
   }
+  committed_ = true;
   if (before.l4_table == 0 || before.slot == slot_) return absl::OkStatus();
   return FreeSlot(before.slot & 1, first_chunk_ == 0 ? kHalf : 0);
 }
@@ -261,10 +262,12 @@ absl::Status TableStore::ApplyOne(const policy::TableWrite& write) {
     }
     absl::Status operator()(const policy::WriteWords& w) { return store->WriteWords(w); }
     absl::Status operator()(const policy::ReleaseChunk& w) { return store->ReleaseChunk(w.chunk); }
+    // No program reads what is not committed, and Commit moves all epochs.
     absl::Status operator()(const policy::Grace&) {
-      return store->waited_ ? absl::OkStatus() : RcuGrace();
+      return store->waited_ || !store->committed_ ? absl::OkStatus() : RcuGrace();
     }
     absl::Status operator()(const policy::BumpEpoch& w) {
+      if (!store->committed_) return absl::OkStatus();
       if (w.set_index >= EPOCHS_MAX) {
         return absl::OutOfRangeError(absl::StrCat("epoch of policy set ", w.set_index));
       }

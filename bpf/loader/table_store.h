@@ -84,6 +84,7 @@ class TableStore {
   DatapathObject* const object_;
   uint32_t address_capacity_;
   bool begun_ = false;
+  bool committed_ = false;  // what was begun last
   uint32_t slot_ = 0;
   uint32_t first_chunk_ = 0;
   Inner addresses_;
