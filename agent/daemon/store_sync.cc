@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 
@@ -12,17 +13,43 @@ using api::ResourceKey;
 using api::StoredResource;
 using api::WatchEvent;
 
+namespace {
+
+std::string Packed(const ResourceKey& key) {
+  return absl::StrCat(key.ns.size(), ":", key.ns, key.name);
+}
+
+ResourceKey Unpacked(const std::string& kind, const std::string& packed) {
+  const size_t colon = packed.find(':');
+  size_t length = 0;
+  (void)absl::SimpleAtoi(absl::string_view(packed).substr(0, colon), &length);
+  return {kind, packed.substr(colon + 1, length), packed.substr(colon + 1 + length)};
+}
+
+}  // namespace
+
 // ---- what is known ----
 
+const StoreSync::Known* StoreSync::Find(const ResourceKey& key) const {
+  const auto of_kind = known_.find(key.kind);
+  if (of_kind == known_.end()) return nullptr;
+  const auto it = of_kind->second.find(Packed(key));
+  return it == of_kind->second.end() ? nullptr : &it->second;
+}
+
+int64_t StoreSync::Count(const std::string& kind) const {
+  const auto of_kind = known_.find(kind);
+  return of_kind == known_.end() ? 0 : static_cast<int64_t>(of_kind->second.size());
+}
+
 bool StoreSync::Note(const StoredResource& resource) {
-  auto [it, is_new] = known_.try_emplace(resource.key);
+  auto [it, is_new] = known_[resource.key.kind].try_emplace(Packed(resource.key));
   Known& known = it->second;
   const size_t content = absl::HashOf(resource.value);
   const bool news = is_new || known.revision != resource.revision || known.content != content;
   known.revision = resource.revision;
   known.content = content;
   known.snapshot = snapshot_;
-  if (is_new) ++counts_[resource.key.kind];
   return news;
 }
 
@@ -31,8 +58,8 @@ void StoreSync::Tell(const StoredResource& resource) {
 }
 
 void StoreSync::Forget(const ResourceKey& key) {
-  if (known_.erase(key) == 0) return;
-  --counts_[key.kind];
+  const auto of_kind = known_.find(key.kind);
+  if (of_kind == known_.end() || of_kind->second.erase(Packed(key)) == 0) return;
   sink_->OnDelete(key);
 }
 
@@ -47,7 +74,9 @@ void StoreSync::Remembered(const std::string& identity, int64_t revision) {
 }
 
 void StoreSync::TellAgain() {
-  for (auto& [key, known] : known_) known.revision = -1;
+  for (auto& [kind, of_kind] : known_) {
+    for (auto& [key, known] : of_kind) known.revision = -1;
+  }
   start_over_ = true;
   wants_snapshot_ = true;
 }
@@ -88,12 +117,15 @@ void StoreSync::TakeOfSnapshot(const WatchEvent& event) {
   if (event.type == WatchEvent::Type::kSynced) return EndSnapshot(event.revision);
   if (event.type != WatchEvent::Type::kPut) return;
   if (!established_) return Tell(event.resource);
-  const auto it = known_.find(event.resource.key);
-  if (it != known_.end()) {
-    it->second.snapshot = snapshot_;
-    if (it->second.revision == event.resource.revision &&
-        it->second.content == absl::HashOf(event.resource.value)) {
-      return;
+  const auto of_kind = known_.find(event.resource.key.kind);
+  if (of_kind != known_.end()) {
+    const auto it = of_kind->second.find(Packed(event.resource.key));
+    if (it != of_kind->second.end()) {
+      it->second.snapshot = snapshot_;
+      if (it->second.revision == event.resource.revision &&
+          it->second.content == absl::HashOf(event.resource.value)) {
+        return;
+      }
     }
   }
   news_.push_back(event.resource);
@@ -104,10 +136,12 @@ void StoreSync::EndSnapshot(int64_t revision) {
   synced_ = true;
   start_over_ = false;
   std::set<ResourceKey> missing;
-  for (const auto& [key, known] : known_) {
-    if (known.snapshot != snapshot_) missing.insert(key);
+  for (const auto& [kind, of_kind] : known_) {
+    for (const auto& [packed, known] : of_kind) {
+      if (known.snapshot != snapshot_) missing.insert(Unpacked(kind, packed));
+    }
   }
-  if (expect_own_node_ && !known_.contains(own_node_)) {
+  if (expect_own_node_ && Find(own_node_) == nullptr) {
     const bool there = std::any_of(news_.begin(), news_.end(),
                                    [&](const StoredResource& r) { return r.key == own_node_; });
     if (!there) missing.insert(own_node_);
@@ -141,7 +175,7 @@ void StoreSync::TakeDelta(const WatchEvent& event, absl::Time now) {
       Tell(event.resource);
       break;
     case WatchEvent::Type::kDelete:
-      if (!known_.contains(key)) break;
+      if (Find(key) == nullptr) break;
       if (gone_.insert_or_assign(key, Gone{now, event.resource}).second) ++gone_counts_[key.kind];
       gone_at_.emplace_back(now, key);
       Forget(key);
@@ -169,11 +203,12 @@ std::optional<Doubt> StoreSync::Judge(const std::string& identity,
   }
   // Deltas that delete have taken what they deleted from the counts.
   if (established_) {
-    for (const auto& [kind, count] : counts_) doubt.losses[kind].had = count;
+    for (const auto& [kind, of_kind] : known_)
+      doubt.losses[kind].had = static_cast<int64_t>(of_kind.size());
     for (const ResourceKey& key : missing) {
       Loss& loss = doubt.losses[key.kind];
       ++loss.lost;
-      if (!known_.contains(key)) ++loss.had;
+      if (Find(key) == nullptr) ++loss.had;
     }
     if (snapshot) AddDeclared(&doubt.losses);
     for (const std::string& clause : MassDeletions(doubt.losses)) {
@@ -197,7 +232,7 @@ void StoreSync::JudgeDeltas(absl::Time now) {
   }
   const bool too_much =
       std::any_of(gone_counts_.begin(), gone_counts_.end(), [&](const auto& item) {
-        return IsMassDeletion(item.first, {counts_[item.first] + item.second, item.second});
+        return IsMassDeletion(item.first, {Count(item.first) + item.second, item.second});
       });
   if (!too_much && !gone_.contains(own_node_)) return;
   std::set<ResourceKey> missing;
@@ -215,7 +250,7 @@ void StoreSync::TakeInDoubt(const WatchEvent& event) {
   const ResourceKey& key = event.resource.key;
   if (event.type == WatchEvent::Type::kPut) {
     missing_.erase(key);
-  } else if (event.type == WatchEvent::Type::kDelete && known_.contains(key)) {
+  } else if (event.type == WatchEvent::Type::kDelete && Find(key) != nullptr) {
     missing_.insert(key);
   }
 }

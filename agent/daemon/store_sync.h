@@ -96,11 +96,11 @@ class StoreSync {
     size_t content = 0;     // a hash of the value
     uint64_t snapshot = 0;  // the last one that held it
   };
-  struct KeyHash {
-    size_t operator()(const api::ResourceKey& key) const {
-      return absl::HashOf(key.kind, key.ns, key.name);
-    }
-  };
+  // By kind, then by "LENGTH:NAMESPACE NAME" in one string: there is one for each object of the
+  // cluster.
+  using KnownOfKind = absl::flat_hash_map<std::string, Known>;
+  const Known* Find(const api::ResourceKey& key) const;
+  int64_t Count(const std::string& kind) const;
 
   void TakeOfSnapshot(const api::WatchEvent& event);
   void TakeDelta(const api::WatchEvent& event, absl::Time now);
@@ -123,8 +123,7 @@ class StoreSync {
   bool established_ = false;
   bool expect_own_node_ = false;
   int64_t revision_ = 0;
-  absl::flat_hash_map<api::ResourceKey, Known, KeyHash> known_;  // all that was told
-  std::map<std::string, int64_t> counts_;                        // of known_, by kind
+  std::map<std::string, KnownOfKind> known_;  // all that was told
 
   // The watch that is open.
   std::string open_identity_;

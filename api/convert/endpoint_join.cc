@@ -15,6 +15,12 @@ constexpr char kPodPrefix[] = "Pod ";
 
 std::string NameOf(const ResourceKey& key) { return absl::StrCat(key.ns, "/", key.name); }
 
+// The other way; neither part has a slash.
+ResourceKey KeyOfWorkload(const std::string& name) {
+  const size_t slash = name.find('/');
+  return {kKindWorkloadEndpoint, name.substr(0, slash), name.substr(slash + 1)};
+}
+
 }  // namespace
 
 std::string WorkloadId(const std::string& node, const std::string& container_id,
@@ -36,47 +42,111 @@ void EndpointJoin::Put(const Resource& resource, policy::Endpoint endpoint) {
   }
 }
 
+template <typename T>
+T* EndpointJoin::Look(const Keyed<T>& items, absl::string_view key) {
+  const auto it = items.find(key);
+  return it == items.end() ? nullptr : it->get();
+}
+
+template <typename T>
+T& EndpointJoin::Make(Keyed<T>& items, absl::string_view key) {
+  if (T* known = Look(items, key)) return *known;
+  auto made = std::make_unique<T>();
+  made->key = std::string(key);
+  return **items.insert(std::move(made)).first;
+}
+
 bool EndpointJoin::Knows(const ResourceKey& key) const {
-  if (key.kind != kKindPod) return workloads_.contains(key);
-  const auto pod = pods_.find(NameOf(key));
-  return pod != pods_.end() && pod->second.facts != nullptr;
+  if (key.kind != kKindPod) return workloads_.contains(NameOf(key));
+  const PodEntry* pod = Look(pods_, NameOf(key));
+  return pod != nullptr && pod->facts != nullptr;
 }
 
 void EndpointJoin::Delete(const ResourceKey& key) {
   if (key.kind == kKindPod) return DeletePod(NameOf(key));
-  if (const auto it = workloads_.find(key); it != workloads_.end()) DeleteWorkload(it);
+  if (Workload* workload = Look(workloads_, NameOf(key))) DeleteWorkload(*workload);
+}
+
+// ---- what is said ----
+
+size_t EndpointJoin::TraitsHash::operator()(const std::shared_ptr<const Traits>& traits) const {
+  size_t hash = absl::HashOf(traits->labels, traits->profiles, traits->active);
+  for (const policy::NamedPort& port : traits->ports) {
+    hash = absl::HashOf(hash, port.name, port.protocol, port.port);
+  }
+  return hash;
+}
+
+EndpointJoin::Said EndpointJoin::Keep(policy::Endpoint endpoint, const std::string& pod) {
+  if (traits_.size() >= traits_looked_through_) {
+    absl::erase_if(traits_, [](const auto& traits) { return traits.use_count() == 1; });
+    traits_looked_through_ = std::max(size_t{1024}, 2 * traits_.size());
+  }
+  Said said;
+  if (endpoint.name != pod) said.name = std::move(endpoint.name);
+  said.addresses.assign(endpoint.addresses.begin(), endpoint.addresses.end());
+  Traits traits{std::move(endpoint.labels), std::move(endpoint.profiles), std::move(endpoint.ports),
+                endpoint.active};
+  said.traits = *traits_.insert(std::make_shared<const Traits>(std::move(traits))).first;
+  return said;
+}
+
+policy::Endpoint EndpointJoin::Spell(const Said& said, const std::string& id,
+                                     const std::string& pod) {
+  policy::Endpoint endpoint;
+  endpoint.id = id;
+  endpoint.labels = said.traits->labels;
+  endpoint.profiles = said.traits->profiles;
+  endpoint.addresses.assign(said.addresses.begin(), said.addresses.end());
+  endpoint.ports = said.traits->ports;
+  endpoint.active = said.traits->active;
+  endpoint.name = said.name.empty() ? pod : said.name;
+  return endpoint;
 }
 
 // ---- Pods ----
 
+EndpointJoin::PodEntry* EndpointJoin::NamePod(const std::string& name) {
+  PodEntry& pod = Make(pods_, name);
+  ++pod.named;
+  return &pod;
+}
+
+void EndpointJoin::UnnamePod(PodEntry* pod) {
+  --pod->named;
+  DropIfUnused(pod);
+}
+
+void EndpointJoin::DropIfUnused(PodEntry* pod) {
+  if (pod->facts != nullptr || !pod->endpoints.empty() || pod->named > 0) return;
+  pods_.erase(pods_.find(absl::string_view(pod->key)));
+}
+
 void EndpointJoin::PutPod(const Resource& resource, policy::Endpoint endpoint) {
-  const std::string name = NameOf(resource.key());
+  PodEntry& pod = Make(pods_, NameOf(resource.key()));
   auto facts = std::make_shared<PodFacts>();
   facts->uid = resource.metadata().uid();
-  facts->endpoint = std::move(endpoint);
-  PodEntry& pod = pods_[name];
+  facts->said = Keep(std::move(endpoint), pod.key);
   pod.facts = facts;
-  changed_.insert(PodId(name));
-  for (const std::string& id : pod.endpoints) {
-    Entry& entry = *entries_.at(id);
-    if (!MaySpeakOf(*facts, entry)) continue;
-    entry.facts = facts;
-    changed_.insert(id);
+  changed_.insert(PodId(pod.key));
+  for (Entry* entry : pod.endpoints) {
+    if (!MaySpeakOf(*facts, *entry)) continue;
+    entry->facts = facts;
+    changed_.insert(entry->key);
   }
 }
 
 void EndpointJoin::DeletePod(const std::string& name) {
-  const auto it = pods_.find(name);
-  if (it == pods_.end() || it->second.facts == nullptr) return;
-  const auto facts = std::exchange(it->second.facts, nullptr);
+  PodEntry* const pod = Look(pods_, name);
+  if (pod == nullptr || pod->facts == nullptr) return;
+  const auto facts = std::exchange(pod->facts, nullptr);
   changed_.insert(PodId(name));
-  for (const std::string& id : it->second.endpoints) {
-    Entry& entry = *entries_.at(id);
-    if (entry.facts != facts || BothKnown(*facts, entry)) continue;
-    entry.facts = nullptr;
-    changed_.insert(id);
+  for (Entry* entry : pod->endpoints) {
+    if (entry->facts != facts || BothKnown(*facts, *entry)) continue;
+    entry->facts = nullptr;
+    changed_.insert(entry->key);
   }
-  if (it->second.endpoints.empty()) pods_.erase(it);
+  DropIfUnused(pod);
 }
 
 bool EndpointJoin::BothKnown(const PodFacts& facts, const Entry& entry) {
@@ -100,106 +170,105 @@ void EndpointJoin::PutWorkload(const Resource& resource, policy::Endpoint endpoi
   const auto* document = resource.As<v1::WorkloadEndpoint>();
   const v1::WorkloadEndpointSpec& spec = document->spec();
   const ResourceKey key = resource.key();
-  if (const auto known = workloads_.find(key);
-      known != workloads_.end() && known->second.endpoint.id != endpoint.id) {
-    DeleteWorkload(known);
+  const std::string name = NameOf(key);
+  if (Workload* known = Look(workloads_, name);
+      known != nullptr && known->entry->key != endpoint.id) {
+    DeleteWorkload(*known);
   }
-  const auto [it, fresh] = workloads_.try_emplace(key);
-  Workload& workload = it->second;
+  Workload& workload = Make(workloads_, name);
   workload.revision = resource.revision();
   workload.here = !node_.empty() && spec.node() == node_;
-  workload.pod = absl::StrCat(key.ns, "/", WorkloadName(*document));
   const auto& annotations = resource.metadata().annotations();
   const auto uid = annotations.find(kPodUidAnnotation);
   workload.uid = uid == annotations.end() ? "" : uid->second;
-  const bool container =
-      endpoint.id == WorkloadId(spec.node(), spec.container_id(), spec.endpoint());
-  workload.container_id = container ? spec.container_id() : "";
-  workload.interface_name = container ? spec.endpoint() : "";
-  workload.endpoint = std::move(endpoint);
-  const std::string& id = workload.endpoint.id;
-  std::unique_ptr<Entry>& entry = entries_[id];
-  if (entry == nullptr) entry = std::make_unique<Entry>();
-  if (fresh) entry->workloads.push_back(&*it);
-  Settle(id);
+  workload.container = endpoint.id == WorkloadId(spec.node(), spec.container_id(), spec.endpoint());
+  PodEntry* const before =
+      std::exchange(workload.pod, NamePod(absl::StrCat(key.ns, "/", WorkloadName(*document))));
+  if (workload.entry == nullptr) {
+    workload.entry = &Make(entries_, endpoint.id);
+    workload.entry->workloads.push_back(&workload);
+  }
+  workload.said = Keep(std::move(endpoint), workload.pod->key);
+  Settle(*workload.entry);
+  if (before != nullptr) UnnamePod(before);
 }
 
-void EndpointJoin::DeleteWorkload(Workloads::iterator it) {
-  const std::string id = it->second.endpoint.id;
-  auto& workloads = entries_.at(id)->workloads;
-  workloads.erase(std::find(workloads.begin(), workloads.end(), &*it));
-  workloads_.erase(it);
-  Settle(id);
+void EndpointJoin::DeleteWorkload(Workload& workload) {
+  Entry& entry = *workload.entry;
+  PodEntry* const pod = workload.pod;
+  entry.workloads.erase(std::find(entry.workloads.begin(), entry.workloads.end(), &workload));
+  workloads_.erase(workloads_.find(absl::string_view(workload.key)));
+  Settle(entry);
+  UnnamePod(pod);
 }
 
 void EndpointJoin::Attach(policy::Endpoint endpoint, const policy::Attachment& attachment,
                           const std::string& pod, const std::string& uid) {
-  const std::string id = endpoint.id;
-  std::unique_ptr<Entry>& entry = entries_[id];
-  if (entry == nullptr) entry = std::make_unique<Entry>();
-  attached_ += entry->own == nullptr;
-  entry->own = std::make_unique<Own>(Own{std::move(endpoint), attachment, pod, uid});
-  Settle(id);
+  Entry& entry = Make(entries_, endpoint.id);
+  PodEntry* const before = entry.own == nullptr ? nullptr : entry.own->pod;
+  attached_ += entry.own == nullptr;
+  entry.own = std::make_unique<Own>(Own{std::move(endpoint), attachment, NamePod(pod), uid});
+  Settle(entry);
+  if (before != nullptr) UnnamePod(before);
 }
 
 bool EndpointJoin::Detach(const std::string& id) {
-  const auto it = entries_.find(id);
-  if (it == entries_.end() || it->second->own == nullptr) return false;
-  it->second->own = nullptr;
+  Entry* const entry = Look(entries_, id);
+  if (entry == nullptr || entry->own == nullptr) return false;
+  PodEntry* const pod = entry->own->pod;
+  entry->own = nullptr;
   --attached_;
-  Settle(id);
+  Settle(*entry);
+  UnnamePod(pod);
   return true;
 }
 
 // Of an attachment only what is written for the same pod; of several the newest.
 const EndpointJoin::Workload* EndpointJoin::Speaker(const Entry& entry) {
   const Workload* chosen = nullptr;
-  for (const auto* item : entry.workloads) {
-    const Workload& workload = item->second;
-    if (entry.own == nullptr ? IsGone(workload) : workload.pod != entry.own->pod) continue;
-    if (chosen == nullptr || workload.revision > chosen->revision) chosen = &workload;
+  for (const Workload* workload : entry.workloads) {
+    if (entry.own == nullptr ? IsGone(*workload) : workload->pod != entry.own->pod) continue;
+    if (chosen == nullptr || workload->revision > chosen->revision) chosen = workload;
   }
   return chosen;
 }
 
-void EndpointJoin::Settle(const std::string& id) {
-  const auto it = entries_.find(id);
-  Entry& entry = *it->second;
-  changed_.insert(id);
+void EndpointJoin::Settle(Entry& entry) {
+  changed_.insert(entry.key);
   const Workload* speaker = Speaker(entry);
-  const std::string now = entry.own != nullptr ? entry.own->pod
-                          : speaker != nullptr ? speaker->pod
-                                               : "";
-  const std::string before = std::exchange(entry.pod, now);
-  if (before != now && !before.empty()) {
+  PodEntry* const now = entry.own != nullptr ? entry.own->pod
+                        : speaker != nullptr ? speaker->pod
+                                             : nullptr;
+  PodEntry* const before = std::exchange(entry.pod, now);
+  if (before != now && before != nullptr) {
     entry.facts = nullptr;
-    const auto old = pods_.find(before);
-    old->second.endpoints.erase(id);
-    if (old->second.facts != nullptr) changed_.insert(PodId(before));
-    if (old->second.endpoints.empty() && old->second.facts == nullptr) pods_.erase(old);
+    before->endpoints.erase(std::find(before->endpoints.begin(), before->endpoints.end(), &entry));
+    if (before->facts != nullptr) changed_.insert(PodId(before->key));
+    DropIfUnused(before);
   }
-  if (!now.empty()) {
-    PodEntry& pod = pods_[now];
-    pod.endpoints.insert(id);
+  if (now != nullptr) {
+    if (before != now) now->endpoints.push_back(&entry);
     if (entry.facts != nullptr && !MaySpeakOf(*entry.facts, entry)) entry.facts = nullptr;
-    if (pod.facts != nullptr && MaySpeakOf(*pod.facts, entry)) entry.facts = pod.facts;
-    if (pod.facts != nullptr) changed_.insert(PodId(now));
+    if (now->facts != nullptr && MaySpeakOf(*now->facts, entry)) entry.facts = now->facts;
+    if (now->facts != nullptr) changed_.insert(PodId(now->key));
   }
-  if (entry.own == nullptr && entry.workloads.empty()) entries_.erase(it);
+  if (entry.own == nullptr && entry.workloads.empty())
+    entries_.erase(entries_.find(absl::string_view(entry.key)));
 }
 
 // ---- the answer ----
 
-std::optional<policy::Endpoint> EndpointJoin::Joined(const Entry& entry) const {
-  if (entry.pod.empty()) return std::nullopt;
+std::optional<policy::Endpoint> EndpointJoin::Joined(const Entry& entry) {
+  if (entry.pod == nullptr) return std::nullopt;
   const Workload* speaker = Speaker(entry);
-  policy::Endpoint joined = speaker != nullptr ? speaker->endpoint : entry.own->endpoint;
+  policy::Endpoint joined =
+      speaker != nullptr ? Spell(speaker->said, entry.key, speaker->pod->key) : entry.own->endpoint;
   if (entry.own != nullptr) {
     joined.addresses = entry.own->endpoint.addresses;
     joined.local = entry.own->attachment;
   }
   if (entry.facts != nullptr) {
-    const policy::Endpoint& pod = entry.facts->endpoint;
+    const Traits& pod = *entry.facts->said.traits;
     joined.labels = pod.labels;
     joined.profiles = pod.profiles;
     joined.active = pod.active;
@@ -208,29 +277,29 @@ std::optional<policy::Endpoint> EndpointJoin::Joined(const Entry& entry) const {
   return joined;
 }
 
-std::optional<policy::Endpoint> EndpointJoin::Alone(const PodEntry& pod) const {
+std::optional<policy::Endpoint> EndpointJoin::Alone(const PodEntry& pod) {
   if (pod.facts == nullptr) return std::nullopt;
-  for (const std::string& id : pod.endpoints) {
-    if (entries_.at(id)->facts == pod.facts) return std::nullopt;
+  for (const Entry* entry : pod.endpoints) {
+    if (entry->facts == pod.facts) return std::nullopt;
   }
-  return pod.facts->endpoint;
+  return Spell(pod.facts->said, PodId(pod.key), pod.key);
 }
 
 std::optional<policy::Endpoint> EndpointJoin::Find(const std::string& id) const {
   if (absl::StartsWith(id, kPodPrefix)) {
-    const auto pod = pods_.find(id.substr(sizeof(kPodPrefix) - 1));
-    return pod == pods_.end() ? std::nullopt : Alone(pod->second);
+    const PodEntry* pod = Look(pods_, absl::string_view(id).substr(sizeof(kPodPrefix) - 1));
+    return pod == nullptr ? std::nullopt : Alone(*pod);
   }
-  const auto entry = entries_.find(id);
-  return entry == entries_.end() ? std::nullopt : Joined(*entry->second);
+  const Entry* entry = Look(entries_, id);
+  return entry == nullptr ? std::nullopt : Joined(*entry);
 }
 
 void EndpointJoin::ForEach(const std::function<void(const policy::Endpoint&)>& f) const {
-  for (const auto& [id, entry] : entries_) {
+  for (const auto& entry : entries_) {
     if (const auto joined = Joined(*entry)) f(*joined);
   }
-  for (const auto& [name, pod] : pods_) {
-    if (const auto alone = Alone(pod)) f(*alone);
+  for (const auto& pod : pods_) {
+    if (const auto alone = Alone(*pod)) f(*alone);
   }
 }
 
@@ -238,26 +307,27 @@ std::vector<policy::Endpoint> EndpointJoin::Named(const std::string& name) const
   // "namespace/pod/interface" is of pod "namespace/pod".
   const size_t first = name.find('/');
   const size_t second = first == std::string::npos ? first : name.find('/', first + 1);
-  const auto pod = pods_.find(name.substr(0, second));
-  if (pod == pods_.end()) return {};
+  const PodEntry* pod = Look(pods_, absl::string_view(name).substr(0, second));
+  if (pod == nullptr) return {};
   using Rank = std::tuple<bool, uint32_t, int64_t>;  // attached, interface, revision
   std::vector<std::pair<Rank, policy::Endpoint>> found;
-  for (const std::string& id : pod->second.endpoints) {
-    const Entry& entry = *entries_.at(id);
-    auto joined = Joined(entry);
+  for (const Entry* entry : pod->endpoints) {
+    auto joined = Joined(*entry);
     if (!joined.has_value()) continue;
-    const Workload* speaker = Speaker(entry);
-    const Rank rank{entry.own != nullptr, entry.own != nullptr ? entry.own->attachment.ifindex : 0,
+    const Workload* speaker = Speaker(*entry);
+    const Rank rank{entry->own != nullptr,
+                    entry->own != nullptr ? entry->own->attachment.ifindex : 0,
                     speaker != nullptr ? speaker->revision : 0};
     found.emplace_back(rank, *std::move(joined));
   }
-  if (auto alone = Alone(pod->second)) found.emplace_back(Rank{}, *std::move(alone));
+  if (auto alone = Alone(*pod)) found.emplace_back(Rank{}, *std::move(alone));
   const auto is_called_so = [&](const auto& item) { return item.second.name == name; };
   if (second != std::string::npos || std::any_of(found.begin(), found.end(), is_called_so)) {
     std::erase_if(found, [&](const auto& item) { return !is_called_so(item); });
   }
-  std::stable_sort(found.begin(), found.end(),
-                   [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
+    return std::tie(b.first, a.second.id) < std::tie(a.first, b.second.id);
+  });
   std::vector<policy::Endpoint> endpoints;
   for (auto& [rank, endpoint] : found) endpoints.push_back(std::move(endpoint));
   return endpoints;
@@ -265,18 +335,25 @@ std::vector<policy::Endpoint> EndpointJoin::Named(const std::string& name) const
 
 std::vector<ResourceKey> EndpointJoin::WorkloadsOf(const std::string& id) const {
   std::vector<ResourceKey> keys;
-  if (const auto entry = entries_.find(id); entry != entries_.end()) {
-    for (const auto* item : entry->second->workloads) keys.push_back(item->first);
-  }
+  const Entry* entry = Look(entries_, id);
+  if (entry == nullptr) return keys;
+  for (const Workload* workload : entry->workloads) keys.push_back(KeyOfWorkload(workload->key));
   return keys;
 }
 
 std::vector<EndpointJoin::Unattached> EndpointJoin::unattached() const {
   std::vector<Unattached> result;
-  for (const auto& [key, workload] : workloads_) {
-    if (!IsGone(workload) || entries_.at(workload.endpoint.id)->own != nullptr) continue;
-    result.push_back({key, workload.container_id, workload.interface_name, workload.pod});
+  for (const auto& workload : workloads_) {
+    if (!IsGone(*workload) || workload->entry->own != nullptr) continue;
+    // "… NODE/CONTAINER/INTERFACE"
+    const std::string& id = workload->entry->key;
+    const size_t interface = id.rfind('/'), container = id.rfind('/', interface - 1);
+    result.push_back({KeyOfWorkload(workload->key),
+                      id.substr(container + 1, interface - container - 1), id.substr(interface + 1),
+                      workload->pod->key});
   }
+  std::sort(result.begin(), result.end(),
+            [](const Unattached& a, const Unattached& b) { return a.key < b.key; });
   return result;
 }
 

@@ -3,17 +3,16 @@
 #define RIPSTOP_API_CONVERT_ENDPOINT_JOIN_H_
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/container/inlined_vector.h"
+#include "absl/hash/hash.h"
+#include "absl/strings/string_view.h"
 #include "api/resource.h"
 #include "policy/model.h"
 
@@ -82,58 +81,116 @@ class EndpointJoin {
   std::vector<Unattached> unattached() const;
 
  private:
+  // What many endpoints have alike, those of one deployment. Each is kept once.
+  struct Traits {
+    policy::Labels labels;
+    std::vector<std::string> profiles;
+    std::vector<policy::NamedPort> ports;
+    bool active = true;
+    bool operator==(const Traits&) const = default;
+  };
+  struct TraitsHash {
+    size_t operator()(const std::shared_ptr<const Traits>& traits) const;
+  };
+  struct SameTraits {
+    bool operator()(const std::shared_ptr<const Traits>& a,
+                    const std::shared_ptr<const Traits>& b) const {
+      return *a == *b;
+    }
+  };
+  // A document's word on an endpoint. There is one for each endpoint of the cluster, as of most of
+  // what follows, so it is small.
+  struct Said {
+    std::string name;  // empty: the pod's
+    absl::InlinedVector<policy::Address, 2> addresses;
+    std::shared_ptr<const Traits> traits;
+  };
   // What a Pod says of its endpoints.
   struct PodFacts {
     std::string uid;
-    policy::Endpoint endpoint;
+    Said said;
+  };
+  struct Entry;
+  struct PodEntry {
+    std::string key;                        // "namespace/name"
+    std::shared_ptr<const PodFacts> facts;  // null: no document
+    absl::InlinedVector<Entry*, 1> endpoints;
+    uint32_t named = 0;  // by how many workloads and attachments
   };
   struct Workload {
+    std::string key;  // "namespace/name" of the document
     int64_t revision = 0;
-    bool here = false;  // its node is this one
-    std::string pod;
+    bool here = false;       // its node is this one
+    bool container = false;  // it is of a container's interface
+    Entry* entry = nullptr;
+    PodEntry* pod = nullptr;
     std::string uid;
-    std::string container_id;  // both, or neither
-    std::string interface_name;
-    policy::Endpoint endpoint;
+    Said said;
   };
-  using Workloads = std::map<ResourceKey, Workload>;
   struct Own {
     policy::Endpoint endpoint;
     policy::Attachment attachment;
-    std::string pod;
+    PodEntry* pod = nullptr;
     std::string uid;
   };
   struct Entry {
-    absl::InlinedVector<const Workloads::value_type*, 1> workloads;
+    std::string key;  // id
+    absl::InlinedVector<const Workload*, 1> workloads;
     std::unique_ptr<Own> own;
-    std::string pod;                        // whose it is; empty: it is no endpoint now
+    PodEntry* pod = nullptr;                // whose it is; null: it is no endpoint now
     std::shared_ptr<const PodFacts> facts;  // what was said of it last
   };
-  struct PodEntry {
-    std::shared_ptr<const PodFacts> facts;  // null: no document
-    std::set<std::string> endpoints;        // ids
+  // Found by their `key`.
+  struct ByKey {
+    using is_transparent = void;
+    template <typename T>
+    static absl::string_view KeyOf(const std::unique_ptr<T>& item) {
+      return item->key;
+    }
+    static absl::string_view KeyOf(absl::string_view key) { return key; }
+    template <typename T>
+    size_t operator()(const T& item) const {
+      return absl::HashOf(KeyOf(item));
+    }
+    template <typename T, typename U>
+    bool operator()(const T& a, const U& b) const {
+      return KeyOf(a) == KeyOf(b);
+    }
   };
+  template <typename T>
+  using Keyed = absl::flat_hash_set<std::unique_ptr<T>, ByKey, ByKey>;
+  template <typename T>
+  static T* Look(const Keyed<T>& items, absl::string_view key);
+  template <typename T>
+  static T& Make(Keyed<T>& items, absl::string_view key);
 
-  static bool IsGone(const Workload& w) { return w.here && !w.container_id.empty(); }
+  static bool IsGone(const Workload& w) { return w.here && w.container; }
   // The one that speaks of the entry; null: none.
   static const Workload* Speaker(const Entry& entry);
   static bool MaySpeakOf(const PodFacts& facts, const Entry& entry);
   static bool BothKnown(const PodFacts& facts, const Entry& entry);
   static const std::string& UidOf(const Entry& entry);
-  std::optional<policy::Endpoint> Joined(const Entry& entry) const;
-  std::optional<policy::Endpoint> Alone(const PodEntry& pod) const;
+  Said Keep(policy::Endpoint endpoint, const std::string& pod);
+  static policy::Endpoint Spell(const Said& said, const std::string& id, const std::string& pod);
+  static std::optional<policy::Endpoint> Joined(const Entry& entry);
+  static std::optional<policy::Endpoint> Alone(const PodEntry& pod);
 
   void PutPod(const Resource& resource, policy::Endpoint endpoint);
   void DeletePod(const std::string& pod);
   void PutWorkload(const Resource& resource, policy::Endpoint endpoint);
-  void DeleteWorkload(Workloads::iterator workload);
-  // After any change of entry `id`: under its pod, with what is said of that, or gone.
-  void Settle(const std::string& id);
+  void DeleteWorkload(Workload& workload);
+  PodEntry* NamePod(const std::string& pod);
+  void UnnamePod(PodEntry* pod);
+  void DropIfUnused(PodEntry* pod);
+  // After any change of an entry: under its pod, with what is said of that, or gone.
+  void Settle(Entry& entry);
 
   const std::string node_;
-  Workloads workloads_;
-  absl::flat_hash_map<std::string, std::unique_ptr<Entry>> entries_;  // by id
-  absl::flat_hash_map<std::string, PodEntry> pods_;                   // by "namespace/name"
+  Keyed<Workload> workloads_;
+  Keyed<Entry> entries_;
+  Keyed<PodEntry> pods_;
+  absl::flat_hash_set<std::shared_ptr<const Traits>, TraitsHash, SameTraits> traits_;
+  size_t traits_looked_through_ = 1024;  // at that size, for those that nobody has
   absl::flat_hash_set<std::string> changed_;
   size_t attached_ = 0;
 };
