@@ -145,6 +145,18 @@ TEST_F(BenchSmokeTest, AddressesAndStartsArePrintedBesideTheirBars) {
   }
 }
 
+TEST_F(BenchSmokeTest, TheRealAgentStartsAnswersAndServesPods) {
+  const Output output = RunBench("agent_bench");
+  EXPECT_EQ(output.exit_code, 0);
+  EXPECT_THAT(output.others, testing::IsEmpty());
+  size_t with_bar = 0;
+  for (const json& figure : Figures(output)) {
+    EXPECT_TRUE(figure.contains("value")) << figure;
+    with_bar += figure.contains("bar") && figure.contains("met");
+  }
+  EXPECT_EQ(with_bar, 10u);
+}
+
 TEST_F(BenchSmokeTest, TheGuardFindsNothingOnAnUntouchedNode) {
   const Output output = RunBench("guard_bench");
   EXPECT_EQ(output.exit_code, 0);

@@ -139,4 +139,6 @@ def render(records):
         blocks["control"] = plain(figures, ["control_bench"])
     if any(f["bench"] in ("ipam_bench", "start_bench") for f in figures):
         blocks["addresses"] = plain(figures, ["ipam_bench", "start_bench"])
+    if any(f["bench"] == "agent_bench" for f in figures):
+        blocks["agent"] = plain(figures, ["agent_bench"])
     return blocks
