@@ -118,7 +118,7 @@ TEST(PolicyPlaneStateTest, WhatIsWrittenAheadIsInForceOnlyOnceAWholeIs) {
   policy::Endpoint pod;
   pod.id = "shop/pod";
   pod.addresses = {*policy::Address::Parse(kServer)};
-  plane.feed().Attach(pod, {7, {2, 0, 0, 0, 0, 7}});
+  plane.feed().Attach(pod, {7, {2, 0, 0, 0, 0, 7}}, "shop/pod", "");
   plane.FillAhead();
   EXPECT_THAT(dataplane.calls, ElementsAre("begin", testing::StartsWith("apply")));
   EXPECT_FALSE(plane.committed());
