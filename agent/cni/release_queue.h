@@ -29,7 +29,7 @@ using Later = std::function<void(absl::Duration, std::function<void()>)>;
 // nothing to forget of it. That walks all connections of the node, once for all that wait; the
 // pause before the next round grows with what the last one took, and so with their number.
 //
-// Nobody waits for the store: Put only notes, and the attempts follow on the loop, at once
+// Nobody waits for the store: Put only notes, and the attempts follow on the loop, soon
 // and then ever later until one succeeds, also in the next agent's life. Until then the
 // addresses are taken, so nobody is given one that a WorkloadEndpoint still calls another's.
 // For the agent's loop.

@@ -61,7 +61,6 @@ Agent::Keep Agent::NoteBlock(const api::StoredResource& stored) {
   BlockView& known = cluster_.blocks[stored.key.name];
   if (known == view) return Keep::kFormer;
   known = std::move(view);
-  workloads_->NoteBlock(known.cidr, known.node == options_.node);
   network_changed_ = true;
   return Keep::kThis;
 }
@@ -69,10 +68,7 @@ Agent::Keep Agent::NoteBlock(const api::StoredResource& stored) {
 void Agent::OnDelete(const api::ResourceKey& key) {
   if (key.kind == ipam::kBlockKind) {
     network_changed_ |= cluster_.blocks.erase(key.name) > 0;
-    if (const auto block = Block::CidrOf(key)) {
-      ipam_->Forget(*block);
-      workloads_->NoteBlock(*block, false);
-    }
+    if (const auto block = Block::CidrOf(key)) ipam_->Forget(*block);
     hold_again_ |= !address_conflicts_.empty();
     return policy_->feed().Delete(key);
   }

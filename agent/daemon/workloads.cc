@@ -48,41 +48,7 @@ absl::Status Workloads::Admit(const LocalEndpoint& endpoint) {
   return api::ToModel(MakeWorkloadEndpoint(endpoint, node_), {.this_host = node_}).status();
 }
 
-void Workloads::NoteBlock(const policy::Cidr& block, bool ours) {
-  if (ours) {
-    clean_[block] = false;
-  } else {
-    clean_.erase(block);
-  }
-}
-
-// Nothing that an earlier holder of these addresses was allowed may serve the new one. What a
-// pod of this node had is forgotten before it is free (ReleaseQueue); here is about those that
-// other nodes' pods had, that is about a block that has not been this node's for long: all its
-// free addresses at once, so that the next ADD finds nothing to do.
-absl::Status Workloads::ForgetEarlierHolders(const LocalEndpoint& endpoint) {
-  std::vector<policy::Address> addresses;
-  std::vector<policy::Cidr> blocks;
-  for (const Allocation& allocation : endpoint.allocations) {
-    const auto block = clean_.find(allocation.block);
-    if (block != clean_.end() && block->second) continue;
-    addresses.push_back(allocation.address);
-    if (block == clean_.end()) continue;
-    blocks.push_back(allocation.block);
-    const uint32_t size = uint32_t{1} << (128 - allocation.block.bits);
-    for (uint32_t i = 0; i < size; ++i) {
-      const policy::Address address = ipam::AddressAt(allocation.block, i);
-      if (policy_->engine().OwnerOf(address).empty()) addresses.push_back(address);
-    }
-  }
-  if (addresses.empty()) return absl::OkStatus();
-  RETURN_IF_ERROR(Forget(addresses));
-  for (const policy::Cidr& block : blocks) clean_[block] = true;
-  return absl::OkStatus();
-}
-
 absl::Status Workloads::Prepare(const LocalEndpoint& endpoint) {
-  RETURN_IF_ERROR(ForgetEarlierHolders(endpoint));
   RETURN_IF_ERROR(Feed(endpoint));
   RETURN_IF_ERROR(policy_->Flush());
   RETURN_IF_ERROR(dataplane_->AttachWorkload(endpoint.ifindex));

@@ -3,7 +3,6 @@
 #define RIPSTOP_AGENT_DAEMON_WORKLOADS_H_
 
 #include <functional>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -40,10 +39,6 @@ class Workloads final : public EndpointHooks {
   // the pod since, under the same name, is not among them.
   absl::StatusOr<std::vector<api::Mutation>> Withdrawal(const LocalEndpoint& endpoint) override;
 
-  // A block of addresses is this node's, or not (any more), or its addresses on other nodes are
-  // others than before.
-  void NoteBlock(const policy::Cidr& block, bool ours);
-
   // Endpoints of the last run: known to the policy feed before its first flush, so that
   // the new tables hold them from their first moment. Their links have programs from here on.
   absl::Status Restore(const std::vector<LocalEndpoint>& endpoints);
@@ -60,14 +55,11 @@ class Workloads final : public EndpointHooks {
   std::string IdOf(const LocalEndpoint& endpoint) const;
   absl::Status Feed(const LocalEndpoint& endpoint);
   absl::Status Publish(const LocalEndpoint& endpoint);
-  absl::Status ForgetEarlierHolders(const LocalEndpoint& endpoint);
 
   const std::string node_;
   PolicyPlane* const policy_;
   DataplaneInterface* const dataplane_;
   api::Store* const store_;
-  // Blocks of this node, and whether no flow of their free addresses is known.
-  std::map<policy::Cidr, bool> clean_;
 };
 
 }  // namespace ripstop::agent

@@ -157,30 +157,6 @@ TEST_F(WorkloadsTest, AddBringsPolicyThenProgramsThenTheStore) {
   EXPECT_EQ(workloads_.Check(e), absl::OkStatus());
 }
 
-TEST_F(WorkloadsTest, ABlockThatCameToThisNodeIsWithoutOldConnectionsFromItsFirstPodOn) {
-  const LocalEndpoint first = Container("c1"), second = Container("c2", "db-1"),
-                      third = Container("c3", "db-2");
-  const policy::Cidr block = first.allocations[0].block;
-  ASSERT_EQ(second.allocations[0].block, block);
-  ASSERT_EQ(workloads_.Prepare(first), absl::OkStatus());
-  EXPECT_THAT(dataplane_.forgotten, ElementsAre(first.addresses()[0])) << "whose block it is, "
-                                                                          "nobody has said yet";
-  workloads_.NoteBlock(block, true);
-  dataplane_.forgotten.clear();
-  ASSERT_EQ(workloads_.Prepare(second), absl::OkStatus());
-  EXPECT_THAT(dataplane_.forgotten, testing::Contains(third.addresses()[0]));
-  EXPECT_THAT(dataplane_.forgotten, testing::Not(testing::Contains(first.addresses()[0])))
-      << "a pod that runs keeps its connections";
-  dataplane_.forgets = 0;
-  ASSERT_EQ(workloads_.Prepare(third), absl::OkStatus());
-  EXPECT_EQ(dataplane_.forgets, 0);
-
-  // It was another node's in between.
-  workloads_.NoteBlock(block, false);
-  ASSERT_EQ(workloads_.Prepare(Container("c4", "db-3")), absl::OkStatus());
-  EXPECT_EQ(dataplane_.forgets, 1);
-}
-
 // The kubelet may take down a sandbox long after it has made the next one.
 TEST_F(WorkloadsTest, ALateDelOfAnOldSandboxLeavesTheRunningPodOfItsName) {
   const LocalEndpoint before = Add("old"), after = Add("new");

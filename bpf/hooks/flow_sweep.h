@@ -80,10 +80,12 @@ flow_sweep(struct sweep_request *context)
 		request.now_ns = bpf_ktime_get_ns();
 	request.visited = 0;
 	request.removed = 0;
-	bpf_for_each_map_elem(&rs_flows_v1, sweep_one, &request, 0);
-	/* Embryos age by LRU; only a forgotten address takes them out early. */
+	/* Embryos age by LRU; only a forgotten address takes them out early. First: an answer
+	 * moves them into the other table meanwhile.
+	 */
 	if (request.forget)
 		bpf_for_each_map_elem(&rs_embryo_v1, sweep_one, &request, 0);
+	bpf_for_each_map_elem(&rs_flows_v1, sweep_one, &request, 0);
 	context->visited = request.visited;
 	context->removed = request.removed;
 	return 0;

@@ -195,6 +195,31 @@ walk_admit(struct __sk_buff *skb, const struct walk *w, const struct datapath_st
 	return DROP_NONE;
 }
 
+/* Whether both ends of the known flow are still who they were when it was admitted. An address
+ * that is at another interface now, or at one for the first time, or at none any more, has a new
+ * holder, whom that flow gives nothing. Who began a translated flow is named by its number.
+ */
+static __always_inline int
+has_same_holders(const struct walk *w, const struct flow_value *flow)
+{
+	__u32 end = w->source_end & 1, named = 2;
+
+	if (flow->flags & FLOW_HAS_SENDER)
+		named = flow->initiator & 1;
+	return (end == named || flow->side[end].ifindex == w->source.ifindex) &&
+	       ((end ^ 1) == named || flow->side[end ^ 1].ifindex == w->destination.ifindex);
+}
+
+static __always_inline void
+walk_forget_flow(struct walk *w)
+{
+	if (w->embryo)
+		bpf_map_delete_elem(&rs_embryo_v1, &w->key);
+	else
+		bpf_map_delete_elem(&rs_flows_v1, &w->key);
+	w->embryo = 0;
+}
+
 static __always_inline int
 walk_slow(struct __sk_buff *skb, struct walk *w, const struct datapath_state *state,
           struct flow_value *flow, enum hook hook)
@@ -223,6 +248,10 @@ walk_slow(struct __sk_buff *skb, struct walk *w, const struct datapath_state *st
 	if (lookup_address(w->active.slot, &w->p.source, &w->source) ||
 	    lookup_address(w->active.slot, &w->p.destination, &w->destination))
 		return is_from_outside(hook) ? TC_ACT_OK : drop(skb, DROP_NO_GENERATION);
+	if (flow && !has_same_holders(w, flow)) {
+		walk_forget_flow(w);
+		flow = NULL;
+	}
 	if (state->flags & STATE_MARKS) {
 		reason = walk_find_sender(skb, state, flow, hook);
 		if (reason)

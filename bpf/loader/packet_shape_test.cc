@@ -20,6 +20,37 @@ TEST_F(PacketTest, AFlowDoesNotLendItsAddressToAnotherInterface) {
   ExpectDrop(Hook::kFromWorkload, Flags(Tcp(kElsewhere, kClient, 40000, 80), 0x12), DROP_SPOOFED);
 }
 
+// What an address was allowed while another node's pod had it.
+TEST_F(PacketTest, AFlowServesNoLaterHolderOfItsAddress) {
+  const FrameSpec asked = Udp(kStranger, kClient, 7000),
+                  answer = Udp(kClient, kStranger, 40000, 7000);
+  const FrameSpec syn = Tcp(kStranger, kServer),
+                  data = Flags(Tcp(kServer, kStranger, 40000, 80), 0x18);
+  for (const FrameSpec& spec : {asked, syn}) ExpectDelivered(Hook::kFromHost, spec, kAway);
+  for (const FrameSpec& spec : {answer, data}) {
+    EXPECT_NE(Run(Hook::kFromWorkload, spec).verdict.action, TC_ACT_SHOT);
+    ExpectDrop(Hook::kToWorkload, spec, DROP_UNKNOWN_ENDPOINT, kAway);  // nobody has it here
+    EXPECT_TRUE(FlowExists(spec, true));
+  }
+
+  HandmadeTables tables(kernel_->engine_options());
+  tables.Take();
+  tables.SkipLines(200);
+  tables.AddPod(kStranger, 1, tables.AllowAll(7, 77), tables.DenyAll(8, 88));
+  Write(tables);
+  ExpectDrop(Hook::kToWorkload, answer, DROP_POLICY_INGRESS, 1);
+  ExpectDrop(Hook::kToWorkload, data, DROP_NO_FLOW, 1);
+  for (const FrameSpec& spec : {answer, data}) EXPECT_FALSE(FlowExists(spec, true));
+  // Its own connection, though its ports are those of the other's.
+  ExpectDelivered(Hook::kFromWorkload, syn);
+  ExpectDelivered(Hook::kFromWorkload, data);
+
+  // It leaves, and a pod elsewhere has the address.
+  tables.AddOther(kStranger, ADDRESS_REMOTE_ENDPOINT, 1);
+  Write(tables);
+  ExpectDrop(Hook::kFromHost, Flags(syn, 0x18), DROP_NO_FLOW, kAway);
+}
+
 TEST_F(PacketTest, MartiansAreDropped) {
   for (const char* to :
        {"127.0.0.1", "0.0.0.0", "0.1.2.3", "224.0.0.1", "240.0.0.1", "255.255.255.255", kClient}) {
