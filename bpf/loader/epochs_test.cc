@@ -20,6 +20,12 @@ TEST(EpochsTest, ABumpMovesTheEpochOfThatSetAndOfNoOther) {
   ASSERT_TRUE(object.ok()) << object.status();
   TableStore store(object->get(), {});
   ASSERT_TRUE(store.Begin().ok());
+  // Nothing that is not in force has known flows; putting it in force moves all epochs.
+  const uint32_t before = EpochInMap(**object, 1);
+  ASSERT_TRUE(store.Apply({policy::BumpEpoch{1}}).ok());
+  EXPECT_EQ(EpochInMap(**object, 1), before);
+  ASSERT_TRUE(store.Commit(1).ok());
+  EXPECT_EQ(EpochInMap(**object, 1), before + 1);
   for (const uint32_t bumped : {1u, 2u, 4u, 7u, EPOCHS_MAX - 1u}) {
     std::map<uint32_t, uint32_t> before;
     for (uint32_t i : {1u, 2u, 3u, 4u, 7u, 8u, EPOCHS_MAX / 2u, EPOCHS_MAX - 1u}) {

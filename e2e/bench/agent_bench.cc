@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -92,9 +93,9 @@ agent::v1::CniCall Call(const agent::LocalEndpoint& pod, const TestNetns* netns)
 // What was seen from outside between the start and the moment at which all is in force.
 struct Seen {
   double answers_ms = 0, in_sync_ms = 0;
-  double longest_ms = 0;   // an answer to `drops`, from the first that came
-  double refused_ms = 0;   // the longest "try again" to an ADD
-  double added_at_ms = 0;  // the first ADD that was done, from the start
+  double longest_ms = 0;                // an answer to `drops`, from the first that came
+  double refused_ms = 0;                // the longest "try again" to an ADD
+  std::atomic<double> added_at_ms = 0;  // the first ADD that was done, from the start
   int asked = 0, refused = 0;
 };
 
@@ -146,7 +147,8 @@ class Adder {
 
  private:
   void Run(const Site& site, const TestNetns& pod, Clock::time_point start, Seen& seen) {
-    const agent::LocalEndpoint endpoint = PodOf(world, world.pods());
+    static int starts = 0;  // each start a pod of its own
+    const agent::LocalEndpoint endpoint = PodOf(world, world.pods() + 20'000 + starts++);
     while (!stop_ && seen.added_at_ms == 0) {
       agent::v1::CniAnswer answer;
       const auto asked = Clock::now();

@@ -45,7 +45,9 @@ absl::StatusOr<std::unique_ptr<AgentProcess>> AgentProcess::Start(const agent::T
                                           "--bpffs=" + bpffs,
                                           "--run-dir=" + folder + "/run",
                                           "--state-dir=" + folder + "/state",
-                                          "--bird="};
+                                          "--flow-table-entries=524288",
+                                          "--bird",
+                                          ""};
   std::vector<char*> argv;
   for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
