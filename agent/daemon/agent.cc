@@ -42,6 +42,20 @@ absl::Status MakePrivateFolder(const std::string& path) {
   return absl::OkStatus();
 }
 
+// A predecessor that was killed holds its locks until the kernel is done with it.
+absl::Status LockAlone(int fd, absl::string_view path, absl::string_view option) {
+  constexpr absl::Duration kExiting = absl::Seconds(5);
+  const absl::Time deadline = absl::Now() + kExiting;
+  while (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (absl::Now() > deadline) {
+      return absl::AlreadyExistsError(
+          absl::StrCat(path, ": held by another agent; give this one its own ", option));
+    }
+    absl::SleepFor(absl::Milliseconds(50));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(
@@ -66,11 +80,7 @@ absl::Status Agent::Lock() {
   RETURN_IF_ERROR(MakePrivateFolder(options_.state_dir));
   lock_ = UniqueFd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!lock_.ok()) return absl::ErrnoToStatus(errno, path);
-  if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
-    return absl::AlreadyExistsError(
-        absl::StrCat(path, ": held by another agent; give this one its own --run-dir"));
-  }
-  return absl::OkStatus();
+  return LockAlone(lock_.get(), path, "--run-dir");
 }
 
 // Maps and links are one agent's: another would empty them under it.
@@ -79,11 +89,7 @@ absl::Status Agent::LockPins() {
   std::filesystem::create_directories(options_.bpffs, error);
   pins_lock_ = UniqueFd(::open(options_.bpffs.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!pins_lock_.ok()) return absl::ErrnoToStatus(errno, options_.bpffs);
-  if (::flock(pins_lock_.get(), LOCK_EX | LOCK_NB) != 0) {
-    return absl::AlreadyExistsError(
-        absl::StrCat(options_.bpffs, ": held by another agent; give this one its own --bpffs"));
-  }
-  return absl::OkStatus();
+  return LockAlone(pins_lock_.get(), options_.bpffs, "--bpffs");
 }
 
 absl::Status Agent::Init() {

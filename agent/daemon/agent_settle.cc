@@ -152,8 +152,10 @@ void Agent::Housekeeping() {
   shaping_->Retry();
   store_plane_->Housekeeping();
   if (!host_nat_problem_.empty()) ApplyHostNat();
-  // What a pod's ADD or DEL could not write, and what the store lost.
-  if (policy_->broken() || !policy_problem_.empty() || ipam_->lost() || republish_) Settle();
+  // What a pod's ADD or DEL could not write, and what the store lost. Before anything whole is
+  // known there is nothing to go by: half a cluster has no tunnel and no peers.
+  const bool owed = policy_->broken() || !policy_problem_.empty() || ipam_->lost() || republish_;
+  if (policy_->whole() && owed) Settle();
 }
 
 }  // namespace ripstop::agent

@@ -4,7 +4,9 @@
 // own, real BIRD, real store file, real socket.
 #include "agent/daemon/agent.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include <atomic>
@@ -30,6 +32,7 @@
 #include "api/store/testing/folder.h"
 #include "gmock/gmock.h"
 #include "grpcpp/grpcpp.h"
+#include "policy/base/unique_fd.h"
 
 namespace ripstop::agent {
 namespace {
@@ -282,6 +285,28 @@ TEST_F(AgentTest, AStoreUrlThatNamesNoStoreEndsTheAgent) {
   options_.store = "ldap://host";
   RunningAgent agent(options_, false);
   EXPECT_EQ(agent.created().code(), absl::StatusCode::kInvalidArgument) << agent.created();
+}
+
+// ---- two of everything ----
+
+TEST_F(AgentTest, ARunFolderIsOneAgentsWhoWaitsForOneThatIsStillEnding) {
+  MakeStore();
+  ASSERT_TRUE(fs::create_directories(options_.run_dir));
+  UniqueFd other(
+      open((options_.run_dir + "/agent.lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  ASSERT_EQ(flock(other.get(), LOCK_EX | LOCK_NB), 0);
+  {
+    RunningAgent agent(options_, false);
+    EXPECT_EQ(agent.created().code(), absl::StatusCode::kAlreadyExists) << agent.created();
+    EXPECT_THAT(std::string(agent.created().message()), HasSubstr("--run-dir"));
+  }
+  std::thread ends([&] {
+    absl::SleepFor(absl::Milliseconds(300));
+    other.reset();
+  });
+  RunningAgent agent(options_, false);
+  EXPECT_TRUE(agent.created().ok()) << agent.created();
+  ends.join();
 }
 
 // ---- pods of the last run ----

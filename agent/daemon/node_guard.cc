@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "agent/daemon/host_programs.h"
 #include "spdlog/spdlog.h"
 
 namespace ripstop::agent {
@@ -79,10 +80,18 @@ void NodeGuard::CheckLinks() {
   }
   // What is gone has an event, and its owner deals with it.
   std::erase_if(held_down_, [&](uint32_t ifindex) { return !by_index.contains(ifindex); });
+  std::set<uint32_t> known;
   links_([&](const GuardedLink& guarded) {
+    known.insert(guarded.ifindex);
     const auto it = by_index.find(guarded.ifindex);
     if (it != by_index.end()) CheckLink(guarded, *it->second);
   });
+  for (const auto& [ifindex, settings] : by_index) {
+    if (!IsWorkloadInterface(settings->link) || known.contains(ifindex)) continue;
+    Problem(absl::StrCat("interface ", settings->link.name,
+                         " is of no pod that is known here: what was noted of it is lost, its "
+                         "packets are dropped; delete its pod, or the interface"));
+  }
 }
 
 void NodeGuard::CheckLink(const GuardedLink& guarded, const LinkSettings& found) {

@@ -90,6 +90,16 @@ TEST_F(NodeGuardTest, WhatIsWellIsLeftAlone) {
   EXPECT_THAT(guard_.problems(), IsEmpty());
 }
 
+// Its file went while no agent ran: nothing else would tell of that pod.
+TEST_F(NodeGuardTest, APodsInterfaceThatNobodyKnowsIsNamed) {
+  guarded_.clear();
+  guard_.Check();
+  EXPECT_THAT(guard_.problems(), ElementsAre(HasSubstr("cali0123456789a is of no pod")));
+  host_.links.at(kPod).link.name = "calico0";  // somebody's own
+  guard_.Check();
+  EXPECT_THAT(guard_.problems(), IsEmpty());
+}
+
 TEST_F(NodeGuardTest, AProgramPutBackIsCountedAndTold) {
   dataplane_.findings = {
       {ProgramFinding::What::kRepaired, kPod, "from_workload at interface 7: was detached"}};

@@ -51,8 +51,10 @@ class PolicyPlane {
   // Brings the kernel to what was fed; does nothing before that is a whole. A failure is tried
   // again by the next call.
   absl::Status Flush();
+  // What has been fed is a whole.
+  bool whole() const { return state_.stage() != WorldState::Stage::kNothingRead; }
   // Whether the last Flush failed: the kernel may have an older world.
-  bool broken() const { return broken_; }
+  bool broken() const { return whole() && broken_; }
   // What is denied though nobody's policy says so: tables that are full, disputed addresses.
   std::vector<std::string> Alarms() const;
   // Whether this agent's tables are in force.
@@ -67,7 +69,7 @@ class PolicyPlane {
   std::function<void()> before_flush_;
   std::unique_ptr<policy::Engine> engine_;
   WorldState state_;
-  bool broken_ = false;
+  bool broken_ = false;  // tables of the generation that is made or in force may be incomplete
 };
 
 }  // namespace ripstop::agent

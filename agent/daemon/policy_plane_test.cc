@@ -137,7 +137,9 @@ TEST(PolicyPlaneStateTest, AFailureAheadIsMendedByTheWhole) {
   dataplane.next_error = absl::ResourceExhaustedError("no memory");
   plane.FillAhead();
   plane.FillAhead();
+  EXPECT_FALSE(plane.broken()) << "nothing goes by what is not whole, a repair neither";
   plane.OnWhole();
+  EXPECT_TRUE(plane.broken());
   EXPECT_TRUE(plane.Flush().ok());
   EXPECT_TRUE(plane.committed());
   EXPECT_EQ(std::count(dataplane.calls.begin(), dataplane.calls.end(), "begin"), 2);
