@@ -68,6 +68,9 @@ deliver_local(struct __sk_buff *skb, const struct packet *p, const struct datapa
 static __always_inline __u16
 wire_length(struct __sk_buff *skb, const struct packet *p)
 {
+	/* The jumbo option is not in its segments. */
+	if (skb->gso_size && !p->ip_length && p->family == 6)
+		return sizeof(struct ipv6hdr) + p->l4_header + skb->gso_size;
 	if (skb->gso_size)
 		return p->l4_offset - ETH_HLEN + p->l4_header + skb->gso_size;
 	return p->ip_length;

@@ -45,7 +45,7 @@ struct packet {
 	__u8 tos;
 	__u16 l4_offset; /* from the start of the frame */
 	__u16 l4_header; /* bytes of the transport header, where known */
-	__u16 ip_length; /* of the IP packet, header included; 0 for a jumbogram */
+	__u16 ip_length; /* of the IP packet, header included; 0 of BIG TCP */
 	__u16 reserved;
 	__be32 fragment_id;
 };

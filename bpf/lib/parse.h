@@ -174,6 +174,16 @@ check_ipv4_options(struct __sk_buff *skb, __u32 first, __u32 bytes)
 	return DROP_NONE;
 }
 
+/* Packets of more than 64 KiB, which only kernels make and hand to each other, say no length:
+ * BIG TCP, of IPv6 since Linux 5.19, with or without the jumbo option (RFC 2675), and of IPv4
+ * since 6.3. Segments of one stream, and nothing else, may go without.
+ */
+static __always_inline int
+is_big_tcp(const struct packet *p)
+{
+	return p->protocol == IPPROTO_TCP && !p->fragment;
+}
+
 static __always_inline int
 parse_ipv4(struct __sk_buff *skb, struct packet *ret, __u32 l2)
 {
@@ -187,6 +197,8 @@ parse_ipv4(struct __sk_buff *skb, struct packet *ret, __u32 l2)
 		return DROP_BAD_IP_HEADER;
 	header = ip->ihl * 4;
 	total = bpf_ntohs(ip->tot_len);
+	if (!total && skb->gso_size)
+		total = skb->len - l2; /* BIG TCP */
 	if (total < header || total > skb->len - l2)
 		return DROP_BAD_LENGTH;
 	address_from_v4(&ret->source, ip->saddr);
@@ -195,7 +207,7 @@ parse_ipv4(struct __sk_buff *skb, struct packet *ret, __u32 l2)
 	ret->protocol = ip->protocol;
 	ret->ttl = ip->ttl;
 	ret->tos = ip->tos;
-	ret->ip_length = total;
+	ret->ip_length = bpf_ntohs(ip->tot_len);
 	ret->l4_offset = l2 + header;
 	fragment = bpf_ntohs(ip->frag_off);
 	offset = (fragment & 0x1fff) * 8;
@@ -209,6 +221,8 @@ parse_ipv4(struct __sk_buff *skb, struct packet *ret, __u32 l2)
 		if (reason)
 			return reason;
 	}
+	if (!ret->ip_length && !is_big_tcp(ret))
+		return DROP_BAD_LENGTH;
 	if (offset)
 		return check_later_fragment(ret, offset, total - header);
 	return parse_l4(skb, ret, total - header, header == sizeof(*ip) ? l2 + sizeof(*ip) : 0);
@@ -282,13 +296,15 @@ parse_ipv6(struct __sk_buff *skb, struct packet *ret, __u32 l2)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	struct ipv6hdr *ip = data + l2;
-	__u32 payload;
+	__u32 payload, big;
 
 	if ((void *)(ip + 1) > end)
 		return DROP_TRUNCATED;
 	if (ip->version != 6)
 		return DROP_BAD_IP_HEADER;
 	payload = bpf_ntohs(ip->payload_len);
+	if (!payload && skb->gso_size)
+		payload = skb->len - l2 - sizeof(*ip); /* BIG TCP */
 	if (payload + l2 + sizeof(*ip) > skb->len)
 		return DROP_BAD_LENGTH;
 	__builtin_memcpy(&ret->source, &ip->saddr, sizeof(ret->source));
@@ -298,11 +314,17 @@ parse_ipv6(struct __sk_buff *skb, struct packet *ret, __u32 l2)
 	ret->family = 6;
 	ret->ttl = ip->hop_limit;
 	ret->tos = (ip->priority << 4) | (ip->flow_lbl[0] >> 4);
-	ret->ip_length = sizeof(*ip) + payload;
-	if (is_extension(ip->nexthdr))
-		return parse_ipv6_chain(skb, ret, l2 + sizeof(*ip), ip->nexthdr, payload);
+	big = !ip->payload_len && payload;
+	ret->ip_length = big ? 0 : sizeof(*ip) + payload;
+	if (is_extension(ip->nexthdr)) {
+		int reason = parse_ipv6_chain(skb, ret, l2 + sizeof(*ip), ip->nexthdr, payload);
+
+		return !reason && big && !is_big_tcp(ret) ? DROP_BAD_LENGTH : reason;
+	}
 	ret->protocol = ip->nexthdr;
 	ret->l4_offset = l2 + sizeof(*ip);
+	if (big && !is_big_tcp(ret))
+		return DROP_BAD_LENGTH;
 	return parse_l4(skb, ret, payload, l2 + sizeof(*ip));
 }
 

@@ -66,17 +66,18 @@ int KernelEvaluator::Program(Hook hook) const {
 }
 
 absl::StatusOr<RunResult> KernelEvaluator::Run(Hook hook, const Frame& frame,
-                                               uint32_t ingress_ifindex) {
-  return RunProgram(Program(hook), frame, ingress_ifindex);
+                                               uint32_t ingress_ifindex, uint32_t gso_size) {
+  return RunProgram(Program(hook), frame, ingress_ifindex, gso_size);
 }
 
 absl::StatusOr<RunResult> KernelEvaluator::RunProgram(int program, const Frame& frame,
-                                                      uint32_t ingress_ifindex) {
+                                                      uint32_t ingress_ifindex, uint32_t gso_size) {
   RunResult result;
   result.frame.resize(frame.size() + 64);
   __sk_buff context = {};
   context.ingress_ifindex = ingress_ifindex;
   context.ifindex = kLoopback;
+  context.gso_size = gso_size;
   __sk_buff after = {};
   LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(), .data_out = result.frame.data(),
               .data_size_in = static_cast<uint32_t>(frame.size()),

@@ -58,11 +58,14 @@ class KernelEvaluator {
   absl::StatusOr<KernelVerdict> Evaluate(const policy::Packet& packet);
 
   // Runs any frame through one program, flows and all; for packet tests.
-  // `ingress_ifindex`: 0 is a packet of this host's own stack.
-  absl::StatusOr<RunResult> Run(Hook hook, const Frame& frame, uint32_t ingress_ifindex = 0);
+  // `ingress_ifindex`: 0 is a packet of this host's own stack. `gso_size`: bytes of payload in
+  // each segment of it, 0 where it is one.
+  absl::StatusOr<RunResult> Run(Hook hook, const Frame& frame, uint32_t ingress_ifindex = 0,
+                                uint32_t gso_size = 0);
 
   // The same through a program of the caller's.
-  absl::StatusOr<RunResult> RunProgram(int program, const Frame& frame, uint32_t ingress_ifindex);
+  absl::StatusOr<RunResult> RunProgram(int program, const Frame& frame, uint32_t ingress_ifindex,
+                                       uint32_t gso_size = 0);
 
   int Program(Hook hook) const;
 

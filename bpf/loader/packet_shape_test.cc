@@ -131,6 +131,36 @@ TEST_F(PacketTest, BadLengthsAndHeadersAreDropped) {
   ExpectDrop(Hook::kFromWorkload, frame, DROP_BAD_LENGTH);
 }
 
+// What kernels hand to each other in one piece of more than 64 KiB.
+TEST_F(PacketTest, BigTcpPassesAndNothingElseGoesWithoutALength) {
+  constexpr uint32_t kSegment = 8;
+  const auto unsaid = [](const FrameSpec& spec) {
+    Frame frame = MakeFrame(spec);
+    const size_t length = spec.packet.source.is_v4() ? 14 + 2 : 14 + 4;
+    frame[length] = frame[length + 1] = 0;
+    return frame;
+  };
+  const auto reason = [&](const FrameSpec& spec, uint32_t gso_size) {
+    const auto got = kernel_->Run(Hook::kFromWorkload, unsaid(spec), 0, gso_size);
+    EXPECT_TRUE(got.ok()) << got.status();
+    EXPECT_EQ(got->verdict.action,
+              got->verdict.reason == DROP_NONE ? TC_ACT_REDIRECT : TC_ACT_SHOT);
+    return got->verdict.reason;
+  };
+  FrameSpec jumbo = Tcp(kClient6, kServer6);
+  jumbo.extensions = {{0, {0, 0xc2, 4, 0, 1, 0x80, 0}}};
+  for (const FrameSpec& spec : {Tcp(kClient, kServer), Tcp(kClient6, kServer6), jumbo}) {
+    EXPECT_EQ(reason(spec, kSegment), DROP_NONE);
+    EXPECT_NE(reason(spec, 0), DROP_NONE);
+    FrameSpec fragment = spec;
+    fragment.fragmented = fragment.more_fragments = true;
+    EXPECT_EQ(reason(fragment, kSegment), DROP_BAD_LENGTH);
+  }
+  for (const auto& [from, to] : {std::pair(kClient, kServer), std::pair(kClient6, kServer6)}) {
+    EXPECT_EQ(reason(Udp(from, to, 80), kSegment), DROP_BAD_LENGTH);
+  }
+}
+
 TEST_F(PacketTest, Ipv4OptionsAreSkippedAndSourceRoutesDropped) {
   FrameSpec spec = Tcp(kClient, kServer);
   spec.ipv4_options = {1, 1, 148, 4, 0, 0, 1, 0};  // NOP, NOP, router alert

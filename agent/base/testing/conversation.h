@@ -152,6 +152,7 @@ class Conversation {
     return text;
   }
   int client_fd() const { return client_.get(); }
+  int server_fd() const { return server_.get(); }  // TCP, once accepted
 
   static constexpr int kPatience = 300'000;  // ms
 
