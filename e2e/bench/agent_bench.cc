@@ -340,14 +340,15 @@ absl::Status Measure(const Site& site) {
     ASSIGN_OR_RETURN(auto store, api::OpenStore(site.store));
     RETURN_IF_ERROR(Fill(world, *store));
   }
-  ASSIGN_OR_RETURN(const TestNetns pod, TestNetns::Create());
+  ASSIGN_OR_RETURN(const TestNetns first, TestNetns::Create());
+  ASSIGN_OR_RETURN(const TestNetns second, TestNetns::Create());
   ASSIGN_OR_RETURN(const TestNetns measured, TestNetns::Create());
   const std::string size =
       absl::StrCat(world.pods(), " dual-stack endpoints, ", world.policies, " policies");
-  ASSIGN_OR_RETURN(auto process, Start(site, pod, "agent's first start, " + size));
+  ASSIGN_OR_RETURN(auto process, Start(site, first, "agent's first start, " + size));
   if (!start_only) RETURN_IF_ERROR(MeasureCurves(site, *process, measured));
   process.reset();
-  ASSIGN_OR_RETURN(process, Start(site, pod, "agent started again, " + size));
+  ASSIGN_OR_RETURN(process, Start(site, second, "agent started again, " + size));
   return absl::OkStatus();
 }
 
