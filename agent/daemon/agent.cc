@@ -15,8 +15,8 @@
 #include "absl/time/clock.h"
 #include "agent/base/logging.h"
 #include "agent/cni/cni_service.h"
-#include "agent/daemon/network_config.h"
-#include "agent/daemon/node_identity.h"
+#include "agent/network/network_config.h"
+#include "agent/network/node_identity.h"
 #include "api/store/open.h"
 #include "policy/status_macros.h"
 #include "spdlog/spdlog.h"
@@ -135,7 +135,9 @@ absl::Status Agent::InitNode() {
                                [this](uint32_t) { flows_->Read(absl::Now()); }));
   policy_->BeforeFlush([this] { flows_->Read(absl::Now()); });
   queries_ = std::make_unique<Queries>(policy_.get(), dataplane_.get());
-  ASSIGN_OR_RETURN(network_, NetworkPlane::Create(options_, loop_, dataplane_.get()));
+  const NetworkOptions network = {options_.node, options_.run_dir, options_.bird,
+                                  options_.secrets_dir};
+  ASSIGN_OR_RETURN(network_, NetworkPlane::Create(network, loop_, dataplane_.get()));
   shaping_ = std::make_unique<Shaping>(network_->netlink(), dataplane_.get());
   network_->OnEvents([this](const std::vector<MonitorEvent>& events) {
     shaping_->HandleEvents(events);

@@ -8,7 +8,7 @@
 #include "absl/time/clock.h"
 #include "agent/base/logging.h"
 #include "agent/daemon/agent.h"
-#include "agent/daemon/network_config.h"
+#include "agent/network/network_config.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::agent {

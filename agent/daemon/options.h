@@ -5,9 +5,9 @@
 #include <string>
 
 #include "absl/time/time.h"
-#include "agent/daemon/flow_log.h"
-#include "agent/daemon/host_nat.h"
 #include "agent/dataplane/dataplane.h"
+#include "agent/network/host_nat.h"
+#include "agent/policy/flow_log.h"
 
 namespace ripstop::agent {
 

@@ -8,8 +8,8 @@
 
 #include "absl/status/status.h"
 #include "agent/cni/endpoint_manager.h"
-#include "agent/daemon/policy_plane.h"
 #include "agent/dataplane/dataplane_interface.h"
+#include "agent/policy/policy_plane.h"
 #include "api/store/store.h"
 
 namespace ripstop::agent {

@@ -11,8 +11,8 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
+#include "agent/base/testing/from_yaml.h"
 #include "agent/cni/release_queue.h"
-#include "agent/daemon/testing.h"
 #include "agent/daemon/workload_resource.h"
 #include "agent/dataplane/fake_dataplane.h"
 #include "agent/ipam/testing/fake_store.h"

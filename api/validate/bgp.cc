@@ -23,7 +23,7 @@ bool IsCommunity(const std::string& text) {
   });
 }
 
-// As Kubernetes has it. It is the name of a file too: see agent/daemon/secrets.h.
+// As Kubernetes has it. It is the name of a file too: see agent/network/secrets.h.
 bool IsSecretKey(const std::string& key) {
   return key.size() <= 253 && key != "." && key != ".." &&
          std::all_of(key.begin(), key.end(), [](char c) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What it costs the agent to look whether somebody has changed something under it
-// (agent/daemon/node_guard.h), on a node with many pods: CPU time of one check, and beside it
+// (agent/network/node_guard.h), on a node with many pods: CPU time of one check, and beside it
 // the same settings read one by one below /proc.
 //   guard_bench [--json] [--quick]
 #include <time.h>
@@ -14,9 +14,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "agent/base/testing/test_netns.h"
-#include "agent/daemon/netlink_host.h"
-#include "agent/daemon/node_guard.h"
 #include "agent/dataplane/dataplane.h"
+#include "agent/network/netlink_host.h"
+#include "agent/network/node_guard.h"
 #include "bpf/loader/testing_bpffs.h"
 #include "e2e/bench/report.h"
 #include "policy/status_macros.h"

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/store/store_reader.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <iterator>
+#include <utility>
+
+namespace ripstop::agent {
+namespace {
+
+bool Readable(int fd) {
+  pollfd ready{fd, POLLIN, 0};
+  return poll(&ready, 1, 0) > 0;
+}
+
+void Signal(int fd) {
+  const uint64_t one = 1;
+  (void)!write(fd, &one, sizeof(one));
+}
+
+void Drain(int fd) {
+  uint64_t count;
+  (void)!read(fd, &count, sizeof(count));
+}
+
+}  // namespace
+
+StoreReader::StoreReader(api::Store* store, const LastGood* last_good, EventLoop* loop,
+                         StoreReaderEvents* events)
+    : store_(store),
+      last_good_(last_good),
+      loop_(loop),
+      events_(events),
+      wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+
+StoreReader::~StoreReader() {
+  {
+    const std::lock_guard lock(shared_->mutex);
+    shared_->stop = true;
+    ++shared_->turn;
+  }
+  shared_->changed.notify_all();
+  Signal(wake_.get());
+  if (thread_.joinable()) thread_.join();
+}
+
+void StoreReader::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
+
+void StoreReader::Open(int64_t revision) {
+  {
+    const std::lock_guard lock(shared_->mutex);
+    shared_->wanted = revision;
+    ++shared_->turn;
+  }
+  shared_->changed.notify_all();
+  Signal(wake_.get());
+}
+
+// ---- the thread ----
+
+bool StoreReader::Tell(uint64_t turn, std::function<void()> tell) {
+  // Counts as taken when it has run, and when the loop drops it unrun.
+  struct Taken {
+    explicit Taken(std::shared_ptr<Shared> s) : shared(std::move(s)) {}
+    ~Taken() {
+      const std::lock_guard lock(shared->mutex);
+      ++shared->taken;
+      shared->changed.notify_all();
+    }
+    std::shared_ptr<Shared> shared;
+  };
+  auto taken = std::make_shared<Taken>(shared_);
+  ++told_;
+  (void)loop_->Post([turn, taken = std::move(taken), tell = std::move(tell)] {
+    {
+      const std::lock_guard lock(taken->shared->mutex);
+      if (taken->shared->turn != turn) return;
+    }
+    // Open and the end of the reader are on this thread too: neither comes between.
+    tell();
+  });
+  std::unique_lock lock(shared_->mutex);
+  shared_->changed.wait(lock, [&] { return shared_->turn != turn || shared_->taken >= told_; });
+  return shared_->turn == turn;
+}
+
+bool StoreReader::TellEvents(uint64_t turn, std::vector<api::WatchEvent> events, bool more) {
+  if (events.empty() && promised_ && !more) {
+    promised_ = false;
+    return Tell(turn, [this] { events_->OnEvents({}, false); });
+  }
+  for (size_t at = 0; at < events.size(); at += kPiece) {
+    const size_t end = std::min(events.size(), at + kPiece);
+    std::vector<api::WatchEvent> piece(std::make_move_iterator(events.begin() + at),
+                                       std::make_move_iterator(events.begin() + end));
+    const bool last = end == events.size() && !more;
+    promised_ = !last;
+    if (!Tell(turn, [this, last, piece = std::move(piece)] { events_->OnEvents(piece, !last); }))
+      return false;
+  }
+  return true;
+}
+
+void StoreReader::ReadRemembered() {
+  const auto origin = last_good_->Load([this](std::vector<api::StoredResource> piece) {
+    Tell(0, [this, piece = std::move(piece)] { events_->OnRemembered(piece); });
+  });
+  Tell(0, [this, origin] { events_->OnRememberedAll(origin); });
+}
+
+void StoreReader::Follow(int64_t from, uint64_t turn) {
+  absl::StatusOr<std::unique_ptr<api::Watch>> watch = store_->WatchFrom({}, from);
+  if (absl::IsOutOfRange(watch.status())) watch = store_->WatchFrom({}, from = 0);
+  if (!watch.ok()) {
+    Tell(turn, [this, why = watch.status()] { events_->OnLost(why); });
+    return;
+  }
+  const std::string identity = (*watch)->identity();
+  promised_ = false;
+  if (!Tell(turn, [this, identity, from] { events_->OnOpened(identity, from); })) return;
+  while (true) {
+    pollfd fds[] = {{(*watch)->fd(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
+    if (poll(fds, 2, -1) < 0 && errno != EINTR) return;
+    if (fds[1].revents != 0) {
+      Drain(wake_.get());
+      const std::lock_guard lock(shared_->mutex);
+      if (shared_->turn != turn) return;
+    }
+    if (fds[0].revents == 0) continue;
+    absl::StatusOr<std::vector<api::WatchEvent>> events = (*watch)->Next();
+    if (!events.ok()) {
+      watch->reset();  // before it is opened anew, which the loop may ask for at once
+      Tell(turn, [this, why = events.status()] { events_->OnLost(why); });
+      return;
+    }
+    const bool more = Readable((*watch)->fd());
+    if (!TellEvents(turn, *std::move(events), more)) return;
+  }
+}
+
+void StoreReader::Run() {
+  ReadRemembered();
+  std::unique_lock lock(shared_->mutex);
+  while (true) {
+    shared_->changed.wait(lock, [&] { return shared_->stop || shared_->wanted.has_value(); });
+    if (shared_->stop) return;
+    const int64_t from = *std::exchange(shared_->wanted, std::nullopt);
+    const uint64_t turn = shared_->turn;
+    lock.unlock();
+    Follow(from, turn);
+    lock.lock();
+  }
+}
+
+}  // namespace ripstop::agent
