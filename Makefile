@@ -39,7 +39,7 @@ test-repeat: build
 asan: setup
 	@[ -f build/asan/build.ninja ] || cmake --preset asan
 	@cmake --build --preset asan
-	@./scripts/test.sh build/asan
+	@RIPSTOP_FUZZ_CASES=300 ./scripts/test.sh build/asan
 
 tidy:
 	@./scripts/setup.sh tidy
