@@ -46,7 +46,8 @@ absl::Status MakePrivateFolder(const std::string& path) {
 absl::Status LockAlone(int fd, absl::string_view path, absl::string_view option) {
   constexpr absl::Duration kExiting = absl::Seconds(5);
   const absl::Time deadline = absl::Now() + kExiting;
-  while (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+  for (bool told = false; ::flock(fd, LOCK_EX | LOCK_NB) != 0; told = true) {
+    if (!told) spdlog::info("{}: another agent has it; waiting for its end", std::string(path));
     if (absl::Now() > deadline) {
       return absl::AlreadyExistsError(
           absl::StrCat(path, ": held by another agent; give this one its own ", option));
@@ -54,6 +55,13 @@ absl::Status LockAlone(int fd, absl::string_view path, absl::string_view option)
     absl::SleepFor(absl::Milliseconds(50));
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<UniqueFd> LockFolder(const std::string& path, absl::string_view option) {
+  UniqueFd folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder.ok()) return absl::ErrnoToStatus(errno, path);
+  RETURN_IF_ERROR(LockAlone(folder.get(), path, option));
+  return folder;
 }
 
 }  // namespace
@@ -80,16 +88,17 @@ absl::Status Agent::Lock() {
   RETURN_IF_ERROR(MakePrivateFolder(options_.state_dir));
   lock_ = UniqueFd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!lock_.ok()) return absl::ErrnoToStatus(errno, path);
-  return LockAlone(lock_.get(), path, "--run-dir");
+  RETURN_IF_ERROR(LockAlone(lock_.get(), path, "--run-dir"));
+  ASSIGN_OR_RETURN(state_lock_, LockFolder(options_.state_dir, "--state-dir"));
+  return absl::OkStatus();
 }
 
 // Maps and links are one agent's: another would empty them under it.
 absl::Status Agent::LockPins() {
   std::error_code error;
   std::filesystem::create_directories(options_.bpffs, error);
-  pins_lock_ = UniqueFd(::open(options_.bpffs.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!pins_lock_.ok()) return absl::ErrnoToStatus(errno, options_.bpffs);
-  return LockAlone(pins_lock_.get(), options_.bpffs, "--bpffs");
+  ASSIGN_OR_RETURN(pins_lock_, LockFolder(options_.bpffs, "--bpffs"));
+  return absl::OkStatus();
 }
 
 absl::Status Agent::Init() {

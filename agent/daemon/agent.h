@@ -98,7 +98,7 @@ class Agent final : private StorePlaneClient, private AgentApi {
 
   const Options options_;
   EventLoop* const loop_;
-  UniqueFd lock_;
+  UniqueFd lock_, state_lock_;
   UniqueFd pins_lock_;
   std::unique_ptr<DataplaneInterface> dataplane_;
   std::unique_ptr<PolicyPlane> policy_;

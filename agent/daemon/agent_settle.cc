@@ -119,6 +119,8 @@ absl::Status Agent::FirstSync() {
   if (lost.ok() && *lost > 0) {
     spdlog::warn("flow table: {} flows had no room in the smaller one", *lost);
   }
+  // Ready is said only once this node's interfaces have been looked at.
+  guard_->Check();
   return network_->Reconcile();
 }
 

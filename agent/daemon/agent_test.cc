@@ -289,6 +289,19 @@ TEST_F(AgentTest, AStoreUrlThatNamesNoStoreEndsTheAgent) {
 
 // ---- two of everything ----
 
+// A second one would make endpoints of the first one's pods, and routes with a BIRD of its own.
+TEST_F(AgentTest, AStateFolderIsOneAgents) {
+  MakeStore();
+  RunningAgent agent(options_, false);
+  ASSERT_TRUE(agent.UntilReady());
+  Options other = options_;
+  other.run_dir = folder_.file("other-run");
+  other.socket = folder_.file("other.sock");
+  RunningAgent second(other, false);
+  EXPECT_EQ(second.created().code(), absl::StatusCode::kAlreadyExists) << second.created();
+  EXPECT_THAT(std::string(second.created().message()), HasSubstr("--state-dir"));
+}
+
 TEST_F(AgentTest, ARunFolderIsOneAgentsWhoWaitsForOneThatIsStillEnding) {
   MakeStore();
   ASSERT_TRUE(fs::create_directories(options_.run_dir));
