@@ -22,7 +22,7 @@ function(ripstop_fuzz_object source object sanitize)
   file(MAKE_DIRECTORY ${dir})
   add_custom_command(
     OUTPUT ${object}
-    COMMAND ${CCACHE} ${FUZZ_CLANG} ${RIPSTOP_FUZZ_FLAGS} -fsanitize=${sanitize} -MD -MF ${object}.d
+    COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${FUZZ_CLANG} ${RIPSTOP_FUZZ_FLAGS} -fsanitize=${sanitize} -MD -MF ${object}.d
             -MT ${object} -c ${source} -o ${object}
     DEPENDS ${source} ${F_DEPENDS}
     DEPFILE ${object}.d
