@@ -14,8 +14,9 @@ namespace {
 
 constexpr absl::Duration kBackOffMin = absl::Milliseconds(100);
 constexpr absl::Duration kBackOffMax = absl::Seconds(10);
-// Of a processor's time, what walks of all connections may take while pods come and go.
-constexpr int kWalkShare = 20;
+// After a walk of all connections, so that many pods that come and go share one: this many times
+// what it took, and no longer than an address may stay taken for it.
+constexpr int kPauseFactor = 20;
 constexpr absl::Duration kPauseMax = absl::Seconds(2);
 
 }  // namespace
@@ -58,8 +59,8 @@ absl::Status ReleaseQueue::ForgetConnections() {
   if (addresses.empty()) return absl::OkStatus();
   const auto start = std::chrono::steady_clock::now();
   RETURN_IF_ERROR(hooks_->Forget(addresses));
-  pause_ =
-      std::min(kPauseMax, kWalkShare * absl::FromChrono(std::chrono::steady_clock::now() - start));
+  pause_ = std::min(kPauseMax,
+                    kPauseFactor * absl::FromChrono(std::chrono::steady_clock::now() - start));
   for (Waiting* waiting : theirs) waiting->forgotten = true;
   return absl::OkStatus();
 }
