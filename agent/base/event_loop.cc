@@ -3,7 +3,6 @@
 
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -40,10 +39,9 @@ absl::Status EventLoop::Init() {
   if (!epoll_.ok()) return Failed("epoll_create1");
   timer_fd_.reset(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
   if (!timer_fd_.ok()) return Failed("timerfd_create");
-  event_fd_.reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!event_fd_.ok()) return Failed("eventfd");
+  if (!wake_.ok()) return Failed("eventfd");
   RETURN_IF_ERROR(AddFd(timer_fd_.get(), EPOLLIN, [this](uint32_t) { RunTimers(); }));
-  return AddFd(event_fd_.get(), EPOLLIN, [this](uint32_t) { RunPosted(); });
+  return AddFd(wake_.get(), EPOLLIN, [this](uint32_t) { RunPosted(); });
 }
 
 EventLoop::~EventLoop() { DropPosted(); }
@@ -153,8 +151,7 @@ bool EventLoop::Post(std::function<void()> closure) {
   std::lock_guard lock(mutex_);
   if (stopped_) return false;
   posted_.push_back(std::move(closure));
-  const uint64_t one = 1;
-  [[maybe_unused]] ssize_t n = write(event_fd_.get(), &one, sizeof(one));
+  wake_.Signal();
   return true;
 }
 
@@ -164,8 +161,7 @@ absl::Status EventLoop::CallStatus(std::function<absl::Status()> function) {
 }
 
 void EventLoop::RunPosted() {
-  uint64_t count = 0;
-  [[maybe_unused]] ssize_t n = read(event_fd_.get(), &count, sizeof(count));
+  wake_.Drain();
   std::vector<std::function<void()>> batch;
   {
     std::lock_guard lock(mutex_);
@@ -189,8 +185,7 @@ void EventLoop::DropPosted() {
 void EventLoop::Stop() {
   std::lock_guard lock(mutex_);
   stopped_ = true;
-  const uint64_t one = 1;
-  [[maybe_unused]] ssize_t n = write(event_fd_.get(), &one, sizeof(one));
+  wake_.Signal();
 }
 
 absl::Status EventLoop::RunOnce(absl::Duration max_wait) {

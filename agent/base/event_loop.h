@@ -17,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
+#include "agent/base/wake_fd.h"
 #include "policy/base/unique_fd.h"
 
 namespace ripstop::agent {
@@ -101,7 +102,7 @@ class EventLoop {
 
   UniqueFd epoll_;
   UniqueFd timer_fd_;
-  UniqueFd event_fd_;
+  WakeFd wake_;
   UniqueFd signal_fd_;
   uint64_t next_id_ = 1;
   std::unordered_map<uint64_t, Watched> watched_;

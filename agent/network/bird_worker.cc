@@ -2,7 +2,6 @@
 #include "agent/network/bird_worker.h"
 
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,24 +16,12 @@ namespace {
 
 constexpr absl::Duration kGiveAgain = absl::Seconds(2);
 
-void Signal(int fd) {
-  const uint64_t one = 1;
-  (void)!write(fd, &one, sizeof(one));
-}
-
-void Drain(int fd) {
-  uint64_t count;
-  (void)!read(fd, &count, sizeof(count));
-}
-
 }  // namespace
 
 BirdWorker::BirdWorker(EventLoop* loop, std::function<void(const absl::Status&)> on_applied)
     : loop_(loop),
       on_applied_(
-          std::make_shared<std::function<void(const absl::Status&)>>(std::move(on_applied))),
-      wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+          std::make_shared<std::function<void(const absl::Status&)>>(std::move(on_applied))) {}
 
 absl::StatusOr<std::unique_ptr<BirdWorker>> BirdWorker::Create(
     bgp::Supervisor::Options options, EventLoop* loop,
@@ -60,12 +47,12 @@ BirdWorker::~BirdWorker() {
     stopping_ = true;
   }
   answered_.notify_all();
-  Signal(stop_.get());
+  stop_.Signal();
   Wake();
   if (thread_.joinable()) thread_.join();
 }
 
-void BirdWorker::Wake() const { Signal(wake_.get()); }
+void BirdWorker::Wake() const { wake_.Signal(); }
 
 void BirdWorker::Apply(std::string config) {
   {
@@ -157,7 +144,7 @@ void BirdWorker::Run() {
             : static_cast<int>(std::max<int64_t>(1, absl::ToInt64Milliseconds(wait)));
     pollfd fds[] = {{supervisor_->fd(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
     if (poll(fds, 2, timeout_ms) <= 0) continue;
-    if (fds[1].revents != 0) Drain(wake_.get());
+    if (fds[1].revents != 0) wake_.Drain();
     if (fds[0].revents != 0) {
       const uint64_t restarts = supervisor_->restarts();
       const absl::Status status = supervisor_->HandleEvents();

@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "agent/base/event_loop.h"
+#include "agent/base/wake_fd.h"
 #include "bgp-bridge/supervisor.h"
 #include "policy/base/unique_fd.h"
 
@@ -67,8 +68,8 @@ class BirdWorker {
   // Shared with what was posted to the loop, which may run when this is gone.
   const std::shared_ptr<std::function<void(const absl::Status&)>> on_applied_;
   std::string log_path_;
-  UniqueFd wake_;                                // eventfd: there is something to do
-  UniqueFd stop_;                                // eventfd: also ends what the supervisor waits for
+  WakeFd wake_;                                  // there is something to do
+  WakeFd stop_;                                  // also ends what the supervisor waits for
   std::unique_ptr<bgp::Supervisor> supervisor_;  // of the thread, once that runs
 
   mutable std::mutex mutex_;  // guards what follows

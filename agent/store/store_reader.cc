@@ -2,7 +2,6 @@
 #include "agent/store/store_reader.h"
 
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,25 +17,11 @@ bool Readable(int fd) {
   return poll(&ready, 1, 0) > 0;
 }
 
-void Signal(int fd) {
-  const uint64_t one = 1;
-  (void)!write(fd, &one, sizeof(one));
-}
-
-void Drain(int fd) {
-  uint64_t count;
-  (void)!read(fd, &count, sizeof(count));
-}
-
 }  // namespace
 
 StoreReader::StoreReader(api::Store* store, const LastGood* last_good, EventLoop* loop,
                          StoreReaderEvents* events)
-    : store_(store),
-      last_good_(last_good),
-      loop_(loop),
-      events_(events),
-      wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+    : store_(store), last_good_(last_good), loop_(loop), events_(events) {}
 
 StoreReader::~StoreReader() {
   {
@@ -45,7 +30,7 @@ StoreReader::~StoreReader() {
     ++shared_->turn;
   }
   shared_->changed.notify_all();
-  Signal(wake_.get());
+  wake_.Signal();
   if (thread_.joinable()) thread_.join();
 }
 
@@ -60,7 +45,7 @@ void StoreReader::Open(int64_t revision) {
     ++shared_->turn;
   }
   shared_->changed.notify_all();
-  Signal(wake_.get());
+  wake_.Signal();
 }
 
 // ---- the thread ----
@@ -129,7 +114,7 @@ void StoreReader::Follow(int64_t from, uint64_t turn) {
     pollfd fds[] = {{(*watch)->fd(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
     if (poll(fds, 2, -1) < 0 && errno != EINTR) return;
     if (fds[1].revents != 0) {
-      Drain(wake_.get());
+      wake_.Drain();
       const std::lock_guard lock(shared_->mutex);
       if (shared_->turn != turn) return;
     }

@@ -14,6 +14,7 @@
 
 #include "absl/status/status.h"
 #include "agent/base/event_loop.h"
+#include "agent/base/wake_fd.h"
 #include "agent/store/last_good.h"
 #include "api/store/store.h"
 #include "policy/base/unique_fd.h"
@@ -79,7 +80,7 @@ class StoreReader {
   const LastGood* const last_good_;
   EventLoop* const loop_;
   StoreReaderEvents* const events_;
-  UniqueFd wake_;  // eventfd: another turn, or the end
+  WakeFd wake_;  // another turn, or the end
   const std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
   // Of the thread:
   uint64_t told_ = 0;
