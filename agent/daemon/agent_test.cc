@@ -5,8 +5,10 @@
 #include "agent/daemon/agent.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 
 #include <atomic>
@@ -313,8 +315,12 @@ TEST_F(AgentTest, ARunFolderIsOneAgentsWhoWaitsForOneThatIsStillEnding) {
     EXPECT_EQ(agent.created().code(), absl::StatusCode::kAlreadyExists) << agent.created();
     EXPECT_THAT(std::string(agent.created().message()), HasSubstr("--run-dir"));
   }
+  // It ends once it has been seen to be waited for.
+  const UniqueFd watch(inotify_init1(IN_CLOEXEC));
+  ASSERT_GE(inotify_add_watch(watch.get(), (options_.run_dir + "/agent.lock").c_str(), IN_OPEN), 0);
   std::thread ends([&] {
-    absl::SleepFor(absl::Milliseconds(300));
+    char opened[sizeof(inotify_event) + NAME_MAX + 1];
+    EXPECT_GT(read(watch.get(), opened, sizeof(opened)), 0);
     other.reset();
   });
   RunningAgent agent(options_, false);
