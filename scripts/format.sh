@@ -11,5 +11,5 @@ format=clang-format-19
 command -v $format > /dev/null || { echo "format: $format is missing; try: make setup" >&2; exit 2; }
 if [ "${1:-}" = --check ]; then mode=(--dry-run -Werror); else mode=(-i); fi
 kernel=('bpf/abi/*.h' 'bpf/hooks/*.h' 'bpf/lib/*.h' 'bpf/testing/*.h')
-git ls-files -z '*.cc' '*.h' "${kernel[@]/#/:!}" | xargs -0 $format --style=file:.clang-format "${mode[@]}"
-git ls-files -z 'bpf/*.c' "${kernel[@]}" | xargs -0 $format --style=file:bpf/.clang-format "${mode[@]}"
+git ls-files -z --cached --others --exclude-standard '*.cc' '*.h' "${kernel[@]/#/:!}" | xargs -0 $format --style=file:.clang-format "${mode[@]}"
+git ls-files -z --cached --others --exclude-standard 'bpf/*.c' "${kernel[@]}" | xargs -0 $format --style=file:bpf/.clang-format "${mode[@]}"

@@ -61,7 +61,8 @@ absl::StatusOr<Costs> MeasurePairs(const Site& site, const AgentProcess& process
                (process.CpuMs() - before_all) / site.options.pairs};
 }
 
-void PrintCosts(const Site& site, const std::string& at, const Costs& costs, const Costs& first, double bar) {
+void PrintCosts(const Site& site, const std::string& at, const Costs& costs, const Costs& first,
+                double bar) {
   const auto print = [&](const char* verb, double cpu, double ms, double cpu_first) {
     Print({absl::StrCat(verb, ", ", at, ": processor time"), cpu, "ms", 0, false,
            absl::StrCat("answered after ", static_cast<int>(ms * 10) / 10.0, " ms")},

@@ -92,7 +92,8 @@ class Adder {
  private:
   void Run(const Site& site, const TestNetns& pod, Clock::time_point start, Seen& seen) {
     static int starts = 0;  // each start a pod of its own
-    const agent::LocalEndpoint endpoint = PodOf(site.options.world, site.options.world.pods() + 20'000 + starts++);
+    const agent::LocalEndpoint endpoint =
+        PodOf(site.options.world, site.options.world.pods() + 20'000 + starts++);
     while (!stop_ && seen.added_at_ms == 0) {
       agent::v1::CniAnswer answer;
       const auto asked = Clock::now();
@@ -135,11 +136,11 @@ absl::Status WaitUntilReady(const Site& site, const AgentProcess& process,
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<AgentProcess>> MeasureStart(const Site& site, const TestNetns& pod,
-                                                    const std::string& what) {
+                                                           const std::string& what) {
   Seen seen;
   const auto start = Clock::now();
-  ASSIGN_OR_RETURN(auto process,
-                   AgentProcess::Start(site.netns, site.folder, site.store, site.pins(), site.options.program));
+  ASSIGN_OR_RETURN(auto process, AgentProcess::Start(site.netns, site.folder, site.store,
+                                                     site.pins(), site.options.program));
   {
     Asker asker(site, start, seen);
     Adder adder(site, pod, start, seen);
