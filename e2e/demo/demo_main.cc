@@ -177,6 +177,7 @@ class Demo {
     Say(StrCat("echo '{\"protocol\":\"TCP\",\"address\":\"",
                lab.AddressOf("data/database-1", 4).value_or("?"), "\",\"port\":5432}' | ", bin,
                "/ripstop-lab exec ", name, " shop/cart-1 -- ripstop-probe connect"));
+    Say("  (policy keeps the cart from the database: it times out)");
     Say(StrCat(bin, "/ripstop-lab exec ", name,
                " node3 -- ripstopctl why --from shop/checkout-2 --to shop/cart-2 --protocol UDP "
                "--port 7071"));
