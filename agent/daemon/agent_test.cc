@@ -151,6 +151,7 @@ class RunningAgent {
     v1::WhyRequest request;
     request.set_from(from);
     request.set_to(to);
+    request.set_port(80);
     grpc::ClientContext context;
     return agent_->Why(&context, request, reply);
   }

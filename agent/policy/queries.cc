@@ -157,6 +157,9 @@ absl::StatusOr<v1::WhyReply> Queries::Why(const v1::WhyRequest& request) const {
   const uint32_t source_port = request.source_port() != 0 ? request.source_port() : 40000;
   ASSIGN_OR_RETURN(packet.source_port, Within<uint16_t>("source port", source_port));
   ASSIGN_OR_RETURN(packet.destination_port, Within<uint16_t>("port", request.port()));
+  if (packet.destination_port == 0 && policy::HasPorts(packet.protocol)) {
+    return absl::InvalidArgumentError("port: is missing; this protocol has ports (--port)");
+  }
   // Absent: -1.
   const int type = std::max(0, request.icmp_type()), code = std::max(0, request.icmp_code());
   ASSIGN_OR_RETURN(packet.icmp_type, Within<uint8_t>("ICMP type", type));
@@ -194,8 +197,10 @@ absl::StatusOr<v1::WhyReply> Queries::Why(const v1::WhyRequest& request) const {
     reply.set_verdict("Unknown");
     reply.set_note("neither end is an endpoint of this node; ask the agent of a node that has one");
   } else if (!lookup.ingress && to.endpoint && !to.local) {
+    if (allow) reply.set_verdict("Allow here");
     reply.set_note(to.name + " is on another node, whose agent judges its ingress; ask there too");
   } else if (!lookup.egress && from.endpoint && !from.local) {
+    if (allow) reply.set_verdict("Allow here");
     reply.set_note(from.name + " is on another node, whose agent judges its egress; ask there too");
   }
   for (const std::string* note : {&from.note, &to.note}) {

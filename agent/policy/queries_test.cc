@@ -148,7 +148,7 @@ TEST_F(QueriesTest, BetweenLocalPodsBothSidesNameTheirRule) {
 TEST_F(QueriesTest, WhereOneEndIsElsewhereItSaysWhomToAsk) {
   Enforce();
   const v1::WhyReply from = Why("shop/far", "shop/server");
-  EXPECT_EQ(from.verdict(), "Allow");
+  EXPECT_EQ(from.verdict(), "Allow here") << "which is half of an answer";
   EXPECT_EQ(Said(from.egress()), "-");
   EXPECT_THAT(from.note(), HasSubstr("shop/far is on another node, whose agent judges its egress"));
   const v1::WhyReply to = Why("shop/server", kFar);
@@ -176,11 +176,13 @@ TEST_F(QueriesTest, WhatCannotBeReadIsNamedWithItsField) {
     v1::WhyRequest request;
     request.set_from(kClient);
     request.set_to(kServer);
+    request.set_port(80);
     change(request);
     const absl::Status status = queries_.Why(request).status();
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
     return std::string(status.message());
   };
+  EXPECT_THAT(refused([](auto& r) { r.set_port(0); }), HasSubstr("port: is missing"));
   EXPECT_THAT(refused([](auto& r) { r.set_protocol("tpc"); }), HasSubstr("protocol 'tpc'"));
   EXPECT_THAT(refused([](auto& r) { r.set_protocol("256"); }), HasSubstr("protocol '256'"));
   EXPECT_THAT(refused([](auto& r) { r.set_ip_version(6); }), HasSubstr("of IPv6 in common"));
@@ -209,7 +211,7 @@ TEST_F(QueriesTest, OfTwoEndpointsOfOneNameItIsAboutTheNewestAndSaysSo) {
 TEST_F(QueriesTest, AnAddressThatTwoClaimIsSaidToBeDenied) {
   Put(Remote("node3", "twin", kFar));
   Enforce();
-  EXPECT_EQ(Why(kFar, "shop/server").verdict(), "Allow") << "no policy can tell them apart";
+  EXPECT_EQ(Why(kFar, "shop/server").verdict(), "Allow here") << "no policy can tell them apart";
   Put(Remote("node4", "thief", kFar, "thief"));
   Enforce();
   for (const char* from : {kFar, "shop/far", "shop/thief"}) {

@@ -226,7 +226,8 @@ void AddWhy(CLI::App& app, Context& context, const std::shared_ptr<AgentOptions>
       "--protocol", [options](const std::string& v) { options->why.set_protocol(v); },
       "Name or number (TCP)");
   why->add_option_function<uint32_t>(
-         "--port", [options](uint32_t v) { options->why.set_port(v); }, "Destination port")
+         "--port", [options](uint32_t v) { options->why.set_port(v); },
+         "Destination port, for a protocol that has ports")
       ->check(CLI::Range(0, 65535));
   why->add_option_function<uint32_t>(
          "--source-port", [options](uint32_t v) { options->why.set_source_port(v); }, "Source port")
@@ -276,7 +277,7 @@ void AddAgentCommands(CLI::App& app, Context& context) {
           "The store is right: this node may put in force what it doubts (see node status)",
           options)
       ->callback([&context, options] {
-        Ask<agent::v1::AcceptStoreReply>(
+        (void)Ask<agent::v1::AcceptStoreReply>(
             context, *options, [](AgentClient& client) { return client.AcceptStore(); },
             &PrintAccepted);
       });

@@ -134,7 +134,9 @@ TEST_F(EndpointIdentity, ALateDelOfAnOldSandboxDoesNotOpenTheRunningPod) {
   const PodState old = lab().state().pods.at("shop/db-0");
   for (const bool vanishes : {false, true}) {
     const PodState before = vanishes ? Sandbox("shop/db-0", "b") : old;
-    if (vanishes) ASSERT_TRUE(Add(before).ok());
+    if (vanishes) {
+      ASSERT_TRUE(Add(before).ok());
+    }
     const PodState after = Sandbox("shop/db-0", vanishes ? "c" : "a");
     const auto addresses = Add(after);
     ASSERT_TRUE(addresses.ok()) << addresses.status();

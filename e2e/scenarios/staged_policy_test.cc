@@ -63,7 +63,7 @@ TEST_F(StagedPolicy, AStagedDenyIsReportedWithTheFlowAndTheFlowStillPasses) {
 
   const auto why =
       Ask({"why", "--from", "shop/checkout-1", "--to", "data/database-2", "--port", "5432"});
-  EXPECT_EQ(why["verdict"], "Allow") << why;
+  EXPECT_EQ(why["verdict"], "Allow here") << why;
   EXPECT_EQ(why["staged"]["verdict"], "Deny") << why;
   EXPECT_EQ(why["staged"]["egress"]["policyKind"], "StagedNetworkPolicy") << why;
   EXPECT_TRUE(Reaches(flow_));
