@@ -55,6 +55,34 @@ bench_verdict(struct __sk_buff *skb __attribute__((unused)))
 	return TC_ACT_OK;
 }
 
+/* Of a TCP segment without options: the way back, with the flags that belong there. */
+static __always_inline int
+turn_around(struct ethhdr *eth, __be16 *port, void *end)
+{
+	__u8 *flags = (void *)port + 13;
+	__be16 first = port[0];
+
+	if ((void *)(flags + 1) > end)
+		return -1;
+	port[0] = port[1];
+	port[1] = first;
+	*flags = asked.turn % 2 ? 0x12 : 0x02;
+	if (eth->h_proto == bpf_htons(ETH_P_IP)) {
+		struct iphdr *ip = (void *)(eth + 1);
+		__be32 source = ip->saddr;
+
+		ip->saddr = ip->daddr;
+		ip->daddr = source;
+	} else {
+		struct ipv6hdr *ip = (void *)(eth + 1);
+		struct in6_addr source = ip->saddr;
+
+		ip->saddr = ip->daddr;
+		ip->daddr = source;
+	}
+	return 0;
+}
+
 /* A test run gives every repetition the frame that the last one left: put the TTL
  * back, give it another source port if asked, and go on to the program that is timed.
  */
@@ -79,7 +107,9 @@ bench_renew(struct __sk_buff *skb)
 		ip->hop_limit = 64;
 		port = (void *)(ip + 1);
 	}
-	if (asked.new_flow)
+	if (asked.answered && turn_around(eth, port, end))
+		return TC_ACT_SHOT;
+	if (asked.new_flow && !(asked.answered && asked.turn++ % 2))
 		*port = bpf_htons(++asked.port);
 	bpf_tail_call(skb, &bench_next, asked.next);
 	return TC_ACT_SHOT;

@@ -47,7 +47,7 @@ struct FlowTableUse {
   uint64_t entries = 0;
   uint64_t removed = 0;  // by this sweep
   uint64_t capacity = 0;
-  uint64_t no_room = 0;  // answered flows that found it full, since the maps were made
+  uint64_t no_room = 0;  // flows that found it full, since the maps were made
 };
 
 class DataplaneInterface {

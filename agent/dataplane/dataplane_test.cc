@@ -142,7 +142,7 @@ TEST_P(DataplaneTest, LiveFlowsAreKeptWhenTheTableOfFlowsHasAnotherSize) {
     // A segment of a connection that is not known is dropped (no-flow).
     EXPECT_TRUE(connection.Echo().ok()) << size;
     EXPECT_EQ(*dataplane_->FinishAdoption(), 0u);
-    EXPECT_NE(access((pin_dir_ + "/maps/rs_flows_v1_aside").c_str(), F_OK), 0);
+    EXPECT_NE(access((pin_dir_ + "/maps/rs_flows_v2_aside").c_str(), F_OK), 0);
   }
 }
 
@@ -154,7 +154,7 @@ TEST_P(DataplaneTest, FlowsThatWereNotTakenOverYetAreTakenOverByTheNextAgent) {
   TcpPair connection;
   ASSERT_TRUE(connection.Connect(a_->fd(), kPodA, b_->fd(), kPodB).ok());
   ASSERT_TRUE(connection.Echo().ok());
-  const std::string flows = pin_dir_ + "/maps/rs_flows_v1";
+  const std::string flows = pin_dir_ + "/maps/rs_flows_v2";
   ASSERT_EQ(rename(flows.c_str(), (flows + "_aside").c_str()), 0);
   Open({.flows = 2000});
   Attach();

@@ -13,7 +13,8 @@
 namespace ripstop::agent {
 namespace {
 
-constexpr uint64_t kEntryBytes = 208;
+// Of a preallocated hash of 40 bytes of key and 176 of value, with its buckets.
+constexpr uint64_t kEntryBytes = 296;
 constexpr uint64_t kMemoryShare = 64;
 constexpr uint64_t kEntriesMin = 65536, kEntriesMax = 2097152;
 
@@ -45,7 +46,7 @@ absl::Status FlowKeeper::Sweep() {
 std::string FlowKeeper::alarm() const {
   if (!pressed_) return "";
   return absl::StrCat("flow table: ", use_.entries, " of ", use_.capacity, " entries in use (",
-                      Percent(use_), " %)", full_ ? ", connections are losing their place" : "",
+                      Percent(use_), " %)", full_ ? ", new flows are refused" : "",
                       "; start the agent with a larger --flow-table-entries, live flows are kept");
 }
 

@@ -26,7 +26,7 @@ class FlowKeeper {
   const FlowTableUse& use() const { return use_; }
   // Empty, or how full the table is and what to do.
   std::string alarm() const;
-  // Whether new connections are losing their place: the node does not serve as it should.
+  // Whether new flows are refused: the node does not serve as it should.
   bool full() const { return full_; }
 
  private:

@@ -47,7 +47,7 @@ TEST_F(FlowKeeperTest, ConnectionsThatFoundNoRoomSinceTheLastSweepAreSaid) {
   EXPECT_FALSE(keeper_.full()) << "those were an earlier agent's";
   Sweep(100, 8);
   EXPECT_TRUE(keeper_.full());
-  EXPECT_THAT(keeper_.alarm(), HasSubstr("losing their place"));
+  EXPECT_THAT(keeper_.alarm(), HasSubstr("new flows are refused"));
   Sweep(100, 8);
   EXPECT_FALSE(keeper_.full());
   EXPECT_EQ(keeper_.alarm(), "");
@@ -63,8 +63,8 @@ TEST_F(FlowKeeperTest, ASweepThatFailsLeavesWhatWasKnown) {
 TEST(FlowTableEntriesFor, AreAShareOfTheMemoryWithinBounds) {
   constexpr uint64_t kGiB = uint64_t{1} << 30;
   EXPECT_EQ(FlowTableEntriesFor(kGiB / 2), 65536u);
-  EXPECT_EQ(FlowTableEntriesFor(4 * kGiB), 262144u);
-  EXPECT_EQ(FlowTableEntriesFor(16 * kGiB), 1048576u);
+  EXPECT_EQ(FlowTableEntriesFor(4 * kGiB), 131072u);
+  EXPECT_EQ(FlowTableEntriesFor(16 * kGiB), 524288u);
   EXPECT_EQ(FlowTableEntriesFor(1024 * kGiB), 2097152u);
   EXPECT_EQ(FlowTableEntriesFor(0), 65536u);
 }

@@ -26,7 +26,19 @@ static_assert(std::has_unique_object_representations_v<flow_event>);
 static_assert(std::has_unique_object_representations_v<datapath_state>);
 static_assert(std::has_unique_object_representations_v<sweep_request>);
 
-TEST(AbiTest, AFlowIsOneCacheLine) { EXPECT_EQ(sizeof(flow_value), 64u); }
+static_assert(std::has_unique_object_representations_v<flow_account>);
+
+// What each packet of a known flow reads and writes comes first.
+TEST(AbiTest, APacketOfAKnownFlowTouchesTwoCacheLinesOfIt) {
+  EXPECT_LE(offsetof(flow_value, translation), 128u);
+}
+
+TEST(AbiTest, AddressesOfLargeNumbersShareAnAccount) {
+  EXPECT_EQ(FLOW_ACCOUNT_BEGUN(7u), 14u);
+  EXPECT_EQ(FLOW_ACCOUNT_RECEIVED(FLOW_ACCOUNT_NUMBERS - 1), FLOW_ACCOUNTS - 1);
+  EXPECT_EQ(FLOW_ACCOUNT_RECEIVED(FLOW_ACCOUNT_NUMBERS), 1u);
+  EXPECT_EQ(FLOW_LIFE_ACCOUNT(FLOW_LIFE(FLOW_OPEN, FLOW_ACCOUNTS - 1, ~0u)), FLOW_ACCOUNTS - 1);
+}
 
 TEST(AbiTest, TheL4TableAndTheRootsThatFollowItFitOneChunk) {
   EXPECT_LT(GENERATION_LINES, static_cast<unsigned>(ARENA_CHUNK_LINES));

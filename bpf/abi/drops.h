@@ -72,7 +72,11 @@
 	X(MULTICAST_LISTENER, "multicast-listener", \
 	  "A pod's kernel reported the multicast groups that it listens to (RFC 3810), as each does by itself. Nobody forwards multicast to or from pods: harmless, and shown with `--all`.") \
 	X(MARK_CHANGED, "mark-changed", \
-	  "A pod's packet came out of the host's stack without the mark that it had gone in with: a netfilter rule of the host writes the same bits. `ripstopctl node status` names the mask; `--mark-mask` changes it.")
+	  "A pod's packet came out of the host's stack without the mark that it had gone in with: a netfilter rule of the host writes the same bits. `ripstopctl node status` names the mask; `--mark-mask` changes it.") \
+	X(POD_FLOWS, "pod-flows", \
+	  "The pod has as many flows as one address may have, begun by it or to it from elsewhere. `ripstopctl node status` shows how many that are; `--flow-table-entries` raises it.") \
+	X(POD_HALF_OPEN, "pod-half-open", \
+	  "As many of the pod's flows as may be wait for an answer, and none of the latest could be given up: it sends to who does not answer, or somebody floods it. Other pods are not affected.")
 /* clang-format on */
 
 enum drop_reason {

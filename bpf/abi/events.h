@@ -18,7 +18,7 @@ enum flow_event_type {
 /* rs_lost_v2: what there was no room for, by CPU. */
 enum lost {
 	LOST_EVENTS = 0,    /* over the rate, or the buffer was full */
-	LOST_FLOW_ROOM = 1, /* answered flows that stayed where the LRU may take them */
+	LOST_FLOW_ROOM = 1, /* flows that found the table full */
 	LOST_MAX,
 };
 

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /* Flows: what was admitted, under which policy, and where to send it.
  *
- *   rs_embryo_v1  flows not answered yet, or refused (LRU: a flood evicts only its like)
- *   rs_flows_v1   flows answered once; only the sweep and policy remove them
- *   rs_frags_v1   ports of a datagram's first fragment, for the later ones
- *   rs_sockets_v1 where flows of FLOW_TO_SOCKET end
+ *   rs_flows_v2     every flow, answered or not; preallocated, so that one is written and
+ *                   taken away without asking for memory
+ *   rs_accounts_v1  how many flows a local address has begun, and how many were begun to it
+ *                   from elsewhere; so no one fills the table for all
+ *   rs_half_open_v1 the latest of each account, by which the unanswered are evicted
+ *   rs_frags_v1     ports of a datagram's first fragment, for the later ones
+ *   rs_sockets_v1   where flows of FLOW_TO_SOCKET end
  *
  * What netfilter translates is two flows: one as sent (FLOW_AS_SENT), which is let through
  * as far as the stack, and one of what the packets have become, which is judged. The first
@@ -28,7 +31,7 @@ struct flow_key {
 	struct ip_address address[2]; /* by enum flow_end */
 	__be16 port[2];
 	__u8 protocol;
-	__u8 reserved[3];
+	__u8 network[3]; /* which network the addresses are of; 0: the node's own */
 };
 ABI_ASSERT(sizeof(struct flow_key) == 40);
 
@@ -38,15 +41,16 @@ ABI_ASSERT(sizeof(struct flow_key) == 40);
 struct flow_side {
 	__u32 ifindex;   /* host-side interface of a local endpoint; else 0 */
 	__u32 set_index; /* index into epochs of the set that admitted it; 0: none applies */
-	__u32 epoch;     /* of that set, read before the verdict was */
+	__u32 epoch;     /* of that set, read before the verdict was; written last */
 	__u32 verdict;   /* verdict word; 0 when no set applies */
-	__u8 mac[6];     /* the endpoint's own, for delivery. Remote: FLOW_ARRIVAL_* in two of them.
-	                  * With FLOW_BY_STACK, local: the number in two of them (abi/marks.h).
-	                  */
-	__u8 tcp_flags;  /* seen from this end since the flow began */
+	__u8 mac[6];     /* the endpoint's own, for delivery; zero when remote */
+	__u8 tcp_flags;  /* seen from this end since the flow began; FIN if its number was right */
 	__u8 flags;      /* FLOW_SIDE_* */
+	__u32 sequence;  /* TCP: the highest sent, at most FLOW_SEQUENCE_STEP behind */
+	__u16 number;    /* local: its address's (abi/marks.h). Remote: FLOW_ARRIVAL_* */
+	__u16 reserved;
 };
-ABI_ASSERT(sizeof(struct flow_side) == 24);
+ABI_ASSERT(sizeof(struct flow_side) == 32);
 
 #define FLOW_SIDE_HOST 1u   /* this node's own stack */
 #define FLOW_SIDE_POD 2u    /* an endpoint, here or on another node */
@@ -58,31 +62,107 @@ ABI_ASSERT(sizeof(struct flow_side) == 24);
 #define FLOW_ARRIVAL_NATIVE 0u
 #define FLOW_ARRIVAL_UNKNOWN 65535u
 
-/* One cache line. */
+/* What was sent from one end, of packets that were let through. */
+struct flow_count {
+	__u64 packets;
+	__u64 bytes; /* of frames, as the interface shows them */
+};
+ABI_ASSERT(sizeof(struct flow_count) == 16);
+
+/* What this node's programs make of the responder (translation of their own, services).
+ * Nothing does yet: zero.
+ */
+struct flow_translation {
+	struct ip_address address;
+	__be16 port;
+	__u16 kind;
+	__u32 service;
+};
+ABI_ASSERT(sizeof(struct flow_translation) == 24);
+
+/* Where packets to the remote end go. Nothing fills it yet: zero. */
+struct flow_next_hop {
+	__u32 ifindex;
+	__u32 epoch;
+	__u8 destination_mac[6];
+	__u8 source_mac[6];
+	__u32 reserved;
+};
+ABI_ASSERT(sizeof(struct flow_next_hop) == 24);
+
+/* First what each packet of a known flow reads. */
 struct flow_value {
+	__u64 life;     /* FLOW_LIFE; changed by compare and exchange only */
 	__u64 seen_ns;  /* CLOCK_MONOTONIC_COARSE, at most FLOW_SEEN_STEP_NS behind */
 	__u8 initiator; /* enum flow_end */
-	__u8 flags;     /* FLOW_* */
 	__u8 icmp_type; /* of the initiator's message */
 	__u8 icmp_code;
-	__u32 owners_epoch;       /* when the arrival of the remote ends was checked */
-	struct flow_side side[2]; /* by enum flow_end */
+	__u8 reserved;
+	__u16 flags; /* FLOW_* */
+	__u16 reserved_2;
+	__u32 owners_epoch; /* when the arrival of the remote ends was checked */
+	__u32 reserved_3;
+	struct flow_side side[2];  /* by enum flow_end */
+	struct flow_count sent[2]; /* by enum flow_end */
+	struct flow_translation translation;
+	struct flow_next_hop next_hop;
 };
-ABI_ASSERT(sizeof(struct flow_value) == 64);
+ABI_ASSERT(sizeof(struct flow_value) == 176);
+
+/* A flow's life: its state, whose account it is on, and the how many-eth flow of that account
+ * it is. The kernel gives the memory of a flow that is gone to the next one at once, perhaps
+ * while a program still looks at it: that program sees another life. Who changes the state
+ * changes the account; who makes it dead, and nobody else, takes it out of the table.
+ */
+enum flow_state {
+	FLOW_HALF_OPEN = 1, /* not answered; of TCP: the handshake is not complete */
+	FLOW_OPEN = 2,
+	FLOW_DEAD = 3, /* being taken away: not there */
+};
+#define FLOW_LIFE(state, account, nth) ((__u64)(nth) << 32 | (__u64)(account) << 8 | (state))
+#define FLOW_LIFE_STATE(life) ((__u32)(life) & 0xff)
+#define FLOW_LIFE_ACCOUNT(life) ((__u32)(life) >> 8)
+
+/* Accounts: two for each local address, by its number. */
+#define FLOW_ACCOUNT_NUMBERS 1024u /* addresses of larger numbers share that of number 0 */
+#define FLOW_ACCOUNTS (2 * FLOW_ACCOUNT_NUMBERS)
+#define FLOW_ACCOUNT_BEGUN(number) (2 * ((number) < FLOW_ACCOUNT_NUMBERS ? (number) : 0u))
+#define FLOW_ACCOUNT_RECEIVED(number) (FLOW_ACCOUNT_BEGUN(number) + 1)
+
+struct flow_account {
+	__u64 counts; /* flows in the lower half, those of them half open in the upper */
+	__u32 begun;  /* ever; of it, modulo FLOW_HALF_OPEN_RING, the place in rs_half_open_v1 */
+	__u32 evicted;
+	__u64 reserved[6]; /* a cache line: other CPUs write to the next one */
+};
+ABI_ASSERT(sizeof(struct flow_account) == 64);
+#define FLOW_COUNT_HALF_OPEN (1ull << 32)
+
+/* Which of the latest flows may make room for another one, when as many as may be are half
+ * open. Older ones wait for their time.
+ */
+#define FLOW_HALF_OPEN_RING 128u
+#define FLOW_EVICTION_TRIES 8
 
 #define FLOW_RESET 1u       /* an RST was the last thing seen */
 #define FLOW_HOST_BYPASS 2u /* admitted because this host began it, not by policy */
 #define FLOW_BY_STACK 4u    /* its packets pass through this host's stack, both ways */
 #define FLOW_AS_SENT 8u     /* not judged: what its packets become is, where they show */
-#define FLOW_HAS_SENDER                                                                            \
-	16u                /* the local address whose number is in the initiator's mac began it    \
-	                    */
-#define FLOW_TO_SOCKET 32u /* translated to a socket of this host, and judged so */
+#define FLOW_HAS_SENDER 16u /* the local address of the initiator's number began it */
+#define FLOW_TO_SOCKET 32u  /* translated to a socket of this host, and judged so */
 
 #define FLOW_SEEN_STEP_NS 1000000000ull
-#define FLOW_TCP_IDLE_NS (3600ull * 1000000000)
+#define FLOW_TCP_IDLE_NS (8100ull * 1000000000) /* 2 h 15 min: longer than hosts' keepalive */
+#define FLOW_TCP_HALF_OPEN_IDLE_NS (20ull * 1000000000)
 #define FLOW_TCP_CLOSED_IDLE_NS (10ull * 1000000000) /* both ends have sent FIN */
 #define FLOW_TCP_RESET_IDLE_NS (30ull * 1000000000)  /* one packet, and it may be forged */
+/* How far from the highest number of its end the one of an RST or a FIN may be that counts.
+ * Ahead: what is sent at once, BIG TCP included; a segment that is farther ahead is not
+ * followed either. A blind guess hits once in 13,000.
+ */
+#define FLOW_SEQUENCE_STEP 4096
+#define FLOW_SEQUENCE_BEHIND 65536
+#define FLOW_SEQUENCE_AHEAD 262144
 #define FLOW_UDP_IDLE_NS (120ull * 1000000000)
 #define FLOW_ICMP_IDLE_NS (10ull * 1000000000)
 #define FLOW_OTHER_IDLE_NS (600ull * 1000000000)
@@ -107,7 +187,7 @@ struct fragment_key {
 	struct ip_address destination;
 	__be32 id; /* IPv4: the 16-bit identification, in the low half of the word */
 	__u8 protocol;
-	__u8 reserved[3];
+	__u8 network[3]; /* as in flow_key */
 };
 ABI_ASSERT(sizeof(struct fragment_key) == 40);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
-/* rs_state_v3: the one word that puts tables in force, and the settings.
+/* rs_state_v4: the one word that puts tables in force, and the settings.
  * Writer: bpf/loader, by stores to the mapped page. Readers: all programs.
  */
 #ifndef RIPSTOP_BPF_ABI_STATE_H
@@ -17,9 +17,11 @@ struct datapath_state {
 	__be16 vxlan_port;               /* 0: no VXLAN in this network */
 	__u8 host_mac[6];                /* of the host side of every pod's veth */
 	__u32 mark_mask;                 /* abi/marks.h; 0: packets are not marked */
+	__u32 account_flows;             /* how many flows an account may have (abi/flows.h) */
+	__u32 account_half_open;         /* and how many of them half open */
 	__u32 reserved;
 };
-ABI_ASSERT(sizeof(struct datapath_state) == 40);
+ABI_ASSERT(sizeof(struct datapath_state) == 48);
 ABI_ASSERT(offsetof(struct datapath_state, active) == 0);
 
 #define STATE_HOST_OBEYS_POLICY 1u /* else this host reaches its own pods before policy */

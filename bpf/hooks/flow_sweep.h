@@ -4,7 +4,7 @@
  * Run by the agent; SEC("syscall") works since 5.14 and map iteration in it since 5.13.
  */
 #include "bpf/lib/event.h"
-#include "bpf/lib/flow.h"
+#include "bpf/lib/flow_life.h"
 #include "bpf/lib/mark.h"
 
 /* Filled by the agent for one run; not pinned. */
@@ -47,7 +47,8 @@ tell_closed(const struct datapath_state *state, const struct flow_key *key,
 }
 
 static long
-sweep_one(void *map, struct flow_key *key, struct flow_value *flow, struct sweep_request *request)
+sweep_one(void *map __attribute__((unused)), struct flow_key *key, struct flow_value *flow,
+          struct sweep_request *request)
 {
 	struct datapath_state *state = state_get();
 	const struct sender_value *value = sender_of(flow_sender(flow));
@@ -65,8 +66,7 @@ sweep_one(void *map, struct flow_key *key, struct flow_value *flow, struct sweep
 	/* Of a translated flow the other one is told of. */
 	if (state && !(flow->flags & FLOW_AS_SENT))
 		tell_closed(state, &copy, flow, sender, request->now_ns);
-	bpf_map_delete_elem(map, &copy);
-	request->removed++;
+	request->removed += flow_kill(&copy, flow, flow_life(flow));
 	return 0;
 }
 
@@ -80,12 +80,7 @@ flow_sweep(struct sweep_request *context)
 		request.now_ns = bpf_ktime_get_ns();
 	request.visited = 0;
 	request.removed = 0;
-	/* Embryos age by LRU; only a forgotten address takes them out early. First: an answer
-	 * moves them into the other table meanwhile.
-	 */
-	if (request.forget)
-		bpf_for_each_map_elem(&rs_embryo_v1, sweep_one, &request, 0);
-	bpf_for_each_map_elem(&rs_flows_v1, sweep_one, &request, 0);
+	bpf_for_each_map_elem(&rs_flows_v2, sweep_one, &request, 0);
 	context->visited = request.visited;
 	context->removed = request.removed;
 	return 0;
@@ -115,8 +110,7 @@ flow_reshape(struct reshape_request *context)
 	struct reshape_request request = *context;
 
 	request.changed = 0;
-	bpf_for_each_map_elem(&rs_flows_v1, reshape_one, &request, 0);
-	bpf_for_each_map_elem(&rs_embryo_v1, reshape_one, &request, 0);
+	bpf_for_each_map_elem(&rs_flows_v2, reshape_one, &request, 0);
 	context->changed = request.changed;
 	return 0;
 }

@@ -8,7 +8,7 @@
  * source that was translated too would not be an address of that interface.
  */
 #include "bpf/lib/event.h"
-#include "bpf/lib/flow.h"
+#include "bpf/lib/flow_life.h"
 #include "bpf/lib/mark.h"
 #include "bpf/lib/verdict.h"
 
@@ -19,6 +19,7 @@ struct socket_walk {
 	struct address_value source, destination;
 	struct verdict verdict;
 	struct flow_value value;
+	struct flow_key evicted;
 };
 
 struct {
@@ -26,7 +27,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct socket_walk);
-} rs_asked_v1 SEC(".maps");
+} rs_asked_v2 SEC(".maps");
 
 static __always_inline void
 socket_packet(const struct bpf_sk_lookup *ctx, struct packet *ret)
@@ -81,7 +82,8 @@ socket_judge(struct socket_walk *w, struct active_generation active)
 
 /* So that what comes next of it is neither judged nor counted again. */
 static __always_inline enum drop_reason
-socket_write_flow(struct socket_walk *w, __u32 source_end)
+socket_write_flow(struct socket_walk *w, __u32 source_end, struct flow_value *known,
+                  const struct datapath_state *state)
 {
 	struct flow_value *value = &w->value;
 	struct flow_side *pod = &value->side[source_end & 1];
@@ -95,9 +97,11 @@ socket_write_flow(struct socket_walk *w, __u32 source_end)
 	pod->epoch = w->verdict.epoch;
 	pod->verdict = w->verdict.word;
 	value->side[~source_end & 1].flags = FLOW_SIDE_HOST;
-	flow_set_number(value, source_end, w->source.number);
-	return bpf_map_update_elem(&rs_embryo_v1, &w->key, value, BPF_ANY) ? DROP_FLOW_TABLE_FULL
-	                                                                   : DROP_NONE;
+	pod->number = w->source.number;
+	if (known)
+		flow_kill(&w->key, known, flow_life(known));
+	return flow_insert(&w->key, value, FLOW_ACCOUNT_BEGUN(w->source.number), &w->evicted,
+	                   state);
 }
 
 SEC("sk_lookup")
@@ -114,16 +118,15 @@ to_socket(struct bpf_sk_lookup *ctx)
 	if (!state || !(state->flags & STATE_MARKS) || !ctx->ingress_ifindex ||
 	    !is_workload(ctx->ingress_ifindex))
 		return SK_PASS;
-	w = bpf_map_lookup_elem(&rs_asked_v1, &zero);
+	w = bpf_map_lookup_elem(&rs_asked_v2, &zero);
 	active = active_generation_get(state);
 	if (!w || !active.l4_table)
 		return socket_drop(DROP_NO_GENERATION);
 	socket_packet(ctx, &w->p);
 	source_end = flow_key_of(&w->p, &w->key);
-	flow = bpf_map_lookup_elem(&rs_flows_v1, &w->key);
-	if (!flow)
-		flow = bpf_map_lookup_elem(&rs_embryo_v1, &w->key);
-	if (flow && !(flow->flags & FLOW_AS_SENT) && flow_is_current(flow, state) &&
+	flow = bpf_map_lookup_elem(&rs_flows_v2, &w->key);
+	if (flow && flow_state(flow) != FLOW_DEAD && !(flow->flags & FLOW_AS_SENT) &&
+	    flow_is_current(flow, state) &&
 	    flow->side[source_end & 1].ifindex == ctx->ingress_ifindex)
 		return SK_PASS;
 	if (lookup_address(active.slot, &w->p.source, &w->source) ||
@@ -138,6 +141,6 @@ to_socket(struct bpf_sk_lookup *ctx)
 	event_send(state, bpf_ktime_get_coarse_ns(), reason ? FLOW_EVENT_DENIED : FLOW_EVENT_NEW,
 	           reason, &w->key, source_end, 0, 0, w->verdict.word, 0);
 	if (!reason)
-		reason = socket_write_flow(w, source_end);
+		reason = socket_write_flow(w, source_end, flow, state);
 	return reason ? socket_drop(reason) : SK_PASS;
 }

@@ -71,11 +71,11 @@ check_arrival(struct walk *w, const struct datapath_state *state, struct flow_va
 		return DROP_NONE;
 	if (flow && !flow->side[w->source_end & 1].ifindex)
 		source = &flow->side[w->source_end & 1];
-	if (source && flow_side_arrival(source) == w->arrival && flow->owners_epoch == epoch)
+	if (source && source->number == w->arrival && flow->owners_epoch == epoch)
 		return DROP_NONE;
 	reason = check_owner();
 	if (!reason && source) {
-		flow_side_set_arrival(source, w->arrival);
+		source->number = w->arrival;
 		flow->owners_epoch = epoch;
 	}
 	return reason;

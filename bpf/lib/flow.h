@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
-/* Finding, making and ageing flows. */
+/* Reading flows: which one, whether it stands, how long it may idle. flow_life.h makes and ends
+ * them, flow_touch.h notes their packets.
+ */
 #ifndef RIPSTOP_BPF_LIB_FLOW_H
 #define RIPSTOP_BPF_LIB_FLOW_H
 
@@ -50,37 +52,13 @@ flow_key_of(const struct packet *p, struct flow_key *ret)
 	return FLOW_LOW;
 }
 
-/* FLOW_ARRIVAL_* of a remote end, which has no MAC here. */
-static __always_inline __u32
-flow_side_arrival(const struct flow_side *side)
-{
-	return *(const volatile __u16 *)side->mac;
-}
-
-static __always_inline void
-flow_side_set_arrival(struct flow_side *side, __u32 arrival)
-{
-	*(volatile __u16 *)side->mac = arrival;
-}
-
-/* Number of a local end of a flow of FLOW_BY_STACK, which needs no MAC; else 0. */
+/* Number of a local end; 0 of a remote one. */
 static __always_inline __u32
 flow_number(const struct flow_value *flow, __u32 end)
 {
 	const struct flow_side *side = &flow->side[end & 1];
 
-	if (!(flow->flags & FLOW_BY_STACK) || !side->ifindex)
-		return 0;
-	return *(const volatile __u16 *)side->mac;
-}
-
-static __always_inline void
-flow_set_number(struct flow_value *flow, __u32 end, __u32 number)
-{
-	struct flow_side *side = &flow->side[end & 1];
-
-	if ((flow->flags & FLOW_BY_STACK) && side->ifindex)
-		*(volatile __u16 *)side->mac = number;
+	return side->ifindex ? side->number : 0;
 }
 
 /* Number of the local address that began @flow, where translation may hide it; 0: none. */
@@ -88,6 +66,12 @@ static __always_inline __u32
 flow_sender(const struct flow_value *flow)
 {
 	return flow->flags & FLOW_HAS_SENDER ? flow_number(flow, flow->initiator) : 0;
+}
+
+static __always_inline __u32
+flow_state(const struct flow_value *flow)
+{
+	return FLOW_LIFE_STATE(*(const volatile __u64 *)&flow->life);
 }
 
 static __always_inline int
@@ -99,7 +83,7 @@ side_is_current(const struct flow_side *side)
 	if (!index)
 		return 1;
 	epoch = bpf_map_lookup_elem(&rs_epochs_v1, &index);
-	return epoch && *(volatile __u32 *)epoch == side->epoch;
+	return epoch && *(volatile __u32 *)epoch == *(const volatile __u32 *)&side->epoch;
 }
 
 /* Whether the policies that admitted the flow still stand as they were. */
@@ -118,32 +102,12 @@ flow_is_closed(const struct flow_value *flow)
 	       (flow->side[0].tcp_flags & flow->side[1].tcp_flags & TCP_FIN);
 }
 
-/* Notes a packet from @source of a current flow. RST and FIN only shorten the time
- * it may idle, so a forged one cannot cut a flow that goes on talking.
- */
-static __always_inline void
-flow_touch(struct flow_value *flow, enum flow_end source, const struct packet *p)
-{
-	struct flow_side *side = &flow->side[source & 1];
-	__u64 now = bpf_ktime_get_coarse_ns();
-
-	if (now - flow->seen_ns > FLOW_SEEN_STEP_NS)
-		flow->seen_ns = now;
-	if (p->protocol != IPPROTO_TCP)
-		return;
-	if ((side->tcp_flags | p->tcp_flags) != side->tcp_flags)
-		side->tcp_flags |= p->tcp_flags;
-	if (p->tcp_flags & TCP_RST)
-		flow->flags |= FLOW_RESET;
-	else if (flow->flags & FLOW_RESET)
-		flow->flags &= ~FLOW_RESET;
-}
-
 static __always_inline __u64
 tcp_idle_limit(const struct flow_value *flow, int pressed)
 {
 	if (!flow_is_closed(flow))
-		return FLOW_TCP_IDLE_NS;
+		return flow_state(flow) == FLOW_HALF_OPEN ? FLOW_TCP_HALF_OPEN_IDLE_NS
+		                                          : FLOW_TCP_IDLE_NS;
 	if (pressed)
 		return FLOW_PRESSED_TCP_CLOSED_IDLE_NS;
 	return flow->flags & FLOW_RESET ? FLOW_TCP_RESET_IDLE_NS : FLOW_TCP_CLOSED_IDLE_NS;
@@ -165,27 +129,6 @@ flow_idle_limit(const struct flow_key *key, const struct flow_value *flow, int p
 	default:
 		return pressed ? FLOW_PRESSED_OTHER_IDLE_NS : FLOW_OTHER_IDLE_NS;
 	}
-}
-
-/* Whether @p, from the responder of an embryo, makes it a flow to keep. A reset does not:
- * whoever is refused all the time would fill the table with what never was.
- */
-static __always_inline int
-flow_is_answered_by(const struct packet *p)
-{
-	return p->protocol != IPPROTO_TCP || !(p->tcp_flags & TCP_RST);
-}
-
-/* The responder has answered: from the LRU to the table that is never evicted. When
- * that one is full the flow stays where it is, at the mercy of the LRU.
- */
-static __always_inline void
-flow_promote(const struct flow_key *key, const struct flow_value *flow)
-{
-	if (bpf_map_update_elem(&rs_flows_v1, key, flow, BPF_NOEXIST) == 0)
-		bpf_map_delete_elem(&rs_embryo_v1, key);
-	else
-		count_lost(LOST_FLOW_ROOM);
 }
 
 #endif

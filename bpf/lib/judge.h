@@ -2,13 +2,13 @@
 /* The slow path's heart: what policy says of the two ends, and what becomes of the flow.
  *
  *   walk_prepare ─▶ walk_judge ─▶ judge_side, egress then ingress
- *                └─▶ walk_conclude ─▶ walk_write_flow
+ *                └─▶ walk_conclude ─▶ walk_write_flow, a new one or over the known one
  */
 #ifndef RIPSTOP_BPF_LIB_JUDGE_H
 #define RIPSTOP_BPF_LIB_JUDGE_H
 
 #include "bpf/lib/event.h"
-#include "bpf/lib/flow.h"
+#include "bpf/lib/flow_touch.h"
 #include "bpf/lib/related.h"
 #include "bpf/lib/translated.h"
 #include "bpf/lib/verdict.h"
@@ -113,6 +113,8 @@ side_admit(struct flow_side *side, const struct verdict *verdict)
 	side->epoch = verdict->epoch;
 	side->verdict = verdict->word;
 	side->tcp_flags = 0;
+	side->sequence = 0;
+	side->number = 0;
 }
 
 /* How the remote end's packets come: its own packet has just been checked; of a packet to
@@ -126,30 +128,105 @@ walk_fill_arrival(struct walk *w, const struct flow_value *known, struct flow_si
 
 	w->value.owners_epoch = w->owners_epoch;
 	if (!source->ifindex)
-		flow_side_set_arrival(source, w->arrival);
+		source->number = w->arrival;
 	if (destination->ifindex)
 		return;
+	destination->number = ARRIVAL_UNKNOWN;
 	before = known ? &known->side[~w->source_end & 1] : NULL;
-	if (!before || before->ifindex) {
-		flow_side_set_arrival(destination, ARRIVAL_UNKNOWN);
+	if (!before || before->ifindex)
 		return;
-	}
-	flow_side_set_arrival(destination, flow_side_arrival(before));
+	destination->number = before->number;
 	w->value.owners_epoch = known->owners_epoch;
 }
 
-/* Writes the flow that the judgement admits, between the ends that w->value has: a new one
- * as an embryo, a known one where it is.
+/* On whose account a new flow is: of the local address that began it, else of the one that it
+ * was begun to.
+ */
+static __always_inline __u32
+walk_account(const struct walk *w)
+{
+	const struct address_value *from =
+	    w->initiator == w->source_end ? &w->source : &w->destination;
+	const struct address_value *to =
+	    w->initiator == w->source_end ? &w->destination : &w->source;
+
+	if (w->sender)
+		return FLOW_ACCOUNT_BEGUN(w->sender);
+	if (from->flags & ADDRESS_LOCAL_ENDPOINT)
+		return FLOW_ACCOUNT_BEGUN(from->number);
+	return FLOW_ACCOUNT_RECEIVED(to->number);
+}
+
+/* What the judgement says of one end, over what the known flow had. Its epoch comes last: who
+ * reads meanwhile takes the flow for outdated, and asks.
+ */
+static __always_inline void
+side_renew(struct flow_side *side, const struct flow_side *value)
+{
+	side->set_index = value->set_index;
+	side->verdict = value->verdict;
+	side->flags = value->flags;
+	side->number = value->number;
+	__builtin_memcpy(side->mac, value->mac, sizeof(side->mac));
+	asm volatile("" ::: "memory");
+	*(volatile __u32 *)&side->epoch = value->epoch;
+}
+
+static __always_inline void
+walk_renew_flow(struct __sk_buff *skb, struct walk *w, struct flow_value *flow)
+{
+	const struct flow_value *value = &w->value;
+	__u64 life = flow_life(flow);
+
+	flow->flags = value->flags | (flow->flags & FLOW_RESET);
+	flow->owners_epoch = value->owners_epoch;
+	side_renew(&flow->side[0], &value->side[0]);
+	side_renew(&flow->side[1], &value->side[1]);
+	flow_touch(flow, w->source_end, &w->p, skb->len);
+	if (FLOW_LIFE_STATE(life) == FLOW_HALF_OPEN)
+		flow_answered(&w->key, flow, life, w->source_end, &w->p);
+}
+
+/* A new flow, in the place of the one that was known under its key. Asks for the walk, as
+ * walk_judge does.
+ */
+__noinline int
+walk_begin_flow(struct __sk_buff *skb)
+{
+	struct datapath_state *state = state_get();
+	struct walk *w = walk_get();
+	struct flow_value *value, *flow;
+	__u32 source_end;
+
+	if (!w || !state)
+		return DROP_NO_GENERATION;
+	if (w->replaces) {
+		flow = bpf_map_lookup_elem(&rs_flows_v2, &w->key);
+		if (flow)
+			flow_kill(&w->key, flow, flow_life(flow));
+	}
+	source_end = w->source_end & 1;
+	value = &w->value;
+	value->side[source_end].tcp_flags = w->p.tcp_flags;
+	value->side[source_end].sequence = w->p.tcp_sequence;
+	__builtin_memset(value->sent, 0, sizeof(value->sent));
+	value->sent[source_end].packets = 1;
+	value->sent[source_end].bytes = skb->len;
+	return flow_insert(&w->key, value, walk_account(w), &w->evicted, state);
+}
+
+/* Writes the flow that the judgement admits, between the ends that w->value has: over the known
+ * one, if its verdict was asked again, else as a new one.
  */
 static __always_inline enum drop_reason
-walk_write_flow(struct walk *w, const struct flow_value *flow)
+walk_write_flow(struct __sk_buff *skb, struct walk *w, struct flow_value *flow)
 {
 	const struct judgement *judgement = &w->judgement;
 	struct flow_value *value = &w->value;
 	struct flow_side *source = &value->side[w->source_end & 1];
 	struct flow_side *destination = &value->side[~w->source_end & 1];
 	int forward = w->initiator == w->source_end;
-	int embryo = 1;
+	int continues = flow && (w->known || w->renewed);
 
 	value->seen_ns = bpf_ktime_get_coarse_ns();
 	value->initiator = w->initiator;
@@ -160,30 +237,20 @@ walk_write_flow(struct walk *w, const struct flow_value *flow)
 	side_admit(destination, forward ? &judgement->ingress : &judgement->egress);
 	if (w->new_flags & FLOW_HOST_BYPASS)
 		value->side[w->initiator & 1].flags = FLOW_SIDE_HOST;
-	walk_fill_arrival(w, w->known ? flow : NULL, source, destination);
+	walk_fill_arrival(w, continues ? flow : NULL, source, destination);
 	if (w->sender)
 		value->flags |= FLOW_BY_STACK | FLOW_HAS_SENDER;
-	flow_set_number(value, w->source_end, w->source.number);
-	flow_set_number(value, ~w->source_end, w->destination.number);
+	if (source->ifindex)
+		source->number = w->source.number;
+	if (destination->ifindex)
+		destination->number = w->destination.number;
 	walk_take_way(w, value);
-	if (w->known && flow) {
-		source->tcp_flags = flow->side[w->source_end & 1].tcp_flags;
-		destination->tcp_flags = flow->side[~w->source_end & 1].tcp_flags;
-		embryo = w->embryo && (forward || !flow_is_answered_by(&w->p));
+	if (continues && flow) {
+		walk_renew_flow(skb, w, flow);
+		return DROP_NONE;
 	}
-	source->tcp_flags |= w->p.tcp_flags;
-	if (embryo) {
-		if (flow && !w->embryo)
-			bpf_map_delete_elem(&rs_flows_v1, &w->key);
-		return bpf_map_update_elem(&rs_embryo_v1, &w->key, value, BPF_ANY)
-		           ? DROP_FLOW_TABLE_FULL
-		           : DROP_NONE;
-	}
-	if (bpf_map_update_elem(&rs_flows_v1, &w->key, value, BPF_ANY))
-		return DROP_FLOW_TABLE_FULL;
-	if (w->embryo)
-		bpf_map_delete_elem(&rs_embryo_v1, &w->key);
-	return DROP_NONE;
+	w->replaces = flow != NULL;
+	return walk_begin_flow(skb);
 }
 
 /* An ICMP error about a flow that stands. From outside, one about a flow in a form that
@@ -205,10 +272,23 @@ walk_is_related(struct __sk_buff *skb, struct walk *w, const struct datapath_sta
 	return 1;
 }
 
+/* Whether it is one more SYN of who began the flow, in the same form: sent again, or by somebody
+ * who has forgotten the flow, or who never began it. So it changes nothing but the verdict; the
+ * other end's answer tells which.
+ */
+static __always_inline int
+renews_flow(const struct walk *w, const struct flow_value *flow)
+{
+	__u32 sender = w->sender;
+
+	return w->opening && flow->initiator == w->source_end && !flow_is_closed(flow) &&
+	       !((flow->flags ^ w->new_flags) & FLOW_AS_SENT) && sender == flow_sender(flow);
+}
+
 /* What is asked of policy, and whether it is asked at all: w->settled when not. */
 static __always_inline int
 walk_prepare(struct __sk_buff *skb, struct walk *w, const struct datapath_state *state,
-             const struct flow_value *flow, enum hook hook)
+             struct flow_value *flow, enum hook hook)
 {
 	w->icmp_type = w->p.icmp_type;
 	w->icmp_code = w->p.icmp_code;
@@ -219,8 +299,9 @@ walk_prepare(struct __sk_buff *skb, struct walk *w, const struct datapath_state 
 	side_place(&w->value.side[~w->source_end & 1], &w->destination, state);
 	__builtin_memset(&w->judgement, 0, sizeof(w->judgement));
 	w->settled = (w->new_flags & FLOW_AS_SENT) != 0;
+	w->renewed = flow && renews_flow(w, flow);
 	if (w->settled)
-		return walk_write_flow(w, flow);
+		return walk_write_flow(skb, w, flow);
 	if (flow && w->known) {
 		w->initiator = flow->initiator & 1;
 		w->icmp_type = flow->icmp_type;
@@ -267,7 +348,8 @@ walk_event(struct walk *w, const struct datapath_state *state, __u8 type)
 
 /* What the judgement means for this packet, and for the flow. */
 static __always_inline int
-walk_conclude(struct walk *w, const struct datapath_state *state, const struct flow_value *flow)
+walk_conclude(struct __sk_buff *skb, struct walk *w, const struct datapath_state *state,
+              struct flow_value *flow)
 {
 	if (w->bypass)
 		w->new_flags |= FLOW_HOST_BYPASS;
@@ -289,13 +371,13 @@ walk_conclude(struct walk *w, const struct datapath_state *state, const struct f
 		return DROP_NONE;
 	if (!flow || (flow->flags & FLOW_AS_SENT))
 		walk_event(w, state, FLOW_EVENT_NEW);
-	return walk_write_flow(w, flow);
+	return walk_write_flow(skb, w, flow);
 }
 
 /* May it pass, and what becomes of the flow. */
 static __always_inline enum drop_reason
 walk_decide(struct __sk_buff *skb, struct walk *w, const struct datapath_state *state,
-            const struct flow_value *flow, enum hook hook)
+            struct flow_value *flow, enum hook hook)
 {
 	enum drop_reason reason = walk_prepare(skb, w, state, flow, hook);
 
@@ -303,7 +385,7 @@ walk_decide(struct __sk_buff *skb, struct walk *w, const struct datapath_state *
 		return reason;
 	if (!w->bypass)
 		walk_judge(skb);
-	return walk_conclude(w, state, flow);
+	return walk_conclude(skb, w, state, flow);
 }
 
 #endif

@@ -79,22 +79,29 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct datapath_state);
-} rs_state_v3 SEC(".maps");
+} rs_state_v4 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 262144);
 	__type(key, struct flow_key);
 	__type(value, struct flow_value);
-} rs_flows_v1 SEC(".maps");
+} rs_flows_v2 SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 65536);
-	__type(key, struct flow_key);
-	__type(value, struct flow_value);
-} rs_embryo_v1 SEC(".maps");
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, FLOW_ACCOUNTS);
+	__type(key, __u32);
+	__type(value, struct flow_account);
+} rs_accounts_v1 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, FLOW_ACCOUNTS *FLOW_HALF_OPEN_RING);
+	__type(key, __u32);
+	__type(value, struct flow_key);
+} rs_half_open_v1 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -189,7 +196,7 @@ state_get(void)
 {
 	__u32 zero = 0;
 
-	return bpf_map_lookup_elem(&rs_state_v3, &zero);
+	return bpf_map_lookup_elem(&rs_state_v4, &zero);
 }
 
 #endif

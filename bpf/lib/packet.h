@@ -48,6 +48,8 @@ struct packet {
 	__u16 ip_length; /* of the IP packet, header included; 0 of BIG TCP */
 	__u16 reserved;
 	__be32 fragment_id;
+	__u32 tcp_sequence; /* host order */
+	__u32 tcp_acknowledged;
 };
 
 static __always_inline void

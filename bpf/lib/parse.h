@@ -48,7 +48,9 @@ union l4_header {
 		__be16 echo_sequence;
 	} icmp;
 	struct {
-		__be32 skip[3];
+		__be32 ports;
+		__be32 sequence;
+		__be32 acknowledged;
 		__u8 data_offset; /* upper half: in 32-bit words */
 		__u8 flags;
 	} tcp;
@@ -93,6 +95,8 @@ read_l4(const union l4_header *header, struct packet *ret, __u32 bytes)
 		if (ret->l4_header < sizeof(struct tcphdr) || ret->l4_header > bytes)
 			return DROP_BAD_LENGTH;
 		ret->tcp_flags = header->tcp.flags;
+		ret->tcp_sequence = bpf_ntohl(header->tcp.sequence);
+		ret->tcp_acknowledged = bpf_ntohl(header->tcp.acknowledged);
 	} else if (ret->protocol == IPPROTO_UDP) {
 		__u16 length = bpf_ntohs(header->ports.udp_length);
 

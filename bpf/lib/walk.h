@@ -15,7 +15,7 @@
 #include "bpf/lib/arrival.h"
 #include "bpf/lib/deliver.h"
 #include "bpf/lib/drop.h"
-#include "bpf/lib/flow.h"
+#include "bpf/lib/flow_touch.h"
 #include "bpf/lib/fragment.h"
 #include "bpf/lib/judge.h"
 #include "bpf/lib/martian.h"
@@ -40,12 +40,8 @@ walk_find_flow(struct walk *w)
 	w->source_end = flow_key_of(&w->p, &w->key);
 	if (w->unresolved || !has_flow(&w->p))
 		return NULL;
-	flow = bpf_map_lookup_elem(&rs_flows_v1, &w->key);
-	if (flow)
-		return flow;
-	flow = bpf_map_lookup_elem(&rs_embryo_v1, &w->key);
-	w->embryo = flow != NULL;
-	return flow;
+	flow = bpf_map_lookup_elem(&rs_flows_v2, &w->key);
+	return flow && flow_state(flow) != FLOW_DEAD ? flow : NULL;
 }
 
 /* To the host's stack, with the mark that the hooks behind it ask for. What limits a pod's
@@ -116,9 +112,12 @@ walk_established(struct __sk_buff *skb, struct walk *w, const struct datapath_st
 {
 	struct flow_side *source, *destination;
 	enum drop_reason reason;
+	__u64 life;
+	int action;
 
 	if (!flow || is_opening(&w->p, flow, w->source_end))
 		return NOT_ESTABLISHED;
+	life = flow_life(flow);
 	source = &flow->side[w->source_end & 1];
 	destination = &flow->side[~w->source_end & 1];
 	/* The flow knows where its ends live. Another interface is a spoofer, or a new
@@ -144,13 +143,17 @@ walk_established(struct __sk_buff *skb, struct walk *w, const struct datapath_st
 		if (reason)
 			return drop(skb, reason);
 	}
-	flow_touch(flow, w->source_end, &w->p);
-	if (w->embryo && w->source_end != flow->initiator && flow_is_answered_by(&w->p))
-		flow_promote(&w->key, flow);
+	flow_touch(flow, w->source_end, &w->p, skb->len);
 	skb->cb[RUN_EGRESS_VERDICT] = flow->side[flow->initiator & 1].verdict;
 	skb->cb[RUN_INGRESS_VERDICT] = flow->side[~flow->initiator & 1].verdict;
 	walk_take_way(w, flow);
-	return walk_deliver(skb, w, state, hook, source, destination);
+	action = walk_deliver(skb, w, state, hook, source, destination);
+	/* Gone meanwhile, and its memory another flow's: what was read may be of either. */
+	if ((flow_life(flow) ^ life) >> 8)
+		return drop(skb, DROP_NO_FLOW);
+	if (FLOW_LIFE_STATE(life) == FLOW_HALF_OPEN)
+		flow_answered(&w->key, flow, life, w->source_end, &w->p);
+	return action;
 }
 
 /* May this packet be here at all? Spoofing, martians, tunnels, foreign receivers. */
@@ -210,16 +213,6 @@ has_same_holders(const struct walk *w, const struct flow_value *flow)
 	       ((end ^ 1) == named || flow->side[end ^ 1].ifindex == w->destination.ifindex);
 }
 
-static __always_inline void
-walk_forget_flow(struct walk *w)
-{
-	if (w->embryo)
-		bpf_map_delete_elem(&rs_embryo_v1, &w->key);
-	else
-		bpf_map_delete_elem(&rs_flows_v1, &w->key);
-	w->embryo = 0;
-}
-
 static __always_inline int
 walk_slow(struct __sk_buff *skb, struct walk *w, const struct datapath_state *state,
           struct flow_value *flow, enum hook hook)
@@ -249,7 +242,7 @@ walk_slow(struct __sk_buff *skb, struct walk *w, const struct datapath_state *st
 	    lookup_address(w->active.slot, &w->p.destination, &w->destination))
 		return is_from_outside(hook) ? TC_ACT_OK : drop(skb, DROP_NO_GENERATION);
 	if (flow && !has_same_holders(w, flow)) {
-		walk_forget_flow(w);
+		flow_kill(&w->key, flow, flow_life(flow));
 		flow = NULL;
 	}
 	if (state->flags & STATE_MARKS) {
@@ -300,7 +293,6 @@ walk_begin(struct __sk_buff *skb)
 	skb->cb[RUN_SENDER] = 0;
 	if (!w)
 		return NULL;
-	w->embryo = 0;
 	w->unresolved = 0;
 	w->host_origin = 0;
 	w->mark = (struct mark){};

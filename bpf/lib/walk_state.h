@@ -38,12 +38,13 @@ struct walk {
 	__u32 arrival;                            /* FLOW_ARRIVAL_* */
 	__u32 owners_epoch;                       /* when that was checked */
 	__u32 source_end;                         /* enum flow_end */
-	__u8 embryo;                              /* the flow is in rs_embryo_v1 */
 	__u8 unresolved;                          /* a later fragment whose first is not known */
 	__u8 host_origin;                         /* TO_WORKLOAD: sent by this node's own stack */
 	__u8 by_stack;                            /* goes through this host's stack */
 	__u8 new_flags;                           /* of the flow to write: FLOW_* */
 	__u8 known;                               /* the flow's verdict is of such packets */
+	__u8 renewed;                             /* a SYN of the known flow's initiator */
+	__u8 replaces;                            /* a known flow, by one of its own */
 	__u8 opening, bypass, settled;            /* see walk_prepare */
 	__u8 icmp_type, icmp_code;                /* of the flow's initiator */
 	__u32 initiator;                          /* enum flow_end */
@@ -52,7 +53,8 @@ struct walk {
 	struct ip_address sender_address;
 	struct socket_value socket; /* port 0: the flow was not translated to one */
 	struct judgement judgement;
-	struct flow_key shown; /* in events */
+	struct flow_key shown;   /* in events */
+	struct flow_key evicted; /* working room */
 	struct flow_value value;
 	struct packet quoted; /* by an ICMP error */
 };
@@ -62,14 +64,14 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct walk);
-} rs_walk_v3 SEC(".maps");
+} rs_walk_v4 SEC(".maps");
 
 static __always_inline struct walk *
 walk_get(void)
 {
 	__u32 zero = 0;
 
-	return bpf_map_lookup_elem(&rs_walk_v3, &zero);
+	return bpf_map_lookup_elem(&rs_walk_v4, &zero);
 }
 
 /* A packet that asks for something new is judged in its own direction, whatever

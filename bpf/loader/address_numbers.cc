@@ -3,6 +3,8 @@
 
 #include <cstring>
 
+#include "bpf/abi/flows.h"
+
 namespace ripstop::loader {
 
 void AddressNumbers::Load() {
@@ -64,9 +66,11 @@ void AddressNumbers::Release(const policy::Address& address) {
   if (const auto it = numbers_.find(address); it != numbers_.end()) ReleaseNumber(it->second);
 }
 
-// A number that nobody uses, or 0: one that nobody ever had before the longest released.
+// A number that nobody uses, or 0: one that nobody ever had before the longest released, as long as
+// such have an account of their own in the flow table.
 uint16_t AddressNumbers::Free() {
-  if (entries_.size() <= max_) {
+  const bool low = entries_.size() < FLOW_ACCOUNT_NUMBERS || released_.empty();
+  if (low && entries_.size() <= max_) {
     entries_.emplace_back();
     return static_cast<uint16_t>(entries_.size() - 1);
   }

@@ -62,8 +62,7 @@ absl::Status SetSizes(datapath* skeleton, const DatapathSizes& sizes) {
     bpf_map* map;
     uint32_t entries;
   } wanted[] = {
-      {skeleton->maps.rs_flows_v1, sizes.flows},
-      {skeleton->maps.rs_embryo_v1, sizes.embryos},
+      {skeleton->maps.rs_flows_v2, sizes.flows},
       {skeleton->maps.rs_frags_v1, sizes.fragments},
       {skeleton->maps.rs_events_v1, sizes.event_bytes},
   };
@@ -104,12 +103,18 @@ absl::Status SetPinPaths(datapath* skeleton, const std::string& dir) {
 
 // The flow table of another size is put aside, where it stays pinned until its flows are
 // adopted, also across a crash. What is aside already has not been adopted yet: it holds
-// most flows, for the newer one was made just before that crash.
-absl::StatusOr<UniqueFd> PutFlowsAside(const std::string& path, const std::string& aside,
-                                       uint32_t wanted) {
-  if (UniqueFd waiting(bpf_obj_get(aside.c_str())); waiting.ok()) return waiting;
+// most flows, for the newer one was made just before that crash. The accounts are of the flows
+// in one table, so a new table has new ones.
+absl::StatusOr<UniqueFd> PutFlowsAside(const std::string& path, const std::string& accounts,
+                                       const std::string& aside, uint32_t wanted) {
+  UniqueFd waiting(bpf_obj_get(aside.c_str()));
   UniqueFd pinned(bpf_obj_get(path.c_str()));
-  if (!pinned.ok() || MaxEntries(pinned.get()) == wanted) return UniqueFd();
+  const bool counted = pinned.ok() && access(accounts.c_str(), F_OK) == 0;
+  if (counted && (waiting.ok() || MaxEntries(pinned.get()) == wanted)) return waiting;
+  if (unlink(accounts.c_str()) != 0 && errno != ENOENT) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("unpin ", accounts));
+  }
+  if (waiting.ok() || !pinned.ok()) return waiting;
   if (rename(path.c_str(), aside.c_str()) != 0) {
     return absl::ErrnoToStatus(errno, absl::StrCat("put aside ", path));
   }
@@ -156,10 +161,12 @@ absl::StatusOr<std::unique_ptr<DatapathObject>> DatapathObject::Load(const Datap
   object->pin_dir_ = pin_dir;
   if (!pin_dir.empty()) {
     const std::string flows =
-        absl::StrCat(pin_dir, "/", bpf_map__name(object->skeleton_->maps.rs_flows_v1));
+        absl::StrCat(pin_dir, "/", bpf_map__name(object->skeleton_->maps.rs_flows_v2));
     object->old_flows_path_ = flows + kAside;
+    const std::string accounts =
+        absl::StrCat(pin_dir, "/", bpf_map__name(object->skeleton_->maps.rs_accounts_v1));
     ASSIGN_OR_RETURN(object->old_flows_,
-                     PutFlowsAside(flows, object->old_flows_path_, sizes.flows));
+                     PutFlowsAside(flows, accounts, object->old_flows_path_, sizes.flows));
     RETURN_IF_ERROR(SetPinPaths(object->skeleton_, pin_dir));
   }
   if (int error = datapath__load(object->skeleton_); error != 0) {
@@ -175,14 +182,24 @@ absl::StatusOr<std::unique_ptr<DatapathObject>> DatapathObject::Load(const Datap
   if (!pin_dir.empty()) UnpinOtherLayouts(object->skeleton_, pin_dir);
   const auto& maps = object->skeleton_->maps;
   ASSIGN_OR_RETURN(object->state_,
-                   Map(bpf_map__fd(maps.rs_state_v3), sizeof(datapath_state), "rs_state_v3"));
+                   Map(bpf_map__fd(maps.rs_state_v4), sizeof(datapath_state), "rs_state_v4"));
   ASSIGN_OR_RETURN(object->epochs_,
                    Map(bpf_map__fd(maps.rs_epochs_v1),
                        EPOCHS_MAX * kEpochStrideWords * sizeof(uint32_t), "rs_epochs_v1"));
+  ASSIGN_OR_RETURN(object->accounts_, Map(bpf_map__fd(maps.rs_accounts_v1),
+                                          FLOW_ACCOUNTS * sizeof(flow_account), "rs_accounts_v1"));
+  object->LimitAccounts(sizes);
   constexpr size_t kSenderStride = (sizeof(sender_value) + 7) / 8 * 8;
   ASSIGN_OR_RETURN(object->senders_, Map(bpf_map__fd(maps.rs_senders_v1),
                                          (MARK_NUMBER_MAX + 1) * kSenderStride, "rs_senders_v1"));
   return object;
+}
+
+void DatapathObject::LimitAccounts(const DatapathSizes& sizes) const {
+  constexpr uint32_t kShare = 8, kFlowsMin = 1024, kHalfOpen = 4096;
+  state()->account_flows =
+      sizes.account_flows != 0 ? sizes.account_flows : std::max(sizes.flows / kShare, kFlowsMin);
+  state()->account_half_open = sizes.account_half_open != 0 ? sizes.account_half_open : kHalfOpen;
 }
 
 absl::StatusOr<uint64_t> DatapathObject::AdoptFlows() const {
@@ -195,11 +212,20 @@ absl::StatusOr<uint64_t> DatapathObject::AdoptFlows() const {
     key = next;
     from = &key;
     if (bpf_map_lookup_elem(old_flows_.get(), &key, &value) != 0) continue;  // just gone
-    if (bpf_map_update_elem(flows(), &key, &value, BPF_NOEXIST) == 0 || errno == EEXIST) continue;
-    if (errno != E2BIG) return absl::ErrnoToStatus(errno, "rs_flows_v1: adopt a flow");
+    const uint32_t state = FLOW_LIFE_STATE(value.life);
+    const uint32_t account = FLOW_LIFE_ACCOUNT(value.life);
+    if (state == FLOW_DEAD || account >= FLOW_ACCOUNTS) continue;
+    // Counted first, as the programs do, which may end it at once.
+    const uint64_t counts = 1 + (state == FLOW_HALF_OPEN ? FLOW_COUNT_HALF_OPEN : 0);
+    __atomic_fetch_add(&flow_accounts()[account].counts, counts, __ATOMIC_SEQ_CST);
+    if (bpf_map_update_elem(flows(), &key, &value, BPF_NOEXIST) == 0) continue;
+    const int error = errno;
+    __atomic_fetch_sub(&flow_accounts()[account].counts, counts, __ATOMIC_SEQ_CST);
+    if (error == EEXIST) continue;
+    if (error != E2BIG) return absl::ErrnoToStatus(error, "rs_flows_v2: adopt a flow");
     ++left;
   }
-  if (errno != ENOENT) return absl::ErrnoToStatus(errno, "rs_flows_v1: read the old table");
+  if (errno != ENOENT) return absl::ErrnoToStatus(errno, "rs_flows_v2: read the old table");
   return left;
 }
 
@@ -252,8 +278,8 @@ int DatapathObject::arena_used() const { return bpf_program__fd(skeleton_->progs
 int DatapathObject::addresses() const { return bpf_map__fd(skeleton_->maps.rs_addresses_v1); }
 int DatapathObject::arena() const { return bpf_map__fd(skeleton_->maps.rs_arena_v2); }
 int DatapathObject::hits() const { return bpf_map__fd(skeleton_->maps.rs_hits_v1); }
-int DatapathObject::flows() const { return bpf_map__fd(skeleton_->maps.rs_flows_v1); }
-int DatapathObject::embryos() const { return bpf_map__fd(skeleton_->maps.rs_embryo_v1); }
+int DatapathObject::flows() const { return bpf_map__fd(skeleton_->maps.rs_flows_v2); }
+int DatapathObject::accounts() const { return bpf_map__fd(skeleton_->maps.rs_accounts_v1); }
 int DatapathObject::fragments() const { return bpf_map__fd(skeleton_->maps.rs_frags_v1); }
 absl::StatusOr<uint32_t> DatapathObject::RestorePins() const {
   uint32_t restored = 0;
@@ -277,7 +303,7 @@ int DatapathObject::vteps() const { return bpf_map__fd(skeleton_->maps.rs_vteps_
 int DatapathObject::owners() const { return bpf_map__fd(skeleton_->maps.rs_owners_v1); }
 int DatapathObject::interfaces() const { return bpf_map__fd(skeleton_->maps.rs_interfaces_v1); }
 int DatapathObject::drops() const { return bpf_map__fd(skeleton_->maps.rs_drops_v1); }
-int DatapathObject::state_map() const { return bpf_map__fd(skeleton_->maps.rs_state_v3); }
+int DatapathObject::state_map() const { return bpf_map__fd(skeleton_->maps.rs_state_v4); }
 int DatapathObject::epochs_map() const { return bpf_map__fd(skeleton_->maps.rs_epochs_v1); }
 int DatapathObject::events() const { return bpf_map__fd(skeleton_->maps.rs_events_v1); }
 int DatapathObject::lost() const { return bpf_map__fd(skeleton_->maps.rs_lost_v2); }

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "bpf/abi/flows.h"
 #include "bpf/abi/marks.h"
 #include "bpf/abi/state.h"
 #include "bpf/loader/mapped_pages.h"
@@ -28,7 +29,8 @@ namespace ripstop::loader {
 
 struct DatapathSizes {
   uint32_t flows = 262144;
-  uint32_t embryos = 65536;
+  uint32_t account_flows = 0;      // of one local address, begun or received; 0: an eighth of all
+  uint32_t account_half_open = 0;  // of them not answered; 0: 4096
   uint32_t fragments = 8192;
   uint32_t addresses = 16384;  // of a new generation; grows live
   uint32_t event_bytes = 1u << 20;
@@ -69,7 +71,7 @@ class DatapathObject {
   int arena() const;
   int hits() const;
   int flows() const;
-  int embryos() const;
+  int accounts() const;
   int fragments() const;
   uint32_t flow_capacity() const;
   int vteps() const;
@@ -81,7 +83,7 @@ class DatapathObject {
   int state_map() const;
   int epochs_map() const;
 
-  // Mapped page of rs_state_v3.
+  // Mapped page of rs_state_v4.
   datapath_state* state() const { return static_cast<datapath_state*>(state_.base()); }
   // The epoch of a policy set, in the mapped pages of rs_epochs_v1. The kernel rounds the
   // elements of an array map up to eight bytes, so these words are not adjacent.
@@ -89,6 +91,8 @@ class DatapathObject {
     return static_cast<uint32_t*>(epochs_.base()) + size_t{set_index} * kEpochStrideWords;
   }
   int epochs() const;
+  // Mapped pages of rs_accounts_v1: FLOW_ACCOUNTS of them.
+  flow_account* flow_accounts() const { return static_cast<flow_account*>(accounts_.base()); }
   // Mapped pages of rs_senders_v1.
   uint8_t* senders() const { return static_cast<uint8_t*>(senders_.base()); }
 
@@ -119,6 +123,7 @@ class DatapathObject {
   static constexpr size_t kEpochStrideWords = 2;
 
   DatapathObject() = default;
+  void LimitAccounts(const DatapathSizes& sizes) const;
   datapath* skeleton_ = nullptr;
   std::string pin_dir_;
   UniqueFd old_flows_;
@@ -126,6 +131,7 @@ class DatapathObject {
   MappedPages state_;
   MappedPages epochs_;
   MappedPages senders_;
+  MappedPages accounts_;
 };
 
 }  // namespace ripstop::loader

@@ -16,6 +16,11 @@ void Put16(std::vector<uint8_t>& out, uint16_t value) {
   out.push_back(value & 0xff);
 }
 
+void Put32(std::vector<uint8_t>& out, uint32_t value) {
+  Put16(out, static_cast<uint16_t>(value >> 16));
+  Put16(out, static_cast<uint16_t>(value));
+}
+
 bool IsEcho(const policy::Packet& p) {
   if (p.protocol == policy::kProtocolIcmp && p.source.is_v4()) {
     return p.icmp_type == 8 || p.icmp_type == 0;
@@ -34,7 +39,8 @@ std::vector<uint8_t> Transport(const FrameSpec& spec) {
     case policy::kProtocolTcp:
       Put16(out, p.source_port);
       Put16(out, p.destination_port);
-      out.resize(12);
+      Put32(out, spec.tcp_sequence);
+      Put32(out, spec.tcp_acknowledged);
       out.push_back(5 << 4);
       out.push_back(spec.tcp_flags);
       out.resize(20);

@@ -21,7 +21,9 @@ struct FrameSpec {
   policy::Packet packet;  // family of the addresses decides the IP version
   uint8_t ttl = 64;
   uint8_t tcp_flags = 0x02;  // SYN
-  uint16_t icmp_id = 1;      // in echo messages
+  uint32_t tcp_sequence = 0;
+  uint32_t tcp_acknowledged = 0;
+  uint16_t icmp_id = 1;  // in echo messages
   std::vector<uint8_t> payload = std::vector<uint8_t>(16, 'x');
 
   std::vector<uint8_t> ipv4_options;  // padded to words

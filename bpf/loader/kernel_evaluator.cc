@@ -18,7 +18,7 @@ constexpr uint32_t kLoopback = 1;
 }  // namespace
 
 DatapathSizes KernelEvaluator::Sizes() {
-  return {.flows = 1024, .embryos = 1024, .fragments = 1024, .event_bytes = 65536};
+  return {.flows = 1024, .fragments = 1024, .event_bytes = 65536};
 }
 
 absl::StatusOr<std::unique_ptr<KernelEvaluator>> KernelEvaluator::Open(const DatapathSizes& sizes) {
@@ -116,9 +116,18 @@ absl::StatusOr<KernelVerdict> KernelEvaluator::Evaluate(const policy::Packet& pa
   if (!run.ok()) return run.status();
   // The next query may have the same ports: leave no flow behind.
   const flow_key key = FlowKeyOf(spec);
-  bpf_map_delete_elem(object_->embryos(), &key);
-  bpf_map_delete_elem(object_->flows(), &key);
+  EndFlow(key);
   return run->verdict;
+}
+
+void KernelEvaluator::EndFlow(const flow_key& key) {
+  flow_value value;
+  if (bpf_map_lookup_elem(object_->flows(), &key, &value) != 0 ||
+      bpf_map_delete_elem(object_->flows(), &key) != 0) {
+    return;
+  }
+  object_->flow_accounts()[FLOW_LIFE_ACCOUNT(value.life)].counts -=
+      1 + (FLOW_LIFE_STATE(value.life) == FLOW_HALF_OPEN ? FLOW_COUNT_HALF_OPEN : 0);
 }
 
 absl::StatusOr<double> KernelEvaluator::Nanoseconds(Hook hook, const Frame& frame, uint32_t repeat,

@@ -17,6 +17,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "bpf/abi/drops.h"
+#include "bpf/abi/flows.h"
 #include "bpf/loader/frame.h"
 #include "bpf/loader/table_store.h"
 
@@ -78,6 +79,7 @@ class KernelEvaluator {
  private:
   static DatapathSizes Sizes();
   KernelEvaluator() = default;
+  void EndFlow(const flow_key& key);
 
   std::unique_ptr<DatapathObject> object_;
   std::unique_ptr<TableStore> tables_;

@@ -30,7 +30,7 @@ TEST_F(PacketTest, AFlowServesNoLaterHolderOfItsAddress) {
   for (const FrameSpec& spec : {answer, data}) {
     EXPECT_NE(Run(Hook::kFromWorkload, spec).verdict.action, TC_ACT_SHOT);
     ExpectDrop(Hook::kToWorkload, spec, DROP_UNKNOWN_ENDPOINT, kAway);  // nobody has it here
-    EXPECT_TRUE(FlowExists(spec, true));
+    EXPECT_TRUE(FlowExists(spec));
   }
 
   HandmadeTables tables(kernel_->engine_options());
@@ -40,7 +40,7 @@ TEST_F(PacketTest, AFlowServesNoLaterHolderOfItsAddress) {
   Write(tables);
   ExpectDrop(Hook::kToWorkload, answer, DROP_POLICY_INGRESS, 1);
   ExpectDrop(Hook::kToWorkload, data, DROP_NO_FLOW, 1);
-  for (const FrameSpec& spec : {answer, data}) EXPECT_FALSE(FlowExists(spec, true));
+  for (const FrameSpec& spec : {answer, data}) EXPECT_FALSE(FlowExists(spec));
   // Its own connection, though its ports are those of the other's.
   ExpectDelivered(Hook::kFromWorkload, syn);
   ExpectDelivered(Hook::kFromWorkload, data);

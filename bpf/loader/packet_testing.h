@@ -197,11 +197,14 @@ class PacketTest : public ::testing::Test {
     EXPECT_EQ(got.verdict.action, TC_ACT_OK) << "reason " << got.verdict.reason;
     EXPECT_EQ(got.frame, frame);
   }
-  bool FlowExists(const FrameSpec& spec, bool answered) {
+  bool FlowExists(const FrameSpec& spec) {
+    return FlowExists(spec, false) || FlowExists(spec, true);
+  }
+  bool FlowExists(const FrameSpec& spec, bool open) {
     const flow_key key = FlowKeyOf(spec);
     flow_value value;
-    return bpf_map_lookup_elem(answered ? kernel_->object().flows() : kernel_->object().embryos(),
-                               &key, &value) == 0;
+    return bpf_map_lookup_elem(kernel_->object().flows(), &key, &value) == 0 &&
+           FLOW_LIFE_STATE(value.life) == (open ? FLOW_OPEN : FLOW_HALF_OPEN);
   }
   void Write(HandmadeTables& tables) { ASSERT_TRUE(kernel_->Apply(tables.Take(), 0).ok()); }
 

@@ -285,8 +285,11 @@ TEST_F(VxlanTest, AnswersToAPodsOwnFlowsAreBoundAsWell) {
   const FrameSpec answer = Flags(Tcp(kPodOfB, kClient, 1234, 80), 0x12);
   ExpectTunnelDrop(answer, c_, DROP_VXLAN_SPOOFED);
   ExpectDrop(Hook::kFromHost, answer, DROP_SPOOFED, kAway);
+  const FrameSpec rest = Flags(Tcp(kClient, kPodOfB, 80, 1234), 0x10);
+  ExpectPassed(Hook::kFromWorkload, rest);
   EXPECT_FALSE(FlowExists(answer, true)) << "a stranger's word must not make it an answered one";
   ExpectTunnelDelivered(answer, b_);
+  ExpectPassed(Hook::kFromWorkload, rest);
   EXPECT_TRUE(FlowExists(answer, true));
 }
 

@@ -14,12 +14,14 @@ struct bench_query {
 	__u32 policy_set;
 	__u32 next;     /* enum bench_next: what bench_renew goes on to */
 	__u32 new_flow; /* bench_renew gives each frame a source port of its own */
+	__u32 turn;     /* how many frames there were */
+	__u32 answered; /* every second frame is the answer to the one before */
 	__u32 port;     /* the last one it gave, host order */
 	__u32 word;     /* out: the verdict read */
 	__be16 source_port;
 	__be16 destination_port;
 	__u32 protocol;
 };
-ABI_ASSERT(sizeof(struct bench_query) == 44);
+ABI_ASSERT(sizeof(struct bench_query) == 52);
 
 #endif

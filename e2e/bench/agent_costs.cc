@@ -80,7 +80,7 @@ void PrintCosts(const Site& site, const std::string& at, const Costs& costs, con
 
 // Connections between addresses that are no pod's of this node.
 absl::Status FillFlows(const Site& site, uint32_t from, uint32_t to) {
-  const std::string path = site.pins() + "/maps/rs_flows_v1";
+  const std::string path = site.pins() + "/maps/rs_flows_v2";
   const UniqueFd map(bpf_obj_get(path.c_str()));
   if (!map.ok()) return absl::ErrnoToStatus(errno, path);
   timespec now = {};
@@ -96,7 +96,7 @@ absl::Status FillFlows(const Site& site, uint32_t from, uint32_t to) {
     std::memcpy(&key.address[0], low.bytes.data(), sizeof(key.address[0]));
     std::memcpy(&key.address[1], high.bytes.data(), sizeof(key.address[1]));
     key.port[0] = static_cast<uint16_t>(1024 + (i & 255));
-    values[i - from] = {};
+    values[i - from] = {.life = FLOW_LIFE(FLOW_OPEN, 0, i)};
     values[i - from].seen_ns =
         static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
   }

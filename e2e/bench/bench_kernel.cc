@@ -161,6 +161,7 @@ absl::StatusOr<Timing> BenchKernel::TimeRenewed(int subject_fd, const loader::Fr
   auto& query = skeleton_->bss->asked;
   const int renew = bpf_program__fd(skeleton_->progs.bench_renew);
   query.new_flow = new_flow;
+  query.turn = 0;
   query.next = kEmpty;
   ASSIGN_OR_RETURN(const Timing empty, Time(renew, frame));
   query.next = kSubject;
@@ -169,6 +170,7 @@ absl::StatusOr<Timing> BenchKernel::TimeRenewed(int subject_fd, const loader::Fr
     if (new_flow) {
       RETURN_IF_ERROR(evaluator_->object().ForgetFlows({loader::ToKey(forget)}).status());
       query.port = 1024;
+      query.turn = 0;
     }
     absl::StatusOr<double> ns = RunOnce(renew, frame, kRepeat);
     if (!ns.ok()) {
@@ -192,6 +194,20 @@ absl::StatusOr<Timing> BenchKernel::NewFlow(loader::Hook hook, const loader::Fra
                      : hook == loader::Hook::kToWorkload ? object.to_workload()
                                                          : object.from_host(),
                      MakeFrame(spec), true, spec.packet.source);
+}
+
+// The first frame is turned before it is seen, and every other one is an answer.
+absl::StatusOr<Timing> BenchKernel::AnsweredFlow(const loader::FrameSpec& spec) {
+  loader::FrameSpec turned = spec;
+  std::swap(turned.packet.source, turned.packet.destination);
+  std::swap(turned.packet.source_port, turned.packet.destination_port);
+  auto& query = skeleton_->bss->asked;
+  query.answered = 1;
+  auto timing = TimeRenewed(evaluator_->object().from_workload(), MakeFrame(turned), true,
+                            spec.packet.source);
+  query.answered = 0;
+  if (timing.ok()) *timing = {timing->best * 2, timing->median * 2};
+  return timing;
 }
 
 absl::StatusOr<Timing> BenchKernel::EstablishedFlow(const loader::FrameSpec& spec) {

@@ -47,6 +47,8 @@ class BenchKernel {
   absl::StatusOr<Timing> Verdict(const policy::Packet& packet, policy::Direction direction);
   // from_workload or from_host on this packet, each time as the first of a flow.
   absl::StatusOr<Timing> NewFlow(loader::Hook hook, const loader::FrameSpec& spec);
+  // A SYN between pods of this node and its answer, together.
+  absl::StatusOr<Timing> AnsweredFlow(const loader::FrameSpec& spec);
   // The same for a flow that both ends have talked on.
   absl::StatusOr<Timing> EstablishedFlow(const loader::FrameSpec& spec);
   // Any program that takes this packet's frame.

@@ -76,13 +76,16 @@ absl::Status Run() {
                      kernel->Verdict(tcp.packet, policy::Direction::kIngress));
     Report(v4 ? "one verdict, IPv4" : "one verdict, IPv6", verdict, 45);
     ASSIGN_OR_RETURN(const Timing new_tcp, kernel->NewFlow(loader::Hook::kFromWorkload, tcp));
-    Report(v4 ? "new TCP flow, pod to pod, IPv4" : "new TCP flow, pod to pod, IPv6", new_tcp, 400);
+    Report(v4 ? "new TCP flow, pod to pod, IPv4" : "new TCP flow, pod to pod, IPv6", new_tcp, 220);
+    ASSIGN_OR_RETURN(const Timing answered, kernel->AnsweredFlow(tcp));
+    Report(v4 ? "new TCP flow and its answer, IPv4" : "new TCP flow and its answer, IPv6", answered,
+           380);
     ASSIGN_OR_RETURN(const Timing new_udp, kernel->NewFlow(loader::Hook::kFromWorkload, udp));
-    Report(v4 ? "new UDP flow, pod to pod, IPv4" : "new UDP flow, pod to pod, IPv6", new_udp, 400);
+    Report(v4 ? "new UDP flow, pod to pod, IPv4" : "new UDP flow, pod to pod, IPv6", new_udp, 220);
     ASSIGN_OR_RETURN(const Timing old_tcp, kernel->EstablishedFlow(tcp));
-    Report(v4 ? "established TCP flow, IPv4" : "established TCP flow, IPv6", old_tcp, 90);
+    Report(v4 ? "established TCP flow, IPv4" : "established TCP flow, IPv6", old_tcp, 48);
     ASSIGN_OR_RETURN(const Timing old_udp, kernel->EstablishedFlow(udp));
-    Report(v4 ? "established UDP flow, IPv4" : "established UDP flow, IPv6", old_udp, 90);
+    Report(v4 ? "established UDP flow, IPv4" : "established UDP flow, IPv6", old_udp, 48);
   }
   return absl::OkStatus();
 }

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* What a packet of a flow that stands does to it. */
+#ifndef RIPSTOP_BPF_LIB_FLOW_TOUCH_H
+#define RIPSTOP_BPF_LIB_FLOW_TOUCH_H
+
+#include "bpf/lib/flow_life.h"
+
+/* Whether a segment's number is one that its sender may be at: of what shortens a flow's life
+ * others are not believed (RFC 9293 section 3.10.7.4, RFC 5961 section 3).
+ */
+static __always_inline int
+sequence_is_near(__s32 ahead)
+{
+	return ahead >= -FLOW_SEQUENCE_BEHIND && ahead <= FLOW_SEQUENCE_AHEAD;
+}
+
+/* Follows the numbers of one end, in steps, so that most packets only read. */
+static __always_inline void
+touch_tcp(struct flow_value *flow, struct flow_side *side, const struct packet *p)
+{
+	__s32 ahead = p->tcp_sequence - side->sequence;
+	__u8 flags = p->tcp_flags;
+
+	if ((flags & TCP_SYN) || !side->tcp_flags) {
+		side->sequence = p->tcp_sequence;
+	} else if (!sequence_is_near(ahead)) {
+		flags &= ~(TCP_FIN | TCP_RST);
+	}
+	if (ahead > FLOW_SEQUENCE_STEP && ahead <= FLOW_SEQUENCE_AHEAD)
+		side->sequence = p->tcp_sequence;
+	if ((side->tcp_flags | flags) != side->tcp_flags)
+		side->tcp_flags |= flags;
+	if (flags & TCP_RST)
+		flow->flags |= FLOW_RESET;
+	else if (flow->flags & FLOW_RESET)
+		flow->flags &= ~FLOW_RESET;
+}
+
+/* Whether the packet, which touched the half-open flow, is the one that opens it. */
+static __always_inline int
+opens_flow(const struct flow_value *flow, __u32 source_end, const struct packet *p)
+{
+	int forward = source_end == flow->initiator;
+
+	if (p->protocol != IPPROTO_TCP)
+		return !forward;
+	return forward && (p->tcp_flags & TCP_ACK) &&
+	       (flow->side[~source_end & 1].tcp_flags & TCP_SYN);
+}
+
+/* A refusal of the SYN that began a half-open flow: it names its number, which a blind guess
+ * does not.
+ */
+static __always_inline int
+refuses_flow(const struct flow_value *flow, __u32 source_end, const struct packet *p)
+{
+	return p->protocol == IPPROTO_TCP && source_end != flow->initiator &&
+	       (p->tcp_flags & (TCP_RST | TCP_ACK)) == (TCP_RST | TCP_ACK) &&
+	       p->tcp_acknowledged == flow->side[flow->initiator & 1].sequence + 1;
+}
+
+/* Notes a packet from @source_end of a flow of @life that stands. RST and FIN only shorten the
+ * time it may idle, so one that was guessed well does not cut a flow that goes on talking.
+ */
+static __always_inline void
+flow_touch(struct flow_value *flow, __u32 source_end, const struct packet *p, __u32 bytes)
+{
+	__u64 now = bpf_ktime_get_coarse_ns();
+
+	if (now - flow->seen_ns > FLOW_SEEN_STEP_NS)
+		flow->seen_ns = now;
+	flow->sent[source_end & 1].packets++;
+	flow->sent[source_end & 1].bytes += bytes;
+	if (p->protocol == IPPROTO_TCP && p->fragment != FRAGMENT_LATER)
+		touch_tcp(flow, &flow->side[source_end & 1], p);
+}
+
+/* What becomes of the half-open flow of @life after a packet that touched it. */
+static __always_inline void
+flow_answered(const struct flow_key *key, struct flow_value *flow, __u64 life, __u32 source_end,
+              const struct packet *p)
+{
+	if (p->fragment == FRAGMENT_LATER && p->protocol == IPPROTO_TCP)
+		return;
+	if (refuses_flow(flow, source_end, p))
+		flow_kill(key, flow, life);
+	else if (opens_flow(flow, source_end, p))
+		flow_opened(flow, life);
+}
+
+#endif
