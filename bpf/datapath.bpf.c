@@ -6,6 +6,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "bpf/hooks/arena_used.h"
+#include "bpf/hooks/flow_end.h"
 #include "bpf/hooks/flow_sweep.h"
 #include "bpf/hooks/from_elsewhere.h"
 #include "bpf/hooks/from_host.h"

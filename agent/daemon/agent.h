@@ -23,6 +23,7 @@
 #include "agent/network/pool_keeper.h"
 #include "agent/network/shaping.h"
 #include "agent/policy/flow_keeper.h"
+#include "agent/policy/flow_queries.h"
 #include "agent/policy/flow_watch.h"
 #include "agent/policy/policy_plane.h"
 #include "agent/policy/queries.h"
@@ -93,6 +94,12 @@ class Agent final : private StorePlaneClient, private AgentApi {
   absl::StatusOr<v1::DropsReply> Drops() override { return queries_->Drops(); }
   absl::StatusOr<v1::PolicyTablesReply> PolicyTables() override { return queries_->PolicyTables(); }
   absl::StatusOr<v1::RuleHitsReply> RuleHits() override;
+  absl::StatusOr<v1::FlowsReply> Flows(const v1::FlowsRequest& request) override {
+    return flow_queries_->Flows(request);
+  }
+  absl::StatusOr<v1::EndFlowsReply> EndFlows(const v1::FlowsRequest& request) override {
+    return flow_queries_->EndFlows(request);
+  }
   absl::StatusOr<v1::StagedPoliciesReply> StagedPolicies() override;
   absl::StatusOr<v1::AcceptStoreReply> AcceptStore() override;
 
@@ -109,6 +116,7 @@ class Agent final : private StorePlaneClient, private AgentApi {
   std::unique_ptr<HostNat> host_nat_;
   std::unique_ptr<Shaping> shaping_;
   std::unique_ptr<Queries> queries_;
+  std::unique_ptr<FlowQueries> flow_queries_;
   std::unique_ptr<NetlinkHost> host_;
   std::unique_ptr<NodeGuard> guard_;
   NodeGuard::Repairs file_repairs_;

@@ -52,6 +52,14 @@ class OperatorService final : public v1::Agent::Service {
                         v1::RuleHitsReply* reply) override {
     return OnLoop(loop_, reply, [&] { return api_->RuleHits(); });
   }
+  grpc::Status Flows(grpc::ServerContext*, const v1::FlowsRequest* request,
+                     v1::FlowsReply* reply) override {
+    return OnLoop(loop_, reply, [&] { return api_->Flows(*request); });
+  }
+  grpc::Status EndFlows(grpc::ServerContext*, const v1::FlowsRequest* request,
+                        v1::EndFlowsReply* reply) override {
+    return OnLoop(loop_, reply, [&] { return api_->EndFlows(*request); });
+  }
   grpc::Status StagedPolicies(grpc::ServerContext*, const v1::StagedPoliciesRequest*,
                               v1::StagedPoliciesReply* reply) override {
     return OnLoop(loop_, reply, [&] { return api_->StagedPolicies(); });

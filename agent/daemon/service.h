@@ -23,6 +23,8 @@ class AgentApi {
   virtual absl::StatusOr<v1::DropsReply> Drops() = 0;
   virtual absl::StatusOr<v1::PolicyTablesReply> PolicyTables() = 0;
   virtual absl::StatusOr<v1::RuleHitsReply> RuleHits() = 0;
+  virtual absl::StatusOr<v1::FlowsReply> Flows(const v1::FlowsRequest& request) = 0;
+  virtual absl::StatusOr<v1::EndFlowsReply> EndFlows(const v1::FlowsRequest& request) = 0;
   virtual absl::StatusOr<v1::StagedPoliciesReply> StagedPolicies() = 0;
   virtual absl::StatusOr<v1::AcceptStoreReply> AcceptStore() = 0;
 };

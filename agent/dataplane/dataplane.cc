@@ -320,6 +320,13 @@ absl::StatusOr<uint32_t> Dataplane::ForgetFlows(const std::vector<policy::Addres
   return object_->ForgetFlows(keys);
 }
 
+absl::StatusOr<loader::FlowPart> Dataplane::Flows(uint32_t from) const {
+  return loader::ReadFlows(*object_, from);
+}
+absl::StatusOr<bool> Dataplane::EndFlow(const flow_key& key) {
+  return loader::EndFlow(*object_, key);
+}
+
 absl::StatusOr<std::vector<loader::DropCount>> Dataplane::Drops() const {
   return loader::ReadDrops(*object_);
 }

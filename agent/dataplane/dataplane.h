@@ -67,6 +67,8 @@ class Dataplane : public DataplaneInterface {
   absl::Status CommitGeneration(uint32_t l4_table) override;
   bool InForce() const override;
   absl::StatusOr<FlowTableUse> SweepFlows(bool pressed) override;
+  absl::StatusOr<loader::FlowPart> Flows(uint32_t from) const override;
+  absl::StatusOr<bool> EndFlow(const flow_key& key) override;
   absl::StatusOr<uint64_t> FinishAdoption() override;  // on tcx Open has done it
   absl::StatusOr<uint32_t> ForgetFlows(const std::vector<policy::Address>& addresses) override;
   absl::StatusOr<std::vector<loader::DropCount>> Drops() const override;

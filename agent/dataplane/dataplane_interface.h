@@ -21,6 +21,7 @@
 #include "bpf/abi/events.h"
 #include "bpf/abi/flows.h"
 #include "bpf/abi/tables.h"
+#include "bpf/loader/flow_reader.h"
 #include "bpf/loader/owner_store.h"
 #include "bpf/loader/tables_reader.h"
 #include "policy/engine/engine.h"
@@ -107,6 +108,11 @@ class DataplaneInterface {
   // addresses that have lost their endpoints, and returns how many. Each walks all flows.
   virtual absl::StatusOr<FlowTableUse> SweepFlows(bool pressed) = 0;
   virtual absl::StatusOr<uint32_t> ForgetFlows(const std::vector<policy::Address>& addresses) = 0;
+
+  // Flows from part `from` on (0: the first); loader::FlowPart::next says where to go on.
+  virtual absl::StatusOr<loader::FlowPart> Flows(uint32_t from) const = 0;
+  // Whether there was such a flow.
+  virtual absl::StatusOr<bool> EndFlow(const flow_key& key) = 0;
 
   // Readers.
   virtual absl::StatusOr<std::vector<loader::DropCount>> Drops()

@@ -34,6 +34,8 @@ class FakeDataplane : public DataplaneInterface {
   int forgets = 0;           // walks of the flow table
   FlowTableUse flow_use;     // what SweepFlows answers
   std::vector<bool> sweeps;  // whether pressed
+  std::vector<loader::FlowRecord> flows;
+  std::vector<flow_key> ended;
   std::vector<flow_event> events;
   uint64_t events_lost = 0;
   std::vector<loader::DropCount> drops;
@@ -132,6 +134,19 @@ class FakeDataplane : public DataplaneInterface {
     forgotten.insert(forgotten.end(), addresses.begin(), addresses.end());
     ++forgets;
     return 0u;
+  }
+  // Parts of two, numbered from 1.
+  absl::StatusOr<loader::FlowPart> Flows(uint32_t from) const override {
+    loader::FlowPart part;
+    for (size_t i = 2 * from; i < flows.size() && i < 2 * from + 2; ++i) {
+      part.flows.push_back(flows[i]);
+    }
+    part.next = 2 * from + 2 < flows.size() ? from + 1 : 0;
+    return part;
+  }
+  absl::StatusOr<bool> EndFlow(const flow_key& key) override {
+    ended.push_back(key);
+    return true;
   }
   absl::StatusOr<std::vector<loader::DropCount>> Drops() const override { return drops; }
   absl::StatusOr<std::map<uint32_t, rule_hits>> RuleHits() const override { return hits; }

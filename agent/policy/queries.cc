@@ -62,24 +62,6 @@ absl::StatusOr<End> Resolve(const PolicyFeed& feed, const char* field, const std
   return end;
 }
 
-absl::StatusOr<uint8_t> ParseProtocol(const std::string& text) {
-  static constexpr std::pair<const char*, uint8_t> kNames[] = {
-      {"tcp", policy::kProtocolTcp},   {"udp", policy::kProtocolUdp},
-      {"icmp", policy::kProtocolIcmp}, {"icmpv6", policy::kProtocolIcmpV6},
-      {"sctp", policy::kProtocolSctp}, {"udplite", policy::kProtocolUdpLite}};
-  if (text.empty()) return policy::kProtocolTcp;
-  for (const auto& [name, number] : kNames) {
-    if (absl::AsciiStrToLower(text) == name) return number;
-  }
-  int number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error == std::errc{} && end == text.data() + text.size() && number >= 1 && number <= 255) {
-    return static_cast<uint8_t>(number);
-  }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "protocol '", text, "': TCP, UDP, SCTP, UDPLite, ICMP, ICMPv6 or a number from 1 to 255"));
-}
-
 // As a field of fewer bits.
 template <typename T>
 absl::StatusOr<T> Within(const char* field, int64_t value) {
@@ -152,7 +134,7 @@ absl::StatusOr<v1::WhyReply> Queries::Why(const v1::WhyRequest& request) const {
   policy::Packet packet;
   packet.source = addresses.first;
   packet.destination = addresses.second;
-  ASSIGN_OR_RETURN(packet.protocol, ParseProtocol(request.protocol()));
+  ASSIGN_OR_RETURN(packet.protocol, ProtocolNamed(request.protocol()));
   // As an ephemeral port would be; rules that ask for a source port are rare.
   const uint32_t source_port = request.source_port() != 0 ? request.source_port() : 40000;
   ASSIGN_OR_RETURN(packet.source_port, Within<uint16_t>("source port", source_port));

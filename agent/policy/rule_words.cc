@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/policy/rule_words.h"
 
+#include <charconv>
+#include <utility>
+
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 
 namespace ripstop::agent {
@@ -58,6 +62,24 @@ std::string ProtocolName(uint8_t protocol) {
     case policy::kProtocolUdpLite: return "UDPLite";
     default: return absl::StrCat(protocol);
   }
+}
+
+absl::StatusOr<uint8_t> ProtocolNamed(const std::string& text) {
+  static constexpr std::pair<const char*, uint8_t> kNames[] = {
+      {"tcp", policy::kProtocolTcp},   {"udp", policy::kProtocolUdp},
+      {"icmp", policy::kProtocolIcmp}, {"icmpv6", policy::kProtocolIcmpV6},
+      {"sctp", policy::kProtocolSctp}, {"udplite", policy::kProtocolUdpLite}};
+  if (text.empty()) return policy::kProtocolTcp;
+  for (const auto& [name, number] : kNames) {
+    if (absl::AsciiStrToLower(text) == name) return number;
+  }
+  int number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error == std::errc{} && end == text.data() + text.size() && number >= 1 && number <= 255) {
+    return static_cast<uint8_t>(number);
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "protocol '", text, "': TCP, UDP, SCTP, UDPLite, ICMP, ICMPv6 or a number from 1 to 255"));
 }
 
 std::string FlowText(const policy::Packet& packet) {

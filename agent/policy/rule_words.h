@@ -6,6 +6,7 @@
 
 #include <string>
 
+#include "absl/status/statusor.h"
 #include "policy/model.h"
 
 namespace ripstop::agent {
@@ -17,6 +18,9 @@ std::string RuleName(const policy::RuleIdentity& rule);        // "ingress rule 
 std::string FullRuleName(const policy::RuleIdentity& rule);
 
 std::string ProtocolName(uint8_t protocol);  // "TCP", or the number
+// The other way round, in any case; "" is TCP.
+//   kInvalidArgument  neither a name nor a number from 1 to 255
+absl::StatusOr<uint8_t> ProtocolNamed(const std::string& text);
 // "TCP 192.0.2.1:40000 -> 192.0.2.2:80", "ICMP 192.0.2.1 -> 192.0.2.2 type 8 code 0"
 std::string FlowText(const policy::Packet& packet);
 

@@ -63,6 +63,13 @@ absl::StatusOr<agent::v1::PolicyTablesReply> AgentClient::PolicyTables() {
 absl::StatusOr<agent::v1::RuleHitsReply> AgentClient::RuleHits() {
   return Call(&Agent::Stub::RuleHits, agent::v1::RuleHitsRequest());
 }
+absl::StatusOr<agent::v1::FlowsReply> AgentClient::Flows(const agent::v1::FlowsRequest& request) {
+  return Call(&Agent::Stub::Flows, request);
+}
+absl::StatusOr<agent::v1::EndFlowsReply> AgentClient::EndFlows(
+    const agent::v1::FlowsRequest& request) {
+  return Call(&Agent::Stub::EndFlows, request);
+}
 absl::StatusOr<agent::v1::StagedPoliciesReply> AgentClient::StagedPolicies() {
   return Call(&Agent::Stub::StagedPolicies, agent::v1::StagedPoliciesRequest());
 }

@@ -22,6 +22,8 @@ class AgentClient {
   absl::StatusOr<agent::v1::DropsReply> Drops();
   absl::StatusOr<agent::v1::PolicyTablesReply> PolicyTables();
   absl::StatusOr<agent::v1::RuleHitsReply> RuleHits();
+  absl::StatusOr<agent::v1::FlowsReply> Flows(const agent::v1::FlowsRequest& request);
+  absl::StatusOr<agent::v1::EndFlowsReply> EndFlows(const agent::v1::FlowsRequest& request);
   absl::StatusOr<agent::v1::StagedPoliciesReply> StagedPolicies();
   absl::StatusOr<agent::v1::AcceptStoreReply> AcceptStore();
 

@@ -52,6 +52,7 @@ int Run(const std::vector<std::string>& arguments, const Io& io) {
   AddResourceCommands(app, context);
   AddGetCommand(app, context);
   AddAgentCommands(app, context);
+  AddConntrackCommands(app, context);
   AddEvaluateCommand(app, context);
   AddIpamCommands(app, context);
   app.add_subcommand("version", "The version of this program")->callback([&context] {

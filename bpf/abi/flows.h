@@ -209,6 +209,13 @@ ABI_ASSERT(sizeof(struct sweep_request) == 24);
 /* Addresses whose flows one walk of flow_sweep drops. */
 #define FORGOTTEN_MAX 1024
 
+/* Context of the flow_end program (SEC("syscall")). */
+struct end_request {
+	struct flow_key key;
+	__u32 ended; /* out: whether it was there */
+};
+ABI_ASSERT(sizeof(struct end_request) == 44);
+
 /* Context of the flow_reshape program (SEC("syscall")). */
 struct reshape_request {
 	__u32 ifindex;

@@ -273,6 +273,7 @@ int DatapathObject::from_elsewhere() const {
 int DatapathObject::to_host() const { return bpf_program__fd(skeleton_->progs.to_host); }
 int DatapathObject::to_socket() const { return bpf_program__fd(skeleton_->progs.to_socket); }
 int DatapathObject::flow_reshape() const { return bpf_program__fd(skeleton_->progs.flow_reshape); }
+int DatapathObject::flow_end() const { return bpf_program__fd(skeleton_->progs.flow_end); }
 int DatapathObject::flow_sweep() const { return bpf_program__fd(skeleton_->progs.flow_sweep); }
 int DatapathObject::arena_used() const { return bpf_program__fd(skeleton_->progs.arena_used); }
 int DatapathObject::addresses() const { return bpf_map__fd(skeleton_->maps.rs_addresses_v1); }

@@ -65,6 +65,7 @@ class DatapathObject {
   int to_socket() const;
   int flow_sweep() const;
   int flow_reshape() const;
+  int flow_end() const;
   int arena_used() const;
 
   int addresses() const;

@@ -2,8 +2,10 @@
 //
 // What packets do to flows: how they begin, open, close and end, and on whose account.
 #include <random>
+#include <set>
 #include <thread>
 
+#include "bpf/loader/flow_reader.h"
 #include "bpf/loader/packet_testing.h"
 #include "bpf/loader/tables_reader.h"
 
@@ -270,6 +272,36 @@ TEST_F(FlowTest, SweepRemovesIdleFlowsAndThoseOfAForgottenAddress) {
   EXPECT_EQ(forget({ToKey(Addr(kHost)), ToKey(Addr(kServer))}), 1u);
   EXPECT_FALSE(FlowExists(Out(1, kSyn)));
   ExpectCountsAreRight();
+}
+
+TEST_F(FlowTest, FlowsAreReadInPartsAndEndedOneByOne) {
+  constexpr uint16_t kFlows = 1000;
+  kernel_->object().state()->account_flows = 2 * kFlows;
+  for (uint16_t port = 1; port <= kFlows; ++port) Pass(Out(port, kSyn));
+  std::set<uint16_t> ports;
+  int parts = 0;
+  uint32_t from = 0;
+  do {
+    const absl::StatusOr<FlowPart> part = ReadFlows(kernel_->object(), from);
+    ASSERT_TRUE(part.ok()) << part.status();
+    for (const FlowRecord& flow : part->flows) {
+      EXPECT_TRUE(flow.current);
+      EXPECT_TRUE(ports.insert(ntohs(flow.key.port[flow.value.initiator])).second);
+    }
+    from = part->next;
+    ++parts;
+  } while (from != 0);
+  EXPECT_EQ(ports.size(), kFlows);
+  EXPECT_GT(parts, 1);
+  EXPECT_TRUE(*EndFlow(kernel_->object(), FlowKeyOf(Out(7, kSyn))));
+  EXPECT_FALSE(*EndFlow(kernel_->object(), FlowKeyOf(Out(7, kSyn))));
+  EXPECT_FALSE(FlowExists(Out(7, kSyn)));
+  ExpectCountsAreRight();
+  HandmadeTables tables(kernel_->engine_options());
+  tables.Take();
+  tables.writes.push_back(policy::BumpEpoch{2});
+  Write(tables);
+  EXPECT_FALSE(ReadFlows(kernel_->object(), 0)->flows[0].current);
 }
 
 // Floods, answers, closes, sweeps and a small table, from two threads at once: whoever ends a

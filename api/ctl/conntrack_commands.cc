@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// conntrack list, show and flush: the flows of this node.
+#include <CLI/CLI.hpp>
+#include <functional>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "api/codec/writer.h"
+#include "api/ctl/agent_client.h"
+#include "api/ctl/context.h"
+#include "api/ctl/message_text.h"
+#include "api/ctl/table.h"
+
+namespace ripstop::ctl {
+namespace {
+
+using agent::v1::EndFlowsReply;
+using agent::v1::Flow;
+using agent::v1::FlowsReply;
+using agent::v1::FlowsRequest;
+
+struct ConntrackOptions {
+  std::string output = "table";
+  FlowsRequest request;
+  bool all = false;
+};
+
+// "192.0.2.1:80", "[2001:db8::1]:80"
+std::string Address(const std::string& address, uint32_t port) {
+  if (port == 0) return address;
+  return address.find(':') == std::string::npos ? absl::StrCat(address, ":", port)
+                                                : absl::StrCat("[", address, "]:", port);
+}
+
+std::string Named(const std::string& name, const std::string& address) {
+  return name.empty() ? address : absl::StrCat(name, " (", address, ")");
+}
+
+std::string Idle(uint64_t ms) {
+  const uint64_t seconds = ms / 1000;
+  if (seconds < 120) return absl::StrCat(seconds, "s");
+  if (seconds < 7200) return absl::StrCat(seconds / 60, "m");
+  return absl::StrFormat("%dh%02dm", seconds / 3600, seconds / 60 % 60);
+}
+
+std::string Rules(const Flow& flow) {
+  std::string text = flow.egress_rule();
+  if (!flow.ingress_rule().empty())
+    absl::StrAppend(&text, text.empty() ? "" : "; ", flow.ingress_rule());
+  return text.empty() ? "-" : text;
+}
+
+void PrintTable(const FlowsReply& reply, bool wide, std::ostream& out) {
+  if (reply.flows().empty()) {
+    out << "No such flow on this node.\n";
+    return;
+  }
+  std::vector<std::string> header = {"PROTOCOL", "SOURCE",       "DESTINATION", "STATE",
+                                     "IDLE",     "PACKETS SENT", "RECEIVED"};
+  if (wide) header.insert(header.end(), {"BYTES SENT", "RECEIVED", "ADMITTED BY"});
+  Table table(header);
+  for (const Flow& flow : reply.flows()) {
+    std::vector<std::string> row = {
+        flow.protocol(),
+        Named(flow.source_name(), Address(flow.source(), flow.source_port())),
+        Named(flow.destination_name(), Address(flow.destination(), flow.destination_port())),
+        flow.state(),
+        Idle(flow.idle_ms()),
+        absl::StrCat(flow.packets_sent()),
+        absl::StrCat(flow.packets_received())};
+    if (wide) {
+      row.insert(row.end(), {absl::StrCat(flow.bytes_sent()), absl::StrCat(flow.bytes_received()),
+                             Rules(flow)});
+    }
+    table.Add(row);
+  }
+  table.Print(out);
+}
+
+void PrintEach(const FlowsReply& reply, std::ostream& out) {
+  if (reply.flows().empty()) out << "No such flow on this node.\n";
+  for (const Flow& flow : reply.flows()) {
+    if (&flow != &reply.flows(0)) out << "\n";
+    out << flow.protocol() << " " << Address(flow.source(), flow.source_port()) << " -> "
+        << Address(flow.destination(), flow.destination_port()) << "\n";
+    Table table(
+        {"  begun by", flow.source_name().empty() ? "no endpoint's address" : flow.source_name()});
+    table.Add({"  to", flow.destination_name().empty() ? "no endpoint's address"
+                                                       : flow.destination_name()});
+    table.Add({"  state", absl::StrCat(flow.state(), ", idle for ", Idle(flow.idle_ms()))});
+    table.Add(
+        {"  sent", absl::StrCat(flow.packets_sent(), " packets, ", flow.bytes_sent(), " bytes")});
+    table.Add({"  received", absl::StrCat(flow.packets_received(), " packets, ",
+                                          flow.bytes_received(), " bytes")});
+    const auto rule = [](const std::string& text) {
+      return text.empty() ? std::string("no endpoint of this node") : text;
+    };
+    table.Add({"  egress", rule(flow.egress_rule())});
+    table.Add({"  ingress", rule(flow.ingress_rule())});
+    for (const std::string& note : flow.notes()) table.Add({"  note", note});
+    table.Print(out);
+  }
+}
+
+// All parts as one reply; a failure is already reported.
+bool ReadAll(Context& context, FlowsRequest request, FlowsReply& all) {
+  AgentClient client(context.socket);
+  do {
+    absl::StatusOr<FlowsReply> part = client.Flows(request);
+    if (!part.ok()) {
+      context.Fail(part.status());
+      return false;
+    }
+    request.set_part(part->next());
+    all.MergeFrom(*part);
+  } while (request.part() != 0);
+  all.set_next(0);
+  return true;
+}
+
+void Show(Context& context, const ConntrackOptions& options,
+          const std::function<void(const FlowsReply&)>& print) {
+  FlowsReply reply;
+  if (!ReadAll(context, options.request, reply)) return;
+  if (options.output == "json") {
+    context.io.out << ToJson(reply).dump(2) << "\n";
+  } else if (options.output == "yaml") {
+    context.io.out << api::JsonToYaml(ToJson(reply));
+  } else {
+    print(reply);
+  }
+}
+
+void Flush(Context& context, const ConntrackOptions& options) {
+  FlowsRequest request = options.request;
+  if (!options.all && request.filter().ByteSizeLong() == 0) {
+    context.Fail(kExitUsage,
+                 "conntrack flush: which flows? Say --pod, --from, --to, --protocol, "
+                 "--port or --state, or --all for every one");
+    return;
+  }
+  AgentClient client(context.socket);
+  uint64_t ended = 0;
+  do {
+    absl::StatusOr<EndFlowsReply> part = client.EndFlows(request);
+    if (!part.ok()) {
+      if (ended != 0) context.io.out << ended << " flows ended before this failed.\n";
+      context.Fail(part.status());
+      return;
+    }
+    request.set_part(part->next());
+    ended += part->ended();
+  } while (request.part() != 0);
+  context.io.out << ended << (ended == 1 ? " flow ended.\n" : " flows ended.\n");
+}
+
+CLI::App* AddVerb(CLI::App& parent, const char* name, const char* description,
+                  const std::shared_ptr<ConntrackOptions>& options) {
+  CLI::App* verb = parent.add_subcommand(name, description);
+  const auto add = [&](const char* flags, void (agent::v1::FlowFilter::*set)(const std::string&),
+                       const char* help) {
+    verb->add_option_function<std::string>(
+        flags,
+        [options, set](const std::string& value) {
+          (options->request.mutable_filter()->*set)(value);
+        },
+        help);
+  };
+  add("--pod", &agent::v1::FlowFilter::set_pod, "Either end: namespace/pod or address");
+  add("--from", &agent::v1::FlowFilter::set_from, "Who began it");
+  add("--to", &agent::v1::FlowFilter::set_to, "Whom it was begun to");
+  add("-p,--protocol", &agent::v1::FlowFilter::set_protocol, "Name or number");
+  add("--state", &agent::v1::FlowFilter::set_state,
+      "half-open, established, closing, closed or reset");
+  verb->add_option_function<uint32_t>(
+          "--port,--dport",
+          [options](uint32_t value) { options->request.mutable_filter()->set_port(value); },
+          "Destination port")
+      ->check(CLI::Range(1, 65535));
+  return verb;
+}
+
+}  // namespace
+
+void AddConntrackCommands(CLI::App& app, Context& context) {
+  const auto options = std::make_shared<ConntrackOptions>();
+  CLI::App* conntrack = app.add_subcommand("conntrack", "The flows of this node");
+  conntrack->require_subcommand(1);
+  const auto with_output = [&](CLI::App* verb) {
+    verb->add_option("-o,--output", options->output, "table, wide, json or yaml")
+        ->check(CLI::IsMember({"table", "wide", "json", "yaml"}));
+    return verb;
+  };
+  with_output(AddVerb(*conntrack, "list", "One line for each flow", options))
+      ->callback([&context, options] {
+        Show(context, *options, [&](const FlowsReply& reply) {
+          PrintTable(reply, options->output == "wide", context.io.out);
+        });
+      });
+  with_output(AddVerb(*conntrack, "show", "Each flow with the rules that admitted it", options))
+      ->callback([&context, options] {
+        Show(context, *options, [&](const FlowsReply& reply) { PrintEach(reply, context.io.out); });
+      });
+  CLI::App* flush = AddVerb(*conntrack, "flush",
+                            "Ends flows: connections among them are cut, packets that follow are "
+                            "judged as new",
+                            options);
+  flush->add_flag("--all", options->all, "Every flow of this node");
+  flush->callback([&context, options] { Flush(context, *options); });
+}
+
+}  // namespace ripstop::ctl
