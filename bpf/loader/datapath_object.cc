@@ -199,7 +199,10 @@ void DatapathObject::LimitAccounts(const DatapathSizes& sizes) const {
   constexpr uint32_t kShare = 8, kFlowsMin = 1024, kHalfOpen = 4096;
   state()->account_flows =
       sizes.account_flows != 0 ? sizes.account_flows : std::max(sizes.flows / kShare, kFlowsMin);
-  state()->account_half_open = sizes.account_half_open != 0 ? sizes.account_half_open : kHalfOpen;
+  // The unanswered never fill it: a flood from elsewhere must leave its victim room for clients.
+  state()->account_half_open = sizes.account_half_open != 0
+                                   ? sizes.account_half_open
+                                   : std::min(kHalfOpen, state()->account_flows / 2);
 }
 
 absl::StatusOr<uint64_t> DatapathObject::AdoptFlows() const {
