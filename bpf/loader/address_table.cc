@@ -20,7 +20,7 @@ constexpr int kKernelNotSupported = 524;  // ENOTSUPP, which <errno.h> lacks
 
 bool IsFull(int error) { return error == E2BIG || error == ENOSPC; }
 
-bool IsFilled(size_t entries, uint32_t capacity) { return entries >= size_t{capacity} / 4 * 3; }
+bool IsFilled(size_t entries, uint32_t capacity) { return entries >= size_t{capacity} / 8 * 7; }
 
 struct Written {
   size_t count = 0;
@@ -100,6 +100,7 @@ absl::Status AddressTable::Set(const std::vector<ip_address>& keys,
       return absl::ErrnoToStatus(now.error, absl::StrCat("write ", keys.size(), " addresses"));
     }
   }
+  // Seven eighths are to be copied before the last eighth is filled.
   return growing() ? Grow(std::max<size_t>(kCopyPerSet, 8 * keys.size())) : absl::OkStatus();
 }
 

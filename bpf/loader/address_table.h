@@ -17,7 +17,7 @@ namespace ripstop::loader {
 
 // The addresses of one generation: a hash map at one slot of rs_addresses_v1, and how it grows.
 //
-// A hash map has the size it was made with. At three quarters of it, one of twice the size is made,
+// A hash map has the size it was made with. At seven eighths of it, one of twice the size is made,
 // and each Set takes a part of what is there over: what is written meanwhile is written to both,
 // so programs read the smaller until the larger has all and takes its place. No Set copies much
 // more than kCopyPerSet, unless the map is full before that was enough.
