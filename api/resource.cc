@@ -12,8 +12,16 @@ namespace {
 
 constexpr int kKeptDepthMax = 64;  // kDocumentDepthMax of the reader
 
+// Most are asked about one kind many times in a row, and the search by name takes a lock.
 const google::protobuf::FieldDescriptor* MetadataField(const google::protobuf::Message& message) {
-  return message.GetDescriptor()->FindFieldByName("metadata");
+  thread_local const google::protobuf::Descriptor* last = nullptr;
+  thread_local const google::protobuf::FieldDescriptor* field = nullptr;
+  const google::protobuf::Descriptor* kind = message.GetDescriptor();
+  if (kind != last) {
+    field = kind->FindFieldByName("metadata");
+    last = kind;
+  }
+  return field;
 }
 
 // JSON that nests no deeper than a document may: what walks it may recurse.

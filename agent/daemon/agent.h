@@ -74,9 +74,10 @@ class Agent final : private StorePlaneClient, private AgentApi {
   // With what keeps policy from being in force, where it is not.
   absl::Status WithReasons(const absl::Status& status) const;
 
+  std::function<void()> Prepare(const StoreReaderEvents::Piece& piece) override;
   Keep OnPut(const api::StoredResource& stored) override;
   void OnDelete(const api::ResourceKey& key) override;
-  void OnPiece() override { policy_->FillAhead(); }
+  void OnPiece() override;
   bool OnWhole() override;
   void OnSynced() override;
   bool NoteNetwork(const api::Resource& resource);
@@ -131,6 +132,7 @@ class Agent final : private StorePlaneClient, private AgentApi {
   std::unique_ptr<CniServer> cni_;
   std::unique_ptr<Service> service_;
 
+  std::shared_ptr<ReadAhead> ahead_;  // of the piece that is being told
   ClusterView cluster_;
   FieldNotes fields_;
   DatapathSettings settings_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the store says, as it comes in.
+#include <memory>
+#include <optional>
 #include <utility>
 
 #include "agent/base/logging.h"
@@ -14,18 +16,32 @@ constexpr absl::Duration kCompareAgain = absl::Seconds(1);
 
 }  // namespace
 
+std::function<void()> Agent::Prepare(const StoreReaderEvents::Piece& piece) {
+  return
+      [this, readings = std::make_shared<ReadAhead>(piece, options_.node)] { ahead_ = readings; };
+}
+
+void Agent::OnPiece() {
+  ahead_.reset();
+  policy_->FillAhead();
+}
+
 Agent::Keep Agent::OnPut(const api::StoredResource& stored) {
   if (stored.key.kind == ipam::kBlockKind) return NoteBlock(stored);
   const bool claims = stored.key.kind == ipam::kClaimsKind;
   if (claims || stored.key.kind == ipam::kNodeReleaseKind) return Keep::kFormer;
-  const auto resource = policy_->feed().PutStored(stored);
+  Reading* read = ahead_ == nullptr ? nullptr : ahead_->Take(stored);
+  std::optional<Reading> late;
+  if (read == nullptr) read = &late.emplace(ReadStored(stored, options_.node));
+  policy_->feed().PutRead(stored.key, *read);
   if (policy_->feed().IsSetAside(stored.key)) return Keep::kFormerElseThis;
-  network_changed_ |= NoteNetwork(*resource);
-  if (const auto* ns = resource->As<api::v1::Namespace>()) {
+  const api::Resource& resource = *read->resource;
+  network_changed_ |= NoteNetwork(resource);
+  if (const auto* ns = resource.As<api::v1::Namespace>()) {
     const auto& labels = ns->metadata().labels();
     cluster_.namespaces[ns->metadata().name()] = {labels.begin(), labels.end()};
   }
-  fields_.Put(*resource);
+  fields_.Put(resource);
   return Keep::kThis;
 }
 
@@ -116,7 +132,7 @@ void Agent::Compare() {
 }
 
 absl::Status Agent::CompareOnce() {
-  RETURN_IF_ERROR(ipam_->Load());
+  RETURN_IF_ERROR(ipam_->Recheck());
   RETURN_IF_ERROR(SettleStored());
   RETURN_IF_ERROR(workloads_->Republish(endpoints_->endpoints()));
   endpoints_->ReleaseStrays(workloads_->Strays());

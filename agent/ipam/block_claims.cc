@@ -69,6 +69,7 @@ absl::Status BlockStore::TakeOver(const Claims::Claim& claim, const policy::Cidr
                                             claim.node, " lies across ", wanted.ToString()));
   if (claim.node != node_) {
     index_.Put(claim.block, {.affinity = claim.node, .has_free = true});
+    past_watch_.insert(claim.block);
     return taken;
   }
   absl::StatusOr<Cached> present = Fetch(claim.block);
@@ -137,7 +138,7 @@ absl::StatusOr<bool> BlockStore::GiveBack(const policy::Cidr& block) {
             .status();
     if (status.ok()) {
       blocks_.erase(block);
-      index_.Erase(block);
+      EraseFromIndex(block);
       return true;
     }
     const bool raced =

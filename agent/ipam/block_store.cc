@@ -26,11 +26,36 @@ absl::Status BlockStore::TooManyConflicts(const policy::Cidr& block) {
 absl::Status BlockStore::Load() {
   ASSIGN_OR_RETURN(const api::Listing listing, store_->List({.kind = ipam::kBlockKind}));
   index_.Clear();
+  past_watch_.clear();
   blocks_.clear();
   by_handle_.clear();
   for (const api::StoredResource& item : listing.items) {
     const absl::Status read = Note(item).status();
     if (!read.ok()) spdlog::error("IPAM: {}", std::string(read.message()));
+  }
+  lost_ = true;  // of what an earlier run knew, nobody has compared anything yet
+  return absl::OkStatus();
+}
+
+absl::Status BlockStore::Recheck() {
+  std::set<policy::Cidr> asked = past_watch_;
+  for (const auto& [cidr, cached] : blocks_) asked.insert(cidr);
+  for (const policy::Cidr& cidr : asked) {
+    absl::StatusOr<Cached> now = Fetch(cidr);
+    if (absl::IsNotFound(now.status())) {
+      Drop(cidr);
+    } else if (now.ok()) {
+      index_.Erase(cidr);  // its revision may be a later one
+      Remember(*std::move(now), /*own_write=*/false);
+    } else if (absl::IsDataLoss(now.status())) {
+      const BlockIndex::Entry closed = {.revision = index_.Find(cidr)->revision};
+      Drop(cidr);
+      index_.Put(cidr, closed);
+      spdlog::error("IPAM: {}", std::string(now.status().message()));
+    } else {
+      return now.status();
+    }
+    past_watch_.erase(cidr);
   }
   lost_ = true;  // of what an earlier run knew, nobody has compared anything yet
   return absl::OkStatus();
@@ -46,6 +71,12 @@ absl::StatusOr<ipam::BlockSummary> BlockStore::Note(const api::StoredResource& s
     return summary;
   }
   const policy::Cidr& cidr = summary->cidr;
+  const BlockIndex::Entry* indexed = index_.Find(cidr);
+  if (indexed != nullptr && indexed->revision > stored.revision) {
+    past_watch_.insert(cidr);  // an own write that comes back late, or an older store
+  } else {
+    past_watch_.erase(cidr);
+  }
   index_.Put(cidr, {summary->affinity, summary->has_free, stored.revision});
   const auto known = blocks_.find(cidr);
   const bool here = known != blocks_.end() || summary->affinity == node_ ||
@@ -61,6 +92,7 @@ absl::StatusOr<ipam::BlockSummary> BlockStore::Note(const api::StoredResource& s
 
 void BlockStore::Forget(const policy::Cidr& block) {
   const auto known = blocks_.find(block);
+  past_watch_.erase(block);
   if (known == blocks_.end()) return index_.Erase(block);
   // The news may be older than what we know: the block given back and claimed again.
   if (absl::StatusOr<Cached> now = Fetch(block); now.ok()) {
@@ -71,8 +103,15 @@ void BlockStore::Forget(const policy::Cidr& block) {
 }
 
 void BlockStore::Index(const Cached& cached) {
-  index_.Put(cached.block.cidr(),
-             {cached.block.affinity(), cached.block.free_count() > 0, cached.revision});
+  const policy::Cidr& cidr = cached.block.cidr();
+  const BlockIndex::Entry* indexed = index_.Find(cidr);
+  if (indexed == nullptr || indexed->revision < cached.revision) past_watch_.insert(cidr);
+  index_.Put(cidr, {cached.block.affinity(), cached.block.free_count() > 0, cached.revision});
+}
+
+void BlockStore::EraseFromIndex(const policy::Cidr& block) {
+  index_.Erase(block);
+  past_watch_.insert(block);
 }
 
 // Takes a block, as the store has it, into memory.
@@ -117,7 +156,7 @@ void BlockStore::Unlist(const Allocation& allocation) {
 }
 
 void BlockStore::Drop(const policy::Cidr& block) {
-  index_.Erase(block);
+  EraseFromIndex(block);
   const auto it = blocks_.find(block);
   if (it == blocks_.end()) return;
   for (const Allocation& gone : it->second.in_use) Unlist(gone);
@@ -130,6 +169,7 @@ absl::StatusOr<BlockStore::Cached> BlockStore::Fetch(const policy::Cidr& block) 
   absl::StatusOr<Block> decoded = Block::Decode(stored);
   if (!decoded.ok()) {
     index_.Put(block, {.revision = stored.revision});  // nobody allocates from it
+    past_watch_.insert(block);
     return decoded.status();
   }
   return Cached{.block = *std::move(decoded), .revision = stored.revision};

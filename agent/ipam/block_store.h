@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -35,8 +36,12 @@ class BlockStore {
  public:
   BlockStore(api::Store* store, std::string node) : store_(store), node_(std::move(node)) {}
 
-  // Reads all blocks. Before anything else, and whenever the memory may be wrong.
+  // Reads all blocks. Before anything else, where no watch has told them.
   absl::Status Load();
+  // Once a watch has told all that it has news of, perhaps of a store that was put back from a
+  // copy: reads what may be otherwise than memory has it all the same, which is little: blocks in
+  // use here, and those that were last read or written past the watch.
+  absl::Status Recheck();
   // What the watch says: cheap for blocks that are not in use here. What it read off.
   //   kDataLoss  a damaged block; nobody allocates from it
   absl::StatusOr<ipam::BlockSummary> Note(const api::StoredResource& stored);
@@ -89,6 +94,7 @@ class BlockStore {
   void Unlist(const Allocation& allocation);
   void Drop(const policy::Cidr& block);
   void Index(const Cached& cached);
+  void EraseFromIndex(const policy::Cidr& block);
   absl::StatusOr<std::pair<ipam::Claims, int64_t>> ReadClaims(const policy::Cidr& block);
   absl::StatusOr<ipam::Claims> ClaimsFromBlocks(const policy::Cidr& block);
   absl::Status ClaimOnce(const policy::Cidr& block, const std::vector<policy::Address>& kept);
@@ -99,6 +105,7 @@ class BlockStore {
   api::Store* const store_;
   const std::string node_;
   BlockIndex index_;
+  std::set<policy::Cidr> past_watch_;  // where the index is not what the watch told last
   std::map<policy::Cidr, Cached> blocks_;
   std::multimap<std::string, Allocation> by_handle_;  // of this node
   bool lost_ = false;

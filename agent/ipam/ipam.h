@@ -51,6 +51,7 @@ class Ipam {
   // Reads what the store says of all blocks. Before the first Allocate, and whenever the
   // memory may be wrong. From then on Note and Forget tell what the watch says.
   absl::Status Load() { return blocks_.Load(); }
+  absl::Status Recheck() { return blocks_.Recheck(); }
   absl::StatusOr<ipam::BlockSummary> Note(const api::StoredResource& stored) {
     return blocks_.Note(stored);
   }

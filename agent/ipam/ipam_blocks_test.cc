@@ -257,6 +257,62 @@ TEST_F(IpamBlocksTest, ABlockThatNobodyOwnsIsTakenBeforeANewOne) {
   EXPECT_THAT(b.OwnBlocks(), ElementsAre(one.block));
 }
 
+// ---- a store that was put back ----
+
+// Of a store that was put back from a copy the watch tells each block that is otherwise than it
+// told before. Its revisions may be lower ones.
+TEST_F(IpamBlocksTest, AnOlderStoreIsBelievedWithoutReadingAllBlocks) {
+  Ipam b = Node("b", {Pool("192.0.2.0/24", 28)});
+  const Allocation one = One(b, For("b1"));
+  auto block = StoredBlocks().at(0);
+  ASSERT_TRUE(block.Release(block.AllocationsOf("b").at(0)));
+  block.set_affinity("");
+  ASSERT_TRUE(store_.Update(Block::KeyFor(block.cidr()), block.Encode(), 0).ok());
+  Ipam a(&store_, "a");
+  ASSERT_TRUE(a.SetConfig({{Pool("192.0.2.0/24", 28)}}).ok());
+  const auto now = *store_.Get(Block::KeyFor(one.block));
+  auto newer = block;
+  newer.set_affinity("b");
+  ASSERT_TRUE(a.Note({now.key, newer.Encode(), now.revision + 1000, now.create_revision}).ok());
+  ASSERT_TRUE(a.Note(now).ok());
+  const int lists = store_.lists;
+  ASSERT_TRUE(a.Recheck().ok());
+  EXPECT_EQ(One(a, For("a1")).block, one.block) << "nobody's, as the store has it";
+  EXPECT_EQ(store_.lists, lists);
+}
+
+// What this node wrote and the watch has not told yet: the store was put back to before that.
+TEST_F(IpamBlocksTest, AnOwnWriteThatTheStoreLostIsForgotten) {
+  Ipam a = Node("a", {Pool("192.0.2.0/24", 28)});
+  const Allocation one = One(a, For("a1"));
+  ASSERT_TRUE(store_
+                  .Txn({{api::Mutation::Type::kDelete, Block::KeyFor(one.block), "", 0},
+                        {api::Mutation::Type::kDelete, ipam::Claims::KeyFor(one.block), "", 0}})
+                  .ok());
+  const int lists = store_.lists;
+  ASSERT_TRUE(a.Recheck().ok());
+  EXPECT_THAT(a.OwnBlocks(), IsEmpty());
+  EXPECT_THAT(a.Allocations(), IsEmpty());
+  EXPECT_TRUE(a.lost());
+  EXPECT_EQ(store_.lists, lists);
+}
+
+// A block that was given back past the watch is there again.
+TEST_F(IpamBlocksTest, ABlockThatCameBackWithTheStoreIsKnownAgain) {
+  Ipam a = Node("a", {Pool("192.0.2.0/28", 28)});
+  const Allocation one = One(a, For("a1"));
+  const auto copy = *store_.Get(Block::KeyFor(one.block));
+  ASSERT_TRUE(a.Note(copy).ok());
+  ASSERT_TRUE(a.Release(one).ok());
+  ASSERT_TRUE(a.SetConfig({}).ok());
+  ASSERT_TRUE(a.GiveBackIdle(at_).ok());
+  ASSERT_THAT(StoredBlocks(), IsEmpty());
+  ASSERT_TRUE(store_.Txn({{api::Mutation::Type::kPut, copy.key, copy.value, 0}}).ok());
+  ASSERT_TRUE(a.Recheck().ok());
+  EXPECT_THAT(a.OwnBlocks(), ElementsAre(one.block));
+  EXPECT_THAT(a.Allocations(), ElementsAre(one));
+}
+
 // ---- holding ----
 
 // A node whose agent knows what its pods have.

@@ -119,23 +119,17 @@ void PolicyFeed::Imply(const std::vector<std::string>& profiles) {
   }
 }
 
-absl::StatusOr<api::Resource> PolicyFeed::PutStored(const api::StoredResource& stored) {
-  auto resource = api::Deserialize(stored);
-  if (resource.ok() && resource->key() != stored.key) {
-    resource = absl::DataLossError(
-        absl::StrCat("the stored document is that of ", resource->key().ToString()));
-  }
-  if (!resource.ok()) {
-    SetAside(stored.key, resource.status());
-    return resource.status();
-  }
-  Put(*resource);
-  return resource;
+void PolicyFeed::PutRead(const api::ResourceKey& key, Reading& reading) {
+  if (!reading.resource.ok()) return SetAside(key, reading.resource.status());
+  PutConverted(*reading.resource, key, std::move(reading.model));
 }
 
 void PolicyFeed::Put(const api::Resource& resource) {
-  const api::ResourceKey key = resource.key();
-  auto converted = api::ToModel(resource, {.this_host = node_});
+  PutConverted(resource, resource.key(), api::ToModel(resource, {.this_host = node_}));
+}
+
+void PolicyFeed::PutConverted(const api::Resource& resource, const api::ResourceKey& key,
+                              absl::StatusOr<std::vector<api::ModelObject>> converted) {
   if (!converted.ok()) {
     SetAside(key, converted.status(), &resource);
     return;

@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "agent/policy/read_ahead.h"
 #include "api/convert/convert.h"
 #include "api/convert/endpoint_join.h"
 #include "api/resource.h"
@@ -47,7 +48,13 @@ class PolicyFeed {
   void FeedStagedInto(policy::Engine* engine);
 
   // Of the store, as it holds it; the resource, unless it could not be decoded.
-  absl::StatusOr<api::Resource> PutStored(const api::StoredResource& stored);
+  absl::StatusOr<api::Resource> PutStored(const api::StoredResource& stored) {
+    Reading reading = ReadStored(stored, node_);
+    PutRead(stored.key, reading);
+    return std::move(reading.resource);
+  }
+  // Likewise, of one that was read before (for this node), whose model is used up.
+  void PutRead(const api::ResourceKey& key, Reading& reading);
   void Put(const api::Resource& resource);
   void Delete(const api::ResourceKey& key);
   // `decoded`: the document, where its bytes could be decoded.
@@ -91,6 +98,8 @@ class PolicyFeed {
   uint32_t policies() const { return policies_; }
 
  private:
+  void PutConverted(const api::Resource& resource, const api::ResourceKey& key,
+                    absl::StatusOr<std::vector<api::ModelObject>> converted);
   void Replace(const api::Resource& resource, const api::ResourceKey& key,
                std::vector<api::ModelObject> objects);
   std::string Close(const api::ResourceKey& key, const api::Resource* decoded);

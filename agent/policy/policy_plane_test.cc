@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/policy/policy_plane.h"
 
+#include "absl/strings/str_cat.h"
 #include "agent/base/testing/from_yaml.h"
 #include "agent/dataplane/fake_dataplane.h"
 #include "gmock/gmock.h"
@@ -299,6 +300,43 @@ TEST_F(PolicyPlaneTest, PodsOfADeletedNamespaceStayDeniedByItsPolicies) {
   plane_.feed().Delete(ns.key());
   ASSERT_TRUE(plane_.Flush().ok());
   EXPECT_FALSE(Allowed());
+}
+
+// ---- what was read beside the loop ----
+
+TEST(ReadAheadTest, GivesEachObjectOfItsPieceItsOwnReadingOnce) {
+  std::vector<api::StoredResource> piece;
+  for (const char* name : {"a", "b", "c"}) {
+    const api::Resource set = FromYaml(absl::StrCat(
+        "{apiVersion: projectcalico.org/v3, kind: GlobalNetworkSet, metadata: {name: ", name,
+        "}, spec: {nets: [192.0.2.0/24]}}"));
+    piece.push_back({set.key(), api::Serialize(set), 7, 7});
+  }
+  piece[1].value = "\xff";
+  piece.push_back({{"IPAMBlock", "", "192-0-2-0-24"}, "of no document", 7, 7});
+  ReadAhead ahead({&piece[0], &piece[1], &piece[2], &piece[3]}, "node1");
+  const api::StoredResource copy = piece[0];
+  EXPECT_EQ(ahead.Take(copy), nullptr) << "it may be another by now";
+  // The first is left out, as one that is known already is.
+  const Reading* damaged = ahead.Take(piece[1]);
+  ASSERT_NE(damaged, nullptr);
+  EXPECT_TRUE(absl::IsDataLoss(damaged->resource.status())) << damaged->resource.status();
+  const Reading* last = ahead.Take(piece[2]);
+  ASSERT_TRUE(last != nullptr && last->resource.ok() && last->model.ok());
+  EXPECT_EQ(last->resource->name(), "c");
+  EXPECT_EQ(std::get<policy::NetworkSet>(last->model->at(0)).nets.size(), 1u);
+  EXPECT_EQ(ahead.Take(piece[2]), nullptr);
+  EXPECT_EQ(ahead.Take(piece[3]), nullptr);
+}
+
+TEST(ReadAheadTest, ADocumentUnderAnothersKeyIsDamaged) {
+  const api::Resource set = FromYaml(
+      "{apiVersion: projectcalico.org/v3, kind: GlobalNetworkSet, metadata: {name: a}, spec: {}}");
+  api::ResourceKey key = set.key();
+  key.name = "b";
+  const Reading reading = ReadStored({key, api::Serialize(set), 7, 7}, "node1");
+  EXPECT_TRUE(absl::IsDataLoss(reading.resource.status()));
+  EXPECT_TRUE(absl::IsDataLoss(reading.model.status()));
 }
 
 }  // namespace

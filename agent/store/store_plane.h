@@ -2,6 +2,7 @@
 #ifndef RIPSTOP_AGENT_STORE_STORE_PLANE_H_
 #define RIPSTOP_AGENT_STORE_STORE_PLANE_H_
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,6 +25,10 @@ class StorePlaneClient {
   enum class Keep { kThis, kFormer, kFormerElseThis };
 
   virtual ~StorePlaneClient() = default;
+  // StoreReaderEvents::Prepare; on another thread.
+  virtual std::function<void()> Prepare(const StoreReaderEvents::Piece& /*piece*/) {
+    return nullptr;
+  }
   // kFormerElseThis: it cannot be read, and what it meant before stays.
   virtual Keep OnPut(const api::StoredResource& resource) = 0;
   virtual void OnDelete(const api::ResourceKey& key) = 0;
@@ -88,6 +93,7 @@ class StorePlane final : private StoreSink, private StoreReaderEvents {
   void OnPut(const api::StoredResource& resource) override;
   void OnDelete(const api::ResourceKey& key) override;
 
+  std::function<void()> Prepare(const Piece& piece) override { return client_->Prepare(piece); }
   void OnRemembered(const std::vector<api::StoredResource>& piece) override;
   void OnRememberedAll(const absl::StatusOr<LastGood::Origin>& origin) override;
   void OnOpened(const std::string& identity, int64_t from) override;

@@ -7,8 +7,10 @@
 //   last-good.db ─▶ ┘
 #include "agent/store/store_plane.h"
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -109,11 +111,25 @@ class TestNode : private StorePlaneClient {
   StorePlane& plane() { return *plane_; }
   PolicyPlane& policy() { return policy_; }
   int synced() const { return synced_; }
+  size_t read_ahead() const { return read_ahead_; }  // beside the loop
+  size_t of_those_told() const { return of_those_told_; }
   FakeDataplane& dataplane() { return dataplane_; }
 
  private:
+  std::function<void()> Prepare(const StoreReaderEvents::Piece& piece) override {
+    EXPECT_NE(std::this_thread::get_id(), loop_thread_);
+    read_ahead_ += piece.size();
+    return [this, readings = std::make_shared<ReadAhead>(piece, "node1")] { ahead_ = readings; };
+  }
+  void OnPiece() override { ahead_.reset(); }
   Keep OnPut(const api::StoredResource& resource) override {
-    (void)policy_.feed().PutStored(resource);
+    Reading* read = ahead_ == nullptr ? nullptr : ahead_->Take(resource);
+    of_those_told_ += read != nullptr;
+    if (read != nullptr) {
+      policy_.feed().PutRead(resource.key, *read);
+    } else {
+      (void)policy_.feed().PutStored(resource);
+    }
     return policy_.feed().IsSetAside(resource.key) ? Keep::kFormerElseThis : Keep::kThis;
   }
   void OnDelete(const api::ResourceKey& key) override { policy_.feed().Delete(key); }
@@ -123,6 +139,10 @@ class TestNode : private StorePlaneClient {
   }
   void OnSynced() override { ++synced_; }
 
+  const std::thread::id loop_thread_ = std::this_thread::get_id();
+  std::atomic<size_t> read_ahead_ = 0;
+  size_t of_those_told_ = 0;
+  std::shared_ptr<ReadAhead> ahead_;
   FakeDataplane dataplane_;
   PolicyPlane policy_{"node1", &dataplane_};
   std::unique_ptr<EventLoop> loop_;
@@ -539,6 +559,32 @@ TEST_F(StorePlaneTest, ALargeStoreIsReadInPiecesBetweenWhichTheLoopAnswers) {
     return node.plane().in_sync();
   }));
   EXPECT_GE(turns, static_cast<int>(20'000 / StoreReader::kPiece));
+}
+
+TEST_F(StorePlaneTest, WhatIsNewsIsReadBesideTheLoopAndOnce) {
+  MakeStore();
+  constexpr size_t kSets = 500;
+  for (size_t i = 0; i < kSets; ++i)
+    Put(absl::StrCat(
+        "{apiVersion: projectcalico.org/v3, kind: GlobalNetworkSet, metadata: {name: s", i,
+        "}, spec: {nets: [192.0.2.", i % 256, "/32]}}"));
+  {
+    TestNode first(folder_);
+    ASSERT_TRUE(first.UntilInSync());
+    EXPECT_EQ(first.read_ahead(), kSets + 2);
+    EXPECT_EQ(first.of_those_told(), kSets + 2);
+    EXPECT_FALSE(first.Allows());
+  }
+  // What is remembered is news; the store that says the same is not.
+  TestNode second(folder_);
+  ASSERT_TRUE(second.UntilInSync());
+  EXPECT_EQ(second.read_ahead(), kSets + 2);
+  EXPECT_EQ(second.of_those_told(), kSets + 2);
+  EXPECT_FALSE(second.Allows());
+  Put("{apiVersion: projectcalico.org/v3, kind: NetworkPolicy, metadata: {name: closed, namespace: "
+      "shop}, spec: {types: [Ingress], ingress: [{action: Allow}]}}");
+  EXPECT_TRUE(second.Until([&] { return second.Allows(); }));
+  EXPECT_EQ(second.of_those_told(), kSets + 3) << "and an edit is";
 }
 
 }  // namespace

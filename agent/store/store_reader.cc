@@ -50,30 +50,46 @@ void StoreReader::Open(int64_t revision) {
 
 // ---- the thread ----
 
+void StoreReader::TakeNext(EventLoop* loop, const std::shared_ptr<Shared>& shared) {
+  Shared::Told next;
+  bool valid = false;
+  {
+    const std::lock_guard lock(shared->mutex);
+    next = std::move(shared->waiting.front());
+    shared->waiting.pop_front();
+    valid = shared->turn == next.turn;
+  }
+  // Open and the end of the reader are on this thread too: neither comes between.
+  if (valid) next.tell();
+  const std::lock_guard lock(shared->mutex);
+  shared->taken.push_back(std::move(next));
+  shared->posted = !shared->waiting.empty();
+  if (shared->posted) (void)loop->Post([loop, shared] { TakeNext(loop, shared); });
+  shared->changed.notify_all();
+}
+
 bool StoreReader::Tell(uint64_t turn, std::function<void()> tell) {
-  // Counts as taken when it has run, and when the loop drops it unrun.
-  struct Taken {
-    explicit Taken(std::shared_ptr<Shared> s) : shared(std::move(s)) {}
-    ~Taken() {
-      const std::lock_guard lock(shared->mutex);
-      ++shared->taken;
-      shared->changed.notify_all();
-    }
-    std::shared_ptr<Shared> shared;
-  };
-  auto taken = std::make_shared<Taken>(shared_);
-  ++told_;
-  (void)loop_->Post([turn, taken = std::move(taken), tell = std::move(tell)] {
-    {
-      const std::lock_guard lock(taken->shared->mutex);
-      if (taken->shared->turn != turn) return;
-    }
-    // Open and the end of the reader are on this thread too: neither comes between.
-    tell();
-  });
+  std::vector<Shared::Told> taken;
   std::unique_lock lock(shared_->mutex);
-  shared_->changed.wait(lock, [&] { return shared_->turn != turn || shared_->taken >= told_; });
-  return shared_->turn == turn;
+  shared_->changed.wait(lock,
+                        [&] { return shared_->turn != turn || shared_->waiting.size() < kAhead; });
+  taken.swap(shared_->taken);
+  if (shared_->turn != turn) return false;
+  shared_->waiting.push_back({turn, std::move(tell)});
+  if (!std::exchange(shared_->posted, true)) {
+    (void)loop_->Post([loop = loop_, shared = shared_] { TakeNext(loop, shared); });
+  }
+  lock.unlock();
+  return true;
+}
+
+std::function<void()> StoreReader::Prepare(const std::vector<api::WatchEvent>& piece) {
+  if (known_ && in_snapshot_) return nullptr;
+  StoreReaderEvents::Piece put;
+  for (const api::WatchEvent& event : piece) {
+    if (event.type == api::WatchEvent::Type::kPut) put.push_back(&event.resource);
+  }
+  return put.empty() ? nullptr : events_->Prepare(put);
 }
 
 bool StoreReader::TellEvents(uint64_t turn, std::vector<api::WatchEvent> events, bool more) {
@@ -83,19 +99,36 @@ bool StoreReader::TellEvents(uint64_t turn, std::vector<api::WatchEvent> events,
   }
   for (size_t at = 0; at < events.size(); at += kPiece) {
     const size_t end = std::min(events.size(), at + kPiece);
-    std::vector<api::WatchEvent> piece(std::make_move_iterator(events.begin() + at),
-                                       std::make_move_iterator(events.begin() + end));
+    const auto piece = std::make_shared<const std::vector<api::WatchEvent>>(
+        std::make_move_iterator(events.begin() + at),
+        std::make_move_iterator(events.begin() + end));
     const bool last = end == events.size() && !more;
     promised_ = !last;
-    if (!Tell(turn, [this, last, piece = std::move(piece)] { events_->OnEvents(piece, !last); }))
+    if (!Tell(turn, [this, last, piece, prepared = Prepare(*piece)] {
+          if (prepared) prepared();
+          events_->OnEvents(*piece, !last);
+        }))
       return false;
+    const bool synced = std::any_of(piece->begin(), piece->end(), [](const auto& event) {
+      return event.type == api::WatchEvent::Type::kSynced;
+    });
+    known_ |= synced;
+    in_snapshot_ &= !synced;
   }
   return true;
 }
 
 void StoreReader::ReadRemembered() {
-  const auto origin = last_good_->Load([this](std::vector<api::StoredResource> piece) {
-    Tell(0, [this, piece = std::move(piece)] { events_->OnRemembered(piece); });
+  const auto origin = last_good_->Load([this](std::vector<api::StoredResource> resources) {
+    known_ = true;
+    const auto piece =
+        std::make_shared<const std::vector<api::StoredResource>>(std::move(resources));
+    StoreReaderEvents::Piece put;
+    for (const api::StoredResource& resource : *piece) put.push_back(&resource);
+    Tell(0, [this, piece, prepared = events_->Prepare(put)] {
+      if (prepared) prepared();
+      events_->OnRemembered(*piece);
+    });
   });
   Tell(0, [this, origin] { events_->OnRememberedAll(origin); });
 }
@@ -109,6 +142,7 @@ void StoreReader::Follow(int64_t from, uint64_t turn) {
   }
   const std::string identity = (*watch)->identity();
   promised_ = false;
+  in_snapshot_ = from == 0;
   if (!Tell(turn, [this, identity, from] { events_->OnOpened(identity, from); })) return;
   while (true) {
     pollfd fds[] = {{(*watch)->fd(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};

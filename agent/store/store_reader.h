@@ -4,6 +4,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -25,6 +26,10 @@ namespace ripstop::agent {
 class StoreReaderEvents {
  public:
   virtual ~StoreReaderEvents() = default;
+  // On the reader's thread, of a piece that will be news: what can be done with it beside the loop.
+  // The result runs on the loop, right before the piece is told; the piece stays where it is.
+  using Piece = std::vector<const api::StoredResource*>;
+  virtual std::function<void()> Prepare(const Piece& /*piece*/) { return nullptr; }
   // Pieces of what was in force last, then whether they were all of it (LastGood::Load).
   virtual void OnRemembered(const std::vector<api::StoredResource>& piece) = 0;
   virtual void OnRememberedAll(const absl::StatusOr<LastGood::Origin>& origin) = 0;
@@ -41,11 +46,13 @@ class StoreReaderEvents {
 //   LastGood::Load ─▶ ┐
 //   Store::WatchFrom ─▶ [thread] ──pieces of at most kPiece──▶ EventLoop ─▶ StoreReaderEvents
 //
-// The thread goes on only when the loop has taken what it gave, so what waits is bounded, and
-// between two pieces the loop answers others.
+// While the loop takes one piece in, the thread prepares the next, and no more than kAhead wait:
+// so what waits is bounded. Each comes by a turn of the loop of its own, and between two of them
+// the loop answers others.
 class StoreReader {
  public:
   static constexpr size_t kPiece = 128;
+  static constexpr size_t kAhead = 16;
 
   // All outlive this. Nothing happens before Start.
   StoreReader(api::Store* store, const LastGood* last_good, EventLoop* loop,
@@ -66,14 +73,23 @@ class StoreReader {
     std::optional<int64_t> wanted;  // where the next watch begins
     uint64_t turn = 0;              // counts Open; what was told in an earlier one is void
     bool stop = false;
-    uint64_t taken = 0;  // how much of what was told the loop has done with
+    struct Told {
+      uint64_t turn;
+      std::function<void()> tell;
+    };
+    std::deque<Told> waiting;  // for the loop
+    bool posted = false;       // the loop will look at it
+    std::vector<Told> taken;   // the thread frees them
   };
+  static void TakeNext(EventLoop* loop, const std::shared_ptr<Shared>& shared);
 
   void Run();
   void ReadRemembered();
   void Follow(int64_t from, uint64_t turn);
-  // Runs `tell` on the loop and waits for that. False: this turn is over.
+  // Has `tell` run on the loop, after all that was told before; waits while there is too much of
+  // that. False: this turn is over.
   bool Tell(uint64_t turn, std::function<void()> tell);
+  std::function<void()> Prepare(const std::vector<api::WatchEvent>& piece);
   bool TellEvents(uint64_t turn, std::vector<api::WatchEvent> events, bool more);
 
   api::Store* const store_;
@@ -83,8 +99,9 @@ class StoreReader {
   WakeFd wake_;  // another turn, or the end
   const std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
   // Of the thread:
-  uint64_t told_ = 0;
-  bool promised_ = false;  // that more follows what was told last
+  bool known_ = false;        // something was told as a whole: a snapshot is hardly news
+  bool in_snapshot_ = false;  // of the watch that is open
+  bool promised_ = false;     // that more follows what was told last
   std::thread thread_;
 };
 

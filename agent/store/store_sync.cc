@@ -33,8 +33,7 @@ ResourceKey Unpacked(const std::string& kind, const std::string& packed) {
 const StoreSync::Known* StoreSync::Find(const ResourceKey& key) const {
   const auto of_kind = known_.find(key.kind);
   if (of_kind == known_.end()) return nullptr;
-  const auto it = of_kind->second.find(Packed(key));
-  return it == of_kind->second.end() ? nullptr : &it->second;
+  return of_kind->second.Find(Packed(key));
 }
 
 int64_t StoreSync::Count(const std::string& kind) const {
@@ -43,8 +42,8 @@ int64_t StoreSync::Count(const std::string& kind) const {
 }
 
 bool StoreSync::Note(const StoredResource& resource) {
-  auto [it, is_new] = known_[resource.key.kind].try_emplace(Packed(resource.key));
-  Known& known = it->second;
+  Known& known = known_[resource.key.kind].Make(Packed(resource.key));
+  const bool is_new = known.snapshot == kNever;
   const size_t content = absl::HashOf(resource.value);
   const bool news = is_new || known.revision != resource.revision || known.content != content;
   known.revision = resource.revision;
@@ -59,7 +58,10 @@ void StoreSync::Tell(const StoredResource& resource) {
 
 void StoreSync::Forget(const ResourceKey& key) {
   const auto of_kind = known_.find(key.kind);
-  if (of_kind == known_.end() || of_kind->second.erase(Packed(key)) == 0) return;
+  if (of_kind == known_.end()) return;
+  const Known* known = of_kind->second.Find(Packed(key));
+  if (known == nullptr) return;
+  of_kind->second.Erase(known->key);
   sink_->OnDelete(key);
 }
 
@@ -75,7 +77,7 @@ void StoreSync::Remembered(const std::string& identity, int64_t revision) {
 
 void StoreSync::TellAgain() {
   for (auto& [kind, of_kind] : known_) {
-    for (auto& [key, known] : of_kind) known.revision = -1;
+    of_kind.ForEach([](Known& known) { known.revision = -1; });
   }
   start_over_ = true;
   wants_snapshot_ = true;
@@ -119,11 +121,10 @@ void StoreSync::TakeOfSnapshot(const WatchEvent& event) {
   if (!established_) return Tell(event.resource);
   const auto of_kind = known_.find(event.resource.key.kind);
   if (of_kind != known_.end()) {
-    const auto it = of_kind->second.find(Packed(event.resource.key));
-    if (it != of_kind->second.end()) {
-      it->second.snapshot = snapshot_;
-      if (it->second.revision == event.resource.revision &&
-          it->second.content == absl::HashOf(event.resource.value)) {
+    if (Known* known = of_kind->second.Find(Packed(event.resource.key))) {
+      known->snapshot = snapshot_;
+      if (known->revision == event.resource.revision &&
+          known->content == absl::HashOf(event.resource.value)) {
         return;
       }
     }
@@ -137,9 +138,9 @@ void StoreSync::EndSnapshot(int64_t revision) {
   start_over_ = false;
   std::set<ResourceKey> missing;
   for (const auto& [kind, of_kind] : known_) {
-    for (const auto& [packed, known] : of_kind) {
-      if (known.snapshot != snapshot_) missing.insert(Unpacked(kind, packed));
-    }
+    of_kind.ForEach([&](const Known& known) {
+      if (known.snapshot != snapshot_) missing.insert(Unpacked(kind, known.key));
+    });
   }
   if (expect_own_node_ && Find(own_node_) == nullptr) {
     const bool there = std::any_of(news_.begin(), news_.end(),

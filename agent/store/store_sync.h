@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -11,10 +12,10 @@
 #include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/time/time.h"
 #include "agent/store/deletion_rule.h"
 #include "api/store/store.h"
+#include "policy/base/keyed_set.h"
 
 namespace ripstop::agent {
 
@@ -91,14 +92,14 @@ class StoreSync {
   std::optional<Doubt> Accept();
 
  private:
+  static constexpr uint64_t kNever = std::numeric_limits<uint64_t>::max();
   struct Known {
+    std::string key;  // "LENGTH:NAMESPACE NAME", in one string: there is one for each object
     int64_t revision = 0;
-    size_t content = 0;     // a hash of the value
-    uint64_t snapshot = 0;  // the last one that held it
+    size_t content = 0;          // a hash of the value
+    uint64_t snapshot = kNever;  // the last one that held it
   };
-  // By kind, then by "LENGTH:NAMESPACE NAME" in one string: there is one for each object of the
-  // cluster.
-  using KnownOfKind = absl::flat_hash_map<std::string, Known>;
+  using KnownOfKind = KeyedSet<Known, &Known::key>;
   const Known* Find(const api::ResourceKey& key) const;
   int64_t Count(const std::string& kind) const;
 

@@ -99,7 +99,9 @@ v1::KubernetesNetworkPolicySpec KubernetesSpec(const v1::StagedKubernetesNetwork
 template <typename T>
 absl::StatusOr<std::vector<ModelObject>> Single(absl::StatusOr<T> object) {
   if (!object.ok()) return object.status();
-  return std::vector<ModelObject>{*std::move(object)};
+  std::vector<ModelObject> one;
+  one.emplace_back(*std::move(object));  // what a list of initializers holds is copied
+  return one;
 }
 
 absl::StatusOr<std::vector<ModelObject>> Convert(const Resource& resource,

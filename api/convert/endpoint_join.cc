@@ -2,6 +2,7 @@
 #include "api/convert/endpoint_join.h"
 
 #include <algorithm>
+#include <string_view>
 #include <tuple>
 
 #include "absl/strings/match.h"
@@ -42,29 +43,15 @@ void EndpointJoin::Put(const Resource& resource, policy::Endpoint endpoint) {
   }
 }
 
-template <typename T>
-T* EndpointJoin::Look(const Keyed<T>& items, absl::string_view key) {
-  const auto it = items.find(key);
-  return it == items.end() ? nullptr : it->get();
-}
-
-template <typename T>
-T& EndpointJoin::Make(Keyed<T>& items, absl::string_view key) {
-  if (T* known = Look(items, key)) return *known;
-  auto made = std::make_unique<T>();
-  made->key = std::string(key);
-  return **items.insert(std::move(made)).first;
-}
-
 bool EndpointJoin::Knows(const ResourceKey& key) const {
-  if (key.kind != kKindPod) return workloads_.contains(NameOf(key));
-  const PodEntry* pod = Look(pods_, NameOf(key));
+  if (key.kind != kKindPod) return workloads_.Find(NameOf(key)) != nullptr;
+  const PodEntry* pod = pods_.Find(NameOf(key));
   return pod != nullptr && pod->facts != nullptr;
 }
 
 void EndpointJoin::Delete(const ResourceKey& key) {
   if (key.kind == kKindPod) return DeletePod(NameOf(key));
-  if (Workload* workload = Look(workloads_, NameOf(key))) DeleteWorkload(*workload);
+  if (Workload* workload = workloads_.Find(NameOf(key))) DeleteWorkload(*workload);
 }
 
 // ---- what is said ----
@@ -107,7 +94,7 @@ policy::Endpoint EndpointJoin::Spell(const Said& said, const std::string& id,
 // ---- Pods ----
 
 EndpointJoin::PodEntry* EndpointJoin::NamePod(const std::string& name) {
-  PodEntry& pod = Make(pods_, name);
+  PodEntry& pod = pods_.Make(name);
   ++pod.named;
   return &pod;
 }
@@ -119,11 +106,11 @@ void EndpointJoin::UnnamePod(PodEntry* pod) {
 
 void EndpointJoin::DropIfUnused(PodEntry* pod) {
   if (pod->facts != nullptr || !pod->endpoints.empty() || pod->named > 0) return;
-  pods_.erase(pods_.find(absl::string_view(pod->key)));
+  pods_.Erase(pod->key);
 }
 
 void EndpointJoin::PutPod(const Resource& resource, policy::Endpoint endpoint) {
-  PodEntry& pod = Make(pods_, NameOf(resource.key()));
+  PodEntry& pod = pods_.Make(NameOf(resource.key()));
   auto facts = std::make_shared<PodFacts>();
   facts->uid = resource.metadata().uid();
   facts->said = Keep(std::move(endpoint), pod.key);
@@ -137,7 +124,7 @@ void EndpointJoin::PutPod(const Resource& resource, policy::Endpoint endpoint) {
 }
 
 void EndpointJoin::DeletePod(const std::string& name) {
-  PodEntry* const pod = Look(pods_, name);
+  PodEntry* const pod = pods_.Find(name);
   if (pod == nullptr || pod->facts == nullptr) return;
   const auto facts = std::exchange(pod->facts, nullptr);
   changed_.insert(PodId(name));
@@ -171,11 +158,11 @@ void EndpointJoin::PutWorkload(const Resource& resource, policy::Endpoint endpoi
   const v1::WorkloadEndpointSpec& spec = document->spec();
   const ResourceKey key = resource.key();
   const std::string name = NameOf(key);
-  if (Workload* known = Look(workloads_, name);
+  if (Workload* known = workloads_.Find(name);
       known != nullptr && known->entry->key != endpoint.id) {
     DeleteWorkload(*known);
   }
-  Workload& workload = Make(workloads_, name);
+  Workload& workload = workloads_.Make(name);
   workload.revision = resource.revision();
   workload.here = !node_.empty() && spec.node() == node_;
   const auto& annotations = resource.metadata().annotations();
@@ -185,7 +172,7 @@ void EndpointJoin::PutWorkload(const Resource& resource, policy::Endpoint endpoi
   PodEntry* const before =
       std::exchange(workload.pod, NamePod(absl::StrCat(key.ns, "/", WorkloadName(*document))));
   if (workload.entry == nullptr) {
-    workload.entry = &Make(entries_, endpoint.id);
+    workload.entry = &entries_.Make(endpoint.id);
     workload.entry->workloads.push_back(&workload);
   }
   workload.said = Keep(std::move(endpoint), workload.pod->key);
@@ -197,14 +184,14 @@ void EndpointJoin::DeleteWorkload(Workload& workload) {
   Entry& entry = *workload.entry;
   PodEntry* const pod = workload.pod;
   entry.workloads.erase(std::find(entry.workloads.begin(), entry.workloads.end(), &workload));
-  workloads_.erase(workloads_.find(absl::string_view(workload.key)));
+  workloads_.Erase(workload.key);
   Settle(entry);
   UnnamePod(pod);
 }
 
 void EndpointJoin::Attach(policy::Endpoint endpoint, const policy::Attachment& attachment,
                           const std::string& pod, const std::string& uid) {
-  Entry& entry = Make(entries_, endpoint.id);
+  Entry& entry = entries_.Make(endpoint.id);
   PodEntry* const before = entry.own == nullptr ? nullptr : entry.own->pod;
   attached_ += entry.own == nullptr;
   entry.own = std::make_unique<Own>(Own{std::move(endpoint), attachment, NamePod(pod), uid});
@@ -213,7 +200,7 @@ void EndpointJoin::Attach(policy::Endpoint endpoint, const policy::Attachment& a
 }
 
 bool EndpointJoin::Detach(const std::string& id) {
-  Entry* const entry = Look(entries_, id);
+  Entry* const entry = entries_.Find(id);
   if (entry == nullptr || entry->own == nullptr) return false;
   PodEntry* const pod = entry->own->pod;
   entry->own = nullptr;
@@ -252,8 +239,7 @@ void EndpointJoin::Settle(Entry& entry) {
     if (now->facts != nullptr && MaySpeakOf(*now->facts, entry)) entry.facts = now->facts;
     if (now->facts != nullptr) changed_.insert(PodId(now->key));
   }
-  if (entry.own == nullptr && entry.workloads.empty())
-    entries_.erase(entries_.find(absl::string_view(entry.key)));
+  if (entry.own == nullptr && entry.workloads.empty()) entries_.Erase(entry.key);
 }
 
 // ---- the answer ----
@@ -287,27 +273,27 @@ std::optional<policy::Endpoint> EndpointJoin::Alone(const PodEntry& pod) {
 
 std::optional<policy::Endpoint> EndpointJoin::Find(const std::string& id) const {
   if (absl::StartsWith(id, kPodPrefix)) {
-    const PodEntry* pod = Look(pods_, absl::string_view(id).substr(sizeof(kPodPrefix) - 1));
+    const PodEntry* pod = pods_.Find(std::string_view(id).substr(sizeof(kPodPrefix) - 1));
     return pod == nullptr ? std::nullopt : Alone(*pod);
   }
-  const Entry* entry = Look(entries_, id);
+  const Entry* entry = entries_.Find(id);
   return entry == nullptr ? std::nullopt : Joined(*entry);
 }
 
 void EndpointJoin::ForEach(const std::function<void(const policy::Endpoint&)>& f) const {
-  for (const auto& entry : entries_) {
-    if (const auto joined = Joined(*entry)) f(*joined);
-  }
-  for (const auto& pod : pods_) {
-    if (const auto alone = Alone(*pod)) f(*alone);
-  }
+  entries_.ForEach([&](const Entry& entry) {
+    if (const auto joined = Joined(entry)) f(*joined);
+  });
+  pods_.ForEach([&](const PodEntry& pod) {
+    if (const auto alone = Alone(pod)) f(*alone);
+  });
 }
 
 std::vector<policy::Endpoint> EndpointJoin::Named(const std::string& name) const {
   // "namespace/pod/interface" is of pod "namespace/pod".
   const size_t first = name.find('/');
   const size_t second = first == std::string::npos ? first : name.find('/', first + 1);
-  const PodEntry* pod = Look(pods_, absl::string_view(name).substr(0, second));
+  const PodEntry* pod = pods_.Find(std::string_view(name).substr(0, second));
   if (pod == nullptr) return {};
   using Rank = std::tuple<bool, uint32_t, int64_t>;  // attached, interface, revision
   std::vector<std::pair<Rank, policy::Endpoint>> found;
@@ -335,7 +321,7 @@ std::vector<policy::Endpoint> EndpointJoin::Named(const std::string& name) const
 
 std::vector<ResourceKey> EndpointJoin::WorkloadsOf(const std::string& id) const {
   std::vector<ResourceKey> keys;
-  const Entry* entry = Look(entries_, id);
+  const Entry* entry = entries_.Find(id);
   if (entry == nullptr) return keys;
   for (const Workload* workload : entry->workloads) keys.push_back(KeyOfWorkload(workload->key));
   return keys;
@@ -343,15 +329,15 @@ std::vector<ResourceKey> EndpointJoin::WorkloadsOf(const std::string& id) const 
 
 std::vector<EndpointJoin::Unattached> EndpointJoin::unattached() const {
   std::vector<Unattached> result;
-  for (const auto& workload : workloads_) {
-    if (!IsGone(*workload) || workload->entry->own != nullptr) continue;
+  workloads_.ForEach([&](const Workload& workload) {
+    if (!IsGone(workload) || workload.entry->own != nullptr) return;
     // "… NODE/CONTAINER/INTERFACE"
-    const std::string& id = workload->entry->key;
+    const std::string& id = workload.entry->key;
     const size_t interface = id.rfind('/'), container = id.rfind('/', interface - 1);
-    result.push_back({KeyOfWorkload(workload->key),
+    result.push_back({KeyOfWorkload(workload.key),
                       id.substr(container + 1, interface - container - 1), id.substr(interface + 1),
-                      workload->pod->key});
-  }
+                      workload.pod->key});
+  });
   std::sort(result.begin(), result.end(),
             [](const Unattached& a, const Unattached& b) { return a.key < b.key; });
   return result;

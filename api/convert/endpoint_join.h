@@ -11,9 +11,8 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/container/inlined_vector.h"
-#include "absl/hash/hash.h"
-#include "absl/strings/string_view.h"
 #include "api/resource.h"
+#include "policy/base/keyed_set.h"
 #include "policy/model.h"
 
 namespace ripstop::api {
@@ -140,30 +139,6 @@ class EndpointJoin {
     PodEntry* pod = nullptr;                // whose it is; null: it is no endpoint now
     std::shared_ptr<const PodFacts> facts;  // what was said of it last
   };
-  // Found by their `key`.
-  struct ByKey {
-    using is_transparent = void;
-    template <typename T>
-    static absl::string_view KeyOf(const std::unique_ptr<T>& item) {
-      return item->key;
-    }
-    static absl::string_view KeyOf(absl::string_view key) { return key; }
-    template <typename T>
-    size_t operator()(const T& item) const {
-      return absl::HashOf(KeyOf(item));
-    }
-    template <typename T, typename U>
-    bool operator()(const T& a, const U& b) const {
-      return KeyOf(a) == KeyOf(b);
-    }
-  };
-  template <typename T>
-  using Keyed = absl::flat_hash_set<std::unique_ptr<T>, ByKey, ByKey>;
-  template <typename T>
-  static T* Look(const Keyed<T>& items, absl::string_view key);
-  template <typename T>
-  static T& Make(Keyed<T>& items, absl::string_view key);
-
   static bool IsGone(const Workload& w) { return w.here && w.container; }
   // The one that speaks of the entry; null: none.
   static const Workload* Speaker(const Entry& entry);
@@ -186,9 +161,9 @@ class EndpointJoin {
   void Settle(Entry& entry);
 
   const std::string node_;
-  Keyed<Workload> workloads_;
-  Keyed<Entry> entries_;
-  Keyed<PodEntry> pods_;
+  KeyedSet<Workload, &Workload::key> workloads_;
+  KeyedSet<Entry, &Entry::key> entries_;
+  KeyedSet<PodEntry, &PodEntry::key> pods_;
   absl::flat_hash_set<std::shared_ptr<const Traits>, TraitsHash, SameTraits> traits_;
   size_t traits_looked_through_ = 1024;  // at that size, for those that nobody has
   absl::flat_hash_set<std::string> changed_;

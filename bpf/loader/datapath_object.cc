@@ -23,17 +23,6 @@ namespace {
 
 constexpr char kAside[] = "_aside";
 
-// libbpf prints to stderr by default; what it has to say goes into the status.
-thread_local std::string* libbpf_messages = nullptr;
-
-int KeepMessage(libbpf_print_level level, const char* format, va_list arguments) {
-  if (level > LIBBPF_WARN || libbpf_messages == nullptr) return 0;
-  char line[1024];
-  vsnprintf(line, sizeof(line), format, arguments);
-  libbpf_messages->append(line);
-  return 0;
-}
-
 absl::Status NotOnBpffs(const std::string& dir) {
   return absl::FailedPreconditionError(
       absl::StrCat(dir, " is not on a bpffs; mount one: mount -t bpf bpf /sys/fs/bpf"));
@@ -145,17 +134,11 @@ absl::StatusOr<MappedPages> Map(int fd, size_t bytes, const char* name) {
 
 absl::StatusOr<std::unique_ptr<DatapathObject>> DatapathObject::Load(const DatapathSizes& sizes,
                                                                      const std::string& pin_dir) {
-  std::string messages;
-  libbpf_messages = &messages;
-  libbpf_set_print(KeepMessage);
-  struct Reset {
-    ~Reset() { libbpf_messages = nullptr; }
-  } reset;
-
+  const LibbpfMessages messages;
   auto object = std::unique_ptr<DatapathObject>(new DatapathObject());
   object->skeleton_ = datapath__open();
   if (object->skeleton_ == nullptr) {
-    return absl::ErrnoToStatus(errno, absl::StrCat("open the datapath object: ", messages));
+    return absl::ErrnoToStatus(errno, absl::StrCat("open the datapath object: ", messages.text()));
   }
   RETURN_IF_ERROR(SetSizes(object->skeleton_, sizes));
   object->pin_dir_ = pin_dir;
@@ -169,16 +152,13 @@ absl::StatusOr<std::unique_ptr<DatapathObject>> DatapathObject::Load(const Datap
                      PutFlowsAside(flows, accounts, object->old_flows_path_, sizes.flows));
     RETURN_IF_ERROR(SetPinPaths(object->skeleton_, pin_dir));
   }
-  if (int error = datapath__load(object->skeleton_); error != 0) {
-    if (error == -EPERM) {
-      return absl::PermissionDeniedError(
-          absl::StrCat("load the datapath: needs CAP_BPF and CAP_NET_ADMIN: ", messages));
-    }
-    // The end of the log says what was refused.
-    if (messages.size() > 4000) messages = messages.substr(messages.size() - 4000);
-    return absl::InternalError(
-        absl::StrCat("load the datapath: ", std::strerror(-error), ": ", messages));
+  bpf_program* program;
+  bpf_object__for_each_program(program, object->skeleton_->obj) {
+    bpf_program__set_autoload(program, false);
   }
+  if (int error = datapath__load(object->skeleton_); error != 0)
+    return LoadFailed(error, messages.text());
+  ASSIGN_OR_RETURN(object->programs_, LoadPrograms(*object->skeleton_));
   if (!pin_dir.empty()) UnpinOtherLayouts(object->skeleton_, pin_dir);
   const auto& maps = object->skeleton_->maps;
   ASSIGN_OR_RETURN(object->state_,
@@ -264,21 +244,20 @@ absl::StatusOr<uint32_t> DatapathObject::ForgetFlows(
 
 DatapathObject::~DatapathObject() { datapath__destroy(skeleton_); }
 
-int DatapathObject::from_workload() const {
-  return bpf_program__fd(skeleton_->progs.from_workload);
+int DatapathObject::Program(std::string_view name) const {
+  return programs_.find(name)->second.get();
 }
-int DatapathObject::to_workload() const { return bpf_program__fd(skeleton_->progs.to_workload); }
-int DatapathObject::from_host() const { return bpf_program__fd(skeleton_->progs.from_host); }
-int DatapathObject::from_tunnel() const { return bpf_program__fd(skeleton_->progs.from_tunnel); }
-int DatapathObject::from_elsewhere() const {
-  return bpf_program__fd(skeleton_->progs.from_elsewhere);
-}
-int DatapathObject::to_host() const { return bpf_program__fd(skeleton_->progs.to_host); }
-int DatapathObject::to_socket() const { return bpf_program__fd(skeleton_->progs.to_socket); }
-int DatapathObject::flow_reshape() const { return bpf_program__fd(skeleton_->progs.flow_reshape); }
-int DatapathObject::flow_end() const { return bpf_program__fd(skeleton_->progs.flow_end); }
-int DatapathObject::flow_sweep() const { return bpf_program__fd(skeleton_->progs.flow_sweep); }
-int DatapathObject::arena_used() const { return bpf_program__fd(skeleton_->progs.arena_used); }
+int DatapathObject::from_workload() const { return Program("from_workload"); }
+int DatapathObject::to_workload() const { return Program("to_workload"); }
+int DatapathObject::from_host() const { return Program("from_host"); }
+int DatapathObject::from_tunnel() const { return Program("from_tunnel"); }
+int DatapathObject::from_elsewhere() const { return Program("from_elsewhere"); }
+int DatapathObject::to_host() const { return Program("to_host"); }
+int DatapathObject::to_socket() const { return Program("to_socket"); }
+int DatapathObject::flow_reshape() const { return Program("flow_reshape"); }
+int DatapathObject::flow_end() const { return Program("flow_end"); }
+int DatapathObject::flow_sweep() const { return Program("flow_sweep"); }
+int DatapathObject::arena_used() const { return Program("arena_used"); }
 int DatapathObject::addresses() const { return bpf_map__fd(skeleton_->maps.rs_addresses_v1); }
 int DatapathObject::arena() const { return bpf_map__fd(skeleton_->maps.rs_arena_v2); }
 int DatapathObject::hits() const { return bpf_map__fd(skeleton_->maps.rs_hits_v1); }
@@ -328,14 +307,12 @@ void DatapathObject::SetActive(active_generation active) {
 
 std::vector<ProgramStats> DatapathObject::Stats() const {
   std::vector<ProgramStats> stats;
-  bpf_program* program;
-  bpf_object__for_each_program(program, skeleton_->obj) {
+  for (const auto& [name, program] : programs_) {
     bpf_prog_info info = {};
     uint32_t bytes = sizeof(info);
-    const int fd = bpf_program__fd(program);
-    if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &bytes) != 0) continue;
-    stats.push_back({bpf_program__name(program), info.verified_insns,
-                     static_cast<uint32_t>(info.xlated_prog_len / 8), info.jited_prog_len});
+    if (bpf_obj_get_info_by_fd(program.get(), &info, &bytes) != 0) continue;
+    stats.push_back({name, info.verified_insns, static_cast<uint32_t>(info.xlated_prog_len / 8),
+                     info.jited_prog_len});
   }
   return stats;
 }

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -21,6 +22,7 @@
 #include "bpf/abi/marks.h"
 #include "bpf/abi/state.h"
 #include "bpf/loader/mapped_pages.h"
+#include "bpf/loader/program_loader.h"
 #include "policy/base/unique_fd.h"
 
 struct datapath;
@@ -125,7 +127,9 @@ class DatapathObject {
 
   DatapathObject() = default;
   void LimitAccounts(const DatapathSizes& sizes) const;
-  datapath* skeleton_ = nullptr;
+  int Program(std::string_view name) const;
+  datapath* skeleton_ = nullptr;  // its maps
+  Programs programs_;
   std::string pin_dir_;
   UniqueFd old_flows_;
   std::string old_flows_path_;

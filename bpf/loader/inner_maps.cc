@@ -58,18 +58,41 @@ absl::Status UninstallInnerMap(int outer, uint32_t index, const char* name) {
   return absl::OkStatus();
 }
 
-absl::Status CopyEntries(int from, int to, size_t key_bytes, size_t value_bytes, const char* name) {
-  std::vector<uint8_t> key(key_bytes), next(key_bytes), value(value_bytes);
-  const void* previous = nullptr;
-  while (bpf_map_get_next_key(from, previous, next.data()) == 0) {
-    if (bpf_map_lookup_elem(from, next.data(), value.data()) != 0 ||
-        bpf_map_update_elem(to, next.data(), value.data(), BPF_ANY) != 0) {
-      return absl::ErrnoToStatus(errno, absl::StrCat("copy ", name));
+absl::StatusOr<size_t> EntryCopy::Read() {
+  while (true) {
+    keys_.resize(room_ * key_bytes_);
+    values_.resize(room_ * value_bytes_);
+    auto count = static_cast<uint32_t>(room_);
+    uint32_t next = 0;
+    if (bpf_map_lookup_batch(from_, begun_ ? &place_ : nullptr, &next, keys_.data(), values_.data(),
+                             &count, nullptr) != 0) {
+      if (errno == ENOSPC) {  // one bucket holds more
+        room_ *= 2;
+        continue;
+      }
+      if (errno != ENOENT) return absl::ErrnoToStatus(errno, absl::StrCat("read ", name_));
+      all_read_ = true;
     }
-    key = next;
-    previous = key.data();
+    begun_ = true;
+    place_ = next;
+    return count;
   }
-  return absl::OkStatus();
+}
+
+absl::Status EntryCopy::Write(size_t count) {
+  auto done = static_cast<uint32_t>(count);
+  if (count == 0 || bpf_map_update_batch(to_, keys_.data(), values_.data(), &done, nullptr) == 0)
+    return absl::OkStatus();
+  return absl::ErrnoToStatus(errno, absl::StrCat("copy ", name_));
+}
+
+absl::StatusOr<bool> EntryCopy::Step(size_t entries) {
+  for (size_t copied = 0; !all_read_ && copied < entries;) {
+    ASSIGN_OR_RETURN(const size_t count, Read());
+    RETURN_IF_ERROR(Write(count));
+    copied += count;
+  }
+  return all_read_;
 }
 
 }  // namespace ripstop::loader

@@ -33,8 +33,28 @@ absl::Status InstallInnerMaps(int outer, const std::vector<uint32_t>& indexes,
 // before that it waits for a grace period too.
 absl::Status UninstallInnerMap(int outer, uint32_t index, const char* name);
 
-// Copies every entry; nobody else may write to either meanwhile.
-absl::Status CopyEntries(int from, int to, size_t key_bytes, size_t value_bytes, const char* name);
+// Copies a hash map into a larger one, a part at a time. Between two parts, what is written to the
+// one that is copied is to be written to the other too. The maps outlive this.
+class EntryCopy {
+ public:
+  EntryCopy(int from, int to, size_t key_bytes, size_t value_bytes, const char* name)
+      : from_(from), to_(to), key_bytes_(key_bytes), value_bytes_(value_bytes), name_(name) {}
+
+  // About that many entries more. Whether they were the last.
+  absl::StatusOr<bool> Step(size_t entries);
+
+ private:
+  absl::StatusOr<size_t> Read();  // the next ones; how many
+  absl::Status Write(size_t count);
+
+  int from_, to_;
+  size_t key_bytes_, value_bytes_;
+  const char* name_;
+  size_t room_ = 1024;  // for entries, in the two buffers
+  std::vector<uint8_t> keys_, values_;
+  uint32_t place_ = 0;  // the kernel's: where the next begin
+  bool begun_ = false, all_read_ = false;
+};
 
 }  // namespace ripstop::loader
 

@@ -16,11 +16,7 @@
 namespace ripstop::loader {
 namespace {
 
-constexpr uint32_t kBatch = 4096;
 constexpr uint32_t kChunkWords = ARENA_CHUNK_LINES * ARENA_LINE_WORDS;
-constexpr int kKernelNotSupported = 524;  // ENOTSUPP, which <errno.h> lacks
-
-bool IsFull(int error) { return error == E2BIG || error == ENOSPC; }
 
 }  // namespace
 
@@ -31,12 +27,6 @@ ip_address ToKey(const policy::Address& address) {
   return key;
 }
 
-absl::StatusOr<TableStore::Inner> TableStore::MakeAddresses(uint32_t capacity) const {
-  ASSIGN_OR_RETURN(UniqueFd fd, MakeInnerMap(BPF_MAP_TYPE_HASH, "rs_addresses", sizeof(ip_address),
-                                             sizeof(address_value), capacity, BPF_F_NO_PREALLOC));
-  return Inner{std::move(fd), capacity};
-}
-
 absl::StatusOr<policy::EngineOptions> TableStore::Begin() {
   const active_generation active = object_->active();
   begun_ = committed_ = false;
@@ -45,8 +35,7 @@ absl::StatusOr<policy::EngineOptions> TableStore::Begin() {
   // The half that the tables in force do not live in.
   first_chunk_ = active.l4_table != 0 && ARENA_HANDLE_CHUNK(active.l4_table) < kHalf ? kHalf : 0;
   RETURN_IF_ERROR(FreeSlot(slot_, first_chunk_));
-  ASSIGN_OR_RETURN(addresses_, MakeAddresses(address_capacity_));
-  RETURN_IF_ERROR(InstallInnerMap(object_->addresses(), slot_, addresses_.fd, "rs_addresses_v1"));
+  RETURN_IF_ERROR(addresses_.Begin(slot_, std::max(first_capacity_, addresses_.capacity())));
   hit_chunks_ = 0;
   RETURN_IF_ERROR(EnsureRules(1));
   numbers_.Begin();
@@ -95,48 +84,6 @@ absl::Status TableStore::Commit(uint32_t l4_table) {
   committed_ = true;
   if (before.l4_table == 0 || before.slot == slot_) return absl::OkStatus();
   return FreeSlot(before.slot & 1, first_chunk_ == 0 ? kHalf : 0);
-}
-
-absl::Status TableStore::GrowAddresses() {
-  ASSIGN_OR_RETURN(Inner larger, MakeAddresses(addresses_.capacity * 2));
-  RETURN_IF_ERROR(CopyEntries(addresses_.fd.get(), larger.fd.get(), sizeof(ip_address),
-                              sizeof(address_value), "rs_addresses_v1"));
-  RETURN_IF_ERROR(InstallInnerMap(object_->addresses(), slot_, larger.fd, "rs_addresses_v1"));
-  addresses_ = std::move(larger);
-  address_capacity_ = addresses_.capacity;
-  return absl::OkStatus();
-}
-
-absl::Status TableStore::SetAddresses(const std::vector<ip_address>& keys,
-                                      const std::vector<address_value>& values) {
-  size_t done = 0;
-  while (done < keys.size()) {
-    uint32_t count = static_cast<uint32_t>(std::min<size_t>(kBatch, keys.size() - done));
-    const uint32_t asked = count;
-    int error = 0;
-    if (asked > 1) {
-      if (bpf_map_update_batch(addresses_.fd.get(), &keys[done], &values[done], &count, nullptr) !=
-          0) {
-        error = errno;
-        if (count > asked) count = 0;
-      }
-    }
-    if (asked == 1 || error == EINVAL || error == kKernelNotSupported) {
-      count = 1;
-      error = bpf_map_update_elem(addresses_.fd.get(), &keys[done], &values[done], BPF_ANY) == 0
-                  ? 0
-                  : errno;
-      if (error != 0) count = 0;
-    }
-    done += count;
-    if (IsFull(error)) {
-      RETURN_IF_ERROR(GrowAddresses());
-    } else if (error != 0) {
-      return absl::ErrnoToStatus(error, absl::StrCat("write ", keys.size(), " addresses"));
-    }
-  }
-  writes_ += keys.size();
-  return absl::OkStatus();
 }
 
 // Local addresses have numbers, which are known before the address is.
@@ -253,10 +200,7 @@ absl::Status TableStore::ApplyOne(const policy::TableWrite& write) {
     TableStore* store;
     absl::Status operator()(const policy::SetAddress&) { return absl::OkStatus(); }  // batched
     absl::Status operator()(const policy::RemoveAddress& w) {
-      const ip_address key = ToKey(w.address);
-      if (bpf_map_delete_elem(store->addresses_.fd.get(), &key) != 0 && errno != ENOENT) {
-        return absl::ErrnoToStatus(errno, absl::StrCat("remove ", w.address.ToString()));
-      }
+      RETURN_IF_ERROR(store->addresses_.Remove(ToKey(w.address)));
       store->numbers_.Release(w.address);
       return absl::OkStatus();
     }
@@ -291,23 +235,31 @@ absl::Status TableStore::Apply(const policy::TableWrites& writes) {
   RETURN_IF_ERROR(AddChunksFor(writes));
   std::vector<ip_address> keys;
   std::vector<address_value> values;
-  for (size_t i = 0; i < writes.size(); ++i) {
-    if (const auto* set = std::get_if<policy::SetAddress>(&writes[i])) {
+  size_t added = 0;
+  const auto set_addresses = [&] {
+    writes_ += keys.size();
+    const absl::Status status = addresses_.Set(keys, values, added);
+    keys.clear();
+    values.clear();
+    added = 0;
+    return status;
+  };
+  for (const policy::TableWrite& write : writes) {
+    if (const auto* set = std::get_if<policy::SetAddress>(&write)) {
       keys.push_back(ToKey(set->address));
       values.push_back(set->value);
+      added += set->is_new;
       GiveNumber(*set, values.back());
       waited_ = false;
       continue;
     }
-    RETURN_IF_ERROR(SetAddresses(keys, values));
-    keys.clear();
-    values.clear();
+    RETURN_IF_ERROR(set_addresses());
     // A grace period asked for right after one has passed.
-    if (!std::holds_alternative<policy::Grace>(writes[i])) waited_ = false;
-    RETURN_IF_ERROR(ApplyOne(writes[i]));
+    if (!std::holds_alternative<policy::Grace>(write)) waited_ = false;
+    RETURN_IF_ERROR(ApplyOne(write));
     ++writes_;
   }
-  return SetAddresses(keys, values);
+  return set_addresses();
 }
 
 }  // namespace ripstop::loader

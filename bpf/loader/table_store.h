@@ -6,8 +6,7 @@
 //
 // Begin makes fresh inner maps; nothing reads them until Commit stores the one word.
 // Writes keep their order. Addresses are map updates, batched; everything else is
-// stores to mapped memory. A map that is full is replaced by one twice its
-// size, filled first and then swapped. One thread at a time.
+// stores to mapped memory. One thread at a time.
 #ifndef RIPSTOP_BPF_LOADER_TABLE_STORE_H_
 #define RIPSTOP_BPF_LOADER_TABLE_STORE_H_
 
@@ -19,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "bpf/loader/address_numbers.h"
+#include "bpf/loader/address_table.h"
 #include "bpf/loader/datapath_object.h"
 #include "policy/engine/engine.h"
 #include "policy/tables/table_write.h"
@@ -30,7 +30,8 @@ class TableStore {
   // `object` outlives this.
   TableStore(DatapathObject* object, const DatapathSizes& sizes)
       : object_(object),
-        address_capacity_(sizes.addresses),
+        first_capacity_(sizes.addresses),
+        addresses_(object->addresses()),
         numbers_(object->senders(), sizes.mark_numbers) {}
 
   // Empties the slot and the half of the arena that are not in force and takes them.
@@ -58,16 +59,8 @@ class TableStore {
     UniqueFd fd;
     MappedPages pages;
   };
-  struct Inner {
-    UniqueFd fd;
-    uint32_t capacity = 0;
-  };
 
-  absl::StatusOr<Inner> MakeAddresses(uint32_t capacity) const;
-  absl::Status GrowAddresses();
   void GiveNumber(const policy::SetAddress& write, address_value& value);
-  absl::Status SetAddresses(const std::vector<ip_address>& keys,
-                            const std::vector<address_value>& values);
   absl::Status ApplyOne(const policy::TableWrite& write);
   absl::Status WriteWords(const policy::WriteWords& write);
   bool Owns(uint32_t chunk) const { return chunk >= first_chunk_ && chunk < first_chunk_ + kHalf; }
@@ -82,12 +75,12 @@ class TableStore {
   absl::Status FreeSlot(uint32_t slot, uint32_t first_chunk);
 
   DatapathObject* const object_;
-  uint32_t address_capacity_;
+  const uint32_t first_capacity_;  // of addresses
   bool begun_ = false;
   bool committed_ = false;  // what was begun last
   uint32_t slot_ = 0;
   uint32_t first_chunk_ = 0;
-  Inner addresses_;
+  AddressTable addresses_;
   AddressNumbers numbers_;
   std::map<uint32_t, Chunk> chunks_;
   uint32_t hit_chunks_ = 0;

@@ -52,13 +52,9 @@ void Engine::PutEndpoint(const Endpoint& e) {
   const uint32_t source = s.sources.Acquire(e.labels, e.profiles, e.ports);
   absl::InlinedVector<Address, 2> addresses(e.addresses.begin(), e.addresses.end());
   SortUnique(addresses);
-  auto known = s.endpoints.find(e.id);
-  if (known == s.endpoints.end()) {
-    auto fresh = std::make_unique<EndpointRecord>();
-    fresh->id = e.id;
-    known = s.endpoints.insert(std::move(fresh)).first;
-  } else {
-    const EndpointRecord& now = **known;
+  EndpointRecord* const known = s.endpoints.Find(e.id);
+  if (known != nullptr) {
+    const EndpointRecord& now = *known;
     const bool attached_alike = e.local.has_value() == (now.local != nullptr) &&
                                 (!e.local.has_value() || *e.local == *now.local);
     if (now.source == source && now.addresses == addresses && attached_alike &&
@@ -66,10 +62,10 @@ void Engine::PutEndpoint(const Endpoint& e) {
       s.sources.Release(source);
       return;
     }
-    s.Attach(**known, false);
+    s.Attach(*known, false);
     s.sources.Release(now.source);
   }
-  EndpointRecord& record = **known;
+  EndpointRecord& record = known != nullptr ? *known : s.endpoints.Make(e.id);
   record.source = source;
   record.addresses = std::move(addresses);
   record.local = e.local.has_value() ? std::make_unique<Attachment>(*e.local) : nullptr;
@@ -80,11 +76,11 @@ void Engine::PutEndpoint(const Endpoint& e) {
 
 void Engine::RemoveEndpoint(std::string_view id) {
   State& s = *state_;
-  const auto it = s.endpoints.find(std::string(id));
-  if (it == s.endpoints.end()) return;
-  s.Attach(**it, false);
-  s.sources.Release((*it)->source);
-  s.endpoints.erase(it);
+  EndpointRecord* const known = s.endpoints.Find(id);
+  if (known == nullptr) return;
+  s.Attach(*known, false);
+  s.sources.Release(known->source);
+  s.endpoints.Erase(known->id);
 }
 
 void Engine::PutNetworkSet(const NetworkSet& set) {

@@ -12,12 +12,12 @@ namespace ripstop::policy {
 void Engine::State::RefreshSources() {
   const std::set<uint32_t> dirty = sources.Refresh();
   if (dirty.empty()) return;
-  for (const auto& e : endpoints) {
-    if (!dirty.contains(e->source)) continue;
-    if (e->local || e->host) refold.insert(e.get());
-    if (!e->active && !e->local) continue;
-    for (const Address& a : e->addresses) regions.Touch(a);
-  }
+  endpoints.ForEach([&](EndpointRecord& e) {
+    if (!dirty.contains(e.source)) return;
+    if (e.local || e.host) refold.insert(&e);
+    if (!e.active && !e.local) return;
+    for (const Address& a : e.addresses) regions.Touch(a);
+  });
   for (const auto& [id, set] : network_sets) {
     if (dirty.contains(set.source)) regions.changed_cidrs.insert(set.nets.begin(), set.nets.end());
   }

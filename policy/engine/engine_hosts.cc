@@ -37,7 +37,7 @@ void Engine::PutHostEndpoint(const HostEndpoint& e) {
   PutEndpoint({owner, e.labels, e.profiles, e.expected_addresses, e.ports, {}, true});
   HostEndpointRecord& record = s.host_endpoints[e.id];
   record.input = e;
-  record.owner = s.endpoints.find(owner)->get();
+  record.owner = s.endpoints.Find(owner);
   record.owner->host = true;
   s.refold.insert(record.owner);
 }

@@ -100,13 +100,14 @@ void Engine::State::WriteAddress(const Move& m, uint32_t address_class, bool wit
     v.egress_set = now.egress_set;
   }
   if (record.is_written && std::memcmp(&now, &v, sizeof(v)) == 0) return;
+  const bool is_new = !record.is_written;
   record.SetWritten(v);
   if (v.ingress_set != 0 || v.egress_set != 0) {
     have_sets.insert(m.address);
   } else if (now.ingress_set != 0 || now.egress_set != 0) {
     have_sets.erase(m.address);
   }
-  out.push_back(SetAddress{m.address, v});
+  out.push_back(SetAddress{m.address, v, is_new});
 }
 
 void Engine::State::EmitMoves(std::vector<Move>& moves) {

@@ -27,6 +27,7 @@
 #include "absl/container/inlined_vector.h"
 #include "absl/hash/hash.h"
 #include "absl/strings/string_view.h"
+#include "policy/base/keyed_set.h"
 #include "policy/classes/address_classes.h"
 #include "policy/classes/facts.h"
 #include "policy/classes/l4_classes.h"
@@ -43,21 +44,6 @@
 #include "policy/world.h"
 
 namespace ripstop::policy {
-
-// Endpoint records by their id, as hash and as equality.
-struct ById {
-  using is_transparent = void;
-  static absl::string_view Id(const std::unique_ptr<EndpointRecord>& e) { return e->id; }
-  static absl::string_view Id(absl::string_view id) { return id; }
-  template <typename T>
-  size_t operator()(const T& e) const {
-    return absl::HashOf(Id(e));
-  }
-  template <typename T, typename U>
-  bool operator()(const T& a, const U& b) const {
-    return Id(a) == Id(b);
-  }
-};
 
 struct Engine::State {
   explicit State(const EngineOptions& o) : options(o), arena(o.first_chunk, o.chunk_count) {
@@ -144,7 +130,7 @@ struct Engine::State {
   SelectorCache selectors;
   PolicyIndex policies{&selectors};
   std::map<std::string, Profile> profiles;
-  absl::flat_hash_set<std::unique_ptr<EndpointRecord>, ById, ById> endpoints;
+  KeyedSet<EndpointRecord, &EndpointRecord::id> endpoints;
   absl::btree_set<EndpointRecord*> local_endpoints;
   std::map<std::string, NetworkSet> network_set_inputs;
   std::map<std::string, NetworkSetRecord> network_sets;

@@ -23,6 +23,7 @@ namespace ripstop::policy {
 struct SetAddress {
   Address address;
   address_value value;
+  bool is_new = false;  // it had no entry; so that room can be made before it must be
 };
 struct RemoveAddress {
   Address address;
