@@ -62,10 +62,14 @@ class Dataplane : public DataplaneInterface {
   absl::Status Configure(const DatapathSettings& settings) override;
   absl::Status ConfigureTunnel(uint16_t port, uint32_t ifindex) override;
   absl::Status SetOwners(const loader::Owners& owners) override { return owners_->Set(owners); }
+  absl::Status SetExternalNodes(const std::set<policy::Cidr>& prefixes) override {
+    return owners_->SetExternals(prefixes);
+  }
   absl::StatusOr<policy::EngineOptions> BeginGeneration() override;
   absl::Status Apply(const policy::TableWrites& writes) override;
   absl::Status CommitGeneration(uint32_t l4_table) override;
   bool InForce() const override;
+  void SetTimeouts(const flow_timeouts& timeouts) override { object_->SetTimeouts(timeouts); }
   absl::StatusOr<FlowTableUse> SweepFlows(bool pressed) override;
   absl::StatusOr<uint64_t> FinishAdoption() override;  // on tcx Open has done it
   absl::StatusOr<uint32_t> ForgetFlows(const std::vector<policy::Address>& addresses) override;

@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "bpf/abi/marks.h"
 #include "bpf/abi/state.h"
+#include "bpf/abi/timeouts.h"
 #include "bpf/loader/mapped_pages.h"
 #include "policy/base/unique_fd.h"
 
@@ -74,6 +75,7 @@ class DatapathObject {
   uint32_t flow_capacity() const;
   int vteps() const;
   int owners() const;
+  int externals() const;
   int interfaces() const;
   int drops() const;
   int events() const;
@@ -91,6 +93,10 @@ class DatapathObject {
   int epochs() const;
   // Mapped pages of rs_senders_v1.
   uint8_t* senders() const { return static_cast<uint8_t*>(senders_.base()); }
+
+  // How long flows may be quiet; all zero: as bpf/abi/flows.h has it. The next sweep goes by it.
+  void SetTimeouts(const flow_timeouts& timeouts);
+  flow_timeouts timeouts() const;
 
   // Loads of the one 64-bit word.
   active_generation active() const;
@@ -126,6 +132,7 @@ class DatapathObject {
   MappedPages state_;
   MappedPages epochs_;
   MappedPages senders_;
+  MappedPages timeouts_;
 };
 
 }  // namespace ripstop::loader

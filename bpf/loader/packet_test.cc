@@ -272,14 +272,93 @@ TEST_F(PacketTest, WhatIsOverGoesSoonerWhileTheTableIsNearlyFull) {
     EXPECT_EQ(bpf_prog_test_run_opts(kernel_->object().flow_sweep(), &options), 0);
   };
   const uint64_t second = 1000000000;
-  sweep(8 * second, false);
+  sweep(28 * second, false);
   EXPECT_TRUE(FlowExists(closed, true));
-  sweep(12 * second, false);
+  sweep(32 * second, false);
   EXPECT_FALSE(FlowExists(closed, true)) << "both have said FIN";
   EXPECT_TRUE(FlowExists(reset, true)) << "a reset may be forged";
-  sweep(12 * second, true);
+  sweep(32 * second, true);
   EXPECT_FALSE(FlowExists(reset, true));
   EXPECT_TRUE(FlowExists(live, true));
+}
+
+// One flow of each kind; then each limit for itself, and zero, which is the usual one again.
+TEST_F(PacketTest, TheSweepGoesByTheTimesThatAreSet) {
+  auto open = KernelEvaluator::Open({.flows = 1024, .embryos = 1024, .event_bytes = 65536});
+  ASSERT_TRUE(open.ok()) << open.status();
+  kernel_ = *std::move(open);
+  for (int i = 0; i < 6; ++i) kernel_->object().state()->host_mac[i] = 0xee;
+  HandmadeTables tables(kernel_->engine_options());
+  const uint32_t all = tables.AllowAll(1, 11);
+  tables.AddPod(kClient, 1, all, all);
+  tables.AddPod(kServer, 1, all, all);
+  ASSERT_TRUE(kernel_->Apply(tables.Take(), tables.l4_table()).ok());
+
+  const uint64_t second = 1000000000;
+  const FrameSpec tcp = Tcp(kClient, kServer, 80, 1), half_open = Tcp(kClient, kServer, 80, 2),
+                  closed = Tcp(kClient, kServer, 80, 3), reset = Tcp(kClient, kServer, 80, 4),
+                  udp = Udp(kClient, kServer, 53, 5);
+  const auto begin = [&] {
+    for (const uint16_t port : {1, 3, 4}) {
+      ExpectDelivered(Hook::kFromWorkload, Tcp(kClient, kServer, 80, port));
+      ExpectDelivered(Hook::kFromWorkload, Flags(Tcp(kServer, kClient, port, 80), 0x12));
+    }
+    ExpectDelivered(Hook::kFromWorkload, half_open);
+    ExpectDelivered(Hook::kFromWorkload, Flags(closed, 0x11));
+    ExpectDelivered(Hook::kFromWorkload, Flags(Tcp(kServer, kClient, 3, 80), 0x11));
+    ExpectDelivered(Hook::kFromWorkload, Flags(Tcp(kServer, kClient, 4, 80), 0x14));
+    ExpectDelivered(Hook::kFromWorkload, udp);
+    ExpectDelivered(Hook::kFromWorkload, Udp(kServer, kClient, 5, 53));
+  };
+  const auto sweep = [&](uint64_t idle_ns, bool pressed = false) {
+    timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    sweep_request request = {.now_ns = now.tv_sec * second + now.tv_nsec + idle_ns,
+                             .pressed = pressed};
+    LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &request, .ctx_size_in = sizeof(request));
+    EXPECT_EQ(bpf_prog_test_run_opts(kernel_->object().flow_sweep(), &options), 0);
+  };
+  const std::vector<std::tuple<const char*, __u64 flow_timeouts::*, FrameSpec, bool>> kinds = {
+      {"tcp", &flow_timeouts::tcp_established_ns, tcp, true},
+      {"half open", &flow_timeouts::tcp_syn_sent_ns, half_open, false},
+      {"closed", &flow_timeouts::tcp_fins_seen_ns, closed, true},
+      {"reset", &flow_timeouts::tcp_reset_seen_ns, reset, true},
+      {"udp", &flow_timeouts::udp_ns, udp, true},
+  };
+  for (const auto& [name, limit, flow, answered] : kinds) {
+    begin();
+    flow_timeouts timeouts = {};
+    timeouts.*limit = 3 * second;
+    kernel_->object().SetTimeouts(timeouts);
+    sweep(second);
+    EXPECT_TRUE(FlowExists(flow, answered)) << name;
+    sweep(4 * second);
+    for (const auto& [other_name, other_limit, other, other_answered] : kinds) {
+      EXPECT_EQ(FlowExists(other, other_answered), other_limit != limit)
+          << other_name << " while the limit of " << name << " is set";
+    }
+    kernel_->object().SetTimeouts({});
+    begin();
+    sweep(4 * second);
+    EXPECT_TRUE(FlowExists(flow, answered)) << name << ": the usual time again";
+  }
+  // Longer than usual, and shorter only while the table is nearly full.
+  flow_timeouts timeouts = {};
+  timeouts.udp_ns = 1000 * second;
+  kernel_->object().SetTimeouts(timeouts);
+  sweep(900 * second);
+  EXPECT_TRUE(FlowExists(udp, true));
+  sweep(900 * second, true);
+  EXPECT_FALSE(FlowExists(udp, true));
+  begin();
+  timeouts.udp_ns = 3 * second;
+  kernel_->object().SetTimeouts(timeouts);
+  sweep(4 * second, true);
+  EXPECT_FALSE(FlowExists(udp, true)) << "a nearly full table prolongs nothing";
+}
+
+TEST_F(PacketTest, IdleTcpOutlivesTheKernelsKeepalive) {
+  EXPECT_EQ(FLOW_TCP_IDLE_NS, (2 * 3600 + 15 * 60) * uint64_t{1000000000});
 }
 
 TEST_F(PacketTest, SweepRemovesIdleFlowsAndThoseOfAForgottenAddress) {
