@@ -5,6 +5,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "api/proto/felix.pb.h"
 #include "api/proto/resources.pb.h"
 #include "api/text.h"
 
@@ -59,7 +60,8 @@ std::vector<KindInfo> MakeKinds() {
                                  "bgpconfigurations", false, {"bgpconfig", "bgpconfigs"}),
       Kind<v1::BGPPeer>(kCalico, "BGPPeer", kKindBGPPeer, "bgppeers", false,
                         {"bgpp", "bgpps", "bp", "bps"}),
-      Kept("FelixConfiguration", "felixconfigurations", {"felixconfig", "felixconfigs"}),
+      Kind<v1::FelixConfiguration>(kCalico, "FelixConfiguration", kKindFelixConfiguration,
+                                   "felixconfigurations", false, {"felixconfig", "felixconfigs"}),
       Kept("BGPFilter", "bgpfilters", {}),
       Kept("BFDConfiguration", "bfdconfigurations", {}),
       Kept("IPAMConfiguration", "ipamconfigurations", {"ipamconfig", "ipamconfigs"}),

@@ -48,6 +48,7 @@ inline constexpr char kKindWorkloadEndpoint[] = "WorkloadEndpoint";
 inline constexpr char kKindHostEndpoint[] = "HostEndpoint";
 inline constexpr char kKindBGPConfiguration[] = "BGPConfiguration";
 inline constexpr char kKindBGPPeer[] = "BGPPeer";
+inline constexpr char kKindFelixConfiguration[] = "FelixConfiguration";
 inline constexpr char kKindKubernetesNetworkPolicy[] = "NetworkPolicy.networking.k8s.io";
 inline constexpr char kKindClusterNetworkPolicy[] = "ClusterNetworkPolicy";
 inline constexpr char kKindNamespace[] = "Namespace";

@@ -3,6 +3,8 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "api/codec/reader.h"
+#include "api/proto/felix.pb.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "nlohmann/json.hpp"
@@ -32,6 +34,25 @@ bool IsTree(const std::string& text) {
     return shallow;
   };
   return !nlohmann::json::parse(text, look, false).is_discarded() && shallow;
+}
+
+// A FelixConfiguration that a version stored which kept the kind as a tree. What it kept without
+// knowing it, nobody can read now.
+absl::StatusOr<Resource> FromTree(const KindInfo& kind, const v1::KeptResource& kept) {
+  const auto spec = nlohmann::json::parse(kept.spec().json(), nullptr, false);
+  if (spec.is_discarded()) return absl::DataLossError("its spec is not JSON");
+  const nlohmann::json document = {{"apiVersion", kind.api_version},
+                                   {"kind", kind.kind},
+                                   {"metadata", {{"name", kept.metadata().name()}}},
+                                   {"spec", spec}};
+  Decoded decoded = DecodeText(document.dump(), "");
+  if (!decoded.problems.empty() || decoded.resources.size() != 1) {
+    return absl::DataLossError(absl::StrCat("an earlier version kept what this one cannot read: ",
+                                            ToString(decoded.problems), "; apply it anew"));
+  }
+  Resource resource = decoded.resources[0].Clone();
+  resource.mutable_metadata() = kept.metadata();
+  return resource;
 }
 
 }  // namespace
@@ -107,6 +128,14 @@ absl::StatusOr<Resource> Deserialize(const StoredResource& stored) {
   const bool whole = kept == nullptr || !kept->has_spec() || IsTree(kept->spec().json());
   if (!parsed || !whole) {
     return absl::DataLossError(named(absl::StrCat("the stored bytes are not a ", kind->kind)));
+  }
+  v1::KeptResource former;
+  if (dynamic_cast<const v1::FelixConfiguration*>(message.get()) != nullptr &&
+      former.ParseFromString(stored.value) && former.has_spec()) {
+    auto read = FromTree(*kind, former);
+    if (!read.ok()) return absl::DataLossError(named(std::string(read.status().message())));
+    read->set_revision(stored.revision);
+    return read;
   }
   Resource resource(kind, std::move(message));
   resource.set_revision(stored.revision);

@@ -7,8 +7,10 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "policy/status_macros.h"
 
 namespace ripstop::agent {
 
@@ -34,12 +36,19 @@ std::unique_ptr<spdlog::formatter> JsonFormatter::clone() const {
   return std::make_unique<JsonFormatter>();
 }
 
-absl::Status InitLogging(const std::string& program, const std::string& level, LogFormat format) {
+namespace {
+
+absl::StatusOr<spdlog::level::level_enum> LevelOf(const std::string& level) {
   const spdlog::level::level_enum parsed = spdlog::level::from_str(level);
-  if (parsed == spdlog::level::off && level != "off") {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "log level '", level, "': want trace, debug, info, warn, error, critical or off"));
-  }
+  if (parsed != spdlog::level::off || level == "off") return parsed;
+  return absl::InvalidArgumentError(absl::StrCat(
+      "log level '", level, "': want trace, debug, info, warn, error, critical or off"));
+}
+
+}  // namespace
+
+absl::Status InitLogging(const std::string& program, const std::string& level, LogFormat format) {
+  ASSIGN_OR_RETURN(const spdlog::level::level_enum parsed, LevelOf(level));
   auto logger = std::make_shared<spdlog::logger>(
       program, std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
   logger->set_level(parsed);
@@ -50,6 +59,12 @@ absl::Status InitLogging(const std::string& program, const std::string& level, L
     logger->set_pattern("%H:%M:%S.%e %^%-5l%$ %v");
   }
   spdlog::set_default_logger(std::move(logger));
+  return absl::OkStatus();
+}
+
+absl::Status SetLogLevel(const std::string& level) {
+  ASSIGN_OR_RETURN(const spdlog::level::level_enum parsed, LevelOf(level));
+  spdlog::default_logger_raw()->set_level(parsed);
   return absl::OkStatus();
 }
 

@@ -12,12 +12,18 @@
 
 namespace ripstop::agent {
 
+inline constexpr char kUsualLogLevel[] = "info";
+
 enum class LogFormat { kAuto, kText, kJson };  // kAuto: text on a terminal, else JSON
 
 // Points the default logger of spdlog at standard error. Call once, before threads.
 //   kInvalidArgument  the level is none of trace, debug, info, warn, error, critical, off
 absl::Status InitLogging(const std::string& program, const std::string& level,
                          LogFormat format = LogFormat::kAuto);
+
+// Of the default logger, from now on.
+//   kInvalidArgument  likewise
+absl::Status SetLogLevel(const std::string& level);
 
 // A warning, where there is something to warn of.
 void LogUnlessOk(const absl::Status& status);

@@ -16,6 +16,7 @@
 #include "agent/daemon/workloads.h"
 #include "agent/dataplane/dataplane.h"
 #include "agent/ipam/ipam.h"
+#include "agent/network/felix_settings.h"
 #include "agent/network/host_nat.h"
 #include "agent/network/netlink_host.h"
 #include "agent/network/network_plane.h"
@@ -80,11 +81,14 @@ class Agent final : private StorePlaneClient, private AgentApi {
   void OnPiece() override;
   bool OnWhole() override;
   void OnSynced() override;
+  bool IsReadable(const api::Resource& resource);
   bool NoteNetwork(const api::Resource& resource);
   void Compare();
   absl::Status CompareOnce();
   Keep NoteBlock(const api::StoredResource& stored);
   absl::Status ServePlugin();
+  void ApplyFelix();
+  std::vector<std::string> Overridden() const;
   void SettleAddresses();
   absl::Status SettleStored();
   absl::Status HoldAddresses();
@@ -134,6 +138,7 @@ class Agent final : private StorePlaneClient, private AgentApi {
 
   std::shared_ptr<ReadAhead> ahead_;  // of the piece that is being told
   ClusterView cluster_;
+  FelixSettings felix_;
   FieldNotes fields_;
   DatapathSettings settings_;
   bool network_changed_ = false;

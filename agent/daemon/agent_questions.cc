@@ -45,6 +45,23 @@ void Agent::ReportGuard(v1::StatusReply& reply) const {
   for (const std::string& problem : problems) reply.add_not_ready_reasons(problem);
 }
 
+// What the FelixConfigurations say, and an option of this agent comes before.
+std::vector<std::string> Agent::Overridden() const {
+  std::vector<std::string> lines;
+  const auto add = [&lines](const char* field, const char* option, const std::string& value) {
+    lines.push_back(absl::StrCat("FelixConfiguration: spec.", field,
+                                 " does not act on this node, whose agent has ", option, " ",
+                                 value));
+  };
+  if (!felix_.log_level.empty() && !options_.log_level.empty()) {
+    add("logSeverityScreen", "--log-level", options_.log_level);
+  }
+  if (felix_.log_rate.has_value() && options_.flow_log.lines_per_second.has_value()) {
+    add("logActionRateLimit", "--flow-log-rate", absl::StrCat(*options_.flow_log.lines_per_second));
+  }
+  return lines;
+}
+
 absl::StatusOr<v1::StatusReply> Agent::Status() {
   v1::StatusReply reply;
   reply.set_node(options_.node);
@@ -94,6 +111,7 @@ absl::StatusOr<v1::StatusReply> Agent::Status() {
   for (const std::string& line : policy_->feed().set_aside()) reply.add_set_aside(line);
   for (const std::string& line : fields_.refused()) reply.add_set_aside(line);
   for (const std::string& line : fields_.unheeded()) reply.add_unheeded(line);
+  for (const std::string& line : Overridden()) reply.add_unheeded(line);
   reply.set_programs_loaded(dataplane_->programs_loaded());
   reply.set_table_writes(dataplane_->table_writes());
   DescribeHostNat(*host_nat_, *dataplane_, reply);

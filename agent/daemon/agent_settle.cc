@@ -25,7 +25,8 @@ void Agent::Settle() {
   SettleAddresses();
   if (network_changed_ || !in_sync_) {
     network_changed_ = false;
-    network_->Apply(cluster_);
+    ApplyFelix();
+    network_->Apply(cluster_, felix_);
     endpoints_->set_default_mtu(network_->workload_mtu());
     settings_.host_mac = kHostMac.bytes;
     ApplyHostNat();
@@ -40,6 +41,20 @@ void Agent::Settle() {
     LogUnlessOk(FirstSync());
     in_sync_ = true;
   }
+}
+
+// What the network does not go by; the options come before the documents.
+void Agent::ApplyFelix() {
+  FelixSettings settings = FelixSettingsOf(cluster_, options_.node);
+  // An agent that has just started finds the times of its predecessor in the kernel.
+  if (in_sync_ && settings == felix_) return;
+  dataplane_->SetTimeouts(settings.timeouts);
+  const LogRate rate = settings.log_rate.value_or(LogRate{});
+  flow_log_->SetRate(rate.interval, rate.burst);
+  if (options_.log_level.empty() && settings.log_level != felix_.log_level) {
+    LogUnlessOk(SetLogLevel(settings.log_level.empty() ? kUsualLogLevel : settings.log_level));
+  }
+  felix_ = std::move(settings);
 }
 
 // Pools and blocks, before routes are made of them.

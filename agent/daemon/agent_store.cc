@@ -5,8 +5,11 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "agent/base/logging.h"
 #include "agent/daemon/agent.h"
+#include "api/validate/validate.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::agent {
@@ -36,6 +39,7 @@ Agent::Keep Agent::OnPut(const api::StoredResource& stored) {
   policy_->feed().PutRead(stored.key, *read);
   if (policy_->feed().IsSetAside(stored.key)) return Keep::kFormerElseThis;
   const api::Resource& resource = *read->resource;
+  if (!IsReadable(resource)) return Keep::kFormerElseThis;
   network_changed_ |= NoteNetwork(resource);
   if (const auto* ns = resource.As<api::v1::Namespace>()) {
     const auto& labels = ns->metadata().labels();
@@ -43,6 +47,18 @@ Agent::Keep Agent::OnPut(const api::StoredResource& stored) {
   }
   fields_.Put(resource);
   return Keep::kThis;
+}
+
+// What apply would have refused, and its former meaning stays.
+bool Agent::IsReadable(const api::Resource& resource) {
+  if (resource.As<api::v1::FelixConfiguration>() == nullptr) return true;
+  const std::vector<api::Problem> problems = api::ValidateValues(resource);
+  if (problems.empty()) return true;
+  const std::string what = absl::StrJoin(problems, "; ", [](std::string* out, const auto& one) {
+    absl::StrAppend(out, one.path, ": ", one.value, one.value.empty() ? "" : " ", one.what);
+  });
+  policy_->feed().SetAside(resource.key(), absl::InvalidArgumentError(what));
+  return false;
 }
 
 // Whether the resource bears on routes, BGP or IPAM; keeps it in the view if so.
@@ -58,6 +74,8 @@ bool Agent::NoteNetwork(const api::Resource& resource) {
     cluster_.bgp_configurations[name] = *configuration;
   } else if (const auto* peer = resource.As<api::v1::BGPPeer>()) {
     cluster_.bgp_peers[name] = *peer;
+  } else if (const auto* felix = resource.As<api::v1::FelixConfiguration>()) {
+    cluster_.felix_configurations[name] = *felix;
   } else {
     return false;
   }
@@ -101,6 +119,9 @@ void Agent::OnDelete(const api::ResourceKey& key) {
     network_changed_ |= cluster_.bgp_configurations.erase(key.name) > 0;
   }
   if (key.kind == api::kKindBGPPeer) network_changed_ |= cluster_.bgp_peers.erase(key.name) > 0;
+  if (key.kind == api::kKindFelixConfiguration) {
+    network_changed_ |= cluster_.felix_configurations.erase(key.name) > 0;
+  }
   policy_->feed().Delete(key);
   fields_.Delete(key);
   republish_ |= key.kind == api::kKindWorkloadEndpoint;

@@ -74,7 +74,10 @@ int main(int argc, char** argv) {
                  "what a secretKeyRef names, as files NAME/KEY of mode 0600");
   app.add_option("--bird", options.bird, "path of BIRD 2; empty: no BGP on this node");
   app.add_option("--log-file", options.log_file, "append logs here instead of standard error");
-  app.add_option("--log-level", options.log_level, "trace, debug, info, warn, error, off");
+  app.add_option("--log-level", options.log_level,
+                 "trace, debug, info, warn, error, off; absent: logSeverityScreen of the "
+                 "FelixConfigurations, else info")
+      ->envname("RIPSTOP_LOG_LEVEL");
   app.add_option("--ipam-block-idle", block_idle,
                  "how long a node keeps a block of addresses of which none is in use: 30s, 5m")
       ->envname("RIPSTOP_IPAM_BLOCK_IDLE")
@@ -85,7 +88,8 @@ int main(int argc, char** argv) {
                  "size at which the file becomes the old one, which it replaces")
       ->check(CLI::Range(uint64_t{4096}, uint64_t{1} << 40));
   app.add_option("--flow-log-rate", options.flow_log.lines_per_second,
-                 "lines per second at most; the others are counted");
+                 "lines per second at most, the others are counted; absent: logActionRateLimit of "
+                 "the FelixConfigurations, else 100");
   app.add_option("--flow-table-entries", options.flow_table_entries,
                  "connections known at a time; 0: by the machine's memory. Live ones are kept when "
                  "this changes")
@@ -110,7 +114,9 @@ int main(int argc, char** argv) {
     perror(options.log_file.c_str());
     return 1;
   }
-  if (absl::Status status = ripstop::agent::InitLogging("ripstop-agent", options.log_level);
+  if (absl::Status status = ripstop::agent::InitLogging(
+          "ripstop-agent",
+          options.log_level.empty() ? ripstop::agent::kUsualLogLevel : options.log_level);
       !status.ok()) {
     fprintf(stderr, "ripstop-agent: %s\n", std::string(status.message()).c_str());
     return 2;

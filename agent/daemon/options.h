@@ -24,7 +24,7 @@ struct Options {
   std::string secrets_dir = "/etc/ripstop/secrets";  // passwords of BGP sessions, NAME/KEY
   std::string bird = "/usr/sbin/bird";               // empty: no BGP here
   std::string log_file;                              // empty: standard error
-  std::string log_level = "info";
+  std::string log_level;                             // empty: as FelixConfigurations say, else info
   // How long an empty block of addresses stays with the node.
   absl::Duration block_idle = absl::Minutes(5);
   FlowLogOptions flow_log;          // what Log rules say

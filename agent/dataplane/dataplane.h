@@ -62,10 +62,14 @@ class Dataplane : public DataplaneInterface {
   absl::Status Configure(const DatapathSettings& settings) override;
   absl::Status ConfigureTunnel(uint16_t port, uint32_t ifindex) override;
   absl::Status SetOwners(const loader::Owners& owners) override { return owners_->Set(owners); }
+  absl::Status SetExternalNodes(const std::set<policy::Cidr>& prefixes) override {
+    return owners_->SetExternals(prefixes);
+  }
   absl::StatusOr<policy::EngineOptions> BeginGeneration() override;
   absl::Status Apply(const policy::TableWrites& writes) override;
   absl::Status CommitGeneration(uint32_t l4_table) override;
   bool InForce() const override;
+  void SetTimeouts(const flow_timeouts& timeouts) override { object_->SetTimeouts(timeouts); }
   absl::StatusOr<FlowTableUse> SweepFlows(bool pressed) override;
   absl::StatusOr<loader::FlowPart> Flows(uint32_t from) const override;
   absl::StatusOr<bool> EndFlow(const flow_key& key) override;

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,7 @@
 #include "bpf/abi/flows.h"
 #include "bpf/abi/tables.h"
 #include "bpf/loader/flow_reader.h"
+#include "bpf/abi/timeouts.h"
 #include "bpf/loader/owner_store.h"
 #include "bpf/loader/tables_reader.h"
 #include "policy/engine/engine.h"
@@ -94,6 +96,9 @@ class DataplaneInterface {
   // Who may speak by VXLAN for which address, and which addresses come by it.
   //   those of loader::OwnerStore::Set
   virtual absl::Status SetOwners(const loader::Owners& owners) = 0;
+  // Who may speak by VXLAN besides nodes, by the outer source, for what nobody owns.
+  //   kResourceExhausted  they are too many
+  virtual absl::Status SetExternalNodes(const std::set<policy::Cidr>& prefixes) = 0;
 
   // Tables: BeginGeneration, an engine made with its options, Apply its first Flush,
   // CommitGeneration with its l4_table(), then Apply each later Flush.
@@ -102,6 +107,9 @@ class DataplaneInterface {
   virtual absl::Status CommitGeneration(uint32_t l4_table) = 0;
   // Whether tables are in force, of this process or of an earlier one.
   virtual bool InForce() const = 0;
+
+  // How long flows may be quiet, in nanoseconds; zero: as bpf/abi/flows.h has it.
+  virtual void SetTimeouts(const flow_timeouts& timeouts) = 0;
 
   // Flows. SweepFlows removes idle ones (call it every few seconds), and those that are
   // over sooner when `pressed`, that is when the table is nearly full; ForgetFlows those of

@@ -22,6 +22,7 @@ class FakeDataplane : public DataplaneInterface {
   std::set<uint32_t> workloads;
   std::map<uint32_t, std::string> host;  // "uplink", "tunnel" or "elsewhere", by interface
   loader::Owners owners;
+  std::set<policy::Cidr> external_nodes;
   uint16_t tunnel_port = 0;
   uint32_t tunnel_ifindex = 0;
   std::set<uint32_t> headless;
@@ -31,9 +32,10 @@ class FakeDataplane : public DataplaneInterface {
   DatapathSettings settings;
   std::vector<ProgramFinding> findings;  // what Repair answers
   std::vector<policy::Address> forgotten;
-  int forgets = 0;           // walks of the flow table
-  FlowTableUse flow_use;     // what SweepFlows answers
-  std::vector<bool> sweeps;  // whether pressed
+  int forgets = 0;                      // walks of the flow table
+  FlowTableUse flow_use;                // what SweepFlows answers
+  std::vector<bool> sweeps;             // whether pressed
+  std::vector<flow_timeouts> timeouts;  // as they were set, one after the other
   std::vector<loader::FlowRecord> flows;
   std::vector<flow_key> ended;
   std::vector<flow_event> events;
@@ -102,6 +104,10 @@ class FakeDataplane : public DataplaneInterface {
     settings = value;
     return Fail();
   }
+  absl::Status SetExternalNodes(const std::set<policy::Cidr>& prefixes) override {
+    external_nodes = prefixes;
+    return Fail();
+  }
   absl::StatusOr<policy::EngineOptions> BeginGeneration() override {
     if (absl::Status error = Fail(); !error.ok()) return error;
     calls.push_back("begin");
@@ -124,6 +130,7 @@ class FakeDataplane : public DataplaneInterface {
     return absl::OkStatus();
   }
   bool InForce() const override { return in_force; }
+  void SetTimeouts(const flow_timeouts& value) override { timeouts.push_back(value); }
   absl::StatusOr<FlowTableUse> SweepFlows(bool pressed) override {
     if (absl::Status error = Fail(); !error.ok()) return error;
     sweeps.push_back(pressed);

@@ -384,6 +384,31 @@ TEST_P(TunnelTest, FramesOfAVlanOnTheUplinkAreNotForPods) {
   EXPECT_EQ(Dropped(DROP_POLICY_INGRESS), before + 1) << "the tagged one went first";
 }
 
+// externalNodesList.
+TEST_P(TunnelTest, AListedSenderThatIsNoNodeIsHeardWhileItIsListed) {
+  constexpr const char* kOutside = "203.0.113.9";
+  Build(true);
+  Protect(true);
+  tables_->AddOther(kOutside, 0, 1);
+  ASSERT_TRUE(dataplane_->Apply(tables_->Take()).ok());
+  const auto send = [&](const char* inner) -> Attack {
+    return {inner, DROP_VXLAN_FOREIGN, [this, inner] {
+              return testing::SendUdp(far_->fd(), kFar, "10.255.0.1", kPort, Payload(inner), "");
+            }};
+  };
+  const auto as_another = [&](const char* inner) {
+    Attack attack = send(inner);
+    attack.reason = DROP_VXLAN_SPOOFED;
+    return attack;
+  };
+  ExpectAllFail({send(kOutside), send(kPodOfB)});
+  ASSERT_TRUE(dataplane_->SetExternalNodes({policy::Cidr::Of(Addr(kFar), 126)}).ok());
+  ExpectAllSucceed({send(kOutside)});
+  ExpectAllFail({as_another(kPodOfB), as_another("10.65.9.9")});
+  ASSERT_TRUE(dataplane_->SetExternalNodes({}).ok());
+  ExpectAllFail({send(kOutside)});
+}
+
 TEST_P(TunnelTest, AnotherNetworkOnTheSamePortIsUntouched) {
   Build(true);
   ASSERT_EQ(node_->Shell("ip link add vy type vxlan id 77 dstport 4789 nolearning "

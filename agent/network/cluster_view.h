@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "api/proto/felix.pb.h"
 #include "api/proto/resources.pb.h"
 #include "policy/address.h"
 #include "policy/selector.h"
@@ -29,6 +30,7 @@ struct ClusterView {
   std::map<std::string, api::v1::IPPool> pools;
   std::map<std::string, api::v1::BGPConfiguration> bgp_configurations;
   std::map<std::string, api::v1::BGPPeer> bgp_peers;
+  std::map<std::string, api::v1::FelixConfiguration> felix_configurations;
   std::map<std::string, BlockView> blocks;  // by store name
   std::map<std::string, policy::Labels> namespaces;
 

@@ -117,10 +117,15 @@ std::vector<std::string> PoolProblems(const ClusterView& cluster) {
 }
 
 VxlanConfig BuildVxlanConfig(const ClusterView& cluster, const std::string& node,
-                             uint32_t underlay_mtu) {
+                             uint32_t underlay_mtu, const TunnelSettings& settings) {
   VxlanConfig config;
   config.node_name = node;
   config.underlay_mtu = underlay_mtu;
+  config.vni = settings.vni;
+  config.port = settings.port;
+  config.mtu_v4 = settings.mtu_v4;
+  config.mtu_v6 = settings.mtu_v6;
+  config.external_nodes = settings.external_nodes;
   const api::v1::Node* self = cluster.FindNode(node);
   if (self == nullptr) return config;
   if (const auto address = NodeIpv4(*self)) config.v4 = address->address;

@@ -7,6 +7,7 @@
 
 #include "agent/ipam/ipam.h"
 #include "agent/network/cluster_view.h"
+#include "agent/network/felix_settings.h"
 #include "agent/routes/vxlan_plan.h"
 
 namespace ripstop::agent {
@@ -21,7 +22,7 @@ std::vector<std::string> PoolProblems(const ClusterView& cluster);
 // What VXLAN needs to know of the cluster, as seen from `node`. Two nodes share a subnet
 // when each address is in the other's prefix, in IPv4 if both have it. Pure.
 VxlanConfig BuildVxlanConfig(const ClusterView& cluster, const std::string& node,
-                             uint32_t underlay_mtu);
+                             uint32_t underlay_mtu, const TunnelSettings& settings = {});
 
 }  // namespace ripstop::agent
 

@@ -64,8 +64,12 @@ void NetworkPlane::RefreshSecrets() {
   if (cluster_ != nullptr && secrets_.HaveChanged()) ApplyBgp(*cluster_);
 }
 
-void NetworkPlane::Apply(const ClusterView& cluster) {
+void NetworkPlane::Apply(const ClusterView& cluster, const FelixSettings& settings) {
   cluster_ = &cluster;
+  tunnel_settings_ = settings.tunnel;
+  if (mtu_interfaces_.text() != settings.mtu_interfaces) {
+    mtu_interfaces_ = InterfacePattern(settings.mtu_interfaces);
+  }
   FindUnderlay(cluster);
   ApplyVxlan(cluster);
   ApplyBgp(cluster);
@@ -86,12 +90,22 @@ void NetworkPlane::FindUnderlay(const ClusterView& cluster) {
   for (const auto& one : {NodeIpv4(*self), NodeIpv6(*self)}) {
     if (one.has_value()) own.push_back(one->address);
   }
-  underlay_ = agent::FindUnderlay(own, *addresses, *links);
+  underlay_ = agent::FindUnderlay(own, *addresses, *links, mtu_interfaces_);
+  const bool none = std::none_of(links->begin(), links->end(), [this](const Link& link) {
+    return mtu_interfaces_.Matches(link.name);
+  });
+  mtu_problem_ =
+      none && !mtu_interfaces_.empty()
+          ? absl::StrCat("FelixConfiguration: spec.mtuIfacePattern ", mtu_interfaces_.text(),
+                         " matches no interface of this node; its MTU is that of the "
+                         "interfaces that hold the node's addresses")
+          : "";
 }
 
 void NetworkPlane::ApplyVxlan(const ClusterView& cluster) {
   const uint32_t mtu = underlay_.mtu();
-  tunnel_->Apply(BuildVxlanConfig(cluster, options_.node, mtu), underlay_.holders);
+  tunnel_->Apply(BuildVxlanConfig(cluster, options_.node, mtu, tunnel_settings_),
+                 underlay_.holders);
   workload_mtu_ = tunnel_->mtu().value_or(mtu);
 }
 
@@ -136,7 +150,7 @@ bool NetworkPlane::ConcernsUnderlay(const std::vector<MonitorEvent>& events) con
   return std::any_of(events.begin(), events.end(), [&](const MonitorEvent& event) {
     if (std::holds_alternative<ResyncEvent>(event)) return true;
     const auto* link = std::get_if<LinkEvent>(&event);
-    if (link != nullptr) return underlay_.DependsOn(*link);
+    if (link != nullptr) return underlay_.DependsOn(*link, mtu_interfaces_);
     const auto* address = std::get_if<AddressEvent>(&event);
     return address != nullptr && std::any_of(own.begin(), own.end(), [&](const auto& one) {
              return one.has_value() && one->address == address->address.address;
@@ -180,7 +194,9 @@ std::vector<std::string> NetworkPlane::problems() const {
   all.insert(all.end(), addresses_.others.begin(), addresses_.others.end());
   const std::vector<std::string> tunnel = tunnel_->problems();
   all.insert(all.end(), tunnel.begin(), tunnel.end());
-  if (!bgp_model_problem_.empty()) all.push_back(bgp_model_problem_);
+  for (const std::string* problem : {&mtu_problem_, &bgp_model_problem_}) {
+    if (!problem->empty()) all.push_back(*problem);
+  }
   if (!bgp_problem_.empty()) all.push_back(bgp_problem_);
   all.insert(all.end(), secrets_.problems().begin(), secrets_.problems().end());
   return all;

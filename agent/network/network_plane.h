@@ -14,6 +14,7 @@
 #include "agent/netlink/netlink.h"
 #include "agent/network/bird_worker.h"
 #include "agent/network/cluster_view.h"
+#include "agent/network/felix_settings.h"
 #include "agent/network/node_identity.h"
 #include "agent/network/secrets.h"
 #include "agent/network/tunnel_plane.h"
@@ -50,7 +51,7 @@ class NetworkPlane {
   ~NetworkPlane();
 
   // The view outlives this: secrets that change apply it again.
-  void Apply(const ClusterView& cluster);
+  void Apply(const ClusterView& cluster, const FelixSettings& settings = {});
   // Reads the secrets of BGP sessions again; changes are also seen by themselves.
   void RefreshSecrets();
   // After the first Apply and all pods' routes: from now on the kernel follows.
@@ -104,9 +105,12 @@ class NetworkPlane {
   SecretFiles secrets_;
   const ClusterView* cluster_ = nullptr;  // as last applied
   std::optional<bgp::RenderedConfig> rendered_;
+  TunnelSettings tunnel_settings_;
+  InterfacePattern mtu_interfaces_;
   Underlay underlay_;
   NodeAddressProblems addresses_;
   uint32_t workload_mtu_ = underlay_.mtu();
+  std::string mtu_problem_;
   std::string bgp_model_problem_;
   std::string bgp_problem_;
   std::function<void(const std::vector<MonitorEvent>&)> on_events_;

@@ -84,10 +84,10 @@ class NetworkPlaneTest : public ::testing::Test {
                      "spec: {cidr: 10.65.0.0/16, vxlanMode: ",
                      vxlan_mode, "}}"));
   }
-  void Apply() {
+  void Apply(const FelixSettings& settings = {}) {
     ASSERT_TRUE(netns_
-                    ->Run([this] {
-                      plane_->Apply(cluster_);
+                    ->Run([&] {
+                      plane_->Apply(cluster_, settings);
                       return absl::OkStatus();
                     })
                     .ok());
@@ -207,6 +207,30 @@ TEST_F(NetworkPlaneTest, TheMtuFollowsTheWaysOwn) {
   Shell("ip link set eth0 mtu 1300");
   ASSERT_TRUE(Until([this] { return plane_->workload_mtu() == 1250; }));
   EXPECT_EQ(Device()->mtu, 1250u);
+}
+
+TEST_F(NetworkPlaneTest, TheMtuFollowsTheSettings) {
+  Shell("ip link add eth5 mtu 1380 type veth peer name far5 && ip link set eth5 up");
+  SetPool("Always");
+  FelixSettings settings;
+  settings.mtu_interfaces = "^eth5$";
+  Apply(settings);
+  EXPECT_EQ(plane_->workload_mtu(), 1330u);
+  Shell("ip link set eth5 mtu 1370");
+  ASSERT_TRUE(Until([this] { return plane_->workload_mtu() == 1320; }));
+  settings.mtu_interfaces = "^wlan";
+  Apply(settings);
+  EXPECT_EQ(plane_->workload_mtu(), 1350u) << "as without it";
+  EXPECT_THAT(plane_->problems(),
+              ::testing::Contains(::testing::HasSubstr("mtuIfacePattern ^wlan matches no")));
+  settings = {};
+  settings.tunnel.mtu_v4 = 1290;
+  Apply(settings);
+  EXPECT_EQ(plane_->workload_mtu(), 1290u);
+  EXPECT_EQ(Device()->mtu, 1290u);
+  EXPECT_THAT(plane_->problems(), ::testing::IsEmpty());
+  Apply();
+  EXPECT_EQ(plane_->workload_mtu(), 1350u);
 }
 
 TEST_F(NetworkPlaneTest, OfTwoWaysTheNarrowerCounts) {

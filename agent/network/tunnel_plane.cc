@@ -57,9 +57,10 @@ void TunnelPlane::Apply(const VxlanConfig& config, const std::vector<uint32_t>& 
 
   const loader::Owners owners = transitions_.Apply(PlanOwners(config), now);
   const bool tunnel = plan.device.has_value();
-  port_ = tunnel ? config.port : 0;
+  port_ = tunnel ? plan.device->port : 0;
   Note(dataplane_->ConfigureTunnel(port_, vxlan_.Standing(plan)));
   Note(dataplane_->SetOwners(tunnel ? owners : loader::Owners()));
+  Note(dataplane_->SetExternalNodes(tunnel ? config.external_nodes : std::set<policy::Cidr>()));
   ApplyDevice(plan);
   Schedule();
 }

@@ -109,6 +109,44 @@ TEST_F(TunnelPlaneTest, TheDeviceComesWithItsProgramAndTheOwners) {
   EXPECT_THAT(plane_->problems(), IsEmpty());
 }
 
+TEST_F(TunnelPlaneTest, PortVniMtuAndSendersFollowTheSettings) {
+  VxlanConfig config;
+  config.node_name = "a";
+  config.v4 = Addr("192.0.2.1");
+  config.pools = {{Net("10.65.0.0/16"), VxlanMode::kAlways}};
+  config.own_blocks = {Net("10.65.1.0/26")};
+  Apply(config);
+  const uint32_t before = plane_->ifindex();
+  config.external_nodes = {Net("203.0.113.0/24")};
+  config.mtu_v4 = 1400;
+  config.mtu_v6 = 1300;
+  Apply(config);
+  EXPECT_EQ(dataplane_.external_nodes, config.external_nodes);
+  EXPECT_EQ(plane_->mtu(), 1400u) << "of IPv4 outside";
+  EXPECT_EQ(netlink_->GetLink("vxlan.ripstop")->mtu, 1400u);
+  EXPECT_EQ(plane_->ifindex(), before) << "the device stays";
+
+  config.port = 4790;
+  config.vni = 77;
+  Apply(config);
+  EXPECT_EQ(netlink_->GetLink("vxlan.ripstop")->vxlan->port, 4790);
+  EXPECT_EQ(netlink_->GetLink("vxlan.ripstop")->vxlan->vni, 77u);
+  EXPECT_EQ(dataplane_.tunnel_port, 4790);
+  EXPECT_EQ(dataplane_.tunnel_ifindex, plane_->ifindex());
+  EXPECT_TRUE(DeviceIsUp());
+
+  // The device that lingers is the old one, whatever the settings say meanwhile.
+  config.pools[0].mode = VxlanMode::kNever;
+  config.port = 4791;
+  Apply(config);
+  EXPECT_EQ(netlink_->GetLink("vxlan.ripstop")->vxlan->port, 4790);
+  EXPECT_EQ(dataplane_.tunnel_port, 4790);
+  now_ += OwnerTransitions::kGrace;
+  Apply(config);
+  EXPECT_EQ(dataplane_.tunnel_port, 0);
+  EXPECT_THAT(dataplane_.external_nodes, IsEmpty());
+}
+
 TEST_F(TunnelPlaneTest, WithoutItsProgramTheDeviceStaysDownAndThatIsNamed) {
   dataplane_.tunnel_error = absl::ResourceExhaustedError("attach from_tunnel: no memory");
   Apply(VxlanMode::kAlways);

@@ -20,6 +20,10 @@ bool MayLeadOut(const Link& link) {
          (LeadsOut(link) || link.kind == "veth");
 }
 
+bool IsChosen(const Link& link, const InterfacePattern& chosen) {
+  return link.up && !IsWorkloadInterface(link) && chosen.Matches(link.name);
+}
+
 }  // namespace
 
 uint32_t Underlay::mtu() const {
@@ -29,16 +33,18 @@ uint32_t Underlay::mtu() const {
       ->second;
 }
 
-bool Underlay::DependsOn(const LinkEvent& event) const {
+bool Underlay::DependsOn(const LinkEvent& event, const InterfacePattern& chosen) const {
   const Link& link = event.link;
   const auto known = mtus.find(link.index);
+  const bool wanted = !event.deleted && IsChosen(link, chosen);
+  if (!chosen.empty() && wanted != (known != mtus.end())) return true;
   if (known == mtus.end()) return anywhere && !event.deleted && MayLeadOut(link);
   return event.deleted || known->second != link.mtu || (anywhere && !MayLeadOut(link));
 }
 
 Underlay FindUnderlay(const std::vector<policy::Address>& own,
                       const std::vector<InterfaceAddress>& addresses,
-                      const std::vector<Link>& links) {
+                      const std::vector<Link>& links, const InterfacePattern& chosen) {
   Underlay underlay;
   const auto holds = [&underlay](uint32_t ifindex) {
     return std::find(underlay.holders.begin(), underlay.holders.end(), ifindex) !=
@@ -49,6 +55,10 @@ Underlay FindUnderlay(const std::vector<policy::Address>& own,
       if (one.address == wanted && !holds(one.ifindex)) underlay.holders.push_back(one.ifindex);
     }
   }
+  for (const Link& link : links) {
+    if (IsChosen(link, chosen)) underlay.mtus[link.index] = link.mtu;
+  }
+  if (!underlay.mtus.empty()) return underlay;
   for (const Link& link : links) {
     if (holds(link.index) && !LeadsNowhere(link)) underlay.mtus[link.index] = link.mtu;
   }

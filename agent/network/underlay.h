@@ -10,6 +10,7 @@
 
 #include "agent/netlink/monitor.h"
 #include "agent/netlink/types.h"
+#include "agent/network/interface_pattern.h"
 
 namespace ripstop::agent {
 
@@ -22,16 +23,17 @@ struct Underlay {
   // Of the narrowest way.
   uint32_t mtu() const;
   // Whether this says that it may be another one now.
-  bool DependsOn(const LinkEvent& event) const;
+  bool DependsOn(const LinkEvent& event, const InterfacePattern& chosen = {}) const;
   bool operator==(const Underlay&) const = default;
 };
 
 // `own`: the node's addresses. The ways are the interfaces that hold them. A node whose
 // addresses are on its loopback interface, as where routing goes down to the host, is reached
-// by any interface that leads out of the machine: the loopback's own MTU is 65536.
+// by any interface that leads out of the machine: the loopback's own MTU is 65536. Where `chosen`
+// (mtuIfacePattern) matches interfaces that are up, the ways are these instead.
 Underlay FindUnderlay(const std::vector<policy::Address>& own,
                       const std::vector<InterfaceAddress>& addresses,
-                      const std::vector<Link>& links);
+                      const std::vector<Link>& links, const InterfacePattern& chosen = {});
 
 }  // namespace ripstop::agent
 

@@ -55,6 +55,36 @@ TEST_F(UnderlayTest, TheWayIsTheInterfaceThatHoldsTheAddress) {
   EXPECT_EQ(Find().mtu(), 9000u);
 }
 
+TEST_F(UnderlayTest, WhatThePatternMatchesIsTheWayInstead) {
+  Have(kEth1, "192.0.2.1");
+  const auto find = [this](const char* pattern) {
+    return FindUnderlay({*policy::Address::Parse("192.0.2.1")}, addresses_, links_,
+                        InterfacePattern(pattern));
+  };
+  EXPECT_EQ(find("^eth0$").mtu(), 1500u);
+  EXPECT_THAT(find("^eth0$").holders, ElementsAre(kEth1)) << "where nodes are has not changed";
+  EXPECT_EQ(find("eth").mtu(), 1500u) << "the narrowest";
+  EXPECT_EQ(find("^wlan").mtu(), 9000u) << "none: as without it";
+  links_[kEth0 - 1].up = false;
+  EXPECT_EQ(find("^eth0$").mtu(), 9000u);
+}
+
+TEST_F(UnderlayTest, ItDependsOnWhatThePatternMatches) {
+  Have(kEth1, "192.0.2.1");
+  const InterfacePattern chosen("^eth0$");
+  const Underlay underlay =
+      FindUnderlay({*policy::Address::Parse("192.0.2.1")}, addresses_, links_, chosen);
+  Link eth0 = links_[kEth0 - 1], eth1 = links_[kEth1 - 1];
+  EXPECT_FALSE(underlay.DependsOn({eth0, false}, chosen));
+  EXPECT_TRUE(underlay.DependsOn(Changed(eth0, 1400), chosen));
+  EXPECT_FALSE(underlay.DependsOn(Changed(eth1, 1400), chosen));
+  EXPECT_TRUE(underlay.DependsOn({eth0, true}, chosen));
+  eth0.up = false;
+  EXPECT_TRUE(underlay.DependsOn({eth0, false}, chosen));
+  eth1.name = "eth0";
+  EXPECT_TRUE(underlay.DependsOn({eth1, false}, chosen)) << "one that was not there";
+}
+
 TEST_F(UnderlayTest, OfTwoWaysTheNarrowerCounts) {
   Have(kEth0, "192.0.2.1");
   Have(kEth1, "2001:db8::1");

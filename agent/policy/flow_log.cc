@@ -69,12 +69,24 @@ absl::StatusOr<std::unique_ptr<FlowLog>> FlowLog::Open(const FlowLogOptions& opt
   return log;
 }
 
+void FlowLog::SetRate(absl::Duration interval, uint32_t burst) {
+  interval_ = interval;
+  burst_ = interval * std::max(burst, 1u);
+}
+
 bool FlowLog::MayWrite(absl::Time now) {
+  if (!options_.lines_per_second.has_value() && interval_ > absl::ZeroDuration()) {
+    // Generic cell rate algorithm (ITU-T I.371), as a time that runs ahead of the clock.
+    const absl::Time next = std::max(written_until_, now) + interval_;
+    if (next > now + burst_) return false;
+    written_until_ = next;
+    return true;
+  }
   if (now < second_ || now - second_ >= absl::Seconds(1)) {
     second_ = now;
     in_second_ = 0;
   }
-  return in_second_++ < options_.lines_per_second;
+  return in_second_++ < options_.lines_per_second.value_or(kFlowLogLinesPerSecond);
 }
 
 void FlowLog::Write(const FlowRecord& record, absl::Time now) {

@@ -17,8 +17,10 @@ namespace ripstop::agent {
 struct FlowLogOptions {
   std::string file;                 // empty: the agent's own log, level info
   uint64_t file_bytes = 10u << 20;  // then it is renamed (x.log: x.1.log) and begun anew
-  uint32_t lines_per_second = 100;  // 0: none, only counted
+  // 0: none, only counted. nullopt: as SetRate says, else kFlowLogLinesPerSecond.
+  std::optional<uint32_t> lines_per_second;
 };
+inline constexpr uint32_t kFlowLogLinesPerSecond = 100;
 
 // One direction of a flow that a Log rule marked.
 struct FlowRecord {
@@ -48,6 +50,10 @@ class FlowLog {
   //   kUnavailable  the file cannot be opened; names it
   static absl::StatusOr<std::unique_ptr<FlowLog>> Open(const FlowLogOptions& options);
 
+  // `burst` lines at once, and one more each `interval`; zero: as if it had never been said.
+  // Nothing where the options have lines_per_second.
+  void SetRate(absl::Duration interval, uint32_t burst);
+
   void Write(const FlowRecord& record, absl::Time now);
   // `marked`: all of them by a Log rule. See DataplaneInterface::EventsLost.
   void NotTold(uint64_t flows, bool marked) { (marked ? left_out_ : not_told_) += flows; }
@@ -62,6 +68,9 @@ class FlowLog {
   std::shared_ptr<spdlog::logger> file_;  // null: the default logger
   absl::Time second_ = absl::InfinitePast();
   uint32_t in_second_ = 0;
+  absl::Duration interval_ = absl::ZeroDuration();
+  absl::Duration burst_ = absl::ZeroDuration();      // as a time: that many intervals
+  absl::Time written_until_ = absl::InfinitePast();  // what has been written fills up to here
   uint64_t left_out_ = 0;
   uint64_t not_told_ = 0;
 };

@@ -78,6 +78,26 @@ TEST_F(FlowLogTest, ALineNamesTimeEndpointFlowVerdictAndRule) {
   EXPECT_EQ(lines[1]["rule"], "no longer in force");
 }
 
+TEST_F(FlowLogTest, ARateThatIsSetLaterCountsWhereTheOptionsSayNone) {
+  const auto log = Open({});
+  const auto write = [&](int times, absl::Duration at) {
+    for (int i = 0; i < times; ++i) log->Write(Record(), kNow + at);
+    return Lines().size();
+  };
+  log->SetRate(absl::Minutes(1), 3);
+  EXPECT_EQ(write(10, absl::ZeroDuration()), 3u) << "the burst";
+  EXPECT_EQ(write(10, absl::Seconds(59)), 3u);
+  EXPECT_EQ(write(10, absl::Seconds(60)), 4u);
+  EXPECT_EQ(write(10, absl::Minutes(60)), 7u) << "no more than the burst is saved up";
+  log->SetRate(absl::ZeroDuration(), 0);
+  EXPECT_EQ(write(10, absl::Minutes(61)), 17u) << "as it was";
+
+  const auto fixed = Open({.lines_per_second = 2});
+  fixed->SetRate(absl::Hours(1), 1);
+  for (int i = 0; i < 10; ++i) fixed->Write(Record(), kNow);
+  EXPECT_EQ(Lines().size(), 19u) << "the option comes first";
+}
+
 TEST_F(FlowLogTest, LinesOverTheRateAreCountedAndSaidOnce) {
   const auto log = Open({.lines_per_second = 3});
   for (int i = 0; i < 10; ++i) log->Write(Record(), kNow + absl::Milliseconds(i));

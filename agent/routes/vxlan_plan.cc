@@ -46,9 +46,11 @@ VxlanPlan PlanVxlan(const VxlanConfig& config) {
     return plan;
   }
   const bool outer_v4 = config.v4.has_value();
+  const uint32_t said = outer_v4 ? config.mtu_v4 : config.mtu_v6;
+  const uint32_t mtu = config.underlay_mtu - (outer_v4 ? kOverheadV4 : kOverheadV6);
   plan.device = VxlanSpec{.name = config.device,
                           .mac = VxlanMac(config.node_name),
-                          .mtu = config.underlay_mtu - (outer_v4 ? kOverheadV4 : kOverheadV6),
+                          .mtu = said != 0 ? said : mtu,
                           .vni = config.vni,
                           .port = config.port,
                           .local = outer_v4 ? *config.v4 : *config.v6};

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,8 @@ struct VxlanConfig {
   std::string device = "vxlan.ripstop";
   uint32_t vni = 4096;
   uint16_t port = 4789;
+  uint32_t mtu_v4 = 0, mtu_v6 = 0;  // of the device, with IPv4 or IPv6 outside; 0: by the underlay
+  std::set<policy::Cidr> external_nodes;  // may send too, for addresses that are nobody's
 };
 
 struct VxlanPlan {

@@ -347,7 +347,7 @@ TEST(DocumentKindTest, WhatWasMeantForRipstopIsNotLeftAside) {
 
 TEST(DocumentKindTest, WhatIsKeptIsReadAndWhatIsRefusedIsNotForeign) {
   const std::string head = "apiVersion: projectcalico.org/v3\n";
-  const Decoded kept = DecodeText(head + "kind: FelixConfiguration\nmetadata: {name: d}\n", "f");
+  const Decoded kept = DecodeText(head + "kind: ClusterInformation\nmetadata: {name: d}\n", "f");
   EXPECT_THAT(kept.resources, SizeIs(1)) << ToString(kept.problems);
   for (const char* text :
        {"kind: IPReservation\n", "kind: IPReservationList\nitems: [{metadata: {name: r}}]\n"}) {
@@ -360,26 +360,26 @@ TEST(DocumentKindTest, WhatIsKeptIsReadAndWhatIsRefusedIsNotForeign) {
 
 // What is kept as a tree is read by the same rules.
 TEST(KeptTreeTest, TrapsAreRefusedAndMergesDone) {
-  const auto felix = [](const std::string& spec) {
-    return DecodeText(absl::StrCat("apiVersion: projectcalico.org/v3\nkind: FelixConfiguration\n"
+  const auto kept = [](const std::string& spec) {
+    return DecodeText(absl::StrCat("apiVersion: projectcalico.org/v3\nkind: ClusterInformation\n"
                                    "metadata: {name: d}\nspec:\n",
                                    spec),
                       "f.yaml");
   };
   for (const auto& [spec, says] : std::vector<std::array<const char*, 2>>{
-           {"  a: !has(x)\n", "f.yaml:5:6: FelixConfiguration d: spec.a: !has(x) begins with !"},
+           {"  a: !has(x)\n", "f.yaml:5:6: ClusterInformation d: spec.a: !has(x) begins with !"},
            {"  a: [1, ! b]\n", "spec.a[1]: "},
            {"  a: {!b c: 1}\n", "spec.a key: "},
-           {"  a: 1\n  a: 2\n", "f.yaml:6:3: FelixConfiguration d: spec.a: a appears twice"},
+           {"  a: 1\n  a: 2\n", "f.yaml:6:3: ClusterInformation d: spec.a: a appears twice"},
            {"  a: y\n", "is a boolean to some and a word to others"},
            {"  a: 0x1f\n", "is not a number that is read alike everywhere"},
            {"  a: *b\n", "spec.a: "},
        }) {
-    const Decoded decoded = felix(spec);
+    const Decoded decoded = kept(spec);
     EXPECT_THAT(decoded.resources, IsEmpty()) << spec;
     EXPECT_THAT(ToString(decoded.problems), HasSubstr(says)) << spec;
   }
-  const Decoded merged = felix("  a: &a {v: 1, w: [True, \"1\"]}\n  b: {<<: *a, z: null}\n");
+  const Decoded merged = kept("  a: &a {v: 1, w: [True, \"1\"]}\n  b: {<<: *a, z: null}\n");
   ASSERT_THAT(merged.resources, SizeIs(1)) << ToString(merged.problems);
   EXPECT_EQ(merged.resources[0].As<v1::KeptResource>()->spec().json(),
             R"({"a":{"v":1,"w":[true,"1"]},"b":{"v":1,"w":[true,"1"]}})");

@@ -19,12 +19,21 @@ spec:
   ipipMode: Always
   natOutgoing: true
 )";
-constexpr char kFelix[] = R"(apiVersion: projectcalico.org/v3
-kind: FelixConfiguration
+constexpr char kKept[] = R"(apiVersion: projectcalico.org/v3
+kind: KubeControllersConfiguration
 metadata: {name: default}
 spec:
   futureField: {a: [1, "1", 1.5]}
   logSeverityScreen: Info
+)";
+constexpr char kFelix[] = R"(apiVersion: projectcalico.org/v3
+kind: FelixConfiguration
+metadata: {name: default}
+spec:
+  bpfConntrackTimeouts: {udpTimeout: 5s}
+  bpfLogLevel: Debug
+  failsafeInboundHostPorts: []
+  natPortRange: 32768:60999
 )";
 constexpr char kHostEndpoint[] = R"(apiVersion: projectcalico.org/v3
 kind: HostEndpoint
@@ -72,19 +81,50 @@ TEST_F(FieldWarningsTest, DocumentsOfWhichAllActsGetNoWarning) {
 }
 
 TEST_F(FieldWarningsTest, AKindThatNothingReadsIsKeptAndGivenBack) {
-  EXPECT_EQ(Ctl({"apply", "-f", "-"}, kFelix), kExitOk) << err_;
-  EXPECT_EQ(out_, "felixconfiguration default created\n");
-  EXPECT_THAT(err_, AllOf(HasSubstr("FelixConfiguration default: nothing acts on this kind yet"),
-                          HasSubstr("spec.futureField (not a field that is known here)")));
-  EXPECT_EQ(Ctl({"get", "felixconfig", "default", "-o", "yaml"}), kExitOk);
+  EXPECT_EQ(Ctl({"apply", "-f", "-"}, kKept), kExitOk) << err_;
+  EXPECT_EQ(out_, "kubecontrollersconfiguration default created\n");
+  EXPECT_THAT(
+      err_, AllOf(HasSubstr("KubeControllersConfiguration default: nothing acts on this kind yet"),
+                  HasSubstr("spec.futureField (not a field that is known here)")));
+  EXPECT_EQ(Ctl({"get", "kubecontrollersconfig", "default", "-o", "yaml"}), kExitOk);
   EXPECT_THAT(out_, HasSubstr("spec:\n  futureField:\n    a:\n    - 1\n    - \"1\"\n    - 1.5\n"
                               "  logSeverityScreen: Info\n"));
+  EXPECT_EQ(Ctl({"apply", "-f", "-"}, kKept), kExitOk);
+  EXPECT_EQ(out_, "kubecontrollersconfiguration default unchanged\n");
+  EXPECT_EQ(Ctl({"get", "kubecontrollersconfigurations"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("default"));
+  EXPECT_EQ(Ctl({"delete", "kubecontrollersconfiguration", "default"}), kExitOk);
+  EXPECT_EQ(Ctl({"apply", "--strict", "-f", "-"}, kKept), kExitError);
+}
+
+TEST_F(FieldWarningsTest, AFelixConfigurationIsAppliedShownAndDeletedByCalicoctlsWords) {
+  EXPECT_EQ(Ctl({"apply", "-f", "-"}, kFelix), kExitOk) << err_;
+  EXPECT_EQ(out_, "felixconfiguration default created\n");
+  EXPECT_THAT(err_,
+              AllOf(HasSubstr("FelixConfiguration default: nothing acts on spec.bpfLogLevel"),
+                    HasSubstr("spec.natPortRange (pods leave"), Not(HasSubstr("udpTimeout"))));
+  for (const char* word : {"felixconfig", "felixconfigs", "felixconfiguration",
+                           "felixconfigurations", "FelixConfiguration"}) {
+    EXPECT_EQ(Ctl({"get", word, "default", "-o", "yaml"}), kExitOk) << word;
+    EXPECT_THAT(out_, AllOf(HasSubstr("spec:\n  bpfConntrackTimeouts:\n    udpTimeout: 5s\n"),
+                            HasSubstr("failsafeInboundHostPorts: []")));
+  }
   EXPECT_EQ(Ctl({"apply", "-f", "-"}, kFelix), kExitOk);
   EXPECT_EQ(out_, "felixconfiguration default unchanged\n");
-  EXPECT_EQ(Ctl({"get", "felixconfigurations"}), kExitOk);
+  EXPECT_EQ(Ctl({"get", "felixconfig"}), kExitOk);
   EXPECT_THAT(out_, HasSubstr("default"));
-  EXPECT_EQ(Ctl({"delete", "felixconfiguration", "default"}), kExitOk);
+  EXPECT_EQ(Ctl({"apply", "-f", "-"},
+                "{apiVersion: projectcalico.org/v3, kind: FelixConfiguration, metadata: {name: "
+                "default}, spec: {bpfConntrackTimeouts: {udpTimeout: 1s}}}"),
+            kExitError);
+  EXPECT_THAT(err_, HasSubstr("spec.bpfConntrackTimeouts.udpTimeout: \"1s\" is not 2s to 8760h"));
+  EXPECT_EQ(Ctl({"apply", "-f", "-"},
+                "{apiVersion: projectcalico.org/v3, kind: FelixConfiguration, metadata: {name: "
+                "default}, spec: {defaultEndpointToHostAction: Drop}}"),
+            kExitError);
+  EXPECT_EQ(Ctl({"delete", "felixconfig", "default"}), kExitOk);
   EXPECT_EQ(Ctl({"apply", "--strict", "-f", "-"}, kFelix), kExitError);
+  EXPECT_THAT(err_, HasSubstr("spec.bpfLogLevel: \"Debug\" would be kept"));
 }
 
 TEST_F(FieldWarningsTest, WhatWouldWeakenSecurityIsRefusedByEveryVerbThatWrites) {
@@ -104,18 +144,19 @@ TEST_F(FieldWarningsTest, StrictRefusesWhatIsLeftAsideAndWhatIsKeptInOneReading)
       File("all.yaml", std::string(kPool) +
                            "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: "
                            "{name: web}\n---\n" +
-                           kFelix);
+                           kKept);
   EXPECT_EQ(Ctl({"apply", "--strict", "-f", file}), kExitError);
-  EXPECT_THAT(err_,
-              AllOf(HasSubstr(":6: IPPool pods: spec.ipipMode"),
-                    HasSubstr(":9: Deployment web: is left aside"),
-                    HasSubstr(":13: FelixConfiguration default: kind"), Not(HasSubstr("Warning"))));
+  EXPECT_THAT(err_, AllOf(HasSubstr(":6: IPPool pods: spec.ipipMode"),
+                          HasSubstr(":9: Deployment web: is left aside"),
+                          HasSubstr(":13: KubeControllersConfiguration default: kind"),
+                          Not(HasSubstr("Warning"))));
   EXPECT_NE(Ctl({"get", "ippool", "pods"}), kExitOk) << "nothing may be written";
   EXPECT_EQ(Ctl({"apply", "-f", file}), kExitOk) << err_;
-  EXPECT_EQ(out_, "ippool pods created\nfelixconfiguration default created\n");
-  EXPECT_THAT(err_, AllOf(HasSubstr("Warning: " + file + ":1: IPPool pods: nothing acts on"),
-                          HasSubstr("Warning: " + file + ":9: Deployment web: is left aside"),
-                          HasSubstr("FelixConfiguration default: nothing acts on this kind")));
+  EXPECT_EQ(out_, "ippool pods created\nkubecontrollersconfiguration default created\n");
+  EXPECT_THAT(err_,
+              AllOf(HasSubstr("Warning: " + file + ":1: IPPool pods: nothing acts on"),
+                    HasSubstr("Warning: " + file + ":9: Deployment web: is left aside"),
+                    HasSubstr("KubeControllersConfiguration default: nothing acts on this kind")));
 }
 
 TEST_F(FieldWarningsTest, KindsThatWouldDoHarmAreRefusedByNameAndForeignOnesAreNot) {

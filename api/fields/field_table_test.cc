@@ -93,7 +93,8 @@ TEST(FieldTableTest, NoRowStandsTwiceAndWhatDoesNotActSaysWhy) {
 }
 
 TEST(FieldTableTest, KindsOfWhichNothingActsSaySo) {
-  EXPECT_EQ(FindKindRow("projectcalico.org/v3", "FelixConfiguration")->effect, Effect::kKept);
+  EXPECT_EQ(FindKindRow("projectcalico.org/v3", "FelixConfiguration")->effect, Effect::kActs);
+  EXPECT_EQ(FindKindRow("projectcalico.org/v3", "ClusterInformation")->effect, Effect::kKept);
   EXPECT_EQ(FindKindRow("projectcalico.org/v3", "BGPFilter")->effect, Effect::kKept);
   EXPECT_EQ(FindKindRow("projectcalico.org/v3", "HostEndpoint")->effect, Effect::kOffline);
   EXPECT_EQ(FindKindRow("projectcalico.org/v3", "IPPool")->effect, Effect::kActs);

@@ -102,7 +102,7 @@ TEST_F(JudgeTest, ValidateRefusesWhatNeverMeansAnythingHereAndLeavesTheRestToEva
   EXPECT_EQ(Problems(Doc(kCalico, "BGPPeer", "{peerIP: 192.0.2.1, asNumber: 1, filters: [f]}")),
             "spec.filters: [\"f\"] is refused; no filter is applied, and routes that it holds back "
             "would be told; remove it: IPPool disableBGPExport says which pools are not announced");
-  EXPECT_EQ(Problems(Doc(kCalico, "FelixConfiguration", "{wireguardEnabled: true}")),
+  EXPECT_EQ(Problems(Doc(kCalico, "FelixConfiguration", "{wireguardEnabled: true}", "default")),
             "spec.wireguardEnabled: true is refused; nothing is encrypted by WireGuard");
   EXPECT_EQ(Problems(Doc(kCalico, "HostEndpoint", "{node: n1, interfaceName: eth0}")), "");
 }
@@ -119,26 +119,34 @@ TEST_F(JudgeTest, ARefusalIsAProblemWithTheLineOfTheField) {
 
 TEST_F(JudgeTest, AKindThatNothingReadsIsKeptAsItWasWritten) {
   const std::string text =
-      "apiVersion: projectcalico.org/v3\nkind: FelixConfiguration\nmetadata:\n  name: default\n"
-      "spec:\n  bpfLogFilters:\n    all: port 80\n  failsafeInboundHostPorts:\n"
-      "  - net: 0.0.0.0/0\n    port: 22\n    protocol: TCP\n  futureField:\n    deep:\n    - 1\n"
-      "    - 2.5\n    - true\n    - \"7\"\n  logSeverityScreen: Debug\n"
-      "  routeTableRange:\n    max: 9007199254740993\n    min: 1\n";
-  const Resource felix = Read(text);
-  EXPECT_EQ(ToYaml(felix), text);
-  const auto again = Deserialize({felix.key(), Serialize(felix), 1});
+      "apiVersion: projectcalico.org/v3\nkind: KubeControllersConfiguration\nmetadata:\n  name: "
+      "default\nspec:\n  controllers:\n    namespace:\n      reconcilerPeriod: 5m\n"
+      "  futureField:\n    deep:\n    - 1\n    - 2.5\n    - true\n    - \"7\"\n"
+      "    large: 9007199254740993\n  logSeverityScreen: Debug\n";
+  const Resource kept = Read(text);
+  EXPECT_EQ(ToYaml(kept), text);
+  const auto again = Deserialize({kept.key(), Serialize(kept), 1});
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_THAT(ToYaml(*again), HasSubstr("futureField:\n    deep:\n    - 1\n    - 2.5\n"));
-  const std::string kept = KeptText(InspectFields(felix));
-  EXPECT_THAT(kept, testing::StartsWith("nothing acts on this kind yet: an agent goes by its "));
-  EXPECT_THAT(kept, HasSubstr("spec.logSeverityScreen (ripstop-agent --log-level says it)"));
-  EXPECT_THAT(kept, HasSubstr("spec.futureField (not a field that is known here)"));
+  const std::string said = KeptText(InspectFields(kept));
+  EXPECT_THAT(said, testing::StartsWith("nothing acts on this kind yet: "));
+  EXPECT_THAT(said, HasSubstr("spec.logSeverityScreen"));
+  EXPECT_THAT(said, HasSubstr("spec.futureField (not a field that is known here)"));
+}
+
+TEST_F(JudgeTest, OfFelixConfigurationsWhatNothingActsOnIsNamedFieldByField) {
+  EXPECT_EQ(Kept("FelixConfiguration", "{logSeverityScreen: Debug, vxlanPort: 4790}"), "");
+  EXPECT_EQ(Kept("FelixConfiguration", "{vxlanEnabled: true, vxlanPort: 4790}"),
+            "nothing acts on spec.vxlanEnabled (the IPPools' vxlanMode says it)");
+  EXPECT_EQ(Kept("FelixConfiguration", "{ipv6Support: true, nftablesFilterDenyAction: Drop}"), "");
+  EXPECT_THAT(Kept("FelixConfiguration", "{nftablesFilterDenyAction: Reject}"),
+              HasSubstr("what policy denies is dropped"));
 }
 
 TEST_F(JudgeTest, AMisspeltFieldOfAKeptKindIsNamedWithItsNearest) {
-  EXPECT_THAT(Kept("FelixConfiguration", "{wireguradMTU: 1400}"),
-              HasSubstr("spec.wireguradMTU (not a field that is known here; did you mean "
-                        "`wireguardMTU`?)"));
+  EXPECT_THAT(Kept("KubeControllersConfiguration", "{logSeverityScren: Info}"),
+              HasSubstr("spec.logSeverityScren (not a field that is known here; did you mean "
+                        "`logSeverityScreen`?)"));
   EXPECT_THAT(Kept("BGPFilter", "{exportV4: [{action: Accept, cidr: 192.0.2.0/24}]}"),
               HasSubstr("spec.exportV4[0]"));
   EXPECT_THAT(Kept("BFDConfiguration", "{whatever: {it: says}}"),
@@ -164,7 +172,7 @@ TEST_F(JudgeTest, AKindThatWouldDoHarmIsRefusedByName) {
 
 TEST_F(JudgeTest, TreesAreReadAsStrictlyAsOtherDocuments) {
   const auto what = [](const std::string& spec) {
-    const Decoded decoded = DecodeText(Doc(kCalico, "FelixConfiguration", spec), "");
+    const Decoded decoded = DecodeText(Doc(kCalico, "ClusterInformation", spec), "");
     return decoded.problems.empty() ? "" : decoded.problems[0].ToString();
   };
   EXPECT_THAT(what("{a: yes}"), HasSubstr("spec.a: yes is a boolean to some"));
@@ -177,13 +185,13 @@ TEST_F(JudgeTest, TreesAreReadAsStrictlyAsOtherDocuments) {
 }
 
 TEST_F(JudgeTest, AStoredTreeThatIsDamagedIsNotRead) {
-  Resource felix = Read(Doc(kCalico, "FelixConfiguration", "{a: 1}"));
-  felix.MutableAs<v1::KeptResource>()->mutable_spec()->set_json("{\"a\":");
-  const auto read = Deserialize({felix.key(), Serialize(felix), 1});
+  Resource kept = Read(Doc(kCalico, "ClusterInformation", "{a: 1}"));
+  kept.MutableAs<v1::KeptResource>()->mutable_spec()->set_json("{\"a\":");
+  const auto read = Deserialize({kept.key(), Serialize(kept), 1});
   EXPECT_TRUE(absl::IsDataLoss(read.status())) << read.status();
-  felix.MutableAs<v1::KeptResource>()->mutable_spec()->set_json(
+  kept.MutableAs<v1::KeptResource>()->mutable_spec()->set_json(
       absl::StrCat("{\"a\":", std::string(100000, '['), std::string(100000, ']'), "}"));
-  const auto deep = Deserialize({felix.key(), Serialize(felix), 1});
+  const auto deep = Deserialize({kept.key(), Serialize(kept), 1});
   EXPECT_TRUE(absl::IsDataLoss(deep.status())) << deep.status();
 }
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// projectcalico.org/v3 FelixConfiguration. Nothing reads it yet; what asks for more
-// protection than there is without it is refused.
+// projectcalico.org/v3 FelixConfiguration. What asks for more protection than there is
+// without it is refused.
 #include "api/fields/rows.h"
 
 namespace ripstop::api {
 namespace {
 
-constexpr char kOptions[] = "an agent goes by its options; `ripstop-agent --help` lists them";
+constexpr char kOptions[] = "it is about a part of Felix that is not here";
 constexpr char kPlain[] = "nothing is encrypted by WireGuard";
 constexpr char kToHost[] =
     "what egress policy lets a pod send to its node is delivered; write that policy";
@@ -16,6 +16,7 @@ constexpr char kNoReversePath[] =
 constexpr char kOwnAddresses[] = "a pod sends with its own addresses only";
 constexpr char kMtu[] = "a pod's MTU is that of the way out, less the tunnel, or CNI's `mtu`";
 constexpr char kNoNetfilter[] = "no netfilter rule or set is made";
+constexpr char kDropped[] = "what policy denies is dropped, not answered";
 constexpr char kNoMetrics[] = "there are no metrics yet";
 constexpr char kNoHealth[] = "`ripstopctl node status` tells whether a node is ready";
 constexpr char kNoHostEndpoints[] = "nothing is enforced at interfaces of the host yet";
@@ -34,14 +35,15 @@ constexpr Row kFelix[] = {
     {"bpfConnectTimeLoadBalancingEnabled", kKept, kServices},
     {"bpfConntrackLogLevel", kKept, kFlows},
     {"bpfConntrackMode", kKept, kFlows},
-    {"bpfConntrackTimeouts.creationGracePeriod", kKept, kFlows},
-    {"bpfConntrackTimeouts.genericTimeout", kKept, kFlows},
-    {"bpfConntrackTimeouts.icmpTimeout", kKept, kFlows},
-    {"bpfConntrackTimeouts.tcpEstablished", kKept, kFlows},
-    {"bpfConntrackTimeouts.tcpFinsSeen", kKept, kFlows},
-    {"bpfConntrackTimeouts.tcpResetSeen", kKept, kFlows},
-    {"bpfConntrackTimeouts.tcpSynSent", kKept, kFlows},
-    {"bpfConntrackTimeouts.udpTimeout", kKept, kFlows},
+    {"bpfConntrackTimeouts.creationGracePeriod", kActs,
+     "Auto: 0s; no flow goes before it has been quiet that long"},
+    {"bpfConntrackTimeouts.genericTimeout", kActs, "Auto: 10m"},
+    {"bpfConntrackTimeouts.icmpTimeout", kActs, "Auto: 5s; ICMPv6 too"},
+    {"bpfConntrackTimeouts.tcpEstablished", kActs, "Auto: 2h15m"},
+    {"bpfConntrackTimeouts.tcpFinsSeen", kActs, "Auto: 30s"},
+    {"bpfConntrackTimeouts.tcpResetSeen", kActs, "Auto: 40s"},
+    {"bpfConntrackTimeouts.tcpSynSent", kActs, "Auto: 20s; of flows that nobody has answered"},
+    {"bpfConntrackTimeouts.udpTimeout", kActs, "Auto: 60s; UDPLite too"},
     {"bpfCTLBLogFilter", kKept, kServices},
     {"bpfDataIfacePattern", kKept},
     {"bpfDisableGROForIfaces", kKept},
@@ -101,7 +103,8 @@ constexpr Row kFelix[] = {
     {"endpointReportingDelay", kKept},
     {"endpointReportingEnabled", kKept},
     {"endpointStatusPathPrefix", kKept},
-    {"externalNodesList[]", kKept, "a node's tunnel takes packets of the Nodes in the store only"},
+    {"externalNodesList[]", kActs,
+     "senders of VXLAN besides the Nodes, for addresses that are no pod's and no node's"},
     {"failsafeInboundHostPorts[].net", kKept, kNoHostEndpoints},
     {"failsafeInboundHostPorts[].port", kKept, kNoHostEndpoints},
     {"failsafeInboundHostPorts[].protocol", kKept, kNoHostEndpoints},
@@ -134,7 +137,7 @@ constexpr Row kFelix[] = {
     {"ipsetsRefreshInterval", kKept, kNoNetfilter},
     {"iptablesBackend", kKept, kNoNetfilter},
     {"iptablesFilterAllowAction", kKept, kNoNetfilter},
-    {"iptablesFilterDenyAction", kKept, kNoNetfilter},
+    {"iptablesFilterDenyAction", kKept, kDropped, "Drop"},
     {"iptablesLockProbeInterval", kKept, kNoNetfilter},
     {"iptablesMangleAllowAction", kKept, kNoNetfilter},
     {"iptablesMarkMask", kKept, kNoNetfilter},
@@ -152,31 +155,32 @@ constexpr Row kFelix[] = {
     {"liveMigrationRouteConvergenceTime", kKept},
     {"localSubnetL2Reachability", kKept},
     {"localSubnetL2ReachabilityRefreshInterval", kKept},
-    {"logActionRateLimit", kKept, "ripstop-agent --flow-log-rate says it"},
-    {"logActionRateLimitBurst", kKept, "ripstop-agent --flow-log-rate says it"},
+    {"logActionRateLimit", kActs, "unless ripstop-agent has --flow-log-rate"},
+    {"logActionRateLimitBurst", kActs, "beside logActionRateLimit; 5 where it is absent"},
     {"logDebugFilenameRegex", kKept},
     {"logFilePath", kKept, "ripstop-agent --log-file says it"},
     {"logPrefix", kKept},
     {"logSeverityFile", kKept},
-    {"logSeverityScreen", kKept, "ripstop-agent --log-level says it"},
+    {"logSeverityScreen", kActs, "unless ripstop-agent has --log-level or RIPSTOP_LOG_LEVEL"},
     {"logSeveritySys", kKept},
     {"maxIpsetSize", kKept, kNoNetfilter},
     {"metadataAddr", kKept},
     {"metadataPort", kKept},
-    {"mtuIfacePattern", kKept, kMtu},
+    {"mtuIfacePattern", kActs,
+     "absent: the interfaces that hold the node's addresses; pods get it as they start"},
     {"natOutgoingAddress", kKept, kNoNat},
     {"natOutgoingExclusions", kKept, kNoNat},
     {"natPortRange", kKept, kNoNat},
     {"netlinkTimeout", kKept},
     {"nftablesFilterAllowAction", kKept, kNoNetfilter},
-    {"nftablesFilterDenyAction", kKept, kNoNetfilter},
+    {"nftablesFilterDenyAction", kKept, kDropped, "Drop"},
     {"nftablesFlowTableDataIfacePattern", kKept, kNoNetfilter},
     {"nftablesFlowTableOffload", kKept, kNoNetfilter},
     {"nftablesMangleAllowAction", kKept, kNoNetfilter},
     {"nftablesMarkMask", kKept, kNoNetfilter},
     {"nftablesMode", kKept, kNoNetfilter},
     {"nftablesRefreshInterval", kKept, kNoNetfilter},
-    {"nodeSelector", kKept, "every node reads its own options"},
+    {"nodeSelector", kKept, "of one node is what is in the document node.NAME"},
     {"openstackRegion", kKept},
     {"policySyncPathPrefix", kKept},
     {"programClusterRoutes", kKept},
@@ -208,10 +212,10 @@ constexpr Row kFelix[] = {
     {"usageReportingInterval", kKept},
     {"useInternalDataplaneDriver", kKept},
     {"vxlanEnabled", kKept, "the IPPools' vxlanMode says it"},
-    {"vxlanMTU", kKept, kMtu},
-    {"vxlanMTUV6", kKept, kMtu},
-    {"vxlanPort", kKept, "the port is 4789", "4789"},
-    {"vxlanVNI", kKept, "the VNI is 4096", "4096"},
+    {"vxlanMTU", kActs, "0: that of the way out, less 50; pods get it as they start"},
+    {"vxlanMTUV6", kActs, "for nodes without IPv4 addresses; 0: that of the way out, less 70"},
+    {"vxlanPort", kActs, "absent: 4789; a change makes the tunnel's device anew"},
+    {"vxlanVNI", kActs, "absent: 4096; a change makes the tunnel's device anew"},
     {"windowsManageFirewallRules", kKept},
     {"wireguardEnabled", kRefused, kPlain, "false"},
     {"wireguardEnabledV6", kRefused, kPlain, "false"},

@@ -137,6 +137,18 @@ std::vector<std::string> GoodDocuments() {
              " numAllowedLocalASNumbers: 1, ttlSecurity: 2, reachableBy: 192.0.2.2, localASNumber: "
              "64498,"
              " keepaliveTime: 30s, reversePeering: Manual}"),
+      calico("FelixConfiguration",
+             "{bpfConntrackTimeouts: {creationGracePeriod: 10s, genericTimeout: 10m, icmpTimeout: "
+             "5s, tcpEstablished: 1h, tcpFinsSeen: Auto, tcpResetSeen: 40s, tcpSynSent: 20s, "
+             "udpTimeout: 60s}, defaultEndpointToHostAction: Accept, externalNodesList: "
+             "[192.0.2.0/24], failsafeInboundHostPorts: [{protocol: TCP, port: 22, net: "
+             "192.0.2.0/24}], failsafeOutboundHostPorts: [{protocol: UDP, port: 53}], "
+             "logActionRateLimit: 10/second, logActionRateLimitBurst: 5, logSeverityScreen: Info, "
+             "mtuIfacePattern: ^eth, natOutgoingAddress: 192.0.2.1, natOutgoingExclusions: "
+             "IPPoolsOnly, natPortRange: '1000:2000', nftablesFilterDenyAction: Reject, "
+             "prometheusMetricsEnabled: false, vxlanMTU: 1400, vxlanMTUV6: 1400, vxlanPort: 4789, "
+             "vxlanVNI: 4096, iptablesRefreshInterval: 90s}",
+             "default"),
       whole("apiVersion: v1, kind: ServiceAccount"),
       "{apiVersion: v1, kind: Namespace, metadata: {name: p, labels: {a: b}}}",
       whole(absl::StrCat("apiVersion: v1, kind: Pod, spec: {nodeName: n1, hostNetwork: false, "
@@ -290,6 +302,7 @@ const std::set<std::string>& AnyWord() {
       "Node spec.orchRefs[0].nodeName",
       "Node spec.orchRefs[0].orchestrator",
       "BGPConfiguration spec.ignoredInterfaces[0]",
+      "FelixConfiguration spec.mtuIfacePattern",
       "ServiceAccount metadata.annotations.a.b/c",
       "Pod metadata.annotations.a.b/c",
       "Pod spec.containers[0].name",

@@ -110,6 +110,8 @@ void CheckKind(const Resource& resource, Checker& check) {
     CheckBgpConfiguration(*r, check);
   } else if (const auto* r = resource.As<v1::BGPPeer>()) {
     CheckBgpPeer(r->spec(), check);
+  } else if (const auto* r = resource.As<v1::FelixConfiguration>()) {
+    CheckFelixConfiguration(*r, check);
   }
 }
 
@@ -124,11 +126,17 @@ void AddRefusals(const Resource& resource, std::vector<Problem>* problems) {
 
 }  // namespace
 
-std::vector<Problem> Validate(const Resource& resource) {
+std::vector<Problem> ValidateValues(const Resource& resource) {
   std::vector<Problem> problems;
   Checker check(resource, &problems);
   CheckMetadata(resource, check);
   CheckKind(resource, check);
+  return problems;
+}
+
+std::vector<Problem> Validate(const Resource& resource) {
+  std::vector<Problem> problems = ValidateValues(resource);
+  Checker check(resource, &problems);
   AddRefusals(resource, &problems);
   // What conversion would refuse must not be applied, even if no check above knows why.
   if (problems.empty()) {

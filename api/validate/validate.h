@@ -18,6 +18,9 @@ namespace ripstop::api {
 // any thread.
 std::vector<Problem> Validate(const Resource& resource);
 
+// Values and ranges alone: what the table refuses has meanings too, and is another matter.
+std::vector<Problem> ValidateValues(const Resource& resource);
+
 // What is wrong between resources that are each valid: address pools that overlap each
 // other or the subnet of a node.
 std::vector<Problem> ValidateTogether(const std::vector<Resource>& resources);

@@ -4,6 +4,7 @@
 #ifndef RIPSTOP_API_VALIDATE_VALIDATORS_H_
 #define RIPSTOP_API_VALIDATE_VALIDATORS_H_
 
+#include "api/proto/felix.pb.h"
 #include "api/validate/checker.h"
 
 namespace ripstop::api {
@@ -42,6 +43,9 @@ void CheckNode(const v1::NodeSpec& spec, Checker& check);
 void CheckAsNumber(const std::string& path, bool present, uint32_t number, Checker& check);
 void CheckBgpConfiguration(const v1::BGPConfiguration& configuration, Checker& check);
 void CheckBgpPeer(const v1::BGPPeerSpec& spec, Checker& check);
+
+// felix.cc
+void CheckFelixConfiguration(const v1::FelixConfiguration& configuration, Checker& check);
 
 }  // namespace ripstop::api
 

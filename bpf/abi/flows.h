@@ -152,10 +152,6 @@ ABI_ASSERT(sizeof(struct flow_account) == 64);
 #define FLOW_TO_SOCKET 32u  /* translated to a socket of this host, and judged so */
 
 #define FLOW_SEEN_STEP_NS 1000000000ull
-#define FLOW_TCP_IDLE_NS (8100ull * 1000000000) /* 2 h 15 min: longer than hosts' keepalive */
-#define FLOW_TCP_HALF_OPEN_IDLE_NS (20ull * 1000000000)
-#define FLOW_TCP_CLOSED_IDLE_NS (10ull * 1000000000) /* both ends have sent FIN */
-#define FLOW_TCP_RESET_IDLE_NS (30ull * 1000000000)  /* one packet, and it may be forged */
 /* How far from the highest number of its end the one of an RST or a FIN may be that counts.
  * Ahead: what is sent at once, BIG TCP included; a segment that is farther ahead is not
  * followed either. A blind guess hits once in 13,000.
@@ -163,8 +159,15 @@ ABI_ASSERT(sizeof(struct flow_account) == 64);
 #define FLOW_SEQUENCE_STEP 4096
 #define FLOW_SEQUENCE_BEHIND 65536
 #define FLOW_SEQUENCE_AHEAD 262144
-#define FLOW_UDP_IDLE_NS (120ull * 1000000000)
-#define FLOW_ICMP_IDLE_NS (10ull * 1000000000)
+/* How long a flow may be quiet, where abi/timeouts.h does not say otherwise. Of TCP longer
+ * than the two hours after which keepalives begin (tcp_keepalive_time).
+ */
+#define FLOW_TCP_IDLE_NS (8100ull * 1000000000)
+#define FLOW_TCP_SYN_SENT_IDLE_NS (20ull * 1000000000) /* not answered yet */
+#define FLOW_TCP_CLOSED_IDLE_NS (30ull * 1000000000)   /* both ends have sent FIN */
+#define FLOW_TCP_RESET_IDLE_NS (40ull * 1000000000)    /* one packet, and it may be forged */
+#define FLOW_UDP_IDLE_NS (60ull * 1000000000)
+#define FLOW_ICMP_IDLE_NS (5ull * 1000000000)
 #define FLOW_OTHER_IDLE_NS (600ull * 1000000000)
 /* While the table is nearly full, what is over goes at once and what has said all it will
  * goes soon. Connections stay.
@@ -201,8 +204,8 @@ struct sweep_request {
 	__u64 now_ns;  /* zero: ask the clock */
 	__u32 forget;  /* drop the flows of the addresses in `forgotten`; zero: only idle ones */
 	__u32 pressed; /* the table is nearly full: FLOW_PRESSED_* */
-	__u32 visited; /* out */
-	__u32 removed; /* out */
+	__u32 visited; /* out: answered flows */
+	__u32 removed; /* out: of these, and with `forget` of all */
 };
 ABI_ASSERT(sizeof(struct sweep_request) == 24);
 

@@ -3,6 +3,7 @@
  *
  *   rs_vteps_v1   outer address of another node  -> its number
  *   rs_owners_v1  longest prefix of an address   -> who owns it, how its packets come
+ *   rs_external_v1  prefixes of outer addresses of senders that are no nodes of the cluster
  *
  * from_host looks up who sent a VXLAN packet and puts that node's number beside the
  * packet, as its traffic class; from_tunnel finds it there, after the kernel has taken the
@@ -21,6 +22,8 @@
 
 /* A node number; those of other nodes are 1 to OWNER_NODES_MAX. */
 #define OWNER_NODES_MAX 65000u
+/* All senders of rs_external_v1: owners of nothing, so they may speak for what has no owner. */
+#define OWNER_EXTERNAL 65533u
 #define OWNER_NOBODY 65534u
 #define OWNER_THIS_NODE 65535u
 
@@ -49,6 +52,11 @@ ABI_ASSERT(sizeof(struct owner_value) == 8);
 #define OWNER_TUNNEL_NEAR 4u
 #define OWNER_TUNNEL_ACROSS 8u
 
+struct external_value {
+	__u32 present; /* 1 */
+};
+
+#define EXTERNALS_MAX 4096
 #define OWNERS_MAX 262144
 #define VTEPS_MAX OWNER_NODES_MAX
 

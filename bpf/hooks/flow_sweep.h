@@ -15,6 +15,35 @@ struct {
 	__type(value, __u8);
 } forgotten SEC(".maps");
 
+/* One run. */
+struct sweep {
+	struct sweep_request request;
+	struct flow_timeouts limits;
+};
+
+static __always_inline __u64
+limit_or(__u64 set, __u64 usual)
+{
+	return set ? set : usual;
+}
+
+static __always_inline void
+limits_get(struct flow_timeouts *ret)
+{
+	__u32 zero = 0;
+	struct flow_timeouts *set = bpf_map_lookup_elem(&rs_timeouts_v1, &zero);
+
+	if (set)
+		*ret = *set;
+	ret->tcp_syn_sent_ns = limit_or(ret->tcp_syn_sent_ns, FLOW_TCP_SYN_SENT_IDLE_NS);
+	ret->tcp_established_ns = limit_or(ret->tcp_established_ns, FLOW_TCP_IDLE_NS);
+	ret->tcp_fins_seen_ns = limit_or(ret->tcp_fins_seen_ns, FLOW_TCP_CLOSED_IDLE_NS);
+	ret->tcp_reset_seen_ns = limit_or(ret->tcp_reset_seen_ns, FLOW_TCP_RESET_IDLE_NS);
+	ret->udp_ns = limit_or(ret->udp_ns, FLOW_UDP_IDLE_NS);
+	ret->icmp_ns = limit_or(ret->icmp_ns, FLOW_ICMP_IDLE_NS);
+	ret->other_ns = limit_or(ret->other_ns, FLOW_OTHER_IDLE_NS);
+}
+
 /* @key is on the stack. */
 static __always_inline int
 is_forgotten(const struct flow_key *key, const struct ip_address *sender)
@@ -48,25 +77,29 @@ tell_closed(const struct datapath_state *state, const struct flow_key *key,
 
 static long
 sweep_one(void *map __attribute__((unused)), struct flow_key *key, struct flow_value *flow,
-          struct sweep_request *request)
+          struct sweep *sweep)
 {
 	struct datapath_state *state = state_get();
 	const struct sender_value *value = sender_of(flow_sender(flow));
 	const struct ip_address *sender = value ? &value->address : NULL;
+	const struct sweep_request *request = &sweep->request;
 	struct flow_key copy = *key;
+	__u64 life = flow_life(flow);
 
-	request->visited++;
+	sweep->request.visited++;
 	if (request->forget) {
 		if (!is_forgotten(&copy, sender))
 			return 0;
-	} else if (flow->seen_ns + flow_idle_limit(&copy, flow, request->pressed) >=
+	} else if (flow->seen_ns + flow_idle_limit(&copy, flow, &sweep->limits, request->pressed) >=
 	           request->now_ns) {
 		return 0;
 	}
-	/* Of a translated flow the other one is told of. */
-	if (state && !(flow->flags & FLOW_AS_SENT))
+	/* Of a translated flow the other one is told of; of one that nobody answered, a flood's
+	 * perhaps, nothing.
+	 */
+	if (state && !(flow->flags & FLOW_AS_SENT) && (FLOW_LIFE_STATE(life) == FLOW_OPEN || request->forget))
 		tell_closed(state, &copy, flow, sender, request->now_ns);
-	request->removed += flow_kill(&copy, flow, flow_life(flow));
+	sweep->request.removed += flow_kill(&copy, flow, life);
 	return 0;
 }
 
@@ -74,15 +107,16 @@ SEC("syscall")
 int
 flow_sweep(struct sweep_request *context)
 {
-	struct sweep_request request = *context;
+	struct sweep sweep = {.request = *context};
 
-	if (!request.now_ns)
-		request.now_ns = bpf_ktime_get_ns();
-	request.visited = 0;
-	request.removed = 0;
-	bpf_for_each_map_elem(&rs_flows_v2, sweep_one, &request, 0);
-	context->visited = request.visited;
-	context->removed = request.removed;
+	if (!sweep.request.now_ns)
+		sweep.request.now_ns = bpf_ktime_get_ns();
+	sweep.request.visited = 0;
+	sweep.request.removed = 0;
+	limits_get(&sweep.limits);
+	bpf_for_each_map_elem(&rs_flows_v2, sweep_one, &sweep, 0);
+	context->visited = sweep.request.visited;
+	context->removed = sweep.request.removed;
 	return 0;
 }
 

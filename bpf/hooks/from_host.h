@@ -8,9 +8,9 @@
 #define VLAN_ID_MASK 0xfff
 
 static __always_inline void
-vouch(struct __sk_buff *skb, const struct ip_address *source)
+vouch(struct __sk_buff *skb, struct walk *w)
 {
-	__u32 node = vtep_number(source);
+	__u32 node = vtep_number(w);
 
 	skb->tc_classid = node;
 	skb->cb[RUN_SENDER] = node;
@@ -20,11 +20,11 @@ vouch(struct __sk_buff *skb, const struct ip_address *source)
  * that is a node's address, all of the datagram is that node's.
  */
 static __always_inline void
-vouch_for_vxlan(struct __sk_buff *skb, const struct walk *w, const struct datapath_state *state)
+vouch_for_vxlan(struct __sk_buff *skb, struct walk *w, const struct datapath_state *state)
 {
 	if (is_vxlan(&w->p, state) ||
 	    (state->vxlan_port && w->p.fragment && w->p.protocol == IPPROTO_UDP))
-		vouch(skb, &w->p.source);
+		vouch(skb, w);
 }
 
 /* On a device without Ethernet headers (a tunnel that nodes are reached by), whose packets
@@ -50,7 +50,7 @@ from_bare_device(struct __sk_buff *skb, struct walk *w, const struct datapath_st
 	} else if (address_is_mapped(source)) {
 		return TC_ACT_OK; /* no IPv4 node sent that */
 	}
-	vouch(skb, source);
+	vouch(skb, w);
 	return TC_ACT_OK;
 }
 

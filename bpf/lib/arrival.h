@@ -11,11 +11,15 @@
 
 /* The number of the node whose address the source is; 0: of none that sends VXLAN. */
 static __always_inline __u32
-vtep_number(const struct ip_address *source)
+vtep_number(struct walk *w)
 {
-	struct vtep_value *vtep = bpf_map_lookup_elem(&rs_vteps_v1, source);
+	struct vtep_value *vtep = bpf_map_lookup_elem(&rs_vteps_v1, &w->p.source);
 
-	return vtep ? *(volatile __u32 *)&vtep->node : 0;
+	if (vtep)
+		return *(volatile __u32 *)&vtep->node;
+	w->owner_key.bits = 128;
+	w->owner_key.address = w->p.source;
+	return bpf_map_lookup_elem(&rs_external_v1, &w->owner_key) ? OWNER_EXTERNAL : 0;
 }
 
 /* Copies what is known of the owner of @address; node 0 when it has none. */

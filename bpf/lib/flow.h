@@ -103,31 +103,38 @@ flow_is_closed(const struct flow_value *flow)
 }
 
 static __always_inline __u64
-tcp_idle_limit(const struct flow_value *flow, int pressed)
+limit_pressed(__u64 limit, __u64 pressed_limit, int pressed)
+{
+	return pressed && pressed_limit < limit ? pressed_limit : limit;
+}
+
+static __always_inline __u64
+tcp_idle_limit(const struct flow_value *flow, const struct flow_timeouts *limits, int pressed)
 {
 	if (!flow_is_closed(flow))
-		return flow_state(flow) == FLOW_HALF_OPEN ? FLOW_TCP_HALF_OPEN_IDLE_NS
-		                                          : FLOW_TCP_IDLE_NS;
-	if (pressed)
-		return FLOW_PRESSED_TCP_CLOSED_IDLE_NS;
-	return flow->flags & FLOW_RESET ? FLOW_TCP_RESET_IDLE_NS : FLOW_TCP_CLOSED_IDLE_NS;
+		return flow_state(flow) == FLOW_HALF_OPEN ? limits->tcp_syn_sent_ns
+		                                          : limits->tcp_established_ns;
+	return limit_pressed(flow->flags & FLOW_RESET ? limits->tcp_reset_seen_ns
+	                                              : limits->tcp_fins_seen_ns,
+	                     FLOW_PRESSED_TCP_CLOSED_IDLE_NS, pressed);
 }
 
 /* How long a flow may idle before the sweep removes it. */
 static __always_inline __u64
-flow_idle_limit(const struct flow_key *key, const struct flow_value *flow, int pressed)
+flow_idle_limit(const struct flow_key *key, const struct flow_value *flow,
+                const struct flow_timeouts *limits, int pressed)
 {
 	switch (key->protocol) {
 	case IPPROTO_TCP:
-		return tcp_idle_limit(flow, pressed);
+		return tcp_idle_limit(flow, limits, pressed);
 	case IPPROTO_UDP:
 	case IPPROTO_UDPLITE:
-		return pressed ? FLOW_PRESSED_UDP_IDLE_NS : FLOW_UDP_IDLE_NS;
+		return limit_pressed(limits->udp_ns, FLOW_PRESSED_UDP_IDLE_NS, pressed);
 	case IPPROTO_ICMP:
 	case PROTOCOL_ICMPV6:
-		return pressed ? FLOW_PRESSED_ICMP_IDLE_NS : FLOW_ICMP_IDLE_NS;
+		return limit_pressed(limits->icmp_ns, FLOW_PRESSED_ICMP_IDLE_NS, pressed);
 	default:
-		return pressed ? FLOW_PRESSED_OTHER_IDLE_NS : FLOW_OTHER_IDLE_NS;
+		return limit_pressed(limits->other_ns, FLOW_PRESSED_OTHER_IDLE_NS, pressed);
 	}
 }
 

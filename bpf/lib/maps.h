@@ -17,6 +17,7 @@
 #include "bpf/abi/owners.h"
 #include "bpf/abi/state.h"
 #include "bpf/abi/tables.h"
+#include "bpf/abi/timeouts.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
@@ -111,6 +112,14 @@ struct {
 } rs_frags_v1 SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct flow_timeouts);
+} rs_timeouts_v1 SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, VTEPS_MAX);
@@ -125,6 +134,14 @@ struct {
 	__type(key, struct owner_key);
 	__type(value, struct owner_value);
 } rs_owners_v1 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, EXTERNALS_MAX);
+	__type(key, struct owner_key);
+	__type(value, struct external_value);
+} rs_external_v1 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

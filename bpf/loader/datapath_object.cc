@@ -172,6 +172,8 @@ absl::StatusOr<std::unique_ptr<DatapathObject>> DatapathObject::Load(const Datap
   constexpr size_t kSenderStride = (sizeof(sender_value) + 7) / 8 * 8;
   ASSIGN_OR_RETURN(object->senders_, Map(bpf_map__fd(maps.rs_senders_v1),
                                          (MARK_NUMBER_MAX + 1) * kSenderStride, "rs_senders_v1"));
+  ASSIGN_OR_RETURN(object->timeouts_,
+                   Map(bpf_map__fd(maps.rs_timeouts_v1), sizeof(flow_timeouts), "rs_timeouts_v1"));
   return object;
 }
 
@@ -284,6 +286,7 @@ absl::StatusOr<uint32_t> DatapathObject::RestorePins() const {
 uint32_t DatapathObject::flow_capacity() const { return MaxEntries(flows()); }
 int DatapathObject::vteps() const { return bpf_map__fd(skeleton_->maps.rs_vteps_v1); }
 int DatapathObject::owners() const { return bpf_map__fd(skeleton_->maps.rs_owners_v1); }
+int DatapathObject::externals() const { return bpf_map__fd(skeleton_->maps.rs_external_v1); }
 int DatapathObject::interfaces() const { return bpf_map__fd(skeleton_->maps.rs_interfaces_v1); }
 int DatapathObject::drops() const { return bpf_map__fd(skeleton_->maps.rs_drops_v1); }
 int DatapathObject::state_map() const { return bpf_map__fd(skeleton_->maps.rs_state_v4); }
@@ -291,6 +294,18 @@ int DatapathObject::epochs_map() const { return bpf_map__fd(skeleton_->maps.rs_e
 int DatapathObject::events() const { return bpf_map__fd(skeleton_->maps.rs_events_v1); }
 int DatapathObject::lost() const { return bpf_map__fd(skeleton_->maps.rs_lost_v2); }
 int DatapathObject::epochs() const { return bpf_map__fd(skeleton_->maps.rs_epochs_v1); }
+
+void DatapathObject::SetTimeouts(const flow_timeouts& timeouts) {
+  constexpr size_t kWords = sizeof(timeouts) / sizeof(uint64_t);
+  uint64_t words[kWords];
+  std::memcpy(words, &timeouts, sizeof(timeouts));
+  auto* const shared = static_cast<uint64_t*>(timeouts_.base());
+  for (size_t i = 0; i < kWords; ++i) __atomic_store_n(&shared[i], words[i], __ATOMIC_RELAXED);
+}
+
+flow_timeouts DatapathObject::timeouts() const {
+  return *static_cast<const flow_timeouts*>(timeouts_.base());
+}
 
 active_generation DatapathObject::active() const {
   const uint64_t word = __atomic_load_n(reinterpret_cast<uint64_t*>(state()), __ATOMIC_ACQUIRE);

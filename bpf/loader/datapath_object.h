@@ -21,6 +21,7 @@
 #include "bpf/abi/flows.h"
 #include "bpf/abi/marks.h"
 #include "bpf/abi/state.h"
+#include "bpf/abi/timeouts.h"
 #include "bpf/loader/mapped_pages.h"
 #include "bpf/loader/program_loader.h"
 #include "policy/base/unique_fd.h"
@@ -79,6 +80,7 @@ class DatapathObject {
   uint32_t flow_capacity() const;
   int vteps() const;
   int owners() const;
+  int externals() const;
   int interfaces() const;
   int drops() const;
   int events() const;
@@ -98,6 +100,10 @@ class DatapathObject {
   flow_account* flow_accounts() const { return static_cast<flow_account*>(accounts_.base()); }
   // Mapped pages of rs_senders_v1.
   uint8_t* senders() const { return static_cast<uint8_t*>(senders_.base()); }
+
+  // How long flows may be quiet; all zero: as bpf/abi/flows.h has it. The next sweep goes by it.
+  void SetTimeouts(const flow_timeouts& timeouts);
+  flow_timeouts timeouts() const;
 
   // Loads of the one 64-bit word.
   active_generation active() const;
@@ -137,6 +143,7 @@ class DatapathObject {
   MappedPages epochs_;
   MappedPages senders_;
   MappedPages accounts_;
+  MappedPages timeouts_;
 };
 
 }  // namespace ripstop::loader

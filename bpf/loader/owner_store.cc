@@ -63,6 +63,10 @@ absl::Status OwnerStore::Load() {
       object_->owners(), "rs_owners_v1", [this](const owner_key& key, const owner_value& value) {
         owners_[policy::Cidr::Of(FromKey(key.address), static_cast<int>(key.bits))] = value;
       })));
+  RETURN_IF_ERROR((ForEach<owner_key, external_value>(
+      object_->externals(), "rs_external_v1", [this](const owner_key& key, const external_value&) {
+        externals_.insert(policy::Cidr::Of(FromKey(key.address), static_cast<int>(key.bits)));
+      })));
   loaded_ = true;
   return absl::OkStatus();
 }
@@ -170,6 +174,31 @@ absl::Status OwnerStore::Set(const Owners& owners) {
   Moved();
   RETURN_IF_ERROR(status);
   return DropVteps(used);
+}
+
+absl::Status OwnerStore::SetExternals(const std::set<policy::Cidr>& prefixes) {
+  RETURN_IF_ERROR(Load());
+  for (auto it = externals_.begin(); it != externals_.end();) {
+    if (prefixes.contains(*it)) {
+      ++it;
+      continue;
+    }
+    const owner_key key = KeyOf(*it);
+    if (bpf_map_delete_elem(object_->externals(), &key) != 0 && errno != ENOENT) {
+      return absl::ErrnoToStatus(errno, absl::StrCat("rs_external_v1: remove ", it->ToString()));
+    }
+    it = externals_.erase(it);
+  }
+  for (const policy::Cidr& prefix : prefixes) {
+    if (externals_.contains(prefix)) continue;
+    const owner_key key = KeyOf(prefix);
+    const external_value value = {1};
+    if (bpf_map_update_elem(object_->externals(), &key, &value, BPF_ANY) != 0) {
+      return WriteError(errno, "rs_external_v1", prefix.ToString());
+    }
+    externals_.insert(prefix);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace ripstop::loader

@@ -40,6 +40,10 @@ class OwnerStore {
   //   kResourceExhausted  a table is full; names the prefix
   absl::Status Set(const Owners& owners);
 
+  // Who may send VXLAN besides nodes, by the outer source: for addresses that nobody owns.
+  //   kResourceExhausted  more than EXTERNALS_MAX
+  absl::Status SetExternals(const std::set<policy::Cidr>& prefixes);
+
  private:
   absl::Status Load();
   absl::Status AddVteps(const Owners& owners);
@@ -54,6 +58,7 @@ class OwnerStore {
   bool loaded_ = false;
   std::map<policy::Address, uint32_t> vteps_;  // as the kernel has them
   std::map<policy::Cidr, owner_value> owners_;
+  std::set<policy::Cidr> externals_;
   std::set<uint32_t> numbers_;  // in use
   uint32_t last_number_ = 0;
 };

@@ -4,7 +4,9 @@
 #include <bpf/bpf.h>
 
 #include <optional>
+#include <set>
 
+#include "absl/strings/str_cat.h"
 #include "bpf/loader/table_store.h"
 #include "bpf/loader/testing_bpffs.h"
 #include "gtest/gtest.h"
@@ -59,6 +61,27 @@ class OwnerStoreTest : public ::testing::Test {
   std::unique_ptr<DatapathObject> object_;
   std::optional<OwnerStore> store_;
 };
+
+TEST_F(OwnerStoreTest, ExternalSendersAreDifferencesAlsoForTheNextProcess) {
+  const auto listed = [this](const char* address) {
+    const owner_key key = {.bits = 128, .address = ToKey(Addr(address))};
+    external_value value;
+    return bpf_map_lookup_elem(object_->externals(), &key, &value) == 0;
+  };
+  ASSERT_TRUE(store_->SetExternals({Net("203.0.113.0/24"), Net("2001:db8::9/128")}).ok());
+  Start();
+  EXPECT_TRUE(listed("203.0.113.9"));
+  ASSERT_TRUE(store_->SetExternals({Net("198.51.100.1/32")}).ok());
+  EXPECT_FALSE(listed("203.0.113.9")) << "what the last agent listed goes";
+  EXPECT_FALSE(listed("2001:db8::9"));
+  EXPECT_TRUE(listed("198.51.100.1"));
+  std::set<policy::Cidr> many;
+  for (uint32_t i = 0; i <= EXTERNALS_MAX; ++i) {
+    many.insert(Net(absl::StrCat("10.0.", i / 256, ".", i % 256, "/32").c_str()));
+  }
+  const absl::Status full = store_->SetExternals(many);
+  EXPECT_TRUE(absl::IsResourceExhausted(full)) << full;
+}
 
 TEST_F(OwnerStoreTest, TheLongestPrefixOwns) {
   Set({{Net("10.65.0.0/16"), {}},

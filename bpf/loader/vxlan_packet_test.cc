@@ -193,6 +193,34 @@ TEST_F(VxlanTest, WhatCannotBeParsedIsNotVouchedFor) {
   EXPECT_EQ(Vouched(headers), 0u) << "nine option headers";
 }
 
+// Listed senders that are no nodes (externalNodesList).
+TEST_F(VxlanTest, AListedSenderIsVouchedForWhileItIsListed) {
+  const auto list = [this](const std::set<policy::Cidr>& prefixes) {
+    const absl::Status set = store_->SetExternals(prefixes);
+    ASSERT_TRUE(set.ok()) << set;
+  };
+  const FrameSpec from_v6 = Udp("2001:db8:9::1", "2001:db8:1::1", kPort);
+  list({Net("203.0.113.0/24"), Net("2001:db8:9::1/128"), Net("192.0.2.0/24")});
+  EXPECT_EQ(Vouched(Udp("203.0.113.77", kHost, kPort)), OWNER_EXTERNAL);
+  EXPECT_EQ(Vouched(from_v6), OWNER_EXTERNAL);
+  EXPECT_EQ(Vouched(Udp("203.0.114.1", kHost, kPort)), 0u);
+  EXPECT_EQ(Vouched(Udp("2001:db8:9::2", "2001:db8:1::1", kPort)), 0u);
+  EXPECT_EQ(Vouched(Udp(kB, kHost, kPort)), b_) << "a node stays that node";
+  list({Net("2001:db8:9::1/128")});
+  EXPECT_EQ(Vouched(Udp("203.0.113.77", kHost, kPort)), 0u);
+  EXPECT_EQ(Vouched(from_v6), OWNER_EXTERNAL);
+  list({});
+  EXPECT_EQ(Vouched(from_v6), 0u);
+}
+
+TEST_F(VxlanTest, AListedSenderSpeaksForWhatNobodyOwns) {
+  ExpectTunnelDelivered(Tcp("203.0.113.77", kServer), OWNER_EXTERNAL);
+  for (const char* owned : {kPodOfB, kBorrowedByC, kB, "10.65.77.1", kClient, kHost}) {
+    ExpectTunnelDrop(Tcp(owned, kServer), OWNER_EXTERNAL, DROP_VXLAN_SPOOFED);
+  }
+  ExpectTunnelDrop(Tcp(kPodOfB6, kServer6), OWNER_EXTERNAL, DROP_VXLAN_SPOOFED);
+}
+
 // ---- the tunnel ----
 
 TEST_F(VxlanTest, NothingLeavesTheTunnelThatNobodyVouchedFor) {

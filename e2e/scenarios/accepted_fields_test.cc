@@ -81,7 +81,7 @@ TEST_F(AcceptedFields, MeshPasswordComesFromAFileAndIsReadAgainWhenItChanges) {
 TEST_F(AcceptedFields, NodeStatusListsWhatNothingActsOnAndWhatApplyWouldRefuse) {
   const absl::Status applied = lab().Apply(
       "{apiVersion: projectcalico.org/v3, kind: FelixConfiguration, metadata: {name: default},"
-      " spec: {logSeverityScreen: Info}}");
+      " spec: {bpfLogLevel: Debug}}");
   ASSERT_TRUE(applied.ok()) << applied;
   Store(
       "{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: h},"
@@ -89,7 +89,7 @@ TEST_F(AcceptedFields, NodeStatusListsWhatNothingActsOnAndWhatApplyWouldRefuse) 
   Store(
       "{apiVersion: projectcalico.org/v3, kind: BGPPeer, metadata: {name: filtered},"
       " spec: {peerIP: 192.0.2.60, asNumber: 64512, filters: [f]}}");
-  EXPECT_TRUE(Says("node1", "FelixConfiguration default: nothing acts on this kind yet"));
+  EXPECT_TRUE(Says("node1", "FelixConfiguration default: nothing acts on spec.bpfLogLevel"));
   EXPECT_TRUE(Says("node1", "HostEndpoint h: the kind is refused"));
   EXPECT_TRUE(Says("node1", "BGPPeer filtered is not in use: spec.filters is refused"))
       << Status("node1").DebugString();
