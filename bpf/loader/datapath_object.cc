@@ -75,6 +75,16 @@ absl::Status SetSizes(datapath* skeleton, const DatapathSizes& sizes) {
   return absl::OkStatus();
 }
 
+absl::Status LeaveOut(datapath* skeleton, absl::Span<const char* const> programs) {
+  for (const char* name : programs) {
+    bpf_program* program = bpf_object__find_program_by_name(skeleton->obj, name);
+    if (program == nullptr)
+      return absl::InvalidArgumentError(absl::StrCat("the datapath has no program ", name));
+    bpf_program__set_autoload(program, false);
+  }
+  return absl::OkStatus();
+}
+
 // 0: it cannot be told.
 uint32_t MaxEntries(int map) {
   bpf_map_info info = {};
@@ -138,8 +148,9 @@ absl::StatusOr<MappedPages> Map(int fd, size_t bytes, const char* name) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<DatapathObject>> DatapathObject::Load(const DatapathSizes& sizes,
-                                                                     const std::string& pin_dir) {
+absl::StatusOr<std::unique_ptr<DatapathObject>> DatapathObject::Load(
+    const DatapathSizes& sizes, const std::string& pin_dir,
+    absl::Span<const char* const> unwanted) {
   std::string messages;
   libbpf_messages = &messages;
   libbpf_set_print(KeepMessage);
@@ -153,6 +164,7 @@ absl::StatusOr<std::unique_ptr<DatapathObject>> DatapathObject::Load(const Datap
     return absl::ErrnoToStatus(errno, absl::StrCat("open the datapath object: ", messages));
   }
   RETURN_IF_ERROR(SetSizes(object->skeleton_, sizes));
+  RETURN_IF_ERROR(LeaveOut(object->skeleton_, unwanted));
   object->pin_dir_ = pin_dir;
   if (!pin_dir.empty()) {
     const std::string flows =
