@@ -44,7 +44,7 @@ asan: setup
 tidy:
 	@./scripts/setup.sh tidy
 	@[ -f build/tidy/build.ninja ] || cmake --preset tidy
-	@cmake --build --preset tidy
+	@./scripts/tidy.sh build/tidy
 
 # The tests of datapath, netlink and routes under Debian's other kernels, in an emulator: a quarter of an
 # hour for each. Fetches the kernels by apt; needs qemu-system-x86, busybox-static, cpio.

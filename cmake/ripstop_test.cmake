@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# ripstop_test(NAME SOURCES… LIBS… [LABELS…] [RUN_SERIAL])
+# ripstop_test(NAME SOURCES… LIBS… [LABELS…])
 # One GoogleTest binary, registered with CTest. Labels are the kinds of test
 # that CONTRIBUTING.md names: unit (default), bpf, property, e2e.
 function(ripstop_test name)
-  cmake_parse_arguments(T "RUN_SERIAL" "" "SOURCES;LIBS;LABELS" ${ARGN})
+  cmake_parse_arguments(T "" "" "SOURCES;LIBS;LABELS" ${ARGN})
   if(NOT T_LABELS)
     set(T_LABELS unit)
   endif()
@@ -14,7 +14,8 @@ function(ripstop_test name)
   add_test(NAME ${name} COMMAND ${name})
   # For hangs alone: no test is slow enough for it, however busy the machine is.
   set_tests_properties(${name} PROPERTIES LABELS "${T_LABELS}" TIMEOUT 1800)
-  if(T_RUN_SERIAL)
-    set_tests_properties(${name} PROPERTIES RUN_SERIAL TRUE)
+  # Until CTest has seen how long each takes: those that take longest begin first.
+  if(T_LABELS MATCHES "e2e|bpf")
+    set_tests_properties(${name} PROPERTIES COST 100)
   endif()
 endfunction()

@@ -33,7 +33,7 @@ Side Describe(const World& world, const Address& address, uint16_t port) {
   return side;
 }
 
-bool InNets(const std::vector<Cidr>& nets, const Address& address) {
+bool AnyContains(const std::vector<Cidr>& nets, const Address& address) {
   return std::any_of(nets.begin(), nets.end(), [&](const Cidr& c) { return c.Contains(address); });
 }
 
@@ -106,8 +106,8 @@ struct Reference::Walk {
 
   bool Matches(const EntityMatch& m, const Side& side, Action action) {
     const uint8_t protocol = packet.protocol;
-    if (m.nets && !InNets(*m.nets, side.address)) return false;
-    if (InNets(m.not_nets, side.address)) return false;
+    if (m.nets && !AnyContains(*m.nets, side.address)) return false;
+    if (AnyContains(m.not_nets, side.address)) return false;
     if (m.selector && !Picks(*m.selector, side, false, action)) return false;
     if (m.not_selector && !Picks(*m.not_selector, side, true, action)) return false;
     if (m.service && !MatchesService(world, *m.service, side, protocol, &side == &destination))

@@ -28,7 +28,7 @@ test=(
 # `make test-long` more: other kernels, in an emulator.
 long=(qemu-system-x86 busybox-static cpio xz-utils)
 # `make tidy` more.
-tidy=(clang-tidy)
+tidy=(clang-tidy-19)
 
 case "${1:-test}" in
   demo) packages=("${demo[@]}") ;;

@@ -10,8 +10,11 @@ set -uo pipefail
 build=$1
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
+# Each test has namespaces, pins and files of its own, and many mostly wait: for agents and sessions
+# to come up, for the kernel's grace periods.
+jobs=$((3 * $(nproc)))
 
-GTEST_OUTPUT="json:$results/" ctest --test-dir "$build" --output-on-failure --no-tests=error -j 2
+GTEST_OUTPUT="json:$results/" ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$jobs"
 ctest_status=$?
 
 python3 - "$results" "$ctest_status" <<'PY'

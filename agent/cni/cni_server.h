@@ -32,7 +32,8 @@ struct CniServerOptions {
 
 struct CniOutcome {
   CniOutcome() = default;
-  CniOutcome(v1::CniAnswer a) : answer(std::move(a)) {}  // implicit: most are no more than that
+  // Implicit: most are no more than that. NOLINTNEXTLINE(google-explicit-constructor)
+  CniOutcome(v1::CniAnswer a) : answer(std::move(a)) {}
 
   v1::CniAnswer answer;
   // What it needs is held by somebody for a moment: it is asked again, and gets this answer

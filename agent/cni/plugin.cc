@@ -14,7 +14,7 @@
 namespace ripstop::agent {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 constexpr int kCallTimeoutMs = 90'000;  // below the kubelet's patience with a sandbox
 constexpr char kAbout[] = "ripstop-cni: CNI plugin of the Ripstop agent";
@@ -27,9 +27,9 @@ std::string Get(const std::map<std::string, std::string>& map, const std::string
 }
 
 PluginOutcome Fail(const std::string& version, const CniError& error) {
-  Json json = {{"cniVersion", version}, {"code", error.code}, {"msg", error.message}};
+  OrderedJson json = {{"cniVersion", version}, {"code", error.code}, {"msg", error.message}};
   if (!error.details.empty()) json["details"] = error.details;
-  return {1, json.dump(4, ' ', false, Json::error_handler_t::replace) + "\n", ""};
+  return {1, json.dump(4, ' ', false, OrderedJson::error_handler_t::replace) + "\n", ""};
 }
 
 struct Call {
@@ -160,7 +160,7 @@ PluginOutcome Version(const std::string& input) {
       version = given->get<std::string>();
     }
   }
-  const Json json = {{"cniVersion", version}, {"supportedVersions", kVersions}};
+  const OrderedJson json = {{"cniVersion", version}, {"supportedVersions", kVersions}};
   return {0, json.dump() + "\n", ""};
 }
 
@@ -228,18 +228,19 @@ PluginOutcome Delegate(const Call& call, const PluginConfig& config) {
 
 }  // namespace
 
-Json ResultFor(const std::string& version, const v1::CniAddReply& reply,
-               const std::string& interface, const std::string& netns, const nlohmann::json& dns) {
+OrderedJson ResultFor(const std::string& version, const v1::CniAddReply& reply,
+                      const std::string& interface, const std::string& netns,
+                      const nlohmann::json& dns) {
   const bool old = version[0] == '0';      // has ips[].version
   const bool newest = version == "1.1.0";  // has interfaces[].mtu
-  Json host = {{"name", reply.host_interface()}, {"mac", reply.host_mac()}};
-  Json pod = {{"name", interface}, {"mac", reply.container_mac()}};
+  OrderedJson host = {{"name", reply.host_interface()}, {"mac", reply.host_mac()}};
+  OrderedJson pod = {{"name", interface}, {"mac", reply.container_mac()}};
   if (newest) host["mtu"] = pod["mtu"] = reply.mtu();
   pod["sandbox"] = netns;
-  Json ips = Json::array(), routes = Json::array();
+  OrderedJson ips = OrderedJson::array(), routes = OrderedJson::array();
   for (const auto& ip : reply.ips()) {
     const bool v4 = ip.address().find(':') == std::string::npos;
-    Json item = Json::object();
+    OrderedJson item = OrderedJson::object();
     if (old) item["version"] = v4 ? "4" : "6";
     item["interface"] = 1;
     item["address"] = ip.address();
@@ -252,7 +253,7 @@ Json ResultFor(const std::string& version, const v1::CniAddReply& reply,
           {"interfaces", {host, pod}},
           {"ips", ips},
           {"routes", routes},
-          {"dns", Json(dns)}};
+          {"dns", OrderedJson(dns)}};
 }
 
 PluginOutcome RunPlugin(const std::map<std::string, std::string>& environment,

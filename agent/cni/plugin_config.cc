@@ -14,7 +14,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-CniError Decode(const std::string& what) {
+CniError DecodeError(const std::string& what) {
   return {kCniDecode, "error unmarshall network config: " + what, ""};
 }
 
@@ -23,7 +23,7 @@ std::optional<CniError> ReadString(const Json& object, const std::string& key,
                                    std::string* ret_value) {
   const Json* value = FindKey(object, key);
   if (value == nullptr || value->is_null()) return std::nullopt;
-  if (!value->is_string()) return Decode(absl::StrCat(key, " is not a string"));
+  if (!value->is_string()) return DecodeError(absl::StrCat(key, " is not a string"));
   *ret_value = value->get<std::string>();
   return std::nullopt;
 }
@@ -32,9 +32,9 @@ std::optional<CniError> ReadStrings(const Json& object, const std::string& key,
                                     std::map<std::string, std::string>* ret_map) {
   const Json* value = FindKey(object, key);
   if (value == nullptr || value->is_null()) return std::nullopt;
-  if (!value->is_object()) return Decode(absl::StrCat(key, " is not an object"));
+  if (!value->is_object()) return DecodeError(absl::StrCat(key, " is not an object"));
   for (const auto& [name, item] : value->items()) {
-    if (!item.is_string()) return Decode(absl::StrCat(key, ".", name, " is not a string"));
+    if (!item.is_string()) return DecodeError(absl::StrCat(key, ".", name, " is not a string"));
     (*ret_map)[name] = item.get<std::string>();
   }
   return std::nullopt;
@@ -43,17 +43,17 @@ std::optional<CniError> ReadStrings(const Json& object, const std::string& key,
 std::optional<CniError> ReadPorts(const Json& config, PluginConfig* ret_config) {
   const Json* ports = FindKey(config, "ports");
   if (ports == nullptr || ports->is_null()) return std::nullopt;
-  if (!ports->is_array()) return Decode("ports is not a list");
+  if (!ports->is_array()) return DecodeError("ports is not a list");
   for (const Json& item : *ports) {
     ripstop::agent::v1::CniRequest::Port port;
     std::string name, protocol;
-    if (!item.is_object()) return Decode("ports has an entry that is not an object");
+    if (!item.is_object()) return DecodeError("ports has an entry that is not an object");
     if (auto error = ReadString(item, "name", &name)) return error;
     if (auto error = ReadString(item, "protocol", &protocol)) return error;
     const Json* number = FindKey(item, "port");
     if (number == nullptr) number = FindKey(item, "containerPort");
     if (number == nullptr || !number->is_number_unsigned() || *number == 0 || *number > 65535) {
-      return Decode(absl::StrCat("port ", name, " has no number from 1 to 65535"));
+      return DecodeError(absl::StrCat("port ", name, " has no number from 1 to 65535"));
     }
     port.set_name(name);
     port.set_protocol(protocol);
@@ -74,7 +74,8 @@ std::optional<CniError> ReadRuntimeConfig(const Json& config, PluginConfig* ret_
   }
   if (const Json* ips = FindKey(*runtime, "ips"); ips != nullptr && ips->is_array()) {
     for (const Json& ip : *ips) {
-      if (!ip.is_string()) return Decode("runtimeConfig.ips has an entry that is not a string");
+      if (!ip.is_string())
+        return DecodeError("runtimeConfig.ips has an entry that is not a string");
       ret_config->requested_ips.push_back(ip.get<std::string>());
     }
   }
@@ -86,10 +87,10 @@ std::optional<CniError> ReadAttachments(const Json& config, PluginConfig* ret_co
   if (valid == nullptr) return std::nullopt;
   ret_config->valid_attachments.emplace();
   if (valid->is_null()) return std::nullopt;  // an empty list, as libcni writes it
-  if (!valid->is_array()) return Decode("cni.dev/valid-attachments is not a list");
+  if (!valid->is_array()) return DecodeError("cni.dev/valid-attachments is not a list");
   for (const Json& item : *valid) {
     std::string id, interface;
-    if (!item.is_object()) return Decode("cni.dev/valid-attachments has a bad entry");
+    if (!item.is_object()) return DecodeError("cni.dev/valid-attachments has a bad entry");
     if (auto error = ReadString(item, "containerID", &id)) return error;
     if (auto error = ReadString(item, "ifname", &interface)) return error;
     ret_config->valid_attachments->emplace_back(id, interface);
@@ -116,8 +117,8 @@ const Json* FindKey(const Json& object, const std::string& key) {
 
 std::optional<CniError> ParsePluginConfig(const std::string& text, PluginConfig* ret_config) {
   const Json config = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (config.is_discarded()) return Decode("standard input is not JSON");
-  if (!config.is_object()) return Decode("standard input is not a JSON object");
+  if (config.is_discarded()) return DecodeError("standard input is not JSON");
+  if (!config.is_object()) return DecodeError("standard input is not a JSON object");
   if (auto error = ReadString(config, "cniVersion", &ret_config->cni_version)) return error;
   if (ret_config->cni_version.empty()) ret_config->cni_version = "0.1.0";
   if (auto error = ReadString(config, "name", &ret_config->name)) return error;
@@ -129,12 +130,12 @@ std::optional<CniError> ParsePluginConfig(const std::string& text, PluginConfig*
   if (auto error = ReadString(config, "socket", &ret_config->socket)) return error;
   if (const Json* mtu = FindKey(config, "mtu"); mtu != nullptr && !mtu->is_null()) {
     if (!mtu->is_number_unsigned() || *mtu > 65535)
-      return Decode("mtu is not a number up to 65535");
+      return DecodeError("mtu is not a number up to 65535");
     ret_config->mtu = mtu->get<uint32_t>();
   }
   if (const Json* wait = FindKey(config, "connectTimeoutMs"); wait != nullptr) {
     if (!wait->is_number_unsigned() || *wait > 600000) {
-      return Decode("connectTimeoutMs is not a number up to 600000");
+      return DecodeError("connectTimeoutMs is not a number up to 600000");
     }
     ret_config->connect_timeout_ms = wait->get<int>();
   }

@@ -23,8 +23,6 @@ absl::Status CheckName(const std::string& name) {
       absl::StrCat("interface name '", name, "': want 1 to ", IFNAMSIZ - 1, " characters"));
 }
 
-int FamilyOf(const policy::Address& address) { return address.is_v4() ? AF_INET : AF_INET6; }
-
 }  // namespace
 
 Netlink::Netlink(std::unique_ptr<NetlinkSocket> socket) : socket_(std::move(socket)) {}

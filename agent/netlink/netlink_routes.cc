@@ -15,8 +15,6 @@ namespace {
 
 constexpr uint16_t kReplace = NLM_F_CREATE | NLM_F_REPLACE;
 
-int FamilyOf(const policy::Address& address) { return address.is_v4() ? AF_INET : AF_INET6; }
-
 }  // namespace
 
 absl::Status Netlink::WriteRoute(uint16_t type, uint16_t flags, const char* verb,

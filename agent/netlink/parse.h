@@ -6,12 +6,16 @@
 #define RIPSTOP_AGENT_NETLINK_PARSE_H_
 
 #include <libmnl/libmnl.h>
+#include <sys/socket.h>
 
 #include <optional>
 
 #include "agent/netlink/types.h"
 
 namespace ripstop::agent {
+
+// As the headers of messages say it.
+inline int FamilyOf(const policy::Address& address) { return address.is_v4() ? AF_INET : AF_INET6; }
 
 std::optional<Link> ParseLink(const nlmsghdr* message);
 std::optional<InterfaceAddress> ParseAddress(const nlmsghdr* message);

@@ -66,8 +66,9 @@ class NetworkPlaneTest : public ::testing::Test {
     cluster_.blocks["other"] = {Net("10.65.2.0/26"), "n2", {}};
     const absl::Status created = netns_->Run([this] {
       auto plane = NetworkPlane::Create(options_, loop_.get(), dataplane_.get());
-      if (plane.ok()) plane_ = *std::move(plane);
-      return plane.status();
+      if (!plane.ok()) return plane.status();
+      plane_ = *std::move(plane);
+      return absl::OkStatus();
     });
     ASSERT_TRUE(created.ok()) << created;
   }

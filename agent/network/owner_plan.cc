@@ -6,7 +6,6 @@
 namespace ripstop::agent {
 namespace {
 
-using loader::Owner;
 using loader::Owners;
 
 // Flags that refuse what comes natively.
@@ -24,7 +23,8 @@ uint32_t ReceivingFlags(VxlanMode mode) {
 policy::Cidr Single(const policy::Address& address) { return policy::Cidr::Of(address, 128); }
 
 void AddAddresses(const std::optional<policy::Address>& v4,
-                  const std::optional<policy::Address>& v6, const Owner& owner, Owners& ret) {
+                  const std::optional<policy::Address>& v6, const loader::Owner& owner,
+                  Owners& ret) {
   for (const auto& address : {v4, v6}) {
     if (address.has_value()) ret.insert_or_assign(Single(*address), owner);
   }
@@ -35,24 +35,25 @@ void AddAddresses(const std::optional<policy::Address>& v4,
 Owners PlanOwners(const VxlanConfig& config) {
   Owners owners;
   for (const VxlanPool& pool : config.pools) {
-    if (pool.mode != VxlanMode::kNever) owners[pool.cidr] = Owner{};
+    if (pool.mode != VxlanMode::kNever) owners[pool.cidr] = loader::Owner{};
   }
   for (const policy::Cidr& block : config.own_blocks) {
     owners.insert_or_assign(
-        block, Owner{Owner::Who::kThisNode, {}, ReceivingFlags(ModeOf(config, block))});
+        block,
+        loader::Owner{loader::Owner::Who::kThisNode, {}, ReceivingFlags(ModeOf(config, block))});
   }
   const bool outer_v4 = config.v4.has_value();
   for (const RemoteNode& remote : config.remotes) {
     if (remote.name == config.node_name) continue;
     const std::optional<policy::Address>& vtep = outer_v4 ? remote.v4 : remote.v6;
-    Owner owner;
-    if (vtep.has_value()) owner = {Owner::Who::kOtherNode, *vtep, 0};
+    loader::Owner owner;
+    if (vtep.has_value()) owner = {loader::Owner::Who::kOtherNode, *vtep, 0};
     owner.flags = remote.same_subnet ? 0 : OWNER_ACROSS;
     for (const policy::Cidr& block : remote.blocks) owners.insert_or_assign(block, owner);
     owner.flags = OWNER_HOST;
     AddAddresses(remote.v4, remote.v6, owner, owners);
   }
-  AddAddresses(config.v4, config.v6, {Owner::Who::kThisNode, {}, OWNER_HOST}, owners);
+  AddAddresses(config.v4, config.v6, {loader::Owner::Who::kThisNode, {}, OWNER_HOST}, owners);
   return owners;
 }
 

@@ -28,8 +28,8 @@ namespace ripstop::agent {
 // For the agent's loop.
 class PolicyPlane {
  public:
-  PolicyPlane(std::string node, DataplaneInterface* dataplane)
-      : dataplane_(dataplane), feed_(std::move(node)), staged_(&feed_) {}
+  PolicyPlane(const std::string& node, DataplaneInterface* dataplane)
+      : dataplane_(dataplane), feed_(node), staged_(&feed_) {}
 
   // Makes the first engine. Before anything is fed.
   absl::Status Begin();

@@ -14,7 +14,8 @@
 namespace ripstop::api {
 namespace {
 
-absl::StatusOr<policy::Action> ParseAction(const std::string& text, const std::string& path) {
+absl::StatusOr<policy::Action> ParseClusterAction(const std::string& text,
+                                                  const std::string& path) {
   if (text == "Accept") return policy::Action::kAllow;
   if (text == "Deny") return policy::Action::kDeny;
   if (text == "Pass") return policy::Action::kPass;
@@ -54,14 +55,14 @@ absl::Status ConvertPeer(const v1::ClusterPolicyPeer& peer, bool ingress,
   return absl::OkStatus();
 }
 
-struct ProtocolPorts {
+struct ProtocolPort {
   std::optional<uint8_t> protocol;  // absent: an item that is not understood
   std::optional<policy::PortMatch> ports;
 };
 
-absl::StatusOr<ProtocolPorts> ConvertTransport(uint8_t protocol,
-                                               const v1::ClusterPolicyTransport& transport) {
-  ProtocolPorts out{protocol};
+absl::StatusOr<ProtocolPort> ConvertTransport(uint8_t protocol,
+                                              const v1::ClusterPolicyTransport& transport) {
+  ProtocolPort out{protocol};
   if (!transport.has_destination_port()) return out;
   const v1::ClusterPolicyPort& port = transport.destination_port();
   const auto first = PortNumber(port.has_number() ? port.number() : port.range().start());
@@ -73,8 +74,8 @@ absl::StatusOr<ProtocolPorts> ConvertTransport(uint8_t protocol,
   return out;
 }
 
-std::vector<ProtocolPorts> ConvertProtocols(const v1::ClusterPolicyProtocols& protocols) {
-  std::vector<ProtocolPorts> out;
+std::vector<ProtocolPort> ConvertProtocols(const v1::ClusterPolicyProtocols& protocols) {
+  std::vector<ProtocolPort> out;
   for (const v1::ClusterPolicyProtocol& item : protocols.items()) {
     const int fields =
         item.has_tcp() + item.has_udp() + item.has_sctp() + !item.destination_named_port().empty();
@@ -93,7 +94,7 @@ std::vector<ProtocolPorts> ConvertProtocols(const v1::ClusterPolicyProtocols& pr
       const auto transport = ConvertTransport(protocol, item.has_tcp()   ? item.tcp()
                                                         : item.has_udp() ? item.udp()
                                                                          : item.sctp());
-      out.push_back(transport.ok() ? *transport : ProtocolPorts{});
+      out.push_back(transport.ok() ? *transport : ProtocolPort{});
     }
   }
   return out;
@@ -105,7 +106,8 @@ absl::Status AddRules(const Rule& from, const v1::ClusterPolicyPeers& peers,
                       std::vector<policy::Rule>* rules) {
   const size_t begin = rules->size();
   policy::Rule base;
-  ASSIGN_OR_RETURN(base.action, ParseAction(from.action(), absl::StrCat("spec.", path, ".action")));
+  ASSIGN_OR_RETURN(base.action,
+                   ParseClusterAction(from.action(), absl::StrCat("spec.", path, ".action")));
   base.name = from.name().empty() ? path : from.name();
   std::vector<policy::Rule> by_peer;
   if (peers.items_size() == 0) {
@@ -122,14 +124,14 @@ absl::Status AddRules(const Rule& from, const v1::ClusterPolicyPeers& peers,
     }
     by_peer.push_back(std::move(rule));
   }
-  const std::vector<ProtocolPorts> protocols = ConvertProtocols(from.protocols());
+  const std::vector<ProtocolPort> protocols = ConvertProtocols(from.protocols());
   for (const policy::Rule& peer : by_peer) {
     if (!from.has_protocols()) rules->push_back(peer);
     if (from.has_protocols() && protocols.empty()) {
       rules->push_back(peer);
       FailClosed(rules->back());
     }
-    for (const ProtocolPorts& protocol : protocols) {
+    for (const ProtocolPort& protocol : protocols) {
       policy::Rule rule = peer;
       rule.protocol = protocol.protocol;
       rule.destination.ports = protocol.ports;

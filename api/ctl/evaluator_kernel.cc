@@ -15,7 +15,7 @@ namespace {
 class KernelProgramEvaluator : public Evaluator {
  public:
   static absl::StatusOr<std::unique_ptr<Evaluator>> Make(const policy::World& world) {
-    ASSIGN_OR_RETURN(auto kernel, loader::KernelEvaluator::Open());
+    ASSIGN_OR_RETURN(auto kernel, loader::KernelEvaluator::OpenForVerdicts());
     std::unique_ptr<KernelProgramEvaluator> evaluator(
         new KernelProgramEvaluator(std::move(kernel)));
     PutWorld(world, evaluator->engine_);

@@ -6,8 +6,8 @@
 namespace ripstop::api {
 namespace {
 
-constexpr char kServices[] = "addresses of services are not told to peers";
-constexpr char kPods[] = "no session is made with pods";
+constexpr char kNoServices[] = "addresses of services are not told to peers";
+constexpr char kNoPods[] = "no session is made with pods";
 
 constexpr Row kSecret[] = {
     {"secretKeyRef.name"},
@@ -15,7 +15,7 @@ constexpr Row kSecret[] = {
     {"secretKeyRef.optional", kActs, "true: without the secret the session has no password"},
 };
 
-constexpr Row kConfiguration[] = {
+constexpr Row kBgpConfiguration[] = {
     {"spec.asNumber"},
     {"spec.nodeToNodeMeshEnabled"},
     {"spec.listenPort"},
@@ -28,12 +28,12 @@ constexpr Row kConfiguration[] = {
     {"spec.communities[].value"},
     {"spec.prefixAdvertisements[].cidr"},
     {"spec.prefixAdvertisements[].communities[]"},
-    {"spec.serviceClusterIPs[].cidr", kKept, kServices},
-    {"spec.serviceExternalIPs[].cidr", kKept, kServices},
-    {"spec.serviceLoadBalancerIPs[].cidr", kKept, kServices},
-    {"spec.serviceLoadBalancerAggregation", kKept, kServices},
-    {"spec.localWorkloadPeeringIPV4", kKept, kPods},
-    {"spec.localWorkloadPeeringIPV6", kKept, kPods},
+    {"spec.serviceClusterIPs[].cidr", kKept, kNoServices},
+    {"spec.serviceExternalIPs[].cidr", kKept, kNoServices},
+    {"spec.serviceLoadBalancerIPs[].cidr", kKept, kNoServices},
+    {"spec.serviceLoadBalancerAggregation", kKept, kNoServices},
+    {"spec.localWorkloadPeeringIPV4", kKept, kNoPods},
+    {"spec.localWorkloadPeeringIPV6", kKept, kNoPods},
     {"spec.ipv4NormalRoutePriority", kKept, "BIRD's routes have metric 32", "32"},
     {"spec.ipv6NormalRoutePriority", kKept, "BIRD's routes have metric 32", "32"},
     {"spec.programClusterRoutes", kKept,
@@ -61,7 +61,7 @@ constexpr Row kPeer[] = {
     {"spec.filters[]", kRefused,
      "no filter is applied, and routes that it holds back would be told; remove it: IPPool "
      "disableBGPExport says which pools are not announced"},
-    {"spec.localWorkloadSelector", kKept, kPods},
+    {"spec.localWorkloadSelector", kKept, kNoPods},
 };
 
 constexpr Row kFilterRule[] = {
@@ -94,7 +94,7 @@ constexpr Row kFilter[] = {
 
 std::vector<Kind> BgpKinds() {
   return {
-      {.api_version = kCalicoV3, .kind = "BGPConfiguration", .rows = {kConfiguration}},
+      {.api_version = kCalicoV3, .kind = "BGPConfiguration", .rows = {kBgpConfiguration}},
       {.api_version = kCalicoV3, .kind = "BGPPeer", .rows = {kPeer}},
       {.api_version = kCalicoV3, .kind = "BGPFilter", .why = kUnused, .rows = {kFilter}},
       {.api_version = kCalicoV3,

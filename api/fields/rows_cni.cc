@@ -9,7 +9,7 @@ namespace {
 
 constexpr char kPools[] = "addresses come from the IPPools, whatever plugin it names";
 
-constexpr Row kConfiguration[] = {
+constexpr Row kCniConfiguration[] = {
     {"cniVersion"},
     {"cniVersions"},
     {"name"},
@@ -50,7 +50,7 @@ std::vector<Kind> CniKinds() {
            .kind = "network configuration",
            .why = "the plugin asks the agent, which reads the store; an ADD names it on standard "
                   "error",
-           .rows = {kConfiguration},
+           .rows = {kCniConfiguration},
            .metadata = false}};
 }
 

@@ -7,7 +7,7 @@ namespace ripstop::api {
 namespace {
 
 constexpr char kNoController[] = "there is no controller yet";
-constexpr char kNoHostEndpoints[] =
+constexpr char kHostEndpointsNotMade[] =
     "no HostEndpoint is made, and none would be enforced; protect hosts by their own firewall";
 constexpr char kWritten[] = "written by the system";
 
@@ -20,9 +20,9 @@ constexpr Row kControllers[] = {
     {"controllers.loadBalancer.assignIPs", kKept},
     {"controllers.migration.policyNameMigrator", kKept},
     {"controllers.namespace.reconcilerPeriod", kKept},
-    {"controllers.node.hostEndpoint.autoCreate", kRefused, kNoHostEndpoints, "Disabled"},
-    {"controllers.node.hostEndpoint.createDefaultHostEndpoint", kKept, kNoHostEndpoints},
-    {"controllers.node.hostEndpoint.templates[]", kKept, kNoHostEndpoints, "", kTemplates},
+    {"controllers.node.hostEndpoint.autoCreate", kRefused, kHostEndpointsNotMade, "Disabled"},
+    {"controllers.node.hostEndpoint.createDefaultHostEndpoint", kKept, kHostEndpointsNotMade},
+    {"controllers.node.hostEndpoint.templates[]", kKept, kHostEndpointsNotMade, "", kTemplates},
     {"controllers.node.leakGracePeriod", kKept},
     {"controllers.node.reconcilerPeriod", kKept},
     {"controllers.node.syncLabels", kKept},

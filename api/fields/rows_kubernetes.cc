@@ -10,7 +10,7 @@ namespace {
 constexpr char kNoService[] = "addresses of services are translated by kube-proxy, not here";
 constexpr char kAddressAnnotation[] =
     "a pod's address is the runtime's to ask for, by CNI's `ips` or IP=";
-constexpr char kNoLimits[] = "nothing limits a pod's traffic yet";
+constexpr char kNoPodLimits[] = "nothing limits a pod's traffic yet";
 constexpr char kSystem[] = "a note";
 
 constexpr Row kSelector[] = {
@@ -73,8 +73,8 @@ constexpr Row kPodAnnotated[] = {
      "floating addresses are not translated"},
     {"metadata.annotations{cni.projectcalico.org/allowedSourcePrefixes}", kKept,
      "a pod sends with its own addresses only"},
-    {"metadata.annotations{kubernetes.io/ingress-bandwidth}", kKept, kNoLimits},
-    {"metadata.annotations{kubernetes.io/egress-bandwidth}", kKept, kNoLimits},
+    {"metadata.annotations{kubernetes.io/ingress-bandwidth}", kKept, kNoPodLimits},
+    {"metadata.annotations{kubernetes.io/egress-bandwidth}", kKept, kNoPodLimits},
 };
 
 constexpr Row kContainer[] = {
@@ -130,7 +130,7 @@ constexpr Row kLabels[] = {
     {"metadata.labels{}"},
 };
 
-constexpr char kCore[] = "v1";
+constexpr char kCoreVersion[] = "v1";
 
 constexpr char kSuperseded[] =
     "this version of the API has been replaced, and its policies would not be enforced; write it "
@@ -151,10 +151,10 @@ std::vector<Kind> KubernetesKinds() {
        .kind = "BaselineAdminNetworkPolicy",
        .effect = kRefused,
        .why = kSuperseded},
-      {.api_version = kCore, .kind = "Namespace", .rows = {kLabels, kAnnotated}},
-      {.api_version = kCore, .kind = "ServiceAccount", .rows = {kLabels}},
-      {.api_version = kCore, .kind = "Pod", .rows = {kPod, kAnnotated, kPodAnnotated}},
-      {.api_version = kCore, .kind = "Service", .why = kNoService, .rows = {kService}},
+      {.api_version = kCoreVersion, .kind = "Namespace", .rows = {kLabels, kAnnotated}},
+      {.api_version = kCoreVersion, .kind = "ServiceAccount", .rows = {kLabels}},
+      {.api_version = kCoreVersion, .kind = "Pod", .rows = {kPod, kAnnotated, kPodAnnotated}},
+      {.api_version = kCoreVersion, .kind = "Service", .why = kNoService, .rows = {kService}},
       {.api_version = "discovery.k8s.io/v1", .kind = "EndpointSlice", .rows = {kSlice}},
   };
 }

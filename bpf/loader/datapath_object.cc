@@ -132,8 +132,9 @@ absl::StatusOr<MappedPages> Map(int fd, size_t bytes, const char* name) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<DatapathObject>> DatapathObject::Load(const DatapathSizes& sizes,
-                                                                     const std::string& pin_dir) {
+absl::StatusOr<std::unique_ptr<DatapathObject>> DatapathObject::Load(
+    const DatapathSizes& sizes, const std::string& pin_dir,
+    absl::Span<const char* const> unwanted) {
   const LibbpfMessages messages;
   auto object = std::unique_ptr<DatapathObject>(new DatapathObject());
   object->skeleton_ = datapath__open();
@@ -158,7 +159,7 @@ absl::StatusOr<std::unique_ptr<DatapathObject>> DatapathObject::Load(const Datap
   }
   if (int error = datapath__load(object->skeleton_); error != 0)
     return LoadFailed(error, messages.text());
-  ASSIGN_OR_RETURN(object->programs_, LoadPrograms(*object->skeleton_));
+  ASSIGN_OR_RETURN(object->programs_, LoadPrograms(*object->skeleton_, unwanted));
   if (!pin_dir.empty()) UnpinOtherLayouts(object->skeleton_, pin_dir);
   const auto& maps = object->skeleton_->maps;
   ASSIGN_OR_RETURN(object->state_,
@@ -247,7 +248,8 @@ absl::StatusOr<uint32_t> DatapathObject::ForgetFlows(
 DatapathObject::~DatapathObject() { datapath__destroy(skeleton_); }
 
 int DatapathObject::Program(std::string_view name) const {
-  return programs_.find(name)->second.get();
+  const auto found = programs_.find(name);
+  return found == programs_.end() ? -1 : found->second.get();
 }
 int DatapathObject::from_workload() const { return Program("from_workload"); }
 int DatapathObject::to_workload() const { return Program("to_workload"); }

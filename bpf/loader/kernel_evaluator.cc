@@ -15,15 +15,22 @@ namespace {
 
 constexpr uint32_t kLoopback = 1;
 
+absl::Span<const char* const> Unwanted(KernelEvaluator::Use use) {
+  static constexpr const char* kNotRun[] = {"from_elsewhere", "to_host", "to_socket",
+                                            "from_tunnel"};
+  return absl::MakeConstSpan(kNotRun).first(use == KernelEvaluator::Use::kVerdicts ? 4 : 3);
+}
+
 }  // namespace
 
 DatapathSizes KernelEvaluator::Sizes() {
   return {.flows = 1024, .fragments = 1024, .event_bytes = 65536};
 }
 
-absl::StatusOr<std::unique_ptr<KernelEvaluator>> KernelEvaluator::Open(const DatapathSizes& sizes) {
+absl::StatusOr<std::unique_ptr<KernelEvaluator>> KernelEvaluator::Open(const DatapathSizes& sizes,
+                                                                       Use use) {
   auto evaluator = std::unique_ptr<KernelEvaluator>(new KernelEvaluator());
-  ASSIGN_OR_RETURN(evaluator->object_, DatapathObject::Load(sizes, ""));
+  ASSIGN_OR_RETURN(evaluator->object_, DatapathObject::Load(sizes, "", Unwanted(use)));
   evaluator->tables_ = std::make_unique<TableStore>(evaluator->object_.get(), sizes);
   ASSIGN_OR_RETURN(evaluator->engine_options_, evaluator->tables_->Begin());
   return evaluator;

@@ -42,9 +42,15 @@ struct RunResult {
 
 class KernelEvaluator {
  public:
+  // What is asked of it: Evaluate alone needs three of seven programs, which is half of the time.
+  enum class Use { kVerdicts, kFrames };
+
   // Errors: those of DatapathObject::Load.
-  static absl::StatusOr<std::unique_ptr<KernelEvaluator>> Open(
-      const DatapathSizes& sizes = Sizes());
+  static absl::StatusOr<std::unique_ptr<KernelEvaluator>> Open(const DatapathSizes& sizes = Sizes(),
+                                                               Use use = Use::kFrames);
+  static absl::StatusOr<std::unique_ptr<KernelEvaluator>> OpenForVerdicts() {
+    return Open(Sizes(), Use::kVerdicts);
+  }
 
   // What the engine must be made with whose writes come here.
   const policy::EngineOptions& engine_options() const { return engine_options_; }
@@ -58,7 +64,7 @@ class KernelEvaluator {
   // destination, say) has words of 0 and the reason.
   absl::StatusOr<KernelVerdict> Evaluate(const policy::Packet& packet);
 
-  // Runs any frame through one program, flows and all; for packet tests.
+  // Runs any frame through one program, flows and all; for packet tests, with Use::kFrames.
   // `ingress_ifindex`: 0 is a packet of this host's own stack. `gso_size`: bytes of payload in
   // each segment of it, 0 where it is one.
   absl::StatusOr<RunResult> Run(Hook hook, const Frame& frame, uint32_t ingress_ifindex = 0,

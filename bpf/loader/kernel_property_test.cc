@@ -78,7 +78,7 @@ TEST(KernelPropertyTest, ReferenceTablesAndProgramsAgree) {
     const uint64_t per_endpoint = std::min<uint64_t>(100, cases / 80 + 1);
     RandomWorld random(seed * 1000003 + worlds++);
     policy::World world = random.Generate();
-    auto kernel = KernelEvaluator::Open();
+    auto kernel = KernelEvaluator::OpenForVerdicts();
     ASSERT_TRUE(kernel.ok()) << kernel.status();
     // Dense tables, bit vectors, and both.
     constexpr uint32_t kCellsMax[] = {1u << 19, 0, 12, 60};

@@ -200,6 +200,25 @@ TEST_F(PacketTest, WithoutTablesInForceNothingPasses) {
   ExpectPassed(Hook::kFromHost, Tcp(kStranger, kServer), kAway);
 }
 
+TEST_F(PacketTest, AnEvaluatorLoadsWhatItRuns) {
+  const auto packet_programs = [](KernelEvaluator& evaluator) {
+    std::set<std::string> names;
+    for (const ProgramStats& program : evaluator.object().Stats())
+      if (program.name.starts_with("from_") || program.name.starts_with("to_"))
+        names.insert(program.name);
+    return names;
+  };
+  EXPECT_EQ(packet_programs(*kernel_),
+            (std::set<std::string>{"from_host", "from_tunnel", "from_workload", "to_workload"}));
+  const auto verdicts = KernelEvaluator::OpenForVerdicts();
+  ASSERT_TRUE(verdicts.ok()) << verdicts.status();
+  EXPECT_EQ(packet_programs(**verdicts),
+            (std::set<std::string>{"from_host", "from_workload", "to_workload"}));
+  const auto unknown = DatapathObject::Load({}, "", {"from_nowhere"});
+  EXPECT_EQ(unknown.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(unknown.status().message(), "the datapath has no program from_nowhere");
+}
+
 TEST_F(PacketTest, VerdictsAreCountedByRule) {
   Run(Hook::kFromWorkload, Tcp(kClient, kServer, 81));
   Run(Hook::kFromWorkload, Tcp(kClient, kServer, 81));

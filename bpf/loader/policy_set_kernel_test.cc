@@ -43,7 +43,7 @@ TEST_P(PolicySetKernelTest, TheProgramsDecideByTheFirstRule) {
                                           .bit_vectors = !c.dense};
   ASSERT_TRUE(set.Compile(random.classes(), random.l4(), limits).ok());
 
-  auto kernel = KernelEvaluator::Open();
+  auto kernel = KernelEvaluator::OpenForVerdicts();
   ASSERT_TRUE(kernel.ok()) << kernel.status();
   const uint32_t chunk = (*kernel)->engine_options().first_chunk;
   const uint32_t l4_table = ARENA_HANDLE(chunk, 1);

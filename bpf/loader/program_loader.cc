@@ -87,11 +87,18 @@ absl::Status LoadFailed(int error, const std::string& messages) {
                    messages.size() > kEnd ? messages.substr(messages.size() - kEnd) : messages));
 }
 
-absl::StatusOr<Programs> LoadPrograms(const datapath& maps) {
+absl::StatusOr<Programs> LoadPrograms(const datapath& maps,
+                                      absl::Span<const char* const> unwanted) {
   std::vector<std::string> names;
   bpf_program* program;
   bpf_object__for_each_program(program, maps.obj) {
     names.emplace_back(bpf_program__name(program));
+  }
+  for (const char* name : unwanted) {
+    const auto found = std::find(names.begin(), names.end(), name);
+    if (found == names.end())
+      return absl::InvalidArgumentError(absl::StrCat("the datapath has no program ", name));
+    names.erase(found);
   }
   std::mutex mutex;  // guards the three below
   size_t next = 0;

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "policy/base/unique_fd.h"
 
 struct datapath;
@@ -34,10 +35,11 @@ absl::Status LoadFailed(int error, const std::string& messages);
 // Programs by name.
 using Programs = std::map<std::string, UniqueFd, std::less<>>;
 
-// Has the kernel take every program of the datapath, with the maps of `maps`, which are made
-// already. The verifier needs a fifth of a second for most of them, so several are given to it at a
+// Has the kernel take every program of the datapath but those `unwanted`, with the maps of `maps`,
+// which are made already. The verifier needs a fifth of a second for most of them, so several are given to it at a
 // time, by threads that have ended when this returns.
-absl::StatusOr<Programs> LoadPrograms(const datapath& maps);
+//   kInvalidArgument  one of `unwanted` is no program; names it
+absl::StatusOr<Programs> LoadPrograms(const datapath& maps, absl::Span<const char* const> unwanted);
 
 }  // namespace ripstop::loader
 

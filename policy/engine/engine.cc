@@ -3,16 +3,11 @@
 
 #include <algorithm>
 
+#include "policy/base/sort_unique.h"
 #include "policy/engine/engine_state.h"
 
 namespace ripstop::policy {
 namespace {
-
-template <typename Vector>
-void SortUnique(Vector& v) {
-  std::sort(v.begin(), v.end());
-  v.erase(std::unique(v.begin(), v.end()), v.end());
-}
 
 template <typename Vector>
 void EraseOne(Vector& v, const typename Vector::value_type& value) {

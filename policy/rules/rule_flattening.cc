@@ -3,13 +3,10 @@
 
 #include <algorithm>
 
+#include "policy/base/sort_unique.h"
+
 namespace ripstop::policy {
 namespace {
-
-void SortUnique(std::vector<uint32_t>& v) {
-  std::sort(v.begin(), v.end());
-  v.erase(std::unique(v.begin(), v.end()), v.end());
-}
 
 bool InNets(const std::vector<Cidr>& nets, const Address& address) {
   return std::any_of(nets.begin(), nets.end(), [&](const Cidr& c) { return c.Contains(address); });

@@ -8,6 +8,7 @@
 #include <bit>
 
 #include "absl/strings/str_cat.h"
+#include "policy/base/sort_unique.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::policy {
@@ -18,11 +19,6 @@ namespace {
 constexpr uint64_t kRevocationsTried = 4096;
 // Up to so many words of rules for any far address may stand in every row.
 constexpr size_t kWordsInRows = 4;
-
-void SortUnique(std::vector<uint32_t>& v) {
-  std::sort(v.begin(), v.end());
-  v.erase(std::unique(v.begin(), v.end()), v.end());
-}
 
 }  // namespace
 

@@ -4,14 +4,10 @@
 #include <algorithm>
 #include <map>
 
+#include "policy/base/sort_unique.h"
+
 namespace ripstop::policy {
 namespace {
-
-void SortUnique(std::vector<uint32_t>& v) {
-  if (std::adjacent_find(v.begin(), v.end(), std::greater_equal<>()) == v.end()) return;  // often
-  std::sort(v.begin(), v.end());
-  v.erase(std::unique(v.begin(), v.end()), v.end());
-}
 
 // An L4 set of some rules begins or ends before this index.
 struct Edge {
