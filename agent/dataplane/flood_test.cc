@@ -73,8 +73,8 @@ TEST_P(FloodTest, NeitherTakesTheAnswersOfOtherPodsNorTheirRoom) {
 }
 
 TEST_P(FloodTest, ControlWithoutLimitsTheTableIsFull) {
-  const Outcome outcome = FloodBeside(
-      {.flows = kFlows, .account_flows = kNoLimit, .account_half_open = kNoLimit});
+  const Outcome outcome =
+      FloodBeside({.flows = kFlows, .account_flows = kNoLimit, .account_half_open = kNoLimit});
   EXPECT_TRUE(outcome.old_question) << "nothing that is known is evicted";
   EXPECT_FALSE(outcome.new_question);
 }

@@ -17,22 +17,22 @@ namespace ripstop::agent {
 namespace {
 
 constexpr uint8_t kFin = 0x01;
-constexpr const char* kStates[] = {"half-open", "established", "closing", "closed", "reset"};
+constexpr const char* kFlowStates[] = {"half-open", "established", "closing", "closed", "reset"};
 
-policy::Address AddressOf(const ip_address& address) {
+policy::Address FromKey(const ip_address& address) {
   policy::Address out;
   std::memcpy(out.bytes.data(), &address, sizeof(address));
   return out;
 }
 
 // One end as the flow has it; `begun`: of who began it.
-struct End {
+struct FlowEnd {
   policy::Address address;
   uint16_t port = 0;
 };
-End EndOf(const loader::FlowRecord& record, bool begun) {
+FlowEnd EndOf(const loader::FlowRecord& record, bool begun) {
   const uint32_t end = (record.value.initiator & 1) ^ (begun ? 0 : 1);
-  return {AddressOf(record.key.address[end]), ntohs(record.key.port[end])};
+  return {FromKey(record.key.address[end]), ntohs(record.key.port[end])};
 }
 
 const char* StateOf(const flow_value& flow) {
@@ -66,10 +66,10 @@ absl::StatusOr<std::optional<Addresses>> AddressesOf(const PolicyFeed& feed, con
   return addresses;
 }
 
-class Filter {
+class FlowMatch {
  public:
-  static absl::StatusOr<Filter> Make(const PolicyFeed& feed, const v1::FlowFilter& asked) {
-    Filter filter;
+  static absl::StatusOr<FlowMatch> Make(const PolicyFeed& feed, const v1::FlowFilter& asked) {
+    FlowMatch filter;
     ASSIGN_OR_RETURN(filter.pod_, AddressesOf(feed, "pod", asked.pod()));
     ASSIGN_OR_RETURN(filter.from_, AddressesOf(feed, "from", asked.from()));
     ASSIGN_OR_RETURN(filter.to_, AddressesOf(feed, "to", asked.to()));
@@ -82,7 +82,7 @@ class Filter {
     }
     filter.port_ = static_cast<uint16_t>(asked.port());
     filter.state_ = asked.state();
-    for (const char* state : kStates) {
+    for (const char* state : kFlowStates) {
       if (filter.state_ == state) return filter;
     }
     if (filter.state_.empty()) return filter;
@@ -91,8 +91,8 @@ class Filter {
   }
 
   bool Fits(const loader::FlowRecord& record) const {
-    const End from = EndOf(record, true), to = EndOf(record, false);
-    const auto is = [](const std::optional<Addresses>& wanted, const End& end) {
+    const FlowEnd from = EndOf(record, true), to = EndOf(record, false);
+    const auto is = [](const std::optional<Addresses>& wanted, const FlowEnd& end) {
       return !wanted.has_value() || wanted->contains(end.address);
     };
     return is(from_, from) && is(to_, to) && (is(pod_, from) || is(pod_, to)) &&
@@ -128,8 +128,8 @@ std::string FlowQueries::RuleText(const loader::FlowRecord& record, uint32_t wor
 void FlowQueries::Describe(const loader::FlowRecord& record, v1::Flow* ret) const {
   const flow_value& flow = record.value;
   const uint32_t initiator = flow.initiator & 1;
-  const End from = EndOf(record, true), to = EndOf(record, false);
-  const auto name = [&](const End& end) {
+  const FlowEnd from = EndOf(record, true), to = EndOf(record, false);
+  const auto name = [&](const FlowEnd& end) {
     const auto owner = policy_->feed().OwnerOf(end.address);
     return owner.has_value() ? owner->name : std::string();
   };
@@ -157,7 +157,7 @@ void FlowQueries::Describe(const loader::FlowRecord& record, v1::Flow* ret) cons
 }
 
 absl::StatusOr<v1::FlowsReply> FlowQueries::Flows(const v1::FlowsRequest& request) const {
-  ASSIGN_OR_RETURN(const Filter filter, Filter::Make(policy_->feed(), request.filter()));
+  ASSIGN_OR_RETURN(const FlowMatch filter, FlowMatch::Make(policy_->feed(), request.filter()));
   ASSIGN_OR_RETURN(const loader::FlowPart part, dataplane_->Flows(request.part()));
   v1::FlowsReply reply;
   for (const loader::FlowRecord& record : part.flows) {
@@ -168,7 +168,7 @@ absl::StatusOr<v1::FlowsReply> FlowQueries::Flows(const v1::FlowsRequest& reques
 }
 
 absl::StatusOr<v1::EndFlowsReply> FlowQueries::EndFlows(const v1::FlowsRequest& request) {
-  ASSIGN_OR_RETURN(const Filter filter, Filter::Make(policy_->feed(), request.filter()));
+  ASSIGN_OR_RETURN(const FlowMatch filter, FlowMatch::Make(policy_->feed(), request.filter()));
   ASSIGN_OR_RETURN(const loader::FlowPart part, dataplane_->Flows(request.part()));
   v1::EndFlowsReply reply;
   uint64_t ended = 0;

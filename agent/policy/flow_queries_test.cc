@@ -18,15 +18,15 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-constexpr char kServer[] = "192.0.2.10";
-constexpr char kClient[] = "192.0.2.11";
+constexpr char kServerPod[] = "192.0.2.10";
+constexpr char kClientPod[] = "192.0.2.11";
 
 class FlowQueriesTest : public ::testing::Test {
  protected:
   void SetUp() override {
     ASSERT_TRUE(plane_.Begin().ok());
-    Attach("server", kServer, 1);
-    Attach("client", kClient, 2);
+    Attach("server", kServerPod, 1);
+    Attach("client", kClientPod, 2);
     plane_.feed().Put(FromYaml(
         "{apiVersion: projectcalico.org/v3, kind: NetworkPolicy, metadata: {name: server, "
         "namespace: shop}, spec: {selector: app == 'server', ingress: [{action: Allow, protocol: "
@@ -47,8 +47,8 @@ class FlowQueriesTest : public ::testing::Test {
   // Begun by the higher of the two, the client; `word`: of the server's ingress.
   flow_value& Add(uint16_t port, flow_state state, uint8_t protocol = policy::kProtocolTcp) {
     loader::FlowRecord record;
-    const policy::Address server = *policy::Address::Parse(kServer);
-    const policy::Address client = *policy::Address::Parse(kClient);
+    const policy::Address server = *policy::Address::Parse(kServerPod);
+    const policy::Address client = *policy::Address::Parse(kClientPod);
     std::memcpy(&record.key.address[0], server.bytes.data(), sizeof(ip_address));
     std::memcpy(&record.key.address[1], client.bytes.data(), sizeof(ip_address));
     record.key.port[0] = htons(80);
@@ -105,7 +105,7 @@ TEST_F(FlowQueriesTest, AFlowNamesItsEndsAndTheRuleThatAdmittedIt) {
   flow.side[FLOW_LOW].verdict = Word();
   ASSERT_NE(Word(), 0u);
   const v1::Flow got = Flows().at(0);
-  EXPECT_EQ(got.source(), kClient);
+  EXPECT_EQ(got.source(), kClientPod);
   EXPECT_EQ(got.source_name(), "shop/client");
   EXPECT_EQ(got.source_port(), 40000u);
   EXPECT_EQ(got.destination_name(), "shop/server");
@@ -150,7 +150,7 @@ TEST_F(FlowQueriesTest, AllThatIsGivenMustFit) {
   EXPECT_THAT(Ports(filter), ElementsAre(2));
   filter.set_from("shop/server");
   EXPECT_THAT(Ports(filter), ElementsAre()) << "the client began it";
-  filter.set_from(kClient);
+  filter.set_from(kClientPod);
   filter.set_to("shop/server");
   filter.set_port(80);
   EXPECT_THAT(Ports(filter), ElementsAre(2));

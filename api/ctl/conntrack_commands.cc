@@ -27,7 +27,7 @@ struct ConntrackOptions {
 };
 
 // "192.0.2.1:80", "[2001:db8::1]:80"
-std::string Address(const std::string& address, uint32_t port) {
+std::string WithPort(const std::string& address, uint32_t port) {
   if (port == 0) return address;
   return address.find(':') == std::string::npos ? absl::StrCat(address, ":", port)
                                                 : absl::StrCat("[", address, "]:", port);
@@ -63,8 +63,8 @@ void PrintTable(const FlowsReply& reply, bool wide, std::ostream& out) {
   for (const Flow& flow : reply.flows()) {
     std::vector<std::string> row = {
         flow.protocol(),
-        Named(flow.source_name(), Address(flow.source(), flow.source_port())),
-        Named(flow.destination_name(), Address(flow.destination(), flow.destination_port())),
+        Named(flow.source_name(), WithPort(flow.source(), flow.source_port())),
+        Named(flow.destination_name(), WithPort(flow.destination(), flow.destination_port())),
         flow.state(),
         Idle(flow.idle_ms()),
         absl::StrCat(flow.packets_sent()),
@@ -82,8 +82,8 @@ void PrintEach(const FlowsReply& reply, std::ostream& out) {
   if (reply.flows().empty()) out << "No such flow on this node.\n";
   for (const Flow& flow : reply.flows()) {
     if (&flow != &reply.flows(0)) out << "\n";
-    out << flow.protocol() << " " << Address(flow.source(), flow.source_port()) << " -> "
-        << Address(flow.destination(), flow.destination_port()) << "\n";
+    out << flow.protocol() << " " << WithPort(flow.source(), flow.source_port()) << " -> "
+        << WithPort(flow.destination(), flow.destination_port()) << "\n";
     Table table(
         {"  begun by", flow.source_name().empty() ? "no endpoint's address" : flow.source_name()});
     table.Add({"  to", flow.destination_name().empty() ? "no endpoint's address"

@@ -24,7 +24,7 @@ using agent::v1::FlowsRequest;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-struct FakeAgent : agent::v1::Agent::Service {
+struct FakeConntrack : agent::v1::Agent::Service {
   std::vector<Flow> flows;  // a part each
   std::vector<FlowsRequest> asked;
 
@@ -99,7 +99,7 @@ class ConntrackTest : public testing::Test {
     err_ = err.str();
     return code;
   }
-  FakeAgent agent_;
+  FakeConntrack agent_;
   std::string folder_, socket_, out_, err_;
   std::unique_ptr<grpc::Server> server_;
 };

@@ -97,7 +97,8 @@ sweep_one(void *map __attribute__((unused)), struct flow_key *key, struct flow_v
 	/* Of a translated flow the other one is told of; of one that nobody answered, a flood's
 	 * perhaps, nothing.
 	 */
-	if (state && !(flow->flags & FLOW_AS_SENT) && (FLOW_LIFE_STATE(life) == FLOW_OPEN || request->forget))
+	if (state && !(flow->flags & FLOW_AS_SENT) &&
+	    (FLOW_LIFE_STATE(life) == FLOW_OPEN || request->forget))
 		tell_closed(state, &copy, flow, sender, request->now_ns);
 	sweep->request.removed += flow_kill(&copy, flow, life);
 	return 0;

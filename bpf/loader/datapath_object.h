@@ -18,8 +18,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "bpf/abi/flows.h"
 #include "absl/types/span.h"
+#include "bpf/abi/flows.h"
 #include "bpf/abi/marks.h"
 #include "bpf/abi/state.h"
 #include "bpf/abi/timeouts.h"

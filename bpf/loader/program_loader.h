@@ -36,8 +36,8 @@ absl::Status LoadFailed(int error, const std::string& messages);
 using Programs = std::map<std::string, UniqueFd, std::less<>>;
 
 // Has the kernel take every program of the datapath but those `unwanted`, with the maps of `maps`,
-// which are made already. The verifier needs a fifth of a second for most of them, so several are given to it at a
-// time, by threads that have ended when this returns.
+// which are made already. The verifier needs a fifth of a second for most of them, so several are
+// given to it at a time, by threads that have ended when this returns.
 //   kInvalidArgument  one of `unwanted` is no program; names it
 absl::StatusOr<Programs> LoadPrograms(const datapath& maps, absl::Span<const char* const> unwanted);
 
