@@ -14,7 +14,7 @@ demo=(
   libbpf-dev bpftool libelf-dev zlib1g-dev libmnl-dev
   # resources, stores, RPC: one matched set of gRPC, protobuf and Abseil
   protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libgrpc++-dev libabsl-dev
-  libyaml-dev libyaml-cpp-dev nlohmann-json3-dev libsqlite3-dev
+  libyaml-dev libyaml-cpp-dev nlohmann-json3-dev libsqlite3-dev libre2-dev
   # command line, logs
   libcli11-dev libspdlog-dev libfmt-dev
   # run time: BGP, namespaces
