@@ -11,6 +11,8 @@ function(ripstop_test name)
   add_executable(${name} ${T_SOURCES})
   target_link_libraries(${name} PRIVATE ${T_LIBS} GTest::gmock GTest::gtest GTest::gtest_main)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  # Tests name their constants as they like.
+  set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)
   add_test(NAME ${name} COMMAND ${name})
   # For hangs alone: no test is slow enough for it, however busy the machine is.
   set_tests_properties(${name} PROPERTIES LABELS "${T_LABELS}" TIMEOUT 1800)
