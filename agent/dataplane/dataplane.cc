@@ -323,8 +323,8 @@ absl::StatusOr<uint32_t> Dataplane::ForgetFlows(const std::vector<policy::Addres
 absl::StatusOr<loader::FlowPart> Dataplane::Flows(uint32_t from) const {
   return loader::ReadFlows(*object_, from);
 }
-absl::StatusOr<bool> Dataplane::EndFlow(const flow_key& key) {
-  return loader::EndFlow(*object_, key);
+absl::StatusOr<bool> Dataplane::EndFlow(const loader::FlowRecord& flow) {
+  return loader::EndFlow(*object_, flow);
 }
 
 absl::StatusOr<std::vector<loader::DropCount>> Dataplane::Drops() const {

@@ -72,7 +72,7 @@ class Dataplane : public DataplaneInterface {
   void SetTimeouts(const flow_timeouts& timeouts) override { object_->SetTimeouts(timeouts); }
   absl::StatusOr<FlowTableUse> SweepFlows(bool pressed) override;
   absl::StatusOr<loader::FlowPart> Flows(uint32_t from) const override;
-  absl::StatusOr<bool> EndFlow(const flow_key& key) override;
+  absl::StatusOr<bool> EndFlow(const loader::FlowRecord& flow) override;
   absl::StatusOr<uint64_t> FinishAdoption() override;  // on tcx Open has done it
   absl::StatusOr<uint32_t> ForgetFlows(const std::vector<policy::Address>& addresses) override;
   absl::StatusOr<std::vector<loader::DropCount>> Drops() const override;

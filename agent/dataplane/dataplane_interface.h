@@ -120,7 +120,7 @@ class DataplaneInterface {
   // Flows from part `from` on (0: the first); loader::FlowPart::next says where to go on.
   virtual absl::StatusOr<loader::FlowPart> Flows(uint32_t from) const = 0;
   // Whether there was such a flow.
-  virtual absl::StatusOr<bool> EndFlow(const flow_key& key) = 0;
+  virtual absl::StatusOr<bool> EndFlow(const loader::FlowRecord& flow) = 0;
 
   // Readers.
   virtual absl::StatusOr<std::vector<loader::DropCount>> Drops()

@@ -151,8 +151,8 @@ class FakeDataplane : public DataplaneInterface {
     part.next = 2 * from + 2 < flows.size() ? from + 1 : 0;
     return part;
   }
-  absl::StatusOr<bool> EndFlow(const flow_key& key) override {
-    ended.push_back(key);
+  absl::StatusOr<bool> EndFlow(const loader::FlowRecord& flow) override {
+    ended.push_back(flow.key);
     return true;
   }
   absl::StatusOr<std::vector<loader::DropCount>> Drops() const override { return drops; }

@@ -174,7 +174,7 @@ absl::StatusOr<v1::EndFlowsReply> FlowQueries::EndFlows(const v1::FlowsRequest& 
   uint64_t ended = 0;
   for (const loader::FlowRecord& record : part.flows) {
     if (!filter.Fits(record)) continue;
-    ASSIGN_OR_RETURN(const bool was_there, dataplane_->EndFlow(record.key));
+    ASSIGN_OR_RETURN(const bool was_there, dataplane_->EndFlow(record));
     ended += was_there ? 1 : 0;
   }
   reply.set_ended(ended);

@@ -100,8 +100,8 @@ struct flow_value {
 	__u8 reserved;
 	__u16 flags; /* FLOW_* */
 	__u16 reserved_2;
-	__u32 owners_epoch; /* when the arrival of the remote ends was checked */
-	__u32 reserved_3;
+	__u32 owners_epoch;        /* when the arrival of the remote ends was checked */
+	__u32 asked_sequence;      /* TCP: of the initiator's last SYN */
 	struct flow_side side[2];  /* by enum flow_end */
 	struct flow_count sent[2]; /* by enum flow_end */
 	struct flow_translation translation;
@@ -119,8 +119,9 @@ enum flow_state {
 	FLOW_OPEN = 2,
 	FLOW_DEAD = 3, /* being taken away: not there */
 };
+#define FLOW_HELD 0x80u /* beside the state: somebody writes to it, and nobody else may */
 #define FLOW_LIFE(state, account, nth) ((__u64)(nth) << 32 | (__u64)(account) << 8 | (state))
-#define FLOW_LIFE_STATE(life) ((__u32)(life) & 0xff)
+#define FLOW_LIFE_STATE(life) ((__u32)(life) & 0x7f)
 #define FLOW_LIFE_ACCOUNT(life) ((__u32)(life) >> 8)
 
 /* Accounts: two for each local address, by its number. */
@@ -154,11 +155,11 @@ ABI_ASSERT(sizeof(struct flow_account) == 64);
 #define FLOW_SEEN_STEP_NS 1000000000ull
 /* How far from the highest number of its end the one of an RST or a FIN may be that counts.
  * Ahead: what is sent at once, BIG TCP included; a segment that is farther ahead is not
- * followed either. A blind guess hits once in 13,000.
+ * followed either. A blind guess hits once in 7,000.
  */
 #define FLOW_SEQUENCE_STEP 4096
 #define FLOW_SEQUENCE_BEHIND 65536
-#define FLOW_SEQUENCE_AHEAD 262144
+#define FLOW_SEQUENCE_AHEAD 524288
 /* How long a flow may be quiet, where abi/timeouts.h does not say otherwise. Of TCP longer
  * than the two hours after which keepalives begin (tcp_keepalive_time).
  */
@@ -214,10 +215,12 @@ ABI_ASSERT(sizeof(struct sweep_request) == 24);
 
 /* Context of the flow_end program (SEC("syscall")). */
 struct end_request {
+	__u64 life; /* of that flow and of none that took its place since */
 	struct flow_key key;
 	__u32 ended; /* out: whether it was there */
+	__u32 reserved;
 };
-ABI_ASSERT(sizeof(struct end_request) == 44);
+ABI_ASSERT(sizeof(struct end_request) == 56);
 
 /* Context of the flow_reshape program (SEC("syscall")). */
 struct reshape_request {

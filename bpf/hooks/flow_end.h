@@ -9,6 +9,6 @@ flow_end(struct end_request *context)
 	struct flow_key key = context->key;
 	struct flow_value *flow = bpf_map_lookup_elem(&rs_flows_v2, &key);
 
-	context->ended = flow ? flow_kill(&key, flow, flow_life(flow)) : 0;
+	context->ended = flow ? flow_kill(&key, flow, context->life) : 0;
 	return 0;
 }

@@ -7,6 +7,7 @@
 #ifndef RIPSTOP_BPF_LIB_ARRIVAL_H
 #define RIPSTOP_BPF_LIB_ARRIVAL_H
 
+#include "bpf/lib/flow_life.h"
 #include "bpf/lib/walk_state.h"
 
 /* The number of the node whose address the source is; 0: of none that sends VXLAN. */
@@ -78,7 +79,7 @@ check_arrival(struct walk *w, const struct datapath_state *state, struct flow_va
 	if (source && source->number == w->arrival && flow->owners_epoch == epoch)
 		return DROP_NONE;
 	reason = check_owner();
-	if (!reason && source) {
+	if (!reason && source && !((flow_life(flow) ^ w->life) >> 8)) {
 		source->number = w->arrival;
 		flow->owners_epoch = epoch;
 	}

@@ -7,6 +7,8 @@
 #ifndef RIPSTOP_BPF_LIB_FLOW_LIFE_H
 #define RIPSTOP_BPF_LIB_FLOW_LIFE_H
 
+#include <asm-generic/errno-base.h>
+
 #include "bpf/abi/drops.h"
 #include "bpf/lib/flow.h"
 
@@ -35,7 +37,7 @@ account_add(__u64 life, __u64 counts)
 
 /* Whether this was the one that took the flow of @life to @state. */
 static __always_inline int
-flow_change(struct flow_value *flow, __u64 life, enum flow_state state)
+flow_change(struct flow_value *flow, __u64 life, __u32 state)
 {
 	__u64 next = (life & ~0xffull) | state;
 
@@ -46,23 +48,60 @@ flow_change(struct flow_value *flow, __u64 life, enum flow_state state)
 static __always_inline void
 flow_opened(struct flow_value *flow, __u64 life)
 {
-	if (FLOW_LIFE_STATE(life) == FLOW_HALF_OPEN && flow_change(flow, life, FLOW_OPEN))
+	if (((__u32)life & 0xff) == FLOW_HALF_OPEN && flow_change(flow, life, FLOW_OPEN))
 		account_add(life, -FLOW_COUNT_HALF_OPEN);
 }
 
-/* Takes the flow of @life out of the table, unless somebody else does or it has become another
- * one. Returns whether it did.
+/* Whether what the table has under @key is the flow that now has @life, and not a later one of
+ * that key or of that memory.
+ */
+static __always_inline int
+flow_is_there(const struct flow_key *key, __u64 life)
+{
+	const struct flow_value *flow = bpf_map_lookup_elem(&rs_flows_v2, key);
+
+	return flow && flow_life(flow) == life;
+}
+
+/* Takes the flow of @life, as it was when it was looked up, out of the table, unless somebody
+ * else does or it has become another one. Returns whether it did. The delete may fail, where a
+ * lock of the map is held below this program.
  */
 static __always_inline int
 flow_kill(const struct flow_key *key, struct flow_value *flow, __u64 life)
 {
-	__u32 state = FLOW_LIFE_STATE(life);
+	__u64 dead = (life & ~0xffull) | FLOW_DEAD;
+	__u32 state = (__u32)life & 0xff;
 
 	if ((state != FLOW_HALF_OPEN && state != FLOW_OPEN) || !flow_change(flow, life, FLOW_DEAD))
 		return 0;
+	if (!flow_is_there(key, dead) || bpf_map_delete_elem(&rs_flows_v2, key)) {
+		__sync_val_compare_and_swap(&flow->life, dead, life);
+		return 0;
+	}
 	account_add(life, state == FLOW_HALF_OPEN ? -(FLOW_COUNT_HALF_OPEN + 1) : -1ull);
-	bpf_map_delete_elem(&rs_flows_v2, key);
 	return 1;
+}
+
+/* Nobody else changes the flow of @life until it is let go. Returns whether it is held. */
+static __always_inline int
+flow_hold(const struct flow_key *key, struct flow_value *flow, __u64 life)
+{
+	__u32 state = (__u32)life & 0xff;
+
+	if ((state != FLOW_HALF_OPEN && state != FLOW_OPEN) ||
+	    !flow_change(flow, life, state | FLOW_HELD))
+		return 0;
+	if (flow_is_there(key, life | FLOW_HELD))
+		return 1;
+	__sync_val_compare_and_swap(&flow->life, life | FLOW_HELD, life);
+	return 0;
+}
+
+static __always_inline void
+flow_let_go(struct flow_value *flow, __u64 life)
+{
+	__sync_val_compare_and_swap(&flow->life, life | FLOW_HELD, life);
 }
 
 /* The place of the account's @nth flow among its latest. */
@@ -118,6 +157,7 @@ flow_insert(const struct flow_key *key, struct flow_value *value, __u32 account,
 	__u32 limit = account_room(account, state->account_half_open);
 	enum drop_reason reason = DROP_NONE;
 	struct flow_key *place;
+	long error = 0;
 	__u64 before;
 	__u32 nth;
 
@@ -125,22 +165,27 @@ flow_insert(const struct flow_key *key, struct flow_value *value, __u32 account,
 		return DROP_FLOW_TABLE_FULL;
 	before = __sync_fetch_and_add(&counted->counts, FLOW_COUNT_HALF_OPEN + 1);
 	nth = __sync_fetch_and_add(&counted->begun, 1);
-	if ((__s32)(before >> 32) >= (__s32)limit) {
-		if (evict_half_open(account, nth, limit, room))
-			__sync_fetch_and_add(&counted->evicted, 1);
-		else
-			reason = DROP_POD_HALF_OPEN;
-	} else if ((__s32)before >= (__s32)account_room(account, state->account_flows)) {
+	if ((__s32)(before >> 32) >= (__s32)limit)
+		reason = DROP_POD_HALF_OPEN;
+	else if ((__s32)before >= (__s32)account_room(account, state->account_flows))
 		reason = DROP_POD_FLOWS;
+	if (reason && evict_half_open(account, nth, limit, room)) {
+		__sync_fetch_and_add(&counted->evicted, 1);
+		reason = DROP_NONE;
 	}
+	/* The host's own, such as a kubelet's probes. */
+	if (value->flags & FLOW_HOST_BYPASS)
+		reason = DROP_NONE;
 	value->life = FLOW_LIFE(FLOW_HALF_OPEN, account, nth);
-	if (!reason && bpf_map_update_elem(&rs_flows_v2, key, value, BPF_NOEXIST)) {
-		count_lost(LOST_FLOW_ROOM);
-		reason = DROP_FLOW_TABLE_FULL;
-	}
-	if (reason) {
+	if (!reason)
+		error = bpf_map_update_elem(&rs_flows_v2, key, value, BPF_NOEXIST);
+	if (reason || error) {
 		__sync_fetch_and_add(&counted->counts, -(FLOW_COUNT_HALF_OPEN + 1));
-		return reason;
+		/* Another CPU was first with a packet of the same flow, and judged it. */
+		if (reason || error == -EEXIST)
+			return reason;
+		count_lost(LOST_FLOW_ROOM);
+		return DROP_FLOW_TABLE_FULL;
 	}
 	place = latest_place(account, nth);
 	if (place)

@@ -21,11 +21,11 @@ touch_tcp(struct flow_value *flow, struct flow_side *side, const struct packet *
 	__s32 ahead = p->tcp_sequence - side->sequence;
 	__u8 flags = p->tcp_flags;
 
-	if ((flags & TCP_SYN) || !side->tcp_flags) {
+	/* A SYN on an open flow proves nothing; the answer to it does (touch_answer). */
+	if (!side->tcp_flags || ((flags & TCP_SYN) && flow_state(flow) == FLOW_HALF_OPEN))
 		side->sequence = p->tcp_sequence;
-	} else if (!sequence_is_near(ahead)) {
+	else if (!sequence_is_near(ahead))
 		flags &= ~(TCP_FIN | TCP_RST);
-	}
 	if (ahead > FLOW_SEQUENCE_STEP && ahead <= FLOW_SEQUENCE_AHEAD)
 		side->sequence = p->tcp_sequence;
 	if ((side->tcp_flags | flags) != side->tcp_flags)
@@ -36,16 +36,37 @@ touch_tcp(struct flow_value *flow, struct flow_side *side, const struct packet *
 		flow->flags &= ~FLOW_RESET;
 }
 
+/* On an open flow: the responder takes the SYN of a new connection under the same ports. Where one
+ * end is a pod of this node, nobody else can have sent both.
+ */
+static __always_inline void
+touch_answer(struct flow_value *flow, __u32 source_end, const struct packet *p)
+{
+	struct flow_side *asked = &flow->side[flow->initiator & 1];
+	struct flow_side *answers = &flow->side[source_end & 1];
+
+	if ((p->tcp_flags & (TCP_SYN | TCP_ACK)) != (TCP_SYN | TCP_ACK) ||
+	    source_end == flow->initiator || p->tcp_acknowledged != flow->asked_sequence + 1)
+		return;
+	asked->sequence = flow->asked_sequence;
+	asked->tcp_flags = TCP_SYN;
+	answers->sequence = p->tcp_sequence;
+	answers->tcp_flags = TCP_SYN | TCP_ACK;
+}
+
 /* Whether the packet, which touched the half-open flow, is the one that opens it. */
 static __always_inline int
 opens_flow(const struct flow_value *flow, __u32 source_end, const struct packet *p)
 {
+	const struct flow_side *responder = &flow->side[~flow->initiator & 1];
 	int forward = source_end == flow->initiator;
+	__s32 ahead = p->tcp_acknowledged - responder->sequence;
 
 	if (p->protocol != IPPROTO_TCP)
 		return !forward;
-	return forward && (p->tcp_flags & TCP_ACK) &&
-	       (flow->side[~source_end & 1].tcp_flags & TCP_SYN);
+	/* The responder has answered, and the packet says that it has seen the answer. */
+	return forward && (p->tcp_flags & TCP_ACK) && responder->tcp_flags &&
+	       !(responder->tcp_flags & TCP_RST) && ahead >= 0 && ahead <= FLOW_SEQUENCE_AHEAD;
 }
 
 /* A refusal of the SYN that began a half-open flow: it names its number, which a blind guess
@@ -71,8 +92,11 @@ flow_touch(struct flow_value *flow, __u32 source_end, const struct packet *p, __
 		flow->seen_ns = now;
 	flow->sent[source_end & 1].packets++;
 	flow->sent[source_end & 1].bytes += bytes;
-	if (p->protocol == IPPROTO_TCP && p->fragment != FRAGMENT_LATER)
-		touch_tcp(flow, &flow->side[source_end & 1], p);
+	if (p->protocol != IPPROTO_TCP || p->fragment == FRAGMENT_LATER)
+		return;
+	if ((p->tcp_flags & TCP_SYN) && flow_state(flow) == FLOW_OPEN)
+		touch_answer(flow, source_end, p);
+	touch_tcp(flow, &flow->side[source_end & 1], p);
 }
 
 /* What becomes of the half-open flow of @life after a packet that touched it. */

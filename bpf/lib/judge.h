@@ -176,12 +176,18 @@ static __always_inline void
 walk_renew_flow(struct __sk_buff *skb, struct walk *w, struct flow_value *flow)
 {
 	const struct flow_value *value = &w->value;
-	__u64 life = flow_life(flow);
+	__u64 life = w->life;
 
+	/* Judging took its time. Whatever the flow is now, the next packet asks again. */
+	if (!flow_hold(&w->key, flow, life))
+		return;
 	flow->flags = value->flags | (flow->flags & FLOW_RESET);
 	flow->owners_epoch = value->owners_epoch;
 	side_renew(&flow->side[0], &value->side[0]);
 	side_renew(&flow->side[1], &value->side[1]);
+	if (w->opening)
+		flow->asked_sequence = w->p.tcp_sequence;
+	flow_let_go(flow, life);
 	flow_touch(flow, w->source_end, &w->p, skb->len);
 	if (FLOW_LIFE_STATE(life) == FLOW_HALF_OPEN)
 		flow_answered(&w->key, flow, life, w->source_end, &w->p);
@@ -203,12 +209,13 @@ walk_begin_flow(struct __sk_buff *skb)
 	if (w->replaces) {
 		flow = bpf_map_lookup_elem(&rs_flows_v2, &w->key);
 		if (flow)
-			flow_kill(&w->key, flow, flow_life(flow));
+			flow_kill(&w->key, flow, w->life);
 	}
 	source_end = w->source_end & 1;
 	value = &w->value;
 	value->side[source_end].tcp_flags = w->p.tcp_flags;
 	value->side[source_end].sequence = w->p.tcp_sequence;
+	value->asked_sequence = w->p.tcp_sequence;
 	__builtin_memset(value->sent, 0, sizeof(value->sent));
 	value->sent[source_end].packets = 1;
 	value->sent[source_end].bytes = skb->len;

@@ -41,7 +41,10 @@ walk_find_flow(struct walk *w)
 	if (w->unresolved || !has_flow(&w->p))
 		return NULL;
 	flow = bpf_map_lookup_elem(&rs_flows_v2, &w->key);
-	return flow && flow_state(flow) != FLOW_DEAD ? flow : NULL;
+	if (!flow)
+		return NULL;
+	w->life = flow_life(flow);
+	return FLOW_LIFE_STATE(w->life) != FLOW_DEAD ? flow : NULL;
 }
 
 /* To the host's stack, with the mark that the hooks behind it ask for. What limits a pod's
@@ -117,7 +120,7 @@ walk_established(struct __sk_buff *skb, struct walk *w, const struct datapath_st
 
 	if (!flow || is_opening(&w->p, flow, w->source_end))
 		return NOT_ESTABLISHED;
-	life = flow_life(flow);
+	life = w->life;
 	source = &flow->side[w->source_end & 1];
 	destination = &flow->side[~w->source_end & 1];
 	/* The flow knows where its ends live. Another interface is a spoofer, or a new
@@ -242,7 +245,7 @@ walk_slow(struct __sk_buff *skb, struct walk *w, const struct datapath_state *st
 	    lookup_address(w->active.slot, &w->p.destination, &w->destination))
 		return is_from_outside(hook) ? TC_ACT_OK : drop(skb, DROP_NO_GENERATION);
 	if (flow && !has_same_holders(w, flow)) {
-		flow_kill(&w->key, flow, flow_life(flow));
+		flow_kill(&w->key, flow, w->life);
 		flow = NULL;
 	}
 	if (state->flags & STATE_MARKS) {

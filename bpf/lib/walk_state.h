@@ -55,6 +55,7 @@ struct walk {
 	struct judgement judgement;
 	struct flow_key shown;   /* in events */
 	struct flow_key evicted; /* working room */
+	__u64 life;              /* of the known flow, when it was looked up */
 	struct flow_value value;
 	struct packet quoted; /* by an ICMP error */
 };

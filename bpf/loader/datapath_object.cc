@@ -118,7 +118,7 @@ void UnpinOtherLayouts(const datapath* skeleton, const std::string& dir) {
   while (const dirent* entry = readdir(list)) {
     if (!absl::StartsWith(entry->d_name, "rs_")) continue;
     if (bpf_object__find_map_by_name(skeleton->obj, entry->d_name) != nullptr) continue;
-    if (absl::EndsWith(entry->d_name, kAside)) continue;
+    if (entry->d_name == absl::StrCat(bpf_map__name(skeleton->maps.rs_flows_v2), kAside)) continue;
     unlinkat(dirfd(list), entry->d_name, 0);
   }
   closedir(list);
@@ -179,7 +179,7 @@ absl::StatusOr<std::unique_ptr<DatapathObject>> DatapathObject::Load(
 }
 
 void DatapathObject::LimitAccounts(const DatapathSizes& sizes) const {
-  constexpr uint32_t kShare = 8, kFlowsMin = 1024, kHalfOpen = 4096;
+  constexpr uint32_t kShare = 4, kFlowsMin = 1024, kHalfOpen = 4096;
   state()->account_flows =
       sizes.account_flows != 0 ? sizes.account_flows : std::max(sizes.flows / kShare, kFlowsMin);
   // The unanswered never fill it: a flood from elsewhere must leave its victim room for clients.
@@ -200,6 +200,7 @@ absl::StatusOr<uint64_t> DatapathObject::AdoptFlows() const {
     if (bpf_map_lookup_elem(old_flows_.get(), &key, &value) != 0) continue;  // just gone
     const uint32_t state = FLOW_LIFE_STATE(value.life);
     const uint32_t account = FLOW_LIFE_ACCOUNT(value.life);
+    value.life &= ~uint64_t{FLOW_HELD};
     if (state == FLOW_DEAD || account >= FLOW_ACCOUNTS) continue;
     // Counted first, as the programs do, which may end it at once.
     const uint64_t counts = 1 + (state == FLOW_HALF_OPEN ? FLOW_COUNT_HALF_OPEN : 0);

@@ -33,7 +33,7 @@ namespace ripstop::loader {
 
 struct DatapathSizes {
   uint32_t flows = 262144;
-  uint32_t account_flows = 0;      // of one local address, begun or received; 0: an eighth of all
+  uint32_t account_flows = 0;      // of one local address, begun or received; 0: a quarter of all
   uint32_t account_half_open = 0;  // of them not answered; 0: 4096, half at most
   uint32_t fragments = 8192;
   uint32_t addresses = 16384;  // of a new generation; grows live

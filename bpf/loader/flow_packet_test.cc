@@ -99,6 +99,19 @@ TEST_F(FlowTest, ConnectionsAreOpenOnceTheirHandshakeIsComplete) {
   ExpectCountsAreRight();
 }
 
+// Whoever forges the source of a SYN does not see the answer.
+TEST_F(FlowTest, AnAckThatHasNotSeenTheAnswerOpensNothing) {
+  Pass(Out(1, kSyn));
+  Pass(Out(1, kAck, 1001, 5001));
+  Pass(Back(1, kSynAck));
+  for (const uint32_t number : {0u, 4999u, 5001u + 600000u, 1u << 31}) {
+    Pass(Out(1, kAck, 1001, number));
+    EXPECT_TRUE(FlowExists(Out(1, kSyn), false)) << number;
+  }
+  Pass(Out(1, kAck, 1001, 5001));
+  EXPECT_TRUE(FlowExists(Out(1, kSyn), true));
+}
+
 TEST_F(FlowTest, PacketsAndBytesAreCountedByTheEndThatSentThem) {
   Open(1);
   const flow_value flow = Flow(Out(1, kSyn));
@@ -140,7 +153,7 @@ TEST_F(FlowTest, ResetsAndFinsOfNumbersThatTheirSenderIsNotAtShortenNothing) {
   Open(1);
   const FrameSpec flow = Out(1, kSyn);
   for (const uint32_t number :
-       {5001u + (1u << 30), 5001u - (1u << 30), 5001u + 300000u, 5001u - 70000u}) {
+       {5001u + (1u << 30), 5001u - (1u << 30), 5001u + 600000u, 5001u - 70000u}) {
     Pass(Back(1, kAck, number));
     Pass(Back(1, kRst, number));
     Pass(Back(1, kFinAck, number));
@@ -162,6 +175,8 @@ TEST_F(FlowTest, ASynOnALiveFlowIsJudgedAndLeavesItOpen) {
   const uint64_t life = Flow(flow).life;
   Pass(Out(1, kSyn, 900000000));
   EXPECT_EQ(Flow(flow).life, life) << "others could forge it, and have it evicted";
+  Pass(Out(1, kRst, 900000000));
+  EXPECT_FALSE(Flow(flow).flags & FLOW_RESET) << "nor does its number count";
   // If it was meant, the other end says so, and its numbers are those from now on.
   Pass(Back(1, kSynAck, 2000000000, 900000001));
   Pass(Back(1, kRst, 2000000001));
@@ -212,6 +227,15 @@ TEST_F(FlowTest, APodHasNoMoreFlowsThanItsShare) {
   kernel_->object().state()->account_flows = 3;
   for (uint16_t port = 1; port <= 3; ++port) Open(port);
   ExpectDrop(Hook::kFromWorkload, Out(4, kSyn), DROP_POD_FLOWS);
+  // On the server's account of what it receives: a stranger's are denied, this host's are not.
+  for (uint16_t port = 1; port <= 3; ++port) {
+    ExpectDelivered(Hook::kFromHost, Tcp(kStranger, kServer, 80, port), kAway);
+    Run(Hook::kFromWorkload, Segment(Tcp(kServer, kStranger, port, 80), kSynAck, 5000));
+    ExpectDelivered(Hook::kFromHost, Segment(Tcp(kStranger, kServer, 80, port), kAck, 1, 5001),
+                    kAway);
+  }
+  ExpectDrop(Hook::kFromHost, Tcp(kStranger, kServer, 80, 4), DROP_POD_FLOWS, kAway);
+  ExpectPassed(Hook::kToWorkload, Tcp(kHost, kServer, 80, 4));
   Pass(Out(1, kAck, 1001, 5001));
   Pass(Udp(kServer, kClient, 53, 999));
   ExpectCountsAreRight();
@@ -355,8 +379,12 @@ TEST_F(FlowTest, FlowsAreReadInPartsAndEndedOneByOne) {
   } while (from != 0);
   EXPECT_EQ(ports.size(), kFlows);
   EXPECT_GT(parts, 1);
-  EXPECT_TRUE(*EndFlow(kernel_->object(), FlowKeyOf(Out(7, kSyn))));
-  EXPECT_FALSE(*EndFlow(kernel_->object(), FlowKeyOf(Out(7, kSyn))));
+  const FlowRecord seventh = {FlowKeyOf(Out(7, kSyn)), Flow(Out(7, kSyn)), true};
+  FlowRecord former = seventh;
+  former.value.life += uint64_t{1} << 32;
+  EXPECT_FALSE(*EndFlow(kernel_->object(), former)) << "another one has its tuple now";
+  EXPECT_TRUE(*EndFlow(kernel_->object(), seventh));
+  EXPECT_FALSE(*EndFlow(kernel_->object(), seventh));
   EXPECT_FALSE(FlowExists(Out(7, kSyn)));
   ExpectCountsAreRight();
   HandmadeTables tables(kernel_->engine_options());

@@ -49,8 +49,10 @@ absl::StatusOr<FlowPart> ReadFlows(const DatapathObject& object, uint32_t from) 
   return absl::ResourceExhaustedError("rs_flows_v2: too many flows in one bucket to be read");
 }
 
-absl::StatusOr<bool> EndFlow(const DatapathObject& object, const flow_key& key) {
-  end_request request = {.key = key, .ended = 0};
+absl::StatusOr<bool> EndFlow(const DatapathObject& object, const FlowRecord& flow) {
+  end_request request = {};
+  request.key = flow.key;
+  request.life = flow.value.life;
   LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &request, .ctx_size_in = sizeof(request));
   if (bpf_prog_test_run_opts(object.flow_end(), &options) != 0) {
     return absl::ErrnoToStatus(errno, "run flow_end");

@@ -28,7 +28,7 @@ struct FlowPart {
 absl::StatusOr<FlowPart> ReadFlows(const DatapathObject& object, uint32_t from);
 
 // Whether there was such a flow; its next packet is one of no known flow.
-absl::StatusOr<bool> EndFlow(const DatapathObject& object, const flow_key& key);
+absl::StatusOr<bool> EndFlow(const DatapathObject& object, const FlowRecord& flow);
 
 }  // namespace ripstop::loader
 
