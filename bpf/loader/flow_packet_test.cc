@@ -362,7 +362,8 @@ TEST_F(FlowTest, SweepRemovesIdleFlowsAndThoseOfAForgottenAddress) {
 
 TEST_F(FlowTest, FlowsAreReadInPartsAndEndedOneByOne) {
   constexpr uint16_t kFlows = 1000;
-  kernel_->object().state()->account_flows = 2 * kFlows;
+  kernel_->object().state()->account_flows = kernel_->object().state()->account_half_open =
+      2 * kFlows;
   for (uint16_t port = 1; port <= kFlows; ++port) Pass(Out(port, kSyn));
   std::set<uint16_t> ports;
   int parts = 0;
