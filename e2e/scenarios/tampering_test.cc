@@ -244,37 +244,6 @@ TEST_F(Tampering, TruncatedEndpointFilesAreWrittenAgainOrNamed) {
   }));
 }
 
-// A table so small that ended connections, which stay for ten seconds, fill it.
-TEST_F(Tampering, ATableOfFlowsThatFillsIsAnAlarmAndRefusedConnectionsDoNotFillIt) {
-  const auto size = lab().AgentStatus("node1");
-  ASSERT_TRUE(size.ok()) << size.status();
-  EXPECT_GE(size->flows().capacity(), 65536u) << "a share of the memory, where nobody says";
-  ASSERT_TRUE(lab().StopAgent("node1", SIGTERM).ok());
-  const auto agent = StartAgent({"--flow-table-entries", "64"});
-  ASSERT_TRUE(agent.ok()) << agent.status();
-  ASSERT_TRUE(Eventually([&] {
-    const auto status = lab().AgentStatus("node1");
-    return status.ok() && status->ready() && status->flows().capacity() == 64;
-  }));
-
-  const std::vector<Flow> refused(200, {"shop/client", "shop/server", "TCP", 81, 4});
-  const auto results = Measure(lab(), refused, kHang);
-  ASSERT_TRUE(results.ok()) << results.status();
-  for (const FlowResult& result : *results) EXPECT_EQ(result.result, "refused");
-  EXPECT_EQ(lab().AgentStatus("node1")->flows().no_room(), 0u);
-
-  // Each probe is a connection; those that found no place are still known to the LRU.
-  const std::vector<Flow> many(200, allowed_);
-  EXPECT_TRUE(Eventually([&] {
-    const auto more = Measure(lab(), many, kHang);
-    const auto status = lab().AgentStatus("node1");
-    return more.ok() && status.ok() && !status->ready() && status->flows().no_room() > 0 &&
-           absl::StrContains(StatusText(), "--flow-table-entries");
-  })) << StatusText();
-  std::cout << StatusText();
-  EXPECT_TRUE(Eventually([&] { return lab().AgentStatus("node1")->ready(); })) << StatusText();
-}
-
 TEST_F(Tampering, ANodeThatLivesByRouterAdvertisementsKeepsItsDefaultRoute) {
   const std::string uplink = Holder("node1", "192.0.2.11");
   const auto routed = [&] {
