@@ -8,7 +8,9 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <atomic>
 #include <iostream>
+#include <thread>
 
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -242,6 +244,47 @@ TEST_F(Tampering, TruncatedEndpointFilesAreWrittenAgainOrNamed) {
     const auto status = lab().AgentStatus("node1");
     return status.ok() && !status->ready() && absl::StrContains(StatusText(), files[0]);
   }));
+}
+
+// A table so small that ended connections, which stay for ten seconds, fill it.
+TEST_F(Tampering, ATableOfFlowsThatFillsIsAnAlarmAndRefusedConnectionsDoNotFillIt) {
+  const auto size = lab().AgentStatus("node1");
+  ASSERT_TRUE(size.ok()) << size.status();
+  EXPECT_GE(size->flows().capacity(), 65536u) << "a share of the memory, where nobody says";
+  ASSERT_TRUE(lab().StopAgent("node1", SIGTERM).ok());
+  const auto agent = StartAgent({"--flow-table-entries", "64"});
+  ASSERT_TRUE(agent.ok()) << agent.status();
+  ASSERT_TRUE(Eventually([&] {
+    const auto status = lab().AgentStatus("node1");
+    return status.ok() && status->ready() && status->flows().capacity() == 64;
+  }));
+
+  const std::vector<Flow> refused(200, {"shop/client", "shop/server", "TCP", 81, 4});
+  const auto results = Measure(lab(), refused, kHang);
+  ASSERT_TRUE(results.ok()) << results.status();
+  for (const FlowResult& result : *results) EXPECT_EQ(result.result, "refused");
+  EXPECT_EQ(lab().AgentStatus("node1")->flows().no_room(), 0u);
+
+  // Each probe is a connection. Those that find no room are refused it, and try again, as TCP does,
+  // when the sweep has made some: the alarm stands while they do, and not after.
+  std::atomic<bool> stop = false;
+  std::thread probes([&] {
+    const std::vector<Flow> many(100, allowed_);
+    while (!stop) {
+      const auto more = Measure(lab(), many, kHang);
+      ASSERT_TRUE(more.ok()) << more.status();
+      for (const FlowResult& result : *more) EXPECT_TRUE(result.reached()) << result.result;
+    }
+  });
+  EXPECT_TRUE(Eventually([&] {
+    const auto status = lab().AgentStatus("node1");
+    return status.ok() && !status->ready() && status->flows().no_room() > 0 &&
+           absl::StrContains(StatusText(), "--flow-table-entries");
+  })) << StatusText();
+  std::cout << StatusText();
+  stop = true;
+  probes.join();
+  EXPECT_TRUE(Eventually([&] { return lab().AgentStatus("node1")->ready(); })) << StatusText();
 }
 
 TEST_F(Tampering, ANodeThatLivesByRouterAdvertisementsKeepsItsDefaultRoute) {
