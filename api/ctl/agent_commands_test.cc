@@ -2,15 +2,10 @@
 //
 // The agent's verbs against a server that answers as the agent would.
 #include <gmock/gmock.h>
-#include <grpcpp/grpcpp.h>
-#include <stdlib.h>
 
-#include <filesystem>
-#include <memory>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
-#include "api/ctl/run.h"
+#include "api/ctl/testing_agent.h"
 #include "api/proto/agent.grpc.pb.h"
 
 namespace ripstop::ctl {
@@ -75,35 +70,7 @@ struct FakeAgent : agent::v1::Agent::Service {
   }
 };
 
-class AgentCommandsTest : public testing::Test {
- protected:
-  AgentCommandsTest() {
-    char name[] = "/tmp/ripstop-ctl-XXXXXX";
-    folder_ = mkdtemp(name);
-    socket_ = folder_ + "/agent.sock";
-    grpc::ServerBuilder builder;
-    builder.AddListeningPort("unix:" + socket_, grpc::InsecureServerCredentials());
-    builder.RegisterService(&agent_);
-    server_ = builder.BuildAndStart();
-  }
-  ~AgentCommandsTest() override {
-    server_->Shutdown();
-    std::error_code ignored;
-    std::filesystem::remove_all(folder_, ignored);
-  }
-  int Ctl(std::vector<std::string> arguments) {
-    arguments.insert(arguments.end(), {"--socket", socket_});
-    std::istringstream in;
-    std::ostringstream out, err;
-    const int code = ctl::Run(arguments, {in, out, err});
-    out_ = out.str();
-    err_ = err.str();
-    return code;
-  }
-  FakeAgent agent_;
-  std::string folder_, socket_, out_, err_;
-  std::unique_ptr<grpc::Server> server_;
-};
+using AgentCommandsTest = WithAgent<FakeAgent>;
 
 TEST_F(AgentCommandsTest, WhyNamesTheDecidingRuleOfEachDirection) {
   agent_.why.set_verdict("Deny");

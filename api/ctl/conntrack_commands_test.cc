@@ -2,16 +2,11 @@
 //
 // conntrack against a server that answers in parts, as the agent does.
 #include <gmock/gmock.h>
-#include <grpcpp/grpcpp.h>
-#include <stdlib.h>
 
-#include <filesystem>
-#include <memory>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <vector>
 
-#include "api/ctl/run.h"
+#include "api/ctl/testing_agent.h"
 #include "api/proto/agent.grpc.pb.h"
 
 namespace ripstop::ctl {
@@ -46,16 +41,9 @@ struct FakeConntrack : agent::v1::Agent::Service {
   }
 };
 
-class ConntrackTest : public testing::Test {
+class ConntrackTest : public WithAgent<FakeConntrack> {
  protected:
   ConntrackTest() {
-    char name[] = "/tmp/ripstop-ctl-XXXXXX";
-    folder_ = mkdtemp(name);
-    socket_ = folder_ + "/agent.sock";
-    grpc::ServerBuilder builder;
-    builder.AddListeningPort("unix:" + socket_, grpc::InsecureServerCredentials());
-    builder.RegisterService(&agent_);
-    server_ = builder.BuildAndStart();
     Flow flow;
     flow.set_protocol("TCP");
     flow.set_source("192.0.2.7");
@@ -84,24 +72,10 @@ class ConntrackTest : public testing::Test {
     flow.add_notes("passes the host's stack, which may translate it");
     agent_.flows.push_back(flow);
   }
-  ~ConntrackTest() override {
-    server_->Shutdown();
-    std::error_code ignored;
-    std::filesystem::remove_all(folder_, ignored);
-  }
   int Ctl(std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), "conntrack");
-    arguments.insert(arguments.end(), {"--socket", socket_});
-    std::istringstream in;
-    std::ostringstream out, err;
-    const int code = ctl::Run(arguments, {in, out, err});
-    out_ = out.str();
-    err_ = err.str();
-    return code;
+    return WithAgent::Ctl(arguments);
   }
-  FakeConntrack agent_;
-  std::string folder_, socket_, out_, err_;
-  std::unique_ptr<grpc::Server> server_;
 };
 
 TEST_F(ConntrackTest, ListReadsEveryPart) {

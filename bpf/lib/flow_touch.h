@@ -19,12 +19,16 @@ static __always_inline void
 touch_tcp(struct flow_value *flow, struct flow_side *side, const struct packet *p)
 {
 	__s32 ahead = p->tcp_sequence - side->sequence;
+	int half_open = flow_state(flow) == FLOW_HALF_OPEN;
 	__u8 flags = p->tcp_flags;
 
+	/* Of a half-open flow only the refusal that names its SYN counts (refuses_flow). */
+	if ((flags & TCP_RST) && half_open)
+		return;
 	/* A SYN on an open flow proves nothing; the answer to it does (touch_answer). */
-	if (!side->tcp_flags || ((flags & TCP_SYN) && flow_state(flow) == FLOW_HALF_OPEN))
+	if (!side->tcp_flags || ((flags & TCP_SYN) && half_open))
 		side->sequence = p->tcp_sequence;
-	else if (!sequence_is_near(ahead))
+	if (!side->tcp_flags || !sequence_is_near(ahead))
 		flags &= ~(TCP_FIN | TCP_RST);
 	if (ahead > FLOW_SEQUENCE_STEP && ahead <= FLOW_SEQUENCE_AHEAD)
 		side->sequence = p->tcp_sequence;
@@ -65,8 +69,8 @@ opens_flow(const struct flow_value *flow, __u32 source_end, const struct packet 
 	if (p->protocol != IPPROTO_TCP)
 		return !forward;
 	/* The responder has answered, and the packet says that it has seen the answer. */
-	return forward && (p->tcp_flags & TCP_ACK) && responder->tcp_flags &&
-	       !(responder->tcp_flags & TCP_RST) && ahead >= 0 && ahead <= FLOW_SEQUENCE_AHEAD;
+	return forward && (p->tcp_flags & TCP_ACK) && responder->tcp_flags && ahead >= 0 &&
+	       ahead <= FLOW_SEQUENCE_AHEAD;
 }
 
 /* A refusal of the SYN that began a half-open flow: it names its number, which a blind guess
@@ -106,10 +110,16 @@ flow_answered(const struct flow_key *key, struct flow_value *flow, __u64 life, _
 {
 	if (p->fragment == FRAGMENT_LATER && p->protocol == IPPROTO_TCP)
 		return;
-	if (refuses_flow(flow, source_end, p))
+	if (refuses_flow(flow, source_end, p)) {
 		flow_kill(key, flow, life);
-	else if (opens_flow(flow, source_end, p))
-		flow_opened(flow, life);
+		return;
+	}
+	if (!opens_flow(flow, source_end, p))
+		return;
+	/* Of the initiator this is the first number that nobody can have guessed. */
+	if (p->protocol == IPPROTO_TCP)
+		flow->side[source_end & 1].sequence = p->tcp_sequence;
+	flow_opened(flow, life);
 }
 
 #endif
