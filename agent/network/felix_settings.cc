@@ -15,10 +15,10 @@
 namespace ripstop::agent {
 namespace {
 
-using Spec = api::v1::FelixConfigurationSpec;
+using FelixSpec = api::v1::FelixConfigurationSpec;
 
 // The documents as one: what `over` says replaces what `under` does, lists and all.
-Spec Overlaid(Spec under, const Spec& over) {
+FelixSpec Overlaid(FelixSpec under, const FelixSpec& over) {
   // Merging would append them.
   const google::protobuf::Reflection* r = over.GetReflection();
   std::vector<const google::protobuf::FieldDescriptor*> said;
@@ -33,9 +33,9 @@ Spec Overlaid(Spec under, const Spec& over) {
   return under;
 }
 
-Spec SpecOf(const ClusterView& cluster, const std::string& node) {
+FelixSpec SpecOf(const ClusterView& cluster, const std::string& node) {
   const auto& all = cluster.felix_configurations;
-  Spec spec;
+  FelixSpec spec;
   for (const std::string& name : {std::string("default"), absl::StrCat("node.", node)}) {
     if (const auto it = all.find(name); it != all.end()) spec = Overlaid(spec, it->second.spec());
   }
@@ -69,7 +69,7 @@ std::string LevelOf(const std::string& severity) {
   return lower;
 }
 
-std::optional<LogRate> LogRateOf(const Spec& spec) {
+std::optional<LogRate> LogRateOf(const FelixSpec& spec) {
   const auto interval = api::RateIntervalOf(spec.log_action_rate_limit());
   if (!interval.has_value()) return std::nullopt;
   LogRate rate{.interval = *interval};
@@ -87,7 +87,7 @@ std::optional<policy::Cidr> PrefixOf(const std::string& text) {
   return prefix.ok() ? std::optional(*prefix) : std::nullopt;
 }
 
-TunnelSettings TunnelOf(const Spec& spec) {
+TunnelSettings TunnelOf(const FelixSpec& spec) {
   TunnelSettings tunnel;
   if (spec.has_vxlan_vni()) tunnel.vni = static_cast<uint32_t>(spec.vxlan_vni());
   if (spec.has_vxlan_port()) tunnel.port = static_cast<uint16_t>(spec.vxlan_port());
@@ -99,7 +99,7 @@ TunnelSettings TunnelOf(const Spec& spec) {
   return tunnel;
 }
 
-NatSettings NatOf(const Spec& spec) {
+NatSettings NatOf(const FelixSpec& spec) {
   NatSettings nat;
   if (spec.has_nat_port_range()) nat.ports = api::PortRangeOf(spec.nat_port_range());
   const auto address = policy::Address::Parse(spec.nat_outgoing_address());
@@ -151,7 +151,7 @@ bool FelixSettings::operator==(const FelixSettings& other) const {
 }
 
 FelixSettings FelixSettingsOf(const ClusterView& cluster, const std::string& node) {
-  const Spec spec = SpecOf(cluster, node);
+  const FelixSpec spec = SpecOf(cluster, node);
   FelixSettings settings;
   settings.timeouts = TimeoutsOf(spec.bpf_conntrack_timeouts());
   settings.log_level = LevelOf(spec.log_severity_screen());

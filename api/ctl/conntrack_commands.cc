@@ -16,7 +16,6 @@ namespace ripstop::ctl {
 namespace {
 
 using agent::v1::EndFlowsReply;
-using agent::v1::Flow;
 using agent::v1::FlowsReply;
 using agent::v1::FlowsRequest;
 
@@ -44,7 +43,7 @@ std::string Idle(uint64_t ms) {
   return absl::StrFormat("%dh%02dm", seconds / 3600, seconds / 60 % 60);
 }
 
-std::string Rules(const Flow& flow) {
+std::string Rules(const agent::v1::Flow& flow) {
   std::string text = flow.egress_rule();
   if (!flow.ingress_rule().empty())
     absl::StrAppend(&text, text.empty() ? "" : "; ", flow.ingress_rule());
@@ -60,7 +59,7 @@ void PrintTable(const FlowsReply& reply, bool wide, std::ostream& out) {
                                      "IDLE",     "PACKETS SENT", "RECEIVED"};
   if (wide) header.insert(header.end(), {"BYTES SENT", "RECEIVED", "ADMITTED BY"});
   Table table(header);
-  for (const Flow& flow : reply.flows()) {
+  for (const agent::v1::Flow& flow : reply.flows()) {
     std::vector<std::string> row = {
         flow.protocol(),
         Named(flow.source_name(), WithPort(flow.source(), flow.source_port())),
@@ -80,7 +79,7 @@ void PrintTable(const FlowsReply& reply, bool wide, std::ostream& out) {
 
 void PrintEach(const FlowsReply& reply, std::ostream& out) {
   if (reply.flows().empty()) out << "No such flow on this node.\n";
-  for (const Flow& flow : reply.flows()) {
+  for (const agent::v1::Flow& flow : reply.flows()) {
     if (&flow != &reply.flows(0)) out << "\n";
     out << flow.protocol() << " " << WithPort(flow.source(), flow.source_port()) << " -> "
         << WithPort(flow.destination(), flow.destination_port()) << "\n";
