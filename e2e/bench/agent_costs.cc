@@ -61,18 +61,20 @@ absl::StatusOr<Costs> MeasurePairs(const Site& site, const AgentProcess& process
                (process.CpuMs() - before_all) / site.options.pairs};
 }
 
-void PrintCosts(const Site& site, const std::string& at, const Costs& costs, const Costs& first,
+// `first`: what it is compared with; null: it is the first itself.
+void PrintCosts(const Site& site, const std::string& at, const Costs& costs, const Costs* first,
                 double bar) {
-  const auto print = [&](const char* verb, double cpu, double ms, double cpu_first) {
+  const auto print = [&](const char* verb, double cpu, double ms, double Costs::*of_first) {
     Print({absl::StrCat(verb, ", ", at, ": processor time"), cpu, "ms", 0, false,
            absl::StrCat("answered after ", static_cast<int>(ms * 10) / 10.0, " ms")},
           site.options.json);
-    if (cpu_first == cpu) return;
-    Print({absl::StrCat(verb, ", ", at, " / the first"), cpu / cpu_first, "x", bar, false, ""},
+    if (first == nullptr) return;
+    Print({absl::StrCat(verb, ", ", at, " / the first"), cpu / first->*of_first, "x", bar, false,
+           ""},
           site.options.json);
   };
-  print("ADD", costs.add_cpu, costs.add_ms, first.add_cpu);
-  print("DEL", costs.del_cpu, costs.del_ms, first.del_cpu);
+  print("ADD", costs.add_cpu, costs.add_ms, &Costs::add_cpu);
+  print("DEL", costs.del_cpu, costs.del_ms, &Costs::del_cpu);
   Print({absl::StrCat("ADD and DEL, ", at, ": mean with all that the agent did meanwhile"),
          costs.pair_cpu, "ms", 0, false, ""},
         site.options.json);
@@ -121,16 +123,18 @@ absl::Status MeasureCosts(const Site& site, const AgentProcess& process, const T
       RETURN_IF_ERROR(Ask(site, Call(PodOf(site.options.world, number), &standing.back())));
     }
     ASSIGN_OR_RETURN(const Costs costs, MeasurePairs(site, process, pod));
-    if (count == site.options.local_pods.front()) first = costs;
-    PrintCosts(site, absl::StrCat(count, " local pods"), costs, first, 1.2);
+    const bool is_first = count == site.options.local_pods.front();
+    if (is_first) first = costs;
+    PrintCosts(site, absl::StrCat(count, " local pods"), costs, is_first ? nullptr : &first, 1.2);
   }
   uint32_t flows = 0;
   for (const uint32_t count : site.options.flow_counts) {
     RETURN_IF_ERROR(FillFlows(site, flows, count));
     flows = count;
     ASSIGN_OR_RETURN(const Costs costs, MeasurePairs(site, process, pod));
-    if (count == site.options.flow_counts.front()) first = costs;
-    PrintCosts(site, absl::StrCat(count, " flows"), costs, first, 1.2);
+    const bool is_first = count == site.options.flow_counts.front();
+    if (is_first) first = costs;
+    PrintCosts(site, absl::StrCat(count, " flows"), costs, is_first ? nullptr : &first, 1.2);
   }
   return absl::OkStatus();
 }
