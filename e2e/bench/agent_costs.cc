@@ -64,14 +64,14 @@ absl::StatusOr<Costs> MeasurePairs(const Site& site, const AgentProcess& process
 // `first`: what it is compared with; null: it is the first itself.
 void PrintCosts(const Site& site, const std::string& at, const Costs& costs, const Costs* first,
                 double bar) {
-  const auto print = [&](const char* verb, double cpu, double ms, double Costs::*of_first) {
+  const auto print = [&](const char* verb, double cpu, double ms, double Costs::* of_first) {
     Print({absl::StrCat(verb, ", ", at, ": processor time"), cpu, "ms", 0, false,
            absl::StrCat("answered after ", static_cast<int>(ms * 10) / 10.0, " ms")},
           site.options.json);
     if (first == nullptr) return;
-    Print({absl::StrCat(verb, ", ", at, " / the first"), cpu / first->*of_first, "x", bar, false,
-           ""},
-          site.options.json);
+    Print(
+        {absl::StrCat(verb, ", ", at, " / the first"), cpu / first->*of_first, "x", bar, false, ""},
+        site.options.json);
   };
   print("ADD", costs.add_cpu, costs.add_ms, &Costs::add_cpu);
   print("DEL", costs.del_cpu, costs.del_ms, &Costs::del_cpu);
