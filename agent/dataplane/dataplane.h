@@ -69,6 +69,9 @@ class Dataplane : public DataplaneInterface {
   absl::Status Apply(const policy::TableWrites& writes) override;
   absl::Status CommitGeneration(uint32_t l4_table) override;
   bool InForce() const override;
+  void RoutesChanged() override {
+    __atomic_add_fetch(&object_->state()->routes_epoch, 1, __ATOMIC_RELEASE);
+  }
   void SetTimeouts(const flow_timeouts& timeouts) override { object_->SetTimeouts(timeouts); }
   absl::StatusOr<FlowTableUse> SweepFlows(bool pressed) override;
   absl::StatusOr<loader::FlowPart> Flows(uint32_t from) const override;

@@ -108,6 +108,9 @@ class DataplaneInterface {
   // Whether tables are in force, of this process or of an earlier one.
   virtual bool InForce() const = 0;
 
+  // By which way packets leave this host has changed: flows ask for theirs anew.
+  virtual void RoutesChanged() = 0;
+
   // How long flows may be quiet, in nanoseconds; zero: as bpf/abi/flows.h has it.
   virtual void SetTimeouts(const flow_timeouts& timeouts) = 0;
 

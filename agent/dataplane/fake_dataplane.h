@@ -130,6 +130,8 @@ class FakeDataplane : public DataplaneInterface {
     return absl::OkStatus();
   }
   bool InForce() const override { return in_force; }
+  void RoutesChanged() override { ++routes_changed; }
+  int routes_changed = 0;
   void SetTimeouts(const flow_timeouts& value) override { timeouts.push_back(value); }
   absl::StatusOr<FlowTableUse> SweepFlows(bool pressed) override {
     if (absl::Status error = Fail(); !error.ok()) return error;

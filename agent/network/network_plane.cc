@@ -36,10 +36,16 @@ absl::Status NetworkPlane::Init() {
   RETURN_IF_ERROR(KeepAdvertisements(netlink_.get()));
   RETURN_IF_ERROR(WriteWherePresent(NodeSysctls()));
   ASSIGN_OR_RETURN(monitor_, Monitor::Open());
+  ASSIGN_OR_RETURN(route_watch_, RouteWatch::Open());
   kernel_ = std::make_unique<NetlinkRouteKernel>(netlink_.get());
   routes_ = std::make_unique<RouteManager>(kernel_.get());
   tunnel_ = std::make_unique<TunnelPlane>(netlink_.get(), routes_.get(), dataplane_, loop_);
   RETURN_IF_ERROR(loop_->AddFd(monitor_->fd(), EPOLLIN, [this](uint32_t) { ReadMonitor(); }));
+  RETURN_IF_ERROR(loop_->AddFd(route_watch_->fd(), EPOLLIN, [this](uint32_t) {
+    const absl::StatusOr<bool> changed = route_watch_->Changed();
+    if (!changed.ok()) spdlog::warn("{}", std::string(changed.status().message()));
+    if (!changed.ok() || *changed) dataplane_->RoutesChanged();
+  }));
   if (options_.bird.empty()) return absl::OkStatus();
   bgp::Supervisor::Options bird;
   bird.run_dir = options_.run_dir;
@@ -56,6 +62,7 @@ absl::Status NetworkPlane::Init() {
 }
 
 NetworkPlane::~NetworkPlane() {
+  if (route_watch_ != nullptr) loop_->RemoveFd(route_watch_->fd());
   if (monitor_ != nullptr) loop_->RemoveFd(monitor_->fd());
   if (secrets_.fd() >= 0) loop_->RemoveFd(secrets_.fd());
 }

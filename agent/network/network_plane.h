@@ -12,6 +12,7 @@
 #include "agent/base/event_loop.h"
 #include "agent/netlink/monitor.h"
 #include "agent/netlink/netlink.h"
+#include "agent/netlink/route_watch.h"
 #include "agent/network/bird_worker.h"
 #include "agent/network/cluster_view.h"
 #include "agent/network/felix_settings.h"
@@ -98,6 +99,7 @@ class NetworkPlane {
   DataplaneInterface* const dataplane_;
   std::unique_ptr<Netlink> netlink_;
   std::unique_ptr<Monitor> monitor_;
+  std::unique_ptr<RouteWatch> route_watch_;
   std::unique_ptr<RouteKernel> kernel_;
   std::unique_ptr<RouteManager> routes_;
   std::unique_ptr<TunnelPlane> tunnel_;

@@ -80,15 +80,22 @@ struct flow_translation {
 };
 ABI_ASSERT(sizeof(struct flow_translation) == 24);
 
-/* Where packets to the remote end go. Nothing fills it yet: zero. */
+/* Where packets of a local end to the remote one go, as routes and neighbours said last. Each
+ * packet goes by it that finds the stamp of now: of state.routes_epoch and flow.seen_ns. So it
+ * is asked anew once in FLOW_SEEN_STEP_NS, by which the kernel knows that the neighbour is in
+ * use and sees that it still is there.
+ */
 struct flow_next_hop {
+	__u64 stamp; /* NEXT_HOP_STAMP, or NEXT_HOP_WRITTEN */
 	__u32 ifindex;
-	__u32 epoch;
+	__u16 mtu; /* of the route */
 	__u8 destination_mac[6];
 	__u8 source_mac[6];
-	__u32 reserved;
+	__u8 reserved[6];
 };
-ABI_ASSERT(sizeof(struct flow_next_hop) == 24);
+ABI_ASSERT(sizeof(struct flow_next_hop) == 32);
+#define NEXT_HOP_STAMP(epoch, seen_ns) ((__u64)(epoch) << 32 | (__u32)((seen_ns) >> 20))
+#define NEXT_HOP_WRITTEN (~0ull) /* somebody writes to it, and nobody else may */
 
 /* First what each packet of a known flow reads. */
 struct flow_value {
@@ -107,7 +114,7 @@ struct flow_value {
 	struct flow_translation translation;
 	struct flow_next_hop next_hop;
 };
-ABI_ASSERT(sizeof(struct flow_value) == 176);
+ABI_ASSERT(sizeof(struct flow_value) == 184);
 
 /* A flow's life: its state, whose account it is on, and the how many-eth flow of that account
  * it is. The kernel gives the memory of a flow that is gone to the next one at once, perhaps

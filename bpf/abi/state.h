@@ -19,7 +19,7 @@ struct datapath_state {
 	__u32 mark_mask;                 /* abi/marks.h; 0: packets are not marked */
 	__u32 account_flows;             /* how many flows an account may have (abi/flows.h) */
 	__u32 account_half_open;         /* and how many of them half open */
-	__u32 reserved;
+	__u32 routes_epoch;              /* moves with routes, neighbours and links of this host */
 };
 ABI_ASSERT(sizeof(struct datapath_state) == 48);
 ABI_ASSERT(offsetof(struct datapath_state, active) == 0);

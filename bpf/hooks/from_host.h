@@ -63,6 +63,18 @@ has_ethernet(struct __sk_buff *skb)
 	return (void *)(eth + 1) <= (void *)(long)skb->data_end && eth->h_proto == skb->protocol;
 }
 
+/* A whole VXLAN packet to an address of this host: the stack's, and what is in it is
+ * from_tunnel's. To know that costs one lookup; to look for a flow first would be two more.
+ */
+static __always_inline int
+is_for_tunnel(struct walk *w, const struct datapath_state *state)
+{
+	return !w->p.fragment && is_vxlan(&w->p, state) &&
+	       !lookup_address(active_generation_get(state).slot, &w->p.destination,
+	                       &w->destination) &&
+	       (w->destination.flags & ADDRESS_THIS_HOST);
+}
+
 SEC("tc")
 int
 from_host(struct __sk_buff *skb)
@@ -87,6 +99,8 @@ from_host(struct __sk_buff *skb)
 	if (reason)
 		return TC_ACT_OK;
 	vouch_for_vxlan(skb, w, state);
+	if (is_for_tunnel(w, state))
+		return TC_ACT_OK;
 	w->arrival = ARRIVED_NATIVELY;
 	return walk_packet(skb, w, state, FROM_HOST);
 }

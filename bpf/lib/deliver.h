@@ -76,12 +76,56 @@ wire_length(struct __sk_buff *skb, const struct packet *p)
 	return p->ip_length;
 }
 
-/* Out of this machine as the routing table says. Whatever needs an answer or a
- * neighbour goes to the stack, which gives it. A function of its own, whose stack is not
- * there while a packet is judged: 6.1 counts calls together, up to 512 bytes.
+/* Notes where packets go that find @stamp, unless somebody else does. */
+static __always_inline void
+next_hop_note(struct flow_next_hop *hop, __u64 stamp, const struct bpf_fib_lookup *fib)
+{
+	__u64 before = *(volatile __u64 *)&hop->stamp;
+
+	if (before == NEXT_HOP_WRITTEN ||
+	    __sync_val_compare_and_swap(&hop->stamp, before, NEXT_HOP_WRITTEN) != before)
+		return;
+	hop->ifindex = fib->ifindex;
+	hop->mtu = fib->mtu_result;
+	__builtin_memcpy(hop->destination_mac, fib->dmac, ETH_ALEN);
+	__builtin_memcpy(hop->source_mac, fib->smac, ETH_ALEN);
+	__sync_val_compare_and_swap(&hop->stamp, NEXT_HOP_WRITTEN, stamp);
+}
+
+/* Out of this machine to the next hop that was noted with @stamp. Returns TC_ACT_UNSPEC where
+ * that is not known or does not suffice.
+ */
+static __always_inline int
+deliver_noted(struct __sk_buff *skb, const struct packet *p, const struct flow_next_hop *noted,
+              __u64 stamp, int marks)
+{
+	struct flow_next_hop hop = *noted;
+	struct ethhdr *eth;
+
+	if (hop.stamp != stamp || p->ttl <= 1 || wire_length(skb, p) > hop.mtu)
+		return TC_ACT_UNSPEC;
+	asm volatile("" ::: "memory");
+	if (*(const volatile __u64 *)&noted->stamp != stamp)
+		return TC_ACT_UNSPEC;
+	if (decrement_ttl(skb, p))
+		return TC_ACT_SHOT;
+	eth = (void *)(long)skb->data;
+	if ((void *)(eth + 1) > (void *)(long)skb->data_end)
+		return TC_ACT_SHOT;
+	__builtin_memcpy(eth->h_dest, hop.destination_mac, ETH_ALEN);
+	__builtin_memcpy(eth->h_source, hop.source_mac, ETH_ALEN);
+	if (marks)
+		skb->tc_index = TC_INDEX_REDIRECTED;
+	return bpf_redirect(hop.ifindex, 0);
+}
+
+/* Out of this machine as the routing table says; @hop, if there is one, is told. Whatever needs
+ * an answer or a neighbour goes to the stack, which gives it. A function of its own, whose stack
+ * is not there while a packet is judged: 6.1 counts calls together, up to 512 bytes.
  */
 __noinline int
-deliver_routed(struct __sk_buff *skb, const struct packet *p, int marks)
+deliver_routed(struct __sk_buff *skb, const struct packet *p, struct flow_next_hop *hop,
+               __u64 stamp, int marks)
 {
 	struct bpf_redir_neigh next = {};
 	struct bpf_fib_lookup fib = {};
@@ -105,6 +149,8 @@ deliver_routed(struct __sk_buff *skb, const struct packet *p, int marks)
 	}
 	if (bpf_fib_lookup(skb, &fib, sizeof(fib), 0) != BPF_FIB_LKUP_RET_SUCCESS)
 		return TC_ACT_OK;
+	if (hop)
+		next_hop_note(hop, stamp, &fib);
 	if (decrement_ttl(skb, p))
 		return TC_ACT_SHOT;
 	/* An IPv4 route may have an IPv6 next hop (RFC 5549): fib.family says which. */

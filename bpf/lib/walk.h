@@ -72,9 +72,28 @@ walk_mark_judged(struct walk *w, const struct datapath_state *state)
 		w->mark.number = w->source.number;
 }
 
+/* To another machine, by the next hop that the flow knows. A new flow does not yet. */
+static __always_inline int
+walk_deliver_routed(struct __sk_buff *skb, struct walk *w, const struct datapath_state *state,
+                    struct flow_value *flow)
+{
+	int marks = (state->flags & STATE_MARKS) != 0;
+	int action;
+	__u64 stamp;
+
+	if (!flow)
+		return deliver_routed(skb, &w->p, NULL, 0, marks);
+	stamp = NEXT_HOP_STAMP(state->routes_epoch, flow->seen_ns);
+	action = deliver_noted(skb, &w->p, &flow->next_hop, stamp, marks);
+	if (action != TC_ACT_UNSPEC)
+		return action;
+	return deliver_routed(skb, &w->p, &flow->next_hop, stamp, marks);
+}
+
 static __always_inline int
 walk_deliver(struct __sk_buff *skb, struct walk *w, const struct datapath_state *state,
-             enum hook hook, const struct flow_side *source, const struct flow_side *destination)
+             enum hook hook, const struct flow_side *source, const struct flow_side *destination,
+             struct flow_value *flow)
 {
 	int from_shaped = hook == FROM_WORKLOAD && (source->flags & FLOW_SIDE_SHAPED);
 	int action;
@@ -97,7 +116,7 @@ walk_deliver(struct __sk_buff *skb, struct walk *w, const struct datapath_state 
 		w->mark.number = 0;
 		return walk_pass(skb, w, state, hook, 0);
 	}
-	action = deliver_routed(skb, &w->p, (state->flags & STATE_MARKS) != 0);
+	action = walk_deliver_routed(skb, w, state, flow);
 	if (action != TC_ACT_OK || !(state->flags & STATE_MARKS))
 		return action;
 	walk_mark_judged(w, state);
@@ -150,7 +169,7 @@ walk_established(struct __sk_buff *skb, struct walk *w, const struct datapath_st
 	skb->cb[RUN_EGRESS_VERDICT] = flow->side[flow->initiator & 1].verdict;
 	skb->cb[RUN_INGRESS_VERDICT] = flow->side[~flow->initiator & 1].verdict;
 	walk_take_way(w, flow);
-	action = walk_deliver(skb, w, state, hook, source, destination);
+	action = walk_deliver(skb, w, state, hook, source, destination, flow);
 	/* Gone meanwhile, and its memory another flow's: what was read may be of either. */
 	if ((flow_life(flow) ^ life) >> 8)
 		return drop(skb, DROP_NO_FLOW);
@@ -266,7 +285,7 @@ walk_slow(struct __sk_buff *skb, struct walk *w, const struct datapath_state *st
 	if (reason)
 		return drop(skb, reason);
 	return walk_deliver(skb, w, state, hook, &w->value.side[w->source_end & 1],
-	                    &w->value.side[~w->source_end & 1]);
+	                    &w->value.side[~w->source_end & 1], NULL);
 }
 
 /* Parsed packet in @w->p: all the rest of its way. */
