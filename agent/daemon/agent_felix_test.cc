@@ -67,6 +67,27 @@ TEST_F(AgentFelixTest, EachDocumentActsWithoutARestartAndItsEndGivesBackWhatWas)
   EXPECT_EQ(agent.Commits(), 1) << "no table was made anew";
 }
 
+TEST_F(AgentFelixTest, WhatIsDeniedIsAnsweredWhileADocumentSaysSo) {
+  RunningAgent agent(options_, false);
+  ASSERT_TRUE(agent.UntilReady());
+  const auto answers = [&](bool DatapathSettings::* what, bool wanted) {
+    return agent.Until([&](const v1::StatusReply&) {
+      return agent.Datapath([&](const FakeDataplane& fake) { return fake.settings.*what; }) ==
+             wanted;
+    });
+  };
+  EXPECT_TRUE(answers(&DatapathSettings::reset_unknown, true));
+  EXPECT_TRUE(answers(&DatapathSettings::reject_denied, false));
+  Say("default", "{iptablesFilterDenyAction: Reject}");
+  EXPECT_TRUE(answers(&DatapathSettings::reject_denied, true));
+  Say("node.node1", "{iptablesFilterDenyAction: Drop}");
+  EXPECT_TRUE(answers(&DatapathSettings::reject_denied, false));
+  Withdraw("default");
+  Say("node.node1", "{nftablesFilterDenyAction: Reject}");
+  EXPECT_TRUE(answers(&DatapathSettings::reject_denied, true));
+  EXPECT_EQ(agent.Commits(), 1) << "no table was made anew";
+}
+
 TEST_F(AgentFelixTest, OneThatCannotBeReadIsNamedAndItsFormerMeaningStaysAlsoForTheNextAgent) {
   const auto named = [](const v1::StatusReply& status) {
     return absl::StrContains(absl::StrJoin(status.set_aside(), "; "),

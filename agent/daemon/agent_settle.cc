@@ -51,6 +51,7 @@ void Agent::ApplyFelix() {
   dataplane_->SetTimeouts(settings.timeouts);
   const LogRate rate = settings.log_rate.value_or(LogRate{});
   flow_log_->SetRate(rate.interval, rate.burst);
+  settings_.reject_denied = settings.reject_denied;
   if (options_.log_level.empty() && settings.log_level != felix_.log_level) {
     LogUnlessOk(SetLogLevel(settings.log_level.empty() ? kUsualLogLevel : settings.log_level));
   }
@@ -133,6 +134,10 @@ absl::Status Agent::FirstSync() {
   LogUnlessOk(lost.status());
   if (lost.ok() && *lost > 0) {
     spdlog::warn("flow table: {} flows had no room in the smaller one", *lost);
+  }
+  if (lost.ok()) {
+    settings_.reset_unknown = true;
+    LogUnlessOk(dataplane_->Configure(settings_));
   }
   // Ready is said only once this node's interfaces have been looked at.
   guard_->Check();

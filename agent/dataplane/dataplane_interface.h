@@ -42,6 +42,11 @@ struct DatapathSettings {
   // New flows of pods to what is neither a pod nor a node go through this host's stack, so
   // that its NAT applies, and are judged as what they become. May come and go.
   bool host_nat = false;
+  // Segments of no known flow are answered by a reset, not by silence. Not before all flows
+  // of an older table have been taken over (FinishAdoption).
+  bool reset_unknown = false;
+  // What policy denies is answered: a reset, or "prohibited".
+  bool reject_denied = false;
   std::array<uint8_t, 6> host_mac = {0xee, 0xee, 0xee, 0xee, 0xee, 0xee};  // of veth host sides
 };
 

@@ -60,9 +60,10 @@ struct FelixSettings {
   TunnelSettings tunnel;
   std::string mtu_interfaces;  // regular expression (RE2); empty: those with the node's addresses
 
+  bool reject_denied = false;  // answer what policy denies, instead of silence
+
   // Nothing acts on these yet (api/fields/rows_felix.cc).
   NatSettings nat;
-  bool reject_denied = false;      // answer what policy denies, instead of silence
   std::string gro_off_interfaces;  // regular expression; empty: none
   std::vector<FailsafePort> failsafe_inbound = DefaultFailsafeInbound();
   std::vector<FailsafePort> failsafe_outbound = DefaultFailsafeOutbound();

@@ -16,7 +16,6 @@ constexpr char kNoReversePath[] =
 constexpr char kOwnAddresses[] = "a pod sends with its own addresses only";
 constexpr char kMtu[] = "a pod's MTU is that of the way out, less the tunnel, or CNI's `mtu`";
 constexpr char kNoNetfilter[] = "no netfilter rule or set is made";
-constexpr char kDropped[] = "what policy denies is dropped, not answered";
 constexpr char kNoMetrics[] = "there are no metrics yet";
 constexpr char kNoHealth[] = "`ripstopctl node status` tells whether a node is ready";
 constexpr char kNoHostEndpoints[] = "nothing is enforced at interfaces of the host yet";
@@ -137,7 +136,7 @@ constexpr Row kFelix[] = {
     {"ipsetsRefreshInterval", kKept, kNoNetfilter},
     {"iptablesBackend", kKept, kNoNetfilter},
     {"iptablesFilterAllowAction", kKept, kNoNetfilter},
-    {"iptablesFilterDenyAction", kKept, kDropped, "Drop"},
+    {"iptablesFilterDenyAction", kActs},
     {"iptablesLockProbeInterval", kKept, kNoNetfilter},
     {"iptablesMangleAllowAction", kKept, kNoNetfilter},
     {"iptablesMarkMask", kKept, kNoNetfilter},
@@ -173,7 +172,7 @@ constexpr Row kFelix[] = {
     {"natPortRange", kKept, kNoNat},
     {"netlinkTimeout", kKept},
     {"nftablesFilterAllowAction", kKept, kNoNetfilter},
-    {"nftablesFilterDenyAction", kKept, kDropped, "Drop"},
+    {"nftablesFilterDenyAction", kActs},
     {"nftablesFlowTableDataIfacePattern", kKept, kNoNetfilter},
     {"nftablesFlowTableOffload", kKept, kNoNetfilter},
     {"nftablesMangleAllowAction", kKept, kNoNetfilter},

@@ -35,6 +35,11 @@ ABI_ASSERT(offsetof(struct datapath_state, active) == 0);
 #define STATE_MARKS_TRUSTED 16u /* a pod's packet without its mark has lost it to somebody */
 #define STATE_HOST_NAT 32u      /* new flows to whatever is no pod and no node pass the stack */
 #define STATE_SHAPED 64u        /* some interface is INTERFACE_SHAPED */
+/* What is dropped is answered (lib/answer.h): segments of no known flow, where policy would let
+ * their sender begin one, or be asked if it is a pod here; and what policy denies.
+ */
+#define STATE_RESET_UNKNOWN 128u
+#define STATE_REJECT 256u
 
 /* What a run leaves in skb->cb, for callers of BPF_PROG_TEST_RUN. */
 enum run_result {

@@ -19,7 +19,7 @@ static __always_inline void
 judge_side(struct __sk_buff *skb, struct verdict_query *query, __u32 set,
            const struct address_value *near_value, const struct ip_address *far,
            const struct address_value *far_value, enum drop_reason denied, struct verdict *ret,
-           enum drop_reason *reason)
+           enum drop_reason *reason, int quiet)
 {
 	__u32 address_class = class_of(query->active, far, far_value);
 	enum drop_reason unread;
@@ -34,7 +34,8 @@ judge_side(struct __sk_buff *skb, struct verdict_query *query, __u32 set,
 	}
 	if (*reason)
 		return;
-	count_hit(query->active.slot, ret->word, skb->len);
+	if (!quiet)
+		count_hit(query->active.slot, ret->word, skb->len);
 	if (!(ret->word & VERDICT_ALLOW))
 		*reason = denied;
 }
@@ -83,10 +84,10 @@ walk_judge(struct __sk_buff *skb)
 		return DROP_NONE;
 	if (from->flags & ADDRESS_LOCAL_ENDPOINT)
 		judge_side(skb, &query, from->egress_set, from, to_address, to, DROP_POLICY_EGRESS,
-		           &ret->egress, &ret->reason);
+		           &ret->egress, &ret->reason, w->quiet);
 	if (to->flags & ADDRESS_LOCAL_ENDPOINT)
 		judge_side(skb, &query, to->ingress_set, to, from_address, from,
-		           DROP_POLICY_INGRESS, &ret->ingress, &ret->reason);
+		           DROP_POLICY_INGRESS, &ret->ingress, &ret->reason, w->quiet);
 	skb->cb[RUN_EGRESS_VERDICT] = ret->egress.word;
 	skb->cb[RUN_INGRESS_VERDICT] = ret->ingress.word;
 	return ret->reason;
@@ -388,11 +389,26 @@ walk_decide(struct __sk_buff *skb, struct walk *w, const struct datapath_state *
 {
 	enum drop_reason reason = walk_prepare(skb, w, state, flow, hook);
 
-	if (reason || w->settled)
+	w->quiet = reason == DROP_NO_FLOW && (state->flags & STATE_RESET_UNKNOWN);
+	if ((reason && !w->quiet) || w->settled)
 		return reason;
 	if (!w->bypass)
 		walk_judge(skb);
-	return walk_conclude(skb, w, state, flow);
+	if (w->quiet) {
+		/* A pod may have forgotten what it did not begin. Whoever scans pods from
+		 * elsewhere hears of those that he may ask.
+		 */
+		if (w->judgement.reason && hook == FROM_WORKLOAD) {
+			w->initiator ^= 1;
+			walk_judge(skb);
+		}
+		w->answers = !w->judgement.reason;
+		return reason;
+	}
+	reason = walk_conclude(skb, w, state, flow);
+	w->answers = (state->flags & STATE_REJECT) &&
+	             (reason == DROP_POLICY_EGRESS || reason == DROP_POLICY_INGRESS);
+	return reason;
 }
 
 #endif

@@ -191,6 +191,15 @@ struct {
 	__type(value, struct event_budget);
 } rs_budget_v1 SEC(".maps");
 
+/* Answers to dropped packets, likewise. */
+#define ANSWERS_PER_SECOND 1000
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct event_budget);
+} rs_answers_v1 SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, LOST_MAX);

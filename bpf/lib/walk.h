@@ -12,6 +12,7 @@
 #ifndef RIPSTOP_BPF_LIB_WALK_H
 #define RIPSTOP_BPF_LIB_WALK_H
 
+#include "bpf/lib/answer.h"
 #include "bpf/lib/arrival.h"
 #include "bpf/lib/deliver.h"
 #include "bpf/lib/drop.h"
@@ -240,7 +241,9 @@ walk_slow(struct __sk_buff *skb, struct walk *w, const struct datapath_state *st
           struct flow_value *flow, enum hook hook)
 {
 	enum drop_reason reason;
+	int action;
 
+	w->answers = 0;
 	/* For whomever it is. What comes natively and is for no pod of this node is the stack's. */
 	if (hook == FROM_TUNNEL) {
 		reason = check_arrival(w, state, flow);
@@ -282,8 +285,10 @@ walk_slow(struct __sk_buff *skb, struct walk *w, const struct datapath_state *st
 			w->new_flags |= FLOW_AS_SENT;
 		reason = walk_decide(skb, w, state, flow, hook);
 	}
-	if (reason)
-		return drop(skb, reason);
+	if (reason) {
+		action = drop(skb, reason);
+		return w->answers ? answer(skb, &w->p, hook) : action;
+	}
 	return walk_deliver(skb, w, state, hook, &w->value.side[w->source_end & 1],
 	                    &w->value.side[~w->source_end & 1], NULL);
 }

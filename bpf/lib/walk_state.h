@@ -47,6 +47,8 @@ struct walk {
 	__u8 replaces;                            /* a known flow, by one of its own */
 	__u8 opening, bypass, settled;            /* see walk_prepare */
 	__u8 icmp_type, icmp_code;                /* of the flow's initiator */
+	__u8 quiet;                               /* judged for an answer's sake: counts no hit */
+	__u8 answers;                             /* the drop is answered */
 	__u32 initiator;                          /* enum flow_end */
 	__u16 sender;     /* slow path: number of the local address that began it; 0 */
 	struct mark mark; /* to write, if by_stack */
@@ -65,14 +67,14 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct walk);
-} rs_walk_v4 SEC(".maps");
+} rs_walk_v5 SEC(".maps");
 
 static __always_inline struct walk *
 walk_get(void)
 {
 	__u32 zero = 0;
 
-	return bpf_map_lookup_elem(&rs_walk_v4, &zero);
+	return bpf_map_lookup_elem(&rs_walk_v5, &zero);
 }
 
 /* A packet that asks for something new is judged in its own direction, whatever

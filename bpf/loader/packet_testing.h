@@ -55,7 +55,7 @@ class PacketTest : public ::testing::Test {
       if (address_class != 1) return 22;
       return l4 == 1 || l4 == 3 || l4 == 4 ? VERDICT_ALLOW | 21 : 22;
     });
-    const uint32_t closed = tables.DenyAll(3, 33);
+    const uint32_t closed = closed_ = tables.DenyAll(3, 33);
     const uint32_t blank = tables.AddSet(4, [](uint32_t, uint32_t) { return 0u; });
     for (const char* client : {kClient, kClient6}) tables.AddPod(client, 1, open, open);
     for (const char* server_address : {kServer, kServer6}) {
@@ -210,6 +210,7 @@ class PacketTest : public ::testing::Test {
 
   std::unique_ptr<KernelEvaluator> kernel_;
   UniqueFd entry_calls_;
+  uint32_t closed_ = 0;  // a policy set that denies all
   uint32_t l4_table_ = 0;
 };
 
