@@ -14,6 +14,8 @@ is_answer_to_sender(const struct walk *w, const struct flow_value *flow)
 	       w->source_end != flow->initiator && !is_opening(&w->p, flow, w->source_end);
 }
 
+WALK_PREPARE(prepare_from_elsewhere, FROM_ELSEWHERE)
+
 SEC("tc")
 int
 from_elsewhere(struct __sk_buff *skb)
@@ -36,5 +38,7 @@ from_elsewhere(struct __sk_buff *skb)
 	if (!is_answer_to_sender(w, flow))
 		return TC_ACT_UNSPEC;
 	action = walk_established(skb, w, state, flow, FROM_ELSEWHERE);
-	return action == NOT_ESTABLISHED ? walk_slow(skb, w, state, flow, FROM_ELSEWHERE) : action;
+	if (action != NOT_ESTABLISHED)
+		return action;
+	return walk_slow(skb, w, state, flow, FROM_ELSEWHERE, prepare_from_elsewhere);
 }

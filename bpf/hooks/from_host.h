@@ -75,6 +75,8 @@ is_for_tunnel(struct walk *w, const struct datapath_state *state)
 	       (w->destination.flags & ADDRESS_THIS_HOST);
 }
 
+WALK_PREPARE(prepare_from_host, FROM_HOST)
+
 SEC("tc")
 int
 from_host(struct __sk_buff *skb)
@@ -102,5 +104,5 @@ from_host(struct __sk_buff *skb)
 	if (is_for_tunnel(w, state))
 		return TC_ACT_OK;
 	w->arrival = ARRIVED_NATIVELY;
-	return walk_packet(skb, w, state, FROM_HOST);
+	return walk_packet(skb, w, state, FROM_HOST, prepare_from_host);
 }

@@ -7,6 +7,8 @@
  */
 #include "bpf/lib/walk.h"
 
+WALK_PREPARE(prepare_from_tunnel, FROM_TUNNEL)
+
 SEC("tc")
 int
 from_tunnel(struct __sk_buff *skb)
@@ -26,5 +28,5 @@ from_tunnel(struct __sk_buff *skb)
 	if (skb->pkt_type != PACKET_HOST)
 		return drop(skb, DROP_NOT_FOR_US);
 	w->arrival = sender;
-	return walk_packet(skb, w, state, FROM_TUNNEL);
+	return walk_packet(skb, w, state, FROM_TUNNEL, prepare_from_tunnel);
 }

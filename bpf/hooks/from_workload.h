@@ -2,6 +2,8 @@
 /* tcx ingress of a pod's host-side veth: everything a pod sends. */
 #include "bpf/lib/walk.h"
 
+WALK_PREPARE(prepare_from_workload, FROM_WORKLOAD)
+
 SEC("tc")
 int
 from_workload(struct __sk_buff *skb)
@@ -21,5 +23,5 @@ from_workload(struct __sk_buff *skb)
 		return drop(skb, is_neighbor_discovery(&w->p) ? DROP_NEIGHBOR_DISCOVERY
 		                 : is_listener_report(&w->p)  ? DROP_MULTICAST_LISTENER
 		                                              : DROP_NOT_FOR_US);
-	return walk_packet(skb, w, state, FROM_WORKLOAD);
+	return walk_packet(skb, w, state, FROM_WORKLOAD, prepare_from_workload);
 }

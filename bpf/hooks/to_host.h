@@ -31,6 +31,8 @@ is_to_be_judged(struct __sk_buff *skb, const struct datapath_state *state)
 	return !sender || sender->ifindex != skb->ingress_ifindex;
 }
 
+WALK_PREPARE(prepare_to_host, TO_HOST)
+
 SEC("tc")
 int
 to_host(struct __sk_buff *skb)
@@ -50,5 +52,5 @@ to_host(struct __sk_buff *skb)
 		return TC_ACT_OK;
 	if (reason)
 		return drop(skb, reason);
-	return walk_packet(skb, w, state, TO_HOST);
+	return walk_packet(skb, w, state, TO_HOST, prepare_to_host);
 }

@@ -4,6 +4,8 @@
  */
 #include "bpf/lib/walk.h"
 
+WALK_PREPARE(prepare_to_workload, TO_WORKLOAD)
+
 SEC("tc")
 int
 to_workload(struct __sk_buff *skb)
@@ -27,5 +29,5 @@ to_workload(struct __sk_buff *skb)
 		return TC_ACT_OK;
 	if (reason)
 		return drop(skb, reason);
-	return walk_packet(skb, w, state, TO_WORKLOAD);
+	return walk_packet(skb, w, state, TO_WORKLOAD, prepare_to_workload);
 }

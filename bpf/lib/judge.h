@@ -293,11 +293,30 @@ renews_flow(const struct walk *w, const struct flow_value *flow)
 	       !((flow->flags ^ w->new_flags) & FLOW_AS_SENT) && sender == flow_sender(flow);
 }
 
+/* The known flow, for a function that cannot be given it. */
+static __always_inline struct flow_value *
+walk_find_again(const struct walk *w)
+{
+	struct flow_value *flow;
+
+	if (!w->life)
+		return NULL;
+	flow = bpf_map_lookup_elem(&rs_flows_v2, &w->key);
+	/* Gone meanwhile, or another one. */
+	return flow && !((flow_life(flow) ^ w->life) >> 8) ? flow : NULL;
+}
+
 /* What is asked of policy, and whether it is asked at all: w->settled when not. */
 static __always_inline int
-walk_prepare(struct __sk_buff *skb, struct walk *w, const struct datapath_state *state,
-             struct flow_value *flow, enum hook hook)
+walk_prepare_at(struct __sk_buff *skb, enum hook hook)
 {
+	struct datapath_state *state = state_get();
+	struct walk *w = walk_get();
+	struct flow_value *flow;
+
+	if (!w || !state)
+		return DROP_NO_GENERATION;
+	flow = walk_find_again(w);
 	w->icmp_type = w->p.icmp_type;
 	w->icmp_code = w->p.icmp_code;
 	w->initiator = w->source_end;
@@ -306,10 +325,10 @@ walk_prepare(struct __sk_buff *skb, struct walk *w, const struct datapath_state 
 	side_place(&w->value.side[w->source_end & 1], &w->source, state);
 	side_place(&w->value.side[~w->source_end & 1], &w->destination, state);
 	__builtin_memset(&w->judgement, 0, sizeof(w->judgement));
-	w->settled = (w->new_flags & FLOW_AS_SENT) != 0;
+	w->settled = w->new_flags & FLOW_AS_SENT ? SETTLED_UNASKED : NOT_SETTLED;
 	w->renewed = flow && renews_flow(w, flow);
 	if (w->settled)
-		return walk_write_flow(skb, w, flow);
+		return DROP_NONE;
 	if (flow && w->known) {
 		w->initiator = flow->initiator & 1;
 		w->icmp_type = flow->icmp_type;
@@ -324,17 +343,28 @@ walk_prepare(struct __sk_buff *skb, struct walk *w, const struct datapath_state 
 	if (state->flags & STATE_HOST_OBEYS_POLICY)
 		w->bypass = 0;
 	if (is_icmp_error(&w->p) && (w->bypass || walk_is_related(skb, w, state, hook))) {
-		w->settled = 1;
+		w->settled = SETTLED;
 		return DROP_NONE;
 	}
 	if (w->bypass || !flow || !w->known || !(flow->flags & (FLOW_AS_SENT | FLOW_TO_SOCKET)))
 		return DROP_NONE;
 	w->new_flags |= walk_find_socket(skb, w, flow);
 	/* No socket's answer: a reset, or a SYN cookie. */
-	w->settled =
-	    hook == TO_WORKLOAD && w->p.protocol == IPPROTO_TCP && !(w->new_flags & FLOW_TO_SOCKET);
+	if (hook == TO_WORKLOAD && w->p.protocol == IPPROTO_TCP && !(w->new_flags & FLOW_TO_SOCKET))
+		w->settled = SETTLED;
 	return DROP_NONE;
 }
+
+/* That of one hook, as a function of its own: the verifier goes through it once, and not behind
+ * each way that leads there.
+ */
+typedef int (*walk_prepare_function)(struct __sk_buff *skb);
+
+#define WALK_PREPARE(name, hook)                                                                   \
+	__noinline int name(struct __sk_buff *skb)                                                 \
+	{                                                                                          \
+		return walk_prepare_at(skb, hook);                                                 \
+	}
 
 /* Tells of a flow under the address of who began it, whatever the packet shows. */
 static __always_inline void
@@ -355,10 +385,18 @@ walk_event(struct walk *w, const struct datapath_state *state, __u8 type)
 }
 
 /* What the judgement means for this packet, and for the flow. */
-static __always_inline int
-walk_conclude(struct __sk_buff *skb, struct walk *w, const struct datapath_state *state,
-              struct flow_value *flow)
+__noinline int
+walk_conclude(struct __sk_buff *skb)
 {
+	struct datapath_state *state = state_get();
+	struct walk *w = walk_get();
+	struct flow_value *flow;
+
+	if (!w || !state)
+		return DROP_NO_GENERATION;
+	flow = walk_find_again(w);
+	if (w->settled)
+		return walk_write_flow(skb, w, flow);
 	if (w->bypass)
 		w->new_flags |= FLOW_HOST_BYPASS;
 	if (w->judgement.reason) {
@@ -385,14 +423,14 @@ walk_conclude(struct __sk_buff *skb, struct walk *w, const struct datapath_state
 /* May it pass, and what becomes of the flow. */
 static __always_inline enum drop_reason
 walk_decide(struct __sk_buff *skb, struct walk *w, const struct datapath_state *state,
-            struct flow_value *flow, enum hook hook)
+            enum hook hook, walk_prepare_function prepare)
 {
-	enum drop_reason reason = walk_prepare(skb, w, state, flow, hook);
+	enum drop_reason reason = prepare(skb);
 
 	w->quiet = reason == DROP_NO_FLOW && (state->flags & STATE_RESET_UNKNOWN);
-	if ((reason && !w->quiet) || w->settled)
+	if ((reason && !w->quiet) || w->settled == SETTLED)
 		return reason;
-	if (!w->bypass)
+	if (!w->bypass && !w->settled)
 		walk_judge(skb);
 	if (w->quiet) {
 		/* A pod may have forgotten what it did not begin. Whoever scans pods from
@@ -405,7 +443,7 @@ walk_decide(struct __sk_buff *skb, struct walk *w, const struct datapath_state *
 		w->answers = !w->judgement.reason;
 		return reason;
 	}
-	reason = walk_conclude(skb, w, state, flow);
+	reason = walk_conclude(skb);
 	w->answers = (state->flags & STATE_REJECT) &&
 	             (reason == DROP_POLICY_EGRESS || reason == DROP_POLICY_INGRESS);
 	return reason;

@@ -38,6 +38,7 @@ walk_find_flow(struct walk *w)
 {
 	struct flow_value *flow;
 
+	w->life = 0;
 	w->source_end = flow_key_of(&w->p, &w->key);
 	if (w->unresolved || !has_flow(&w->p))
 		return NULL;
@@ -238,7 +239,7 @@ has_same_holders(const struct walk *w, const struct flow_value *flow)
 
 static __always_inline int
 walk_slow(struct __sk_buff *skb, struct walk *w, const struct datapath_state *state,
-          struct flow_value *flow, enum hook hook)
+          struct flow_value *flow, enum hook hook, walk_prepare_function prepare)
 {
 	enum drop_reason reason;
 	int action;
@@ -269,6 +270,7 @@ walk_slow(struct __sk_buff *skb, struct walk *w, const struct datapath_state *st
 	if (flow && !has_same_holders(w, flow)) {
 		flow_kill(&w->key, flow, w->life);
 		flow = NULL;
+		w->life = 0;
 	}
 	if (state->flags & STATE_MARKS) {
 		reason = walk_find_sender(skb, state, flow, hook);
@@ -283,7 +285,7 @@ walk_slow(struct __sk_buff *skb, struct walk *w, const struct datapath_state *st
 	if (!reason) {
 		if (hook == FROM_WORKLOAD && walk_waits(w, state, flow))
 			w->new_flags |= FLOW_AS_SENT;
-		reason = walk_decide(skb, w, state, flow, hook);
+		reason = walk_decide(skb, w, state, hook, prepare);
 	}
 	if (reason) {
 		action = drop(skb, reason);
@@ -296,7 +298,7 @@ walk_slow(struct __sk_buff *skb, struct walk *w, const struct datapath_state *st
 /* Parsed packet in @w->p: all the rest of its way. */
 static __always_inline int
 walk_packet(struct __sk_buff *skb, struct walk *w, const struct datapath_state *state,
-            enum hook hook)
+            enum hook hook, walk_prepare_function prepare)
 {
 	struct flow_value *flow;
 	int action;
@@ -305,7 +307,7 @@ walk_packet(struct __sk_buff *skb, struct walk *w, const struct datapath_state *
 		w->unresolved = 1;
 	flow = walk_find_flow(w);
 	action = walk_established(skb, w, state, flow, hook);
-	return action == NOT_ESTABLISHED ? walk_slow(skb, w, state, flow, hook) : action;
+	return action == NOT_ESTABLISHED ? walk_slow(skb, w, state, flow, hook, prepare) : action;
 }
 
 /* What every program does first. */

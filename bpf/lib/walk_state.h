@@ -26,6 +26,13 @@ struct judgement {
 	enum drop_reason reason;
 };
 
+/* Whether policy is asked. */
+enum settled {
+	NOT_SETTLED = 0,
+	SETTLED,         /* the packet passes, and no flow is written */
+	SETTLED_UNASKED, /* what it becomes is judged; the flow is written */
+};
+
 /* Lives in a per-CPU map, being too large for the stack. No program of ours runs
  * inside another on one CPU: all of them run with bottom halves off.
  */
@@ -45,7 +52,8 @@ struct walk {
 	__u8 known;                               /* the flow's verdict is of such packets */
 	__u8 renewed;                             /* a SYN of the known flow's initiator */
 	__u8 replaces;                            /* a known flow, by one of its own */
-	__u8 opening, bypass, settled;            /* see walk_prepare */
+	__u8 opening, bypass;                     /* see walk_prepare_at */
+	__u8 settled;                             /* enum settled */
 	__u8 icmp_type, icmp_code;                /* of the flow's initiator */
 	__u8 quiet;                               /* judged for an answer's sake: counts no hit */
 	__u8 answers;                             /* the drop is answered */
