@@ -38,6 +38,7 @@ bench_verdict(struct __sk_buff *skb __attribute__((unused)))
 	struct verdict_query query = {};
 	struct verdict verdict = {};
 	struct address_value value;
+	struct address_key key = {};
 	struct ip_address remote;
 
 	if (!state)
@@ -45,7 +46,7 @@ bench_verdict(struct __sk_buff *skb __attribute__((unused)))
 	for (int i = 0; i < 4; i++)
 		remote.words[i] = asked.remote.words[i];
 	query.active = active_generation_get(state);
-	if (lookup_address(query.active.slot, &remote, &value) ||
+	if (lookup_address(query.active.slot, &key, &remote, &value) ||
 	    classify_l4(query.active, asked.protocol, asked.source_port, asked.destination_port, 0,
 	                0, &query) ||
 	    verdict_read(&query, asked.policy_set, class_of(query.active, &remote, &value),

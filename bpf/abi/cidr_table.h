@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /* Longest prefix to address class: a trie in the arena, for addresses that have no
- * entry of their own in rs_addresses_v1.
+ * entry of their own in rs_addresses_v2.
  *
  *   root: 65536 entries, by the first 16 bits of the family's address
  *     entry ─▶ leaf: an address class

@@ -64,6 +64,14 @@ struct active_generation {
 };
 ABI_ASSERT(sizeof(struct active_generation) == 8);
 
+/* Whose value it is. */
+struct address_key {
+	struct ip_address address;
+	__u8 network[3]; /* as in flow_key */
+	__u8 reserved;
+};
+ABI_ASSERT(sizeof(struct address_key) == 20);
+
 /* Where an address's policy is. `ifindex` and the sets are those of a local
  * endpoint. They sit here and not in a map by interface, because this read is
  * made for the class and the spoof check anyway, and because "near" conditions

@@ -70,8 +70,8 @@ static __always_inline int
 is_for_tunnel(struct walk *w, const struct datapath_state *state)
 {
 	return !w->p.fragment && is_vxlan(&w->p, state) &&
-	       !lookup_address(active_generation_get(state).slot, &w->p.destination,
-	                       &w->destination) &&
+	       !lookup_address(active_generation_get(state).slot, &w->address_key,
+	                       &w->p.destination, &w->destination) &&
 	       (w->destination.flags & ADDRESS_THIS_HOST);
 }
 

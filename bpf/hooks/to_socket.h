@@ -16,6 +16,7 @@
 struct socket_walk {
 	struct packet p;
 	struct flow_key key;
+	struct address_key address_key; /* working room; network 0 */
 	struct address_value source, destination;
 	struct verdict verdict;
 	struct flow_value value;
@@ -129,8 +130,8 @@ to_socket(struct bpf_sk_lookup *ctx)
 	    flow_is_current(flow, state) &&
 	    flow->side[source_end & 1].ifindex == ctx->ingress_ifindex)
 		return SK_PASS;
-	if (lookup_address(active.slot, &w->p.source, &w->source) ||
-	    lookup_address(active.slot, &w->p.destination, &w->destination))
+	if (lookup_address(active.slot, &w->address_key, &w->p.source, &w->source) ||
+	    lookup_address(active.slot, &w->address_key, &w->p.destination, &w->destination))
 		return socket_drop(DROP_NO_GENERATION);
 	if (w->source.ifindex != ctx->ingress_ifindex)
 		return socket_drop(DROP_SPOOFED);

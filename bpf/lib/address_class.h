@@ -12,18 +12,21 @@
 #define NOT_IN_HASH 0xffffu /* as address_value.number */
 
 /* Copies at once what is known of @address; zeros when nothing is. A copy, because
- * the kernel may give a deleted element to another key while a program holds it.
+ * the kernel may give a deleted element to another key while a program holds it. @key: room for
+ * the key, whose network is the caller's to say.
  */
 static __always_inline enum drop_reason
-lookup_address(__u32 slot, const struct ip_address *address, struct address_value *ret)
+lookup_address(__u32 slot, struct address_key *key, const struct ip_address *address,
+               struct address_value *ret)
 {
-	void *inner = bpf_map_lookup_elem(&rs_addresses_v1, &slot);
+	void *inner = bpf_map_lookup_elem(&rs_addresses_v2, &slot);
 	struct address_value *value;
 
 	__builtin_memset(ret, 0, sizeof(*ret));
 	if (!inner)
 		return DROP_NO_GENERATION;
-	value = bpf_map_lookup_elem(inner, address);
+	key->address = *address;
+	value = bpf_map_lookup_elem(inner, key);
 	if (value)
 		*ret = *value;
 	else

@@ -28,11 +28,11 @@ struct {
 		__uint(type, BPF_MAP_TYPE_HASH);
 		__uint(map_flags, BPF_F_NO_PREALLOC);
 		__uint(max_entries, 16384);
-		__uint(key_size, sizeof(struct ip_address));
+		__uint(key_size, sizeof(struct address_key));
 		__uint(value_size, sizeof(struct address_value));
 	});
 	/* clang-format on */
-} rs_addresses_v1 SEC(".maps");
+} rs_addresses_v2 SEC(".maps");
 
 /* All chunks have one size and no BPF_F_INNER_MAP: then the verifier inlines the
  * reads of inner arrays. Version 2 has the roots of abi/cidr_table.h.

@@ -99,7 +99,7 @@ find_sender_after_stack(struct __sk_buff *skb, struct walk *w, const struct data
 	if (!sender || (came_by && sender->ifindex != came_by))
 		return DROP_MARK_CHANGED;
 	w->sender_address = sender->address;
-	if (lookup_address(w->active.slot, &sender->address, &w->source) ||
+	if (lookup_address(w->active.slot, &w->address_key, &sender->address, &w->source) ||
 	    !(w->source.flags & ADDRESS_LOCAL_ENDPOINT) ||
 	    (came_by && w->source.ifindex != came_by))
 		return DROP_MARK_CHANGED;
@@ -134,7 +134,7 @@ walk_find_sender(struct __sk_buff *skb, const struct datapath_state *state,
 	w->sender = flow_sender(flow);
 	w->sender_address = sender->address;
 	if (w->source_end != flow->initiator &&
-	    lookup_address(w->active.slot, &sender->address, &w->destination))
+	    lookup_address(w->active.slot, &w->address_key, &sender->address, &w->destination))
 		return DROP_NO_GENERATION;
 	return DROP_NONE;
 }
@@ -211,7 +211,7 @@ walk_find_socket(struct __sk_buff *skb, struct walk *w, const struct flow_value 
 	} else {
 		return 0;
 	}
-	lookup_address(w->active.slot, &w->socket.address, end);
+	lookup_address(w->active.slot, &w->address_key, &w->socket.address, end);
 	return FLOW_TO_SOCKET;
 }
 

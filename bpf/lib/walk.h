@@ -69,7 +69,8 @@ walk_mark_judged(struct walk *w, const struct datapath_state *state)
 {
 	w->mark.kind = MARK_JUDGED;
 	w->mark.number = 0;
-	if (!lookup_address(active_generation_get(state).slot, &w->p.source, &w->source) &&
+	if (!lookup_address(active_generation_get(state).slot, &w->address_key, &w->p.source,
+	                    &w->source) &&
 	    w->source.ifindex)
 		w->mark.number = w->source.number;
 }
@@ -264,8 +265,8 @@ walk_slow(struct __sk_buff *skb, struct walk *w, const struct datapath_state *st
 		 */
 		return is_from_outside(hook) ? TC_ACT_OK : drop(skb, DROP_NO_GENERATION);
 	}
-	if (lookup_address(w->active.slot, &w->p.source, &w->source) ||
-	    lookup_address(w->active.slot, &w->p.destination, &w->destination))
+	if (lookup_address(w->active.slot, &w->address_key, &w->p.source, &w->source) ||
+	    lookup_address(w->active.slot, &w->address_key, &w->p.destination, &w->destination))
 		return is_from_outside(hook) ? TC_ACT_OK : drop(skb, DROP_NO_GENERATION);
 	if (flow && !has_same_holders(w, flow)) {
 		flow_kill(&w->key, flow, w->life);

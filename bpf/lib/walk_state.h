@@ -41,6 +41,7 @@ struct walk {
 	struct flow_key key;
 	struct address_value source, destination; /* slow path only */
 	struct active_generation active;          /* slow path only */
+	struct address_key address_key;           /* working room; network 0 */
 	struct owner_key owner_key;               /* working room */
 	__u32 arrival;                            /* FLOW_ARRIVAL_* */
 	__u32 owners_epoch;                       /* when that was checked */

@@ -14,7 +14,7 @@
 namespace ripstop::loader {
 namespace {
 
-constexpr char kOuter[] = "rs_addresses_v1";
+constexpr char kOuter[] = "rs_addresses_v2";
 constexpr size_t kBatch = 4096;
 constexpr int kKernelNotSupported = 524;  // ENOTSUPP, which <errno.h> lacks
 
@@ -27,7 +27,7 @@ struct Written {
   int error = 0;  // why not more
 };
 
-Written Write(int map, const ip_address* keys, const address_value* values, size_t count) {
+Written Write(int map, const address_key* keys, const address_value* values, size_t count) {
   if (count > 1) {
     auto done = static_cast<uint32_t>(count);
     if (bpf_map_update_batch(map, keys, values, &done, nullptr) == 0) return {count, 0};
@@ -38,7 +38,7 @@ Written Write(int map, const ip_address* keys, const address_value* values, size
   return {0, errno};
 }
 
-absl::Status WriteAll(int map, const ip_address* keys, const address_value* values, size_t count) {
+absl::Status WriteAll(int map, const address_key* keys, const address_value* values, size_t count) {
   for (size_t done = 0; done < count;) {
     const Written written = Write(map, keys + done, values + done, count - done);
     if (written.error != 0)
@@ -51,7 +51,7 @@ absl::Status WriteAll(int map, const ip_address* keys, const address_value* valu
 }  // namespace
 
 absl::StatusOr<AddressTable::Inner> AddressTable::Make(uint32_t capacity) {
-  ASSIGN_OR_RETURN(UniqueFd fd, MakeInnerMap(BPF_MAP_TYPE_HASH, "rs_addresses", sizeof(ip_address),
+  ASSIGN_OR_RETURN(UniqueFd fd, MakeInnerMap(BPF_MAP_TYPE_HASH, "rs_addresses", sizeof(address_key),
                                              sizeof(address_value), capacity, BPF_F_NO_PREALLOC));
   return Inner{std::move(fd), capacity};
 }
@@ -68,7 +68,8 @@ absl::Status AddressTable::StartGrowing() {
   uint32_t capacity = now_.capacity * 2;
   while (IsFilled(entries_, capacity)) capacity *= 2;
   ASSIGN_OR_RETURN(Inner larger, Make(capacity));
-  EntryCopy copy(now_.fd.get(), larger.fd.get(), sizeof(ip_address), sizeof(address_value), kOuter);
+  EntryCopy copy(now_.fd.get(), larger.fd.get(), sizeof(address_key), sizeof(address_value),
+                 kOuter);
   growth_.emplace(Growth{std::move(larger), std::move(copy)});
   return absl::OkStatus();
 }
@@ -82,7 +83,7 @@ absl::Status AddressTable::Grow(size_t entries) {
   return absl::OkStatus();
 }
 
-absl::Status AddressTable::Set(const std::vector<ip_address>& keys,
+absl::Status AddressTable::Set(const std::vector<address_key>& keys,
                                const std::vector<address_value>& values, size_t added) {
   if (keys.empty()) return absl::OkStatus();
   entries_ += added;
@@ -104,7 +105,7 @@ absl::Status AddressTable::Set(const std::vector<ip_address>& keys,
   return growing() ? Grow(std::max<size_t>(kCopyPerSet, 8 * keys.size())) : absl::OkStatus();
 }
 
-absl::Status AddressTable::Remove(const ip_address& key) {
+absl::Status AddressTable::Remove(const address_key& key) {
   if (bpf_map_delete_elem(now_.fd.get(), &key) == 0) {
     if (entries_ > 0) --entries_;
   } else if (errno != ENOENT) {

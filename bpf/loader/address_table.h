@@ -15,7 +15,7 @@
 
 namespace ripstop::loader {
 
-// The addresses of one generation: a hash map at one slot of rs_addresses_v1, and how it grows.
+// The addresses of one generation: a hash map at one slot of rs_addresses_v2, and how it grows.
 //
 // A hash map has the size it was made with. At seven eighths of it, one of twice the size is made,
 // and each Set takes a part of what is there over: what is written meanwhile is written to both,
@@ -26,7 +26,7 @@ class AddressTable {
  public:
   static constexpr uint32_t kCopyPerSet = 4096;
 
-  // `outer`: rs_addresses_v1, which outlives this.
+  // `outer`: rs_addresses_v2, which outlives this.
   explicit AddressTable(int outer) : outer_(outer) {}
 
   // An empty map takes the slot, which must be empty.
@@ -35,10 +35,10 @@ class AddressTable {
   // `values[i]` at `keys[i]`. `added`: how many of the keys were not there. In order, up to the
   // first failure:
   //   kResourceExhausted  the kernel has no memory for a larger map
-  absl::Status Set(const std::vector<ip_address>& keys, const std::vector<address_value>& values,
+  absl::Status Set(const std::vector<address_key>& keys, const std::vector<address_value>& values,
                    size_t added);
   // That it is not there is fine.
-  absl::Status Remove(const ip_address& key);
+  absl::Status Remove(const address_key& key);
 
   uint32_t capacity() const { return now_.capacity; }
   bool growing() const { return growth_.has_value(); }

@@ -21,15 +21,15 @@ constexpr uint32_t kSlot = 1;
 constexpr uint32_t kCapacity = 16384;  // most of which is more than one Set copies
 
 struct Entries {
-  std::vector<ip_address> keys;
+  std::vector<address_key> keys;
   std::vector<address_value> values;
 };
 
 class AddressTableTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    auto inner = MakeInnerMap(BPF_MAP_TYPE_HASH, "inner", sizeof(ip_address), sizeof(address_value),
-                              8, BPF_F_NO_PREALLOC);
+    auto inner = MakeInnerMap(BPF_MAP_TYPE_HASH, "inner", sizeof(address_key),
+                              sizeof(address_value), 8, BPF_F_NO_PREALLOC);
     if (!inner.ok()) GTEST_SKIP() << "needs CAP_BPF: " << inner.status();
     LIBBPF_OPTS(bpf_map_create_opts, options, .inner_map_fd = static_cast<uint32_t>(inner->get()));
     outer_.reset(bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "outer", sizeof(uint32_t),
@@ -47,8 +47,8 @@ class AddressTableTest : public ::testing::Test {
     EXPECT_EQ(bpf_map_lookup_elem(outer_.get(), &slot, &id), 0);
     return UniqueFd(bpf_map_get_fd_by_id(id));
   }
-  static ip_address Key(uint32_t number) {
-    ip_address key = {};
+  static address_key Key(uint32_t number) {
+    address_key key = {};
     std::memcpy(&key, &number, sizeof(number));
     return key;
   }
@@ -71,14 +71,14 @@ class AddressTableTest : public ::testing::Test {
     const UniqueFd map = Read();
     size_t wrong = 0;
     for (const auto& [number, address_class] : expected_) {
-      const ip_address key = Key(number);
+      const address_key key = Key(number);
       address_value value = {};
       wrong +=
           bpf_map_lookup_elem(map.get(), &key, &value) != 0 || value.address_class != address_class;
     }
     EXPECT_EQ(wrong, 0u) << "of " << expected_.size();
     for (const uint32_t number : removed_) {
-      const ip_address key = Key(number);
+      const address_key key = Key(number);
       address_value value = {};
       if (!expected_.contains(number)) {
         EXPECT_NE(bpf_map_lookup_elem(map.get(), &key, &value), 0) << number << " was removed";

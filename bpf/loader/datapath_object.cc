@@ -263,7 +263,7 @@ int DatapathObject::flow_reshape() const { return Program("flow_reshape"); }
 int DatapathObject::flow_end() const { return Program("flow_end"); }
 int DatapathObject::flow_sweep() const { return Program("flow_sweep"); }
 int DatapathObject::arena_used() const { return Program("arena_used"); }
-int DatapathObject::addresses() const { return bpf_map__fd(skeleton_->maps.rs_addresses_v1); }
+int DatapathObject::addresses() const { return bpf_map__fd(skeleton_->maps.rs_addresses_v2); }
 int DatapathObject::arena() const { return bpf_map__fd(skeleton_->maps.rs_arena_v2); }
 int DatapathObject::hits() const { return bpf_map__fd(skeleton_->maps.rs_hits_v1); }
 int DatapathObject::flows() const { return bpf_map__fd(skeleton_->maps.rs_flows_v2); }

@@ -20,6 +20,8 @@ constexpr uint32_t kChunkWords = ARENA_CHUNK_LINES * ARENA_LINE_WORDS;
 
 }  // namespace
 
+address_key AddressKeyOf(const policy::Address& address) { return {.address = ToKey(address)}; }
+
 ip_address ToKey(const policy::Address& address) {
   ip_address key;
   static_assert(sizeof(key) == sizeof(address.bytes));
@@ -56,7 +58,7 @@ absl::StatusOr<uint32_t> TableStore::UsedChunks(uint32_t first_chunk) const {
 }
 
 absl::Status TableStore::FreeSlot(uint32_t slot, uint32_t first_chunk) {
-  RETURN_IF_ERROR(UninstallInnerMap(object_->addresses(), slot, "rs_addresses_v1"));
+  RETURN_IF_ERROR(UninstallInnerMap(object_->addresses(), slot, "rs_addresses_v2"));
   ASSIGN_OR_RETURN(const uint32_t used, UsedChunks(first_chunk));
   for (uint32_t i = 0; i < used; ++i) {
     RETURN_IF_ERROR(UninstallInnerMap(object_->arena(), first_chunk + i, "rs_arena_v2"));
@@ -200,7 +202,7 @@ absl::Status TableStore::ApplyOne(const policy::TableWrite& write) {
     TableStore* store;
     absl::Status operator()(const policy::SetAddress&) { return absl::OkStatus(); }  // batched
     absl::Status operator()(const policy::RemoveAddress& w) {
-      RETURN_IF_ERROR(store->addresses_.Remove(ToKey(w.address)));
+      RETURN_IF_ERROR(store->addresses_.Remove(AddressKeyOf(w.address)));
       store->numbers_.Release(w.address);
       return absl::OkStatus();
     }
@@ -233,7 +235,7 @@ absl::Status TableStore::ApplyOne(const policy::TableWrite& write) {
 absl::Status TableStore::Apply(const policy::TableWrites& writes) {
   if (!begun_) return absl::FailedPreconditionError("table writes: no generation was begun");
   RETURN_IF_ERROR(AddChunksFor(writes));
-  std::vector<ip_address> keys;
+  std::vector<address_key> keys;
   std::vector<address_value> values;
   size_t added = 0;
   const auto set_addresses = [&] {
@@ -246,7 +248,7 @@ absl::Status TableStore::Apply(const policy::TableWrites& writes) {
   };
   for (const policy::TableWrite& write : writes) {
     if (const auto* set = std::get_if<policy::SetAddress>(&write)) {
-      keys.push_back(ToKey(set->address));
+      keys.push_back(AddressKeyOf(set->address));
       values.push_back(set->value);
       added += set->is_new;
       GiveNumber(*set, values.back());

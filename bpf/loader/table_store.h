@@ -90,6 +90,8 @@ class TableStore {
 
 // The key form of an address.
 ip_address ToKey(const policy::Address& address);
+// Of this node's own network.
+address_key AddressKeyOf(const policy::Address& address);
 
 }  // namespace ripstop::loader
 

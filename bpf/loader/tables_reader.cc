@@ -83,8 +83,8 @@ absl::StatusOr<KnownAddress> ReadAddress(const DatapathObject& object, active_ge
                                          const policy::Address& address) {
   KnownAddress known;
   ASSIGN_OR_RETURN(const UniqueFd addresses,
-                   OpenInner(object.addresses(), active.slot, "rs_addresses_v1"));
-  const ip_address key = ToKey(address);
+                   OpenInner(object.addresses(), active.slot, "rs_addresses_v2"));
+  const address_key key = AddressKeyOf(address);
   if (bpf_map_lookup_elem(addresses.get(), &key, &known.value) == 0) {
     known.address_class = known.value.address_class;
     return known;

@@ -119,7 +119,7 @@ absl::StatusOr<Timing> BenchKernel::Verdict(const policy::Packet& packet,
                                             policy::Direction direction) {
   const bool ingress = direction == policy::Direction::kIngress;
   loader::KernelEvaluator& evaluator = *evaluator_;
-  const ip_address near = loader::ToKey(ingress ? packet.destination : packet.source);
+  const address_key near = loader::AddressKeyOf(ingress ? packet.destination : packet.source);
   const ip_address far = loader::ToKey(ingress ? packet.source : packet.destination);
   const uint32_t slot = evaluator.tables().slot();
   uint32_t id = 0;
