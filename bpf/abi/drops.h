@@ -97,4 +97,16 @@ struct drop_count {
 };
 ABI_ASSERT(sizeof(struct drop_count) == 16);
 
+/* rs_interface_drops_v1: the same by interface and reason, while there is room; rs_drops_v1 has
+ * all. The interface is the host's side of the pod whose policy denied the packet, or who sent
+ * it, or whom it came for from elsewhere; where none of these is a pod's, the one that it came in
+ * by.
+ */
+struct interface_drop_key {
+	__u32 ifindex;
+	__u32 reason;
+};
+ABI_ASSERT(sizeof(struct interface_drop_key) == 8);
+#define INTERFACE_DROPS_MAX 16384
+
 #endif

@@ -104,7 +104,7 @@ struct flow_value {
 	__u8 initiator; /* enum flow_end */
 	__u8 icmp_type; /* of the initiator's message */
 	__u8 icmp_code;
-	__u8 reserved;
+	__u8 told;   /* FLOW_TOLD_*: of what is told once */
 	__u16 flags; /* FLOW_* */
 	__u16 reserved_2;
 	__u32 owners_epoch;        /* when the arrival of the remote ends was checked */
@@ -159,6 +159,9 @@ ABI_ASSERT(sizeof(struct flow_account) == 64);
 #define FLOW_HAS_SENDER 16u /* the local address of the initiator's number began it */
 #define FLOW_TO_SOCKET 32u  /* translated to a socket of this host, and judged so */
 
+#define FLOW_TOLD_DENIED 1u /* policy denies it since */
+#define FLOW_TOLD_CLOSED 2u /* it is over, and waits to be removed */
+
 #define FLOW_SEEN_STEP_NS 1000000000ull
 /* How far from the highest number of its end the one of an RST or a FIN may be that counts.
  * Ahead: what is sent at once, BIG TCP included; a segment that is farther ahead is not
@@ -210,12 +213,13 @@ struct fragment_value {
 /* Context of the flow_sweep program (SEC("syscall")). */
 struct sweep_request {
 	__u64 now_ns;  /* zero: ask the clock */
+	__u64 last_ns; /* of the sweep before; zero: none, and no flow is due a heartbeat */
 	__u32 forget;  /* drop the flows of the addresses in `forgotten`; zero: only idle ones */
 	__u32 pressed; /* the table is nearly full: FLOW_PRESSED_* */
 	__u32 visited; /* out: answered flows */
 	__u32 removed; /* out: of these, and with `forget` of all */
 };
-ABI_ASSERT(sizeof(struct sweep_request) == 24);
+ABI_ASSERT(sizeof(struct sweep_request) == 32);
 
 /* Addresses whose flows one walk of flow_sweep drops. */
 #define FORGOTTEN_MAX 1024

@@ -26,8 +26,8 @@ ABI_ASSERT(offsetof(struct datapath_state, active) == 0);
 
 #define STATE_HOST_OBEYS_POLICY 1u /* else this host reaches its own pods before policy */
 /* Which flows the agent wants to hear of besides those that a Log rule marked. */
-#define STATE_WATCH_FLOWS 2u  /* every one that begins or is denied */
-#define STATE_WATCH_CLOSED 4u /* every one that the sweep removes */
+#define STATE_WATCH_FLOWS 2u  /* every one that begins, is denied or judged otherwise */
+#define STATE_WATCH_CLOSED 4u /* every one that ends; and heartbeats */
 /* Host's NAT. MARKS comes first, with to_host and to_socket in place; MARKS_TRUSTED once no
  * packet from before is on its way; then HOST_NAT may come and go.
  */

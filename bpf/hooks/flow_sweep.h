@@ -3,9 +3,8 @@
  * nothing is copied out, and all flows are walked once however many addresses there are.
  * Run by the agent; SEC("syscall") works since 5.14 and map iteration in it since 5.13.
  */
-#include "bpf/lib/event.h"
-#include "bpf/lib/flow_life.h"
 #include "bpf/lib/mark.h"
+#include "bpf/lib/tell.h"
 
 /* Filled by the agent for one run; not pinned. */
 struct {
@@ -59,20 +58,52 @@ is_forgotten(const struct flow_key *key, const struct ip_address *sender)
 	return bpf_map_lookup_elem(&forgotten, &copy) != NULL;
 }
 
+/* Each flow has its own moment within FLOW_HEARTBEAT_SECONDS, so that they are not all told of at
+ * once. One that is quiet says nothing.
+ */
+static __always_inline int
+is_heartbeat_due(const struct flow_value *flow, __u64 life, const struct sweep_request *request)
+{
+	__u64 second = 1000000000ull;
+	__u64 moment = ((life >> 32) * 2654435761u >> 16) % FLOW_HEARTBEAT_SECONDS;
+
+	return request->last_ns &&
+	       (request->now_ns / second + moment) / FLOW_HEARTBEAT_SECONDS !=
+	           (request->last_ns / second + moment) / FLOW_HEARTBEAT_SECONDS &&
+	       flow->seen_ns + FLOW_HEARTBEAT_SECONDS * second > request->now_ns;
+}
+
+/* What there is to tell of a flow that stays: that it is over, or that it goes on. */
 static __always_inline void
-tell_closed(const struct datapath_state *state, const struct flow_key *key,
-            const struct flow_value *flow, const struct ip_address *sender, __u64 now)
+sweep_tell(const struct datapath_state *state, const struct flow_key *shown,
+           struct flow_value *flow, __u64 life, const struct sweep_request *request)
 {
 	__u32 initiator = flow->initiator & 1;
-	struct flow_key shown = *key;
+	struct event_subject subject = {.key = shown,
+	                                .sent = flow->sent,
+	                                .initiator = initiator,
+	                                .egress_verdict = flow->side[initiator].verdict,
+	                                .ingress_verdict = flow->side[initiator ^ 1].verdict,
+	                                .icmp_type = flow->icmp_type,
+	                                .icmp_code = flow->icmp_code,
+	                                .closed_by = flow_closed_by(flow, 0)};
 
-	if (sender && initiator == FLOW_HIGH)
-		shown.address[FLOW_HIGH] = *sender;
-	else if (sender)
-		shown.address[FLOW_LOW] = *sender;
-	event_send(state, now, FLOW_EVENT_CLOSED, DROP_NONE, &shown, initiator, flow->icmp_type,
-	           flow->icmp_code, flow->side[initiator].verdict,
-	           flow->side[~initiator & 1].verdict);
+	if (!(state->flags & STATE_WATCH_CLOSED) || (flow->flags & FLOW_AS_SENT))
+		return;
+	if (!subject.closed_by && (flow->told & FLOW_TOLD_CLOSED))
+		flow->told &= ~FLOW_TOLD_CLOSED; /* by a reset that was none */
+	if (subject.closed_by) {
+		if ((flow->told & FLOW_TOLD_CLOSED) ||
+		    flow->seen_ns + FLOW_CLOSED_QUIET_NS > request->now_ns)
+			return;
+		flow->told |= FLOW_TOLD_CLOSED;
+		subject.type = FLOW_EVENT_CLOSED;
+	} else if (is_heartbeat_due(flow, life, request)) {
+		subject.type = FLOW_EVENT_HEARTBEAT;
+	} else {
+		return;
+	}
+	event_send(state, request->now_ns, &subject);
 }
 
 static long
@@ -83,24 +114,28 @@ sweep_one(void *map __attribute__((unused)), struct flow_key *key, struct flow_v
 	const struct sender_value *value = sender_of(flow_sender(flow));
 	const struct ip_address *sender = value ? &value->address : NULL;
 	const struct sweep_request *request = &sweep->request;
-	struct flow_key copy = *key;
+	struct flow_key copy = *key, shown = copy;
 	__u64 life = flow_life(flow);
+	__u8 closed_by;
 
 	sweep->request.visited++;
+	if (!state)
+		return 0;
+	if (sender)
+		flow_show_sender(&shown, flow, sender);
 	if (request->forget) {
 		if (!is_forgotten(&copy, sender))
 			return 0;
-	} else if (flow->seen_ns + flow_idle_limit(&copy, flow, &sweep->limits, request->pressed) >=
+		closed_by = FLOW_CLOSED_ENDPOINT;
+	} else if (flow->seen_ns + flow_idle_limit(&copy, flow, &sweep->limits, request->pressed) <
 	           request->now_ns) {
+		closed_by = flow_closed_by(flow, FLOW_CLOSED_IDLE);
+	} else {
+		sweep_tell(state, &shown, flow, life, request);
 		return 0;
 	}
-	/* Of a translated flow the other one is told of; of one that nobody answered, a flood's
-	 * perhaps, nothing.
-	 */
-	if (state && !(flow->flags & FLOW_AS_SENT) &&
-	    (FLOW_LIFE_STATE(life) == FLOW_OPEN || request->forget))
-		tell_closed(state, &copy, flow, sender, request->now_ns);
-	sweep->request.removed += flow_kill(&copy, flow, life);
+	sweep->request.removed +=
+	    flow_end_told(state, &copy, &shown, flow, life, closed_by, request->now_ns);
 	return 0;
 }
 

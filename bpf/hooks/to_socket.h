@@ -7,7 +7,7 @@
  * The packet is not seen, only its tuple and its interface: no mark is needed, since a
  * source that was translated too would not be an address of that interface.
  */
-#include "bpf/lib/event.h"
+#include "bpf/lib/drop.h"
 #include "bpf/lib/flow_life.h"
 #include "bpf/lib/mark.h"
 #include "bpf/lib/verdict.h"
@@ -51,14 +51,24 @@ socket_packet(const struct bpf_sk_lookup *ctx, struct packet *ret)
 }
 
 static __always_inline int
-socket_drop(enum drop_reason reason)
+socket_drop(const struct bpf_sk_lookup *ctx, enum drop_reason reason)
 {
-	__u32 key = reason;
-	struct drop_count *count = bpf_map_lookup_elem(&rs_drops_v1, &key);
-
-	if (count)
-		count->packets++; /* how long it was nobody knows here */
+	count_drop(reason, ctx->ingress_ifindex, 0); /* how long it was nobody knows here */
 	return SK_DROP;
+}
+
+static __always_inline void
+socket_tell(const struct bpf_sk_lookup *ctx, const struct socket_walk *w,
+            const struct datapath_state *state, __u32 source_end, enum drop_reason reason)
+{
+	struct event_subject subject = {.key = &w->key,
+	                                .initiator = source_end,
+	                                .egress_verdict = w->verdict.word,
+	                                .ifindex = reason ? ctx->ingress_ifindex : 0,
+	                                .type = reason ? FLOW_EVENT_DENIED : FLOW_EVENT_NEW,
+	                                .reason = reason};
+
+	event_send(state, bpf_ktime_get_coarse_ns(), &subject);
 }
 
 static __always_inline enum drop_reason
@@ -122,7 +132,7 @@ to_socket(struct bpf_sk_lookup *ctx)
 	w = bpf_map_lookup_elem(&rs_asked_v2, &zero);
 	active = active_generation_get(state);
 	if (!w || !active.l4_table)
-		return socket_drop(DROP_NO_GENERATION);
+		return socket_drop(ctx, DROP_NO_GENERATION);
 	socket_packet(ctx, &w->p);
 	source_end = flow_key_of(&w->p, &w->key);
 	flow = bpf_map_lookup_elem(&rs_flows_v2, &w->key);
@@ -132,16 +142,20 @@ to_socket(struct bpf_sk_lookup *ctx)
 		return SK_PASS;
 	if (lookup_address(active.slot, &w->address_key, &w->p.source, &w->source) ||
 	    lookup_address(active.slot, &w->address_key, &w->p.destination, &w->destination))
-		return socket_drop(DROP_NO_GENERATION);
+		return socket_drop(ctx, DROP_NO_GENERATION);
 	if (w->source.ifindex != ctx->ingress_ifindex)
-		return socket_drop(DROP_SPOOFED);
+		return socket_drop(ctx, DROP_SPOOFED);
 	if (w->p.protocol == IPPROTO_UDP && state->vxlan_port &&
 	    w->p.destination_port == state->vxlan_port)
-		return socket_drop(DROP_VXLAN_FROM_WORKLOAD);
+		return socket_drop(ctx, DROP_VXLAN_FROM_WORKLOAD);
 	reason = socket_judge(w, active);
-	event_send(state, bpf_ktime_get_coarse_ns(), reason ? FLOW_EVENT_DENIED : FLOW_EVENT_NEW,
-	           reason, &w->key, source_end, 0, 0, w->verdict.word, 0);
-	if (!reason)
-		reason = socket_write_flow(w, source_end, flow, state);
-	return reason ? socket_drop(reason) : SK_PASS;
+	if (reason) {
+		socket_tell(ctx, w, state, source_end, reason);
+		return socket_drop(ctx, reason);
+	}
+	reason = socket_write_flow(w, source_end, flow, state);
+	if (reason)
+		return socket_drop(ctx, reason);
+	socket_tell(ctx, w, state, source_end, DROP_NONE);
+	return SK_PASS;
 }

@@ -3,7 +3,7 @@
 #ifndef RIPSTOP_BPF_LIB_FLOW_TOUCH_H
 #define RIPSTOP_BPF_LIB_FLOW_TOUCH_H
 
-#include "bpf/lib/flow_life.h"
+#include "bpf/lib/tell.h"
 
 /* Whether a segment's number is one that its sender may be at: of what shortens a flow's life
  * others are not believed (RFC 9293 section 3.10.7.4, RFC 5961 section 3).
@@ -103,15 +103,14 @@ flow_touch(struct flow_value *flow, __u32 source_end, const struct packet *p, __
 	touch_tcp(flow, &flow->side[source_end & 1], p);
 }
 
-/* What becomes of the half-open flow of @life after a packet that touched it. */
+/* What becomes of the walk's half-open flow, of @life, after its packet touched it. */
 static __always_inline void
-flow_answered(const struct flow_key *key, struct flow_value *flow, __u64 life, __u32 source_end,
-              const struct packet *p)
+flow_answered(struct flow_value *flow, __u64 life, __u32 source_end, const struct packet *p)
 {
 	if (p->fragment == FRAGMENT_LATER && p->protocol == IPPROTO_TCP)
 		return;
 	if (refuses_flow(flow, source_end, p)) {
-		flow_kill(key, flow, life);
+		walk_end_flow(FLOW_CLOSED_REFUSED);
 		return;
 	}
 	if (!opens_flow(flow, source_end, p))

@@ -7,9 +7,9 @@
 #ifndef RIPSTOP_BPF_LIB_JUDGE_H
 #define RIPSTOP_BPF_LIB_JUDGE_H
 
-#include "bpf/lib/event.h"
 #include "bpf/lib/flow_touch.h"
 #include "bpf/lib/related.h"
+#include "bpf/lib/tell.h"
 #include "bpf/lib/translated.h"
 #include "bpf/lib/verdict.h"
 #include "bpf/lib/walk_state.h"
@@ -183,6 +183,7 @@ walk_renew_flow(struct __sk_buff *skb, struct walk *w, struct flow_value *flow)
 	if (!flow_hold(&w->key, flow, life))
 		return;
 	flow->flags = value->flags | (flow->flags & FLOW_RESET);
+	flow->told = 0;
 	flow->owners_epoch = value->owners_epoch;
 	side_renew(&flow->side[0], &value->side[0]);
 	side_renew(&flow->side[1], &value->side[1]);
@@ -191,7 +192,7 @@ walk_renew_flow(struct __sk_buff *skb, struct walk *w, struct flow_value *flow)
 	flow_let_go(flow, life);
 	flow_touch(flow, w->source_end, &w->p, skb->len);
 	if (FLOW_LIFE_STATE(life) == FLOW_HALF_OPEN)
-		flow_answered(&w->key, flow, life, w->source_end, &w->p);
+		flow_answered(flow, life, w->source_end, &w->p);
 }
 
 /* A new flow, in the place of the one that was known under its key. Asks for the walk, as
@@ -202,16 +203,13 @@ walk_begin_flow(struct __sk_buff *skb)
 {
 	struct datapath_state *state = state_get();
 	struct walk *w = walk_get();
-	struct flow_value *value, *flow;
+	struct flow_value *value;
 	__u32 source_end;
 
 	if (!w || !state)
 		return DROP_NO_GENERATION;
-	if (w->replaces) {
-		flow = bpf_map_lookup_elem(&rs_flows_v2, &w->key);
-		if (flow)
-			flow_kill(&w->key, flow, w->life);
-	}
+	if (w->replaces)
+		walk_end_flow(FLOW_CLOSED_REPLACED);
 	source_end = w->source_end & 1;
 	value = &w->value;
 	value->side[source_end].tcp_flags = w->p.tcp_flags;
@@ -366,33 +364,45 @@ typedef int (*walk_prepare_function)(struct __sk_buff *skb);
 		return walk_prepare_at(skb, hook);                                                 \
 	}
 
-/* Tells of a flow under the address of who began it, whatever the packet shows. */
+/* Policy denies a packet. A known flow stays as it is, its epochs stale: each of its packets is
+ * judged, and it goes on when policy lets it again.
+ */
 static __always_inline void
-walk_event(struct walk *w, const struct datapath_state *state, __u8 type)
+walk_tell_denied(struct walk *w, struct flow_value *flow, __u32 loser)
 {
-	const struct judgement *judgement = &w->judgement;
-	const struct flow_key *shown = &w->key;
+	int changes = flow && (w->known || w->renewed) && !(flow->flags & FLOW_AS_SENT) &&
+	              !(flow->told & FLOW_TOLD_DENIED);
 
-	if (!event_wanted(state, type, judgement->egress.word, judgement->ingress.word))
-		return;
-	if (w->sender) {
-		w->shown = w->key;
-		w->shown.address[w->initiator & 1] = w->sender_address;
-		shown = &w->shown;
-	}
-	event_send(state, bpf_ktime_get_coarse_ns(), type, judgement->reason, shown, w->initiator,
-	           w->icmp_type, w->icmp_code, judgement->egress.word, judgement->ingress.word);
+	if (changes)
+		flow->told |= FLOW_TOLD_DENIED;
+	walk_tell(changes ? FLOW_EVENT_CHANGED : FLOW_EVENT_DENIED, loser);
+}
+
+/* What there is to tell of a flow that is let through, before it is written; 0: nothing. */
+static __always_inline __u32
+walk_news(const struct walk *w, const struct flow_value *flow)
+{
+	__u32 end = w->initiator & 1;
+
+	if (!flow || !(w->known || w->renewed) || (flow->flags & FLOW_AS_SENT))
+		return FLOW_EVENT_NEW;
+	return flow->side[end].verdict != w->judgement.egress.word ||
+	               flow->side[end ^ 1].verdict != w->judgement.ingress.word ||
+	               (flow->told & FLOW_TOLD_DENIED)
+	           ? FLOW_EVENT_CHANGED
+	           : 0;
 }
 
 /* What the judgement means for this packet, and for the flow. */
 __noinline int
 walk_conclude(struct __sk_buff *skb)
 {
-	struct datapath_state *state = state_get();
 	struct walk *w = walk_get();
+	enum drop_reason reason;
 	struct flow_value *flow;
+	__u32 news;
 
-	if (!w || !state)
+	if (!w)
 		return DROP_NO_GENERATION;
 	flow = walk_find_again(w);
 	if (w->settled)
@@ -400,10 +410,8 @@ walk_conclude(struct __sk_buff *skb)
 	if (w->bypass)
 		w->new_flags |= FLOW_HOST_BYPASS;
 	if (w->judgement.reason) {
-		/* A known flow stays as it is, its epochs stale: each of its packets is
-		 * judged, and it goes on when policy lets it again.
-		 */
-		walk_event(w, state, FLOW_EVENT_DENIED);
+		walk_tell_denied(w, flow,
+		                 walk_loser(w, !w->source.ifindex, skb->ifindex, w->judgement.reason));
 		return w->judgement.reason;
 	}
 	if (is_icmp_error(&w->p))
@@ -415,9 +423,11 @@ walk_conclude(struct __sk_buff *skb)
 	 */
 	if (w->opening && flow && flow->initiator != w->source_end && !flow_is_closed(flow))
 		return DROP_NONE;
-	if (!flow || (flow->flags & FLOW_AS_SENT))
-		walk_event(w, state, FLOW_EVENT_NEW);
-	return walk_write_flow(skb, w, flow);
+	news = walk_news(w, flow);
+	reason = walk_write_flow(skb, w, flow);
+	if (!reason && news)
+		walk_tell(news, 0);
+	return reason;
 }
 
 /* May it pass, and what becomes of the flow. */

@@ -174,14 +174,25 @@ struct {
 } rs_drops_v1 SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, INTERFACE_DROPS_MAX);
+	__type(key, struct interface_drop_key);
+	__type(value, struct drop_count);
+} rs_interface_drops_v1 SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20);
-} rs_events_v1 SEC(".maps");
+} rs_events_v2 SEC(".maps");
 
 /* How many events this CPU has sent in the current second. */
 struct event_budget {
 	__u64 since_ns;
-	__u64 sent;
+	__u32 wanted;
+	__u32 denied; /* samples */
+	__u32 dropped;
+	__u32 reserved;
 };
 
 struct {
@@ -189,7 +200,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct event_budget);
-} rs_budget_v1 SEC(".maps");
+} rs_budget_v2 SEC(".maps");
 
 /* Answers to dropped packets, likewise. */
 #define ANSWERS_PER_SECOND 1000

@@ -177,7 +177,7 @@ walk_established(struct __sk_buff *skb, struct walk *w, const struct datapath_st
 	if ((flow_life(flow) ^ life) >> 8)
 		return drop(skb, DROP_NO_FLOW);
 	if (FLOW_LIFE_STATE(life) == FLOW_HALF_OPEN)
-		flow_answered(&w->key, flow, life, w->source_end, &w->p);
+		flow_answered(flow, life, w->source_end, &w->p);
 	return action;
 }
 
@@ -269,7 +269,7 @@ walk_slow(struct __sk_buff *skb, struct walk *w, const struct datapath_state *st
 	    lookup_address(w->active.slot, &w->address_key, &w->p.destination, &w->destination))
 		return is_from_outside(hook) ? TC_ACT_OK : drop(skb, DROP_NO_GENERATION);
 	if (flow && !has_same_holders(w, flow)) {
-		flow_kill(&w->key, flow, w->life);
+		walk_end_flow(FLOW_CLOSED_ENDPOINT);
 		flow = NULL;
 		w->life = 0;
 	}
@@ -289,8 +289,9 @@ walk_slow(struct __sk_buff *skb, struct walk *w, const struct datapath_state *st
 		reason = walk_decide(skb, w, state, hook, prepare);
 	}
 	if (reason) {
-		action = drop(skb, reason);
-		return w->answers ? answer(skb, &w->p, hook) : action;
+		drop_at(skb, reason,
+		        walk_loser(w, is_from_outside(hook), skb->ifindex, reason));
+		return w->answers ? answer(skb, &w->p, hook) : TC_ACT_SHOT;
 	}
 	return walk_deliver(skb, w, state, hook, &w->value.side[w->source_end & 1],
 	                    &w->value.side[~w->source_end & 1], NULL);
@@ -323,6 +324,7 @@ walk_begin(struct __sk_buff *skb)
 	skb->cb[RUN_SENDER] = 0;
 	if (!w)
 		return NULL;
+	w->p.family = 0; /* not parsed */
 	w->unresolved = 0;
 	w->host_origin = 0;
 	w->mark = (struct mark){};

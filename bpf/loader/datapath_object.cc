@@ -53,7 +53,7 @@ absl::Status SetSizes(datapath* skeleton, const DatapathSizes& sizes) {
   } wanted[] = {
       {skeleton->maps.rs_flows_v2, sizes.flows},
       {skeleton->maps.rs_frags_v1, sizes.fragments},
-      {skeleton->maps.rs_events_v1, sizes.event_bytes},
+      {skeleton->maps.rs_events_v2, sizes.event_bytes},
   };
   for (const auto& [map, entries] : wanted) {
     if (int error = bpf_map__set_max_entries(map, entries); error != 0) {
@@ -294,7 +294,7 @@ int DatapathObject::interfaces() const { return bpf_map__fd(skeleton_->maps.rs_i
 int DatapathObject::drops() const { return bpf_map__fd(skeleton_->maps.rs_drops_v1); }
 int DatapathObject::state_map() const { return bpf_map__fd(skeleton_->maps.rs_state_v4); }
 int DatapathObject::epochs_map() const { return bpf_map__fd(skeleton_->maps.rs_epochs_v1); }
-int DatapathObject::events() const { return bpf_map__fd(skeleton_->maps.rs_events_v1); }
+int DatapathObject::events() const { return bpf_map__fd(skeleton_->maps.rs_events_v2); }
 int DatapathObject::lost() const { return bpf_map__fd(skeleton_->maps.rs_lost_v2); }
 int DatapathObject::epochs() const { return bpf_map__fd(skeleton_->maps.rs_epochs_v1); }
 
