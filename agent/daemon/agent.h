@@ -23,6 +23,7 @@
 #include "agent/network/node_guard.h"
 #include "agent/network/pool_keeper.h"
 #include "agent/network/shaping.h"
+#include "agent/policy/drop_queries.h"
 #include "agent/policy/flow_keeper.h"
 #include "agent/policy/flow_queries.h"
 #include "agent/policy/flow_watch.h"
@@ -66,7 +67,8 @@ class Agent final : private StorePlaneClient, private AgentApi {
   absl::Status InitEndpoints();
   void Settle();
   absl::Status FirstSync();
-  void WatchFlows();
+  void ReadFlows();
+  void SetWatching();
   void SweepFlows();
   void ApplyHostNat();
   void Housekeeping();
@@ -96,7 +98,9 @@ class Agent final : private StorePlaneClient, private AgentApi {
   void BeforeStatus() override { network_->RefreshBgp(); }
   absl::StatusOr<v1::StatusReply> Status() override;
   absl::StatusOr<v1::WhyReply> Why(const v1::WhyRequest& request) override;
-  absl::StatusOr<v1::DropsReply> Drops() override { return queries_->Drops(); }
+  absl::StatusOr<v1::DropsReply> Drops(const v1::DropsRequest& request) override {
+    return agent::Drops(request, *policy_, *dataplane_, flows_->drops());
+  }
   absl::StatusOr<v1::PolicyTablesReply> PolicyTables() override { return queries_->PolicyTables(); }
   absl::StatusOr<v1::RuleHitsReply> RuleHits() override;
   absl::StatusOr<v1::FlowsReply> Flows(const v1::FlowsRequest& request) override {
@@ -105,6 +109,8 @@ class Agent final : private StorePlaneClient, private AgentApi {
   absl::StatusOr<v1::EndFlowsReply> EndFlows(const v1::FlowsRequest& request) override {
     return flow_queries_->EndFlows(request);
   }
+  absl::StatusOr<std::shared_ptr<FlowStream>> WatchFlows(
+      const v1::WatchFlowsRequest& request) override;
   absl::StatusOr<v1::StagedPoliciesReply> StagedPolicies() override;
   absl::StatusOr<v1::AcceptStoreReply> AcceptStore() override;
 
@@ -141,6 +147,7 @@ class Agent final : private StorePlaneClient, private AgentApi {
   FelixSettings felix_;
   FieldNotes fields_;
   DatapathSettings settings_;
+  EventLoop::TimerId sweep_ = 0;
   bool network_changed_ = false;
   bool pools_changed_ = false;
   bool republish_ = false;   // somebody deleted what this node published

@@ -138,6 +138,16 @@ absl::StatusOr<v1::RuleHitsReply> Agent::RuleHits() {
   return reply;
 }
 
+absl::StatusOr<std::shared_ptr<FlowStream>> Agent::WatchFlows(
+    const v1::WatchFlowsRequest& request) {
+  // What was told and lost before is not this watcher's.
+  flows_->Read(absl::Now());
+  flows_->Tick(absl::Now());
+  absl::StatusOr<std::shared_ptr<FlowStream>> stream = flows_->watchers().Add(request);
+  SetWatching();
+  return stream;
+}
+
 absl::StatusOr<v1::StagedPoliciesReply> Agent::StagedPolicies() {
   flows_->Read(absl::Now());
   return flows_->Report(absl::Now());

@@ -31,7 +31,8 @@ void Agent::Settle() {
     settings_.host_mac = kHostMac.bytes;
     ApplyHostNat();
   }
-  WatchFlows();
+  flows_->Changed(policy_->feed().TakeStagedChanges());
+  SetWatching();
   if (republish_ && compared_ && store_plane_->in_sync()) {
     const absl::Status status = workloads_->Republish(endpoints_->endpoints());
     LogUnlessOk(status);
@@ -109,13 +110,22 @@ absl::Status Agent::HoldAddresses() {
   return unasked;
 }
 
-// Each new flow is an event only while there is something to compare it with.
-void Agent::WatchFlows() {
-  flows_->Changed(policy_->feed().TakeStagedChanges());
-  const bool watch = policy_->staged().active();
-  if (settings_.watch_flows == watch) return;
-  settings_.watch_flows = watch;
+void Agent::ReadFlows() {
+  flows_->Read(absl::Now());
+  if (settings_.watch_closed) SetWatching();
+}
+
+// Each flow is an event only while somebody watches, or there is something to compare it with.
+void Agent::SetWatching() {
+  const bool watched = flows_->watchers().any();
+  const bool all = watched || policy_->staged().active();
+  if (settings_.watch_flows == all && settings_.watch_closed == watched) return;
+  settings_.watch_flows = all;
+  settings_.watch_closed = watched;
   LogUnlessOk(dataplane_->Configure(settings_));
+  flow_keeper_->set_watched(watched);
+  loop_->CancelTimer(sweep_);
+  SweepFlows();
 }
 
 // Programs at all interfaces first: then packets may wait for their verdict.
@@ -146,7 +156,10 @@ absl::Status Agent::FirstSync() {
 
 void Agent::SweepFlows() {
   LogUnlessOk(flow_keeper_->Sweep());
-  loop_->AddTimer(flow_keeper_->period(), absl::ZeroDuration(), [this] { SweepFlows(); });
+  sweep_ = loop_->AddTimer(flow_keeper_->period(), absl::ZeroDuration(), [this] { SweepFlows(); });
+  if (!settings_.watch_closed) return;
+  flows_->Tick(absl::Now());
+  SetWatching();
 }
 
 void Agent::VisitGuarded(const NodeGuard::Visitor& visit) const {

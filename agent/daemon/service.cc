@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
+#include "agent/daemon/flow_writer.h"
 
 namespace ripstop::agent {
 namespace {
@@ -28,7 +29,8 @@ grpc::Status OnLoop(EventLoop* loop, Reply* reply, F call) {
   return grpc::Status::OK;
 }
 
-class OperatorService final : public v1::Agent::Service {
+// By callbacks: a watcher that waits for hours keeps no thread.
+class OperatorService final : public v1::Agent::WithCallbackMethod_WatchFlows<v1::Agent::Service> {
  public:
   OperatorService(EventLoop* loop, AgentApi* api) : loop_(loop), api_(api) {}
   grpc::Status Status(grpc::ServerContext*, const v1::StatusRequest*,
@@ -40,9 +42,9 @@ class OperatorService final : public v1::Agent::Service {
                    v1::WhyReply* reply) override {
     return OnLoop(loop_, reply, [&] { return api_->Why(*request); });
   }
-  grpc::Status Drops(grpc::ServerContext*, const v1::DropsRequest*,
+  grpc::Status Drops(grpc::ServerContext*, const v1::DropsRequest* request,
                      v1::DropsReply* reply) override {
-    return OnLoop(loop_, reply, [&] { return api_->Drops(); });
+    return OnLoop(loop_, reply, [&] { return api_->Drops(*request); });
   }
   grpc::Status PolicyTables(grpc::ServerContext*, const v1::PolicyTablesRequest*,
                             v1::PolicyTablesReply* reply) override {
@@ -59,6 +61,13 @@ class OperatorService final : public v1::Agent::Service {
   grpc::Status EndFlows(grpc::ServerContext*, const v1::FlowsRequest* request,
                         v1::EndFlowsReply* reply) override {
     return OnLoop(loop_, reply, [&] { return api_->EndFlows(*request); });
+  }
+  grpc::ServerWriteReactor<v1::WatchFlowsReply>* WatchFlows(
+      grpc::CallbackServerContext*, const v1::WatchFlowsRequest* request) override {
+    auto answer = loop_->Call([&] { return api_->WatchFlows(*request); });
+    if (!answer.ok()) return FlowWriter::Refuse(ToGrpc(answer.status()));
+    if (!answer->ok()) return FlowWriter::Refuse(ToGrpc(answer->status()));
+    return FlowWriter::Begin(**std::move(answer));
   }
   grpc::Status StagedPolicies(grpc::ServerContext*, const v1::StagedPoliciesRequest*,
                               v1::StagedPoliciesReply* reply) override {

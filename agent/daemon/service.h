@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "agent/base/event_loop.h"
+#include "agent/policy/flow_stream.h"
 #include "api/proto/agent.grpc.pb.h"
 
 namespace ripstop::agent {
@@ -20,11 +21,14 @@ class AgentApi {
   virtual void BeforeStatus() = 0;
   virtual absl::StatusOr<v1::StatusReply> Status() = 0;
   virtual absl::StatusOr<v1::WhyReply> Why(const v1::WhyRequest& request) = 0;
-  virtual absl::StatusOr<v1::DropsReply> Drops() = 0;
+  virtual absl::StatusOr<v1::DropsReply> Drops(const v1::DropsRequest& request) = 0;
   virtual absl::StatusOr<v1::PolicyTablesReply> PolicyTables() = 0;
   virtual absl::StatusOr<v1::RuleHitsReply> RuleHits() = 0;
   virtual absl::StatusOr<v1::FlowsReply> Flows(const v1::FlowsRequest& request) = 0;
   virtual absl::StatusOr<v1::EndFlowsReply> EndFlows(const v1::FlowsRequest& request) = 0;
+  // Until the stream is closed, which any thread may do.
+  virtual absl::StatusOr<std::shared_ptr<FlowStream>> WatchFlows(
+      const v1::WatchFlowsRequest& request) = 0;
   virtual absl::StatusOr<v1::StagedPoliciesReply> StagedPolicies() = 0;
   virtual absl::StatusOr<v1::AcceptStoreReply> AcceptStore() = 0;
 };

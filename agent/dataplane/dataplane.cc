@@ -70,6 +70,7 @@ absl::StatusOr<std::unique_ptr<Dataplane>> Dataplane::Open(const DataplaneOption
   if (dataplane->links_->uses_tcx()) RETURN_IF_ERROR(dataplane->FinishAdoption().status());
   dataplane->tables_ = std::make_unique<loader::TableStore>(dataplane->object_.get(), sizes);
   RETURN_IF_ERROR(dataplane->RecallShaped());
+  RETURN_IF_ERROR(loader::ForgetDropsOfGoneInterfaces(*dataplane->object_));
   dataplane->owners_ = std::make_unique<loader::OwnerStore>(dataplane->object_.get());
   dataplane->ring_ =
       ring_buffer__new(dataplane->object_->events(), OnEvent, dataplane.get(), nullptr);
@@ -114,6 +115,7 @@ absl::Status Dataplane::DetachWorkload(uint32_t ifindex) {
   RETURN_IF_ERROR(links_->Detach(kFromWorkload, ifindex, AttachPoint::kIngress));
   RETURN_IF_ERROR(links_->Detach(kToWorkload, ifindex, AttachPoint::kEgress));
   NoteShaped(ifindex, false);
+  RETURN_IF_ERROR(loader::ForgetInterfaceDrops(*object_, ifindex));
   return SetInterfaceFlags(ifindex, INTERFACE_WORKLOAD | INTERFACE_SHAPED, false);
 }
 
@@ -157,6 +159,7 @@ absl::Status Dataplane::DetachHost(uint32_t ifindex) {
     RETURN_IF_ERROR(links_->Detach(name, ifindex, AttachPoint::kIngress));
   }
   exits_.erase(ifindex);
+  RETURN_IF_ERROR(loader::ForgetInterfaceDrops(*object_, ifindex));
   RETURN_IF_ERROR(SetInterfaceFlags(ifindex, INTERFACE_HEADLESS, false));
   return links_->Detach(kToHost, ifindex, AttachPoint::kEgress);
 }
@@ -269,6 +272,7 @@ std::vector<ProgramFinding> Dataplane::Repair() {
 absl::Status Dataplane::Configure(const DatapathSettings& settings) {
   datapath_state& state = *object_->state();
   state.events_per_second = settings.events_per_second;
+  state.samples_per_second = settings.samples_per_second;
   std::memcpy(state.host_mac, settings.host_mac.data(), sizeof(state.host_mac));
   if (settings.host_nat) RETURN_IF_ERROR(BeginMarks());
   const uint32_t kept = state.flags & (kMarkFlags | STATE_SHAPED);
@@ -310,7 +314,14 @@ absl::StatusOr<uint64_t> Dataplane::FinishAdoption() {
 }
 
 absl::StatusOr<FlowTableUse> Dataplane::SweepFlows(bool pressed) {
-  ASSIGN_OR_RETURN(const sweep_request done, RunSweep({.pressed = pressed ? 1u : 0u}));
+  timespec clock{};
+  clock_gettime(CLOCK_MONOTONIC, &clock);
+  const uint64_t now =
+      static_cast<uint64_t>(clock.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(clock.tv_nsec);
+  ASSIGN_OR_RETURN(
+      const sweep_request done,
+      RunSweep({.now_ns = now, .last_ns = swept_ns_, .pressed = pressed ? 1u : 0u}));
+  swept_ns_ = now;
   ASSIGN_OR_RETURN(const uint64_t no_room, loader::ReadLost(*object_, LOST_FLOW_ROOM));
   return FlowTableUse{.entries = done.visited - done.removed,
                       .removed = done.removed,
@@ -333,6 +344,9 @@ absl::StatusOr<bool> Dataplane::EndFlow(const loader::FlowRecord& flow) {
 
 absl::StatusOr<std::vector<loader::DropCount>> Dataplane::Drops() const {
   return loader::ReadDrops(*object_);
+}
+absl::StatusOr<std::vector<loader::InterfaceDropCount>> Dataplane::InterfaceDrops() const {
+  return loader::ReadInterfaceDrops(*object_);
 }
 absl::StatusOr<std::map<uint32_t, rule_hits>> Dataplane::RuleHits() const {
   return loader::HitsInForce(*object_);

@@ -79,6 +79,7 @@ class Dataplane : public DataplaneInterface {
   absl::StatusOr<uint64_t> FinishAdoption() override;  // on tcx Open has done it
   absl::StatusOr<uint32_t> ForgetFlows(const std::vector<policy::Address>& addresses) override;
   absl::StatusOr<std::vector<loader::DropCount>> Drops() const override;
+  absl::StatusOr<std::vector<loader::InterfaceDropCount>> InterfaceDrops() const override;
   absl::StatusOr<std::map<uint32_t, rule_hits>> RuleHits() const override;
   absl::StatusOr<loader::PacketLookup> Lookup(const policy::Packet& packet) const override;
   int events_fd() const override;
@@ -113,6 +114,7 @@ class Dataplane : public DataplaneInterface {
   std::set<uint32_t> shaped_;
   ring_buffer* ring_ = nullptr;
   uint64_t flows_lost_ = 0;
+  uint64_t swept_ns_ = 0;  // CLOCK_MONOTONIC of the last sweep
   std::vector<flow_event> events_;
 };
 

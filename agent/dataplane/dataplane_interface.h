@@ -23,6 +23,7 @@
 #include "bpf/abi/flows.h"
 #include "bpf/abi/tables.h"
 #include "bpf/abi/timeouts.h"
+#include "bpf/loader/drop_reader.h"
 #include "bpf/loader/flow_reader.h"
 #include "bpf/loader/owner_store.h"
 #include "bpf/loader/tables_reader.h"
@@ -36,9 +37,10 @@ struct DatapathSettings {
   bool host_obeys_policy = false;     // else this host reaches its pods before policy
   uint32_t events_per_second = 1000;  // per CPU
   // Flow events beyond those of flows that a Log rule marked, which always come: of every
-  // flow that begins or is denied; of every one that the sweep removes.
+  // flow that begins, is denied or judged otherwise; of every one that ends, with heartbeats.
   bool watch_flows = false;
   bool watch_closed = false;
+  uint32_t samples_per_second = 10;  // of drops, per CPU: by policy, and as many of the others
   // New flows of pods to what is neither a pod nor a node go through this host's stack, so
   // that its NAT applies, and are judged as what they become. May come and go.
   bool host_nat = false;
@@ -133,6 +135,8 @@ class DataplaneInterface {
   // Readers.
   virtual absl::StatusOr<std::vector<loader::DropCount>> Drops()
       const = 0;  // all reasons, in order
+  // The same by interface (bpf/abi/drops.h), of interfaces that are attached.
+  virtual absl::StatusOr<std::vector<loader::InterfaceDropCount>> InterfaceDrops() const = 0;
   // Of the generation in force, by rule id; rules never hit are absent.
   virtual absl::StatusOr<std::map<uint32_t, rule_hits>> RuleHits() const = 0;
   // The verdict for the first packet of a flow, read from the maps in force.
@@ -141,7 +145,8 @@ class DataplaneInterface {
   // Flow events: readable when TakeEvents would return some.
   virtual int events_fd() const = 0;
   virtual std::vector<flow_event> TakeEvents() = 0;
-  // Events that were wanted and not sent: over events_per_second, or the buffer was full.
+  // Events that were wanted and not sent: over events_per_second, or the buffer was full. Samples
+  // are not wanted.
   virtual absl::StatusOr<uint64_t> EventsLost() const = 0;
   // Slot of the generation in force, as flow_event.slot has it.
   virtual uint32_t slot() const = 0;

@@ -41,6 +41,7 @@ class FakeDataplane : public DataplaneInterface {
   std::vector<flow_event> events;
   uint64_t events_lost = 0;
   std::vector<loader::DropCount> drops;
+  std::vector<loader::InterfaceDropCount> interface_drops;
   std::map<uint32_t, rule_hits> hits;
   bool in_force = false;
   uint32_t l4_table = 0;
@@ -158,6 +159,9 @@ class FakeDataplane : public DataplaneInterface {
     return true;
   }
   absl::StatusOr<std::vector<loader::DropCount>> Drops() const override { return drops; }
+  absl::StatusOr<std::vector<loader::InterfaceDropCount>> InterfaceDrops() const override {
+    return interface_drops;
+  }
   absl::StatusOr<std::map<uint32_t, rule_hits>> RuleHits() const override { return hits; }
   // As the programs would decide by what was written.
   absl::StatusOr<loader::PacketLookup> Lookup(const policy::Packet& packet) const override {

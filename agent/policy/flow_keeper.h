@@ -11,17 +11,20 @@
 
 namespace ripstop::agent {
 
-// Sweeps the table of flows, oftener and harder when it fills, and says how full it is.
+// Sweeps the table of flows, oftener and harder when it fills, oftener when somebody watches, and
+// says how full it is.
 class FlowKeeper {
  public:
   static constexpr absl::Duration kPeriod = absl::Seconds(10);
-  static constexpr absl::Duration kPressedPeriod = absl::Seconds(1);
+  static constexpr absl::Duration kOftenPeriod = absl::Seconds(1);
 
   explicit FlowKeeper(DataplaneInterface* dataplane) : dataplane_(dataplane) {}
 
   // One sweep. Call again after period().
   absl::Status Sweep();
-  absl::Duration period() const { return pressed_ ? kPressedPeriod : kPeriod; }
+  absl::Duration period() const { return pressed_ || watched_ ? kOftenPeriod : kPeriod; }
+  // Whether somebody wants to hear soon of flows that are over: the sweep tells of them.
+  void set_watched(bool watched) { watched_ = watched; }
 
   const FlowTableUse& use() const { return use_; }
   // Empty, or how full the table is and what to do.
@@ -33,6 +36,7 @@ class FlowKeeper {
   DataplaneInterface* const dataplane_;
   FlowTableUse use_;
   bool pressed_ = false;
+  bool watched_ = false;
   bool full_ = false;
 };
 

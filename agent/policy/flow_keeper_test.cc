@@ -33,7 +33,7 @@ TEST_F(FlowKeeperTest, ANearlyFullTableIsSweptHarderAndNamesTheRemedy) {
   EXPECT_THAT(keeper_.alarm(), HasSubstr("800 of 1000 entries in use (80 %)"));
   EXPECT_THAT(keeper_.alarm(), HasSubstr("--flow-table-entries"));
   EXPECT_FALSE(keeper_.full());
-  EXPECT_EQ(keeper_.period(), FlowKeeper::kPressedPeriod);
+  EXPECT_EQ(keeper_.period(), FlowKeeper::kOftenPeriod);
   Sweep(750);
   EXPECT_NE(keeper_.alarm(), "") << "not before it is clearly better";
   Sweep(699);

@@ -5,11 +5,8 @@
 #include <time.h>
 
 #include <cstring>
-#include <optional>
-#include <vector>
 
-#include "absl/container/flat_hash_set.h"
-#include "absl/strings/str_cat.h"
+#include "agent/policy/flow_match.h"
 #include "agent/policy/rule_words.h"
 #include "policy/status_macros.h"
 
@@ -17,7 +14,6 @@ namespace ripstop::agent {
 namespace {
 
 constexpr uint8_t kFin = 0x01;
-constexpr const char* kFlowStates[] = {"half-open", "established", "closing", "closed", "reset"};
 
 policy::Address FromKey(const ip_address& address) {
   policy::Address out;
@@ -43,69 +39,14 @@ const char* StateOf(const flow_value& flow) {
   return first && second ? "closed" : first || second ? "closing" : "established";
 }
 
-using Addresses = absl::flat_hash_set<policy::Address>;
-
-// Empty text: nothing is asked.
-absl::StatusOr<std::optional<Addresses>> AddressesOf(const PolicyFeed& feed, const char* field,
-                                                     const std::string& text) {
-  if (text.empty()) return std::nullopt;
-  if (auto address = policy::Address::Parse(text); address.ok()) return Addresses{*address};
-  if (text.find('/') == std::string::npos) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        field, " '", text, "': neither an address nor namespace/pod; for example shop/cart-1"));
-  }
-  Addresses addresses;
-  for (const policy::Endpoint& endpoint : feed.Named(text)) {
-    addresses.insert(endpoint.addresses.begin(), endpoint.addresses.end());
-  }
-  if (addresses.empty()) {
-    return absl::NotFoundError(
-        absl::StrCat(field, " '", text,
-                     "': no such endpoint; `ripstopctl get workloadendpoints -A` lists them"));
-  }
-  return addresses;
+FlowTraits TraitsOf(const loader::FlowRecord& record) {
+  const FlowEnd from = EndOf(record, true), to = EndOf(record, false);
+  return {.from = {from.address, ""},
+          .to = {to.address, ""},
+          .port = to.port,
+          .protocol = record.key.protocol,
+          .state = StateOf(record.value)};
 }
-
-class FlowMatch {
- public:
-  static absl::StatusOr<FlowMatch> Make(const PolicyFeed& feed, const v1::FlowFilter& asked) {
-    FlowMatch filter;
-    ASSIGN_OR_RETURN(filter.pod_, AddressesOf(feed, "pod", asked.pod()));
-    ASSIGN_OR_RETURN(filter.from_, AddressesOf(feed, "from", asked.from()));
-    ASSIGN_OR_RETURN(filter.to_, AddressesOf(feed, "to", asked.to()));
-    if (!asked.protocol().empty()) {
-      ASSIGN_OR_RETURN(filter.protocol_, ProtocolNamed(asked.protocol()));
-    }
-    if (asked.port() > 65535) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("port ", asked.port(), ": want a number from 1 to 65535"));
-    }
-    filter.port_ = static_cast<uint16_t>(asked.port());
-    filter.state_ = asked.state();
-    for (const char* state : kFlowStates) {
-      if (filter.state_ == state) return filter;
-    }
-    if (filter.state_.empty()) return filter;
-    return absl::InvalidArgumentError(absl::StrCat(
-        "state '", filter.state_, "': half-open, established, closing, closed or reset"));
-  }
-
-  bool Fits(const loader::FlowRecord& record) const {
-    const FlowEnd from = EndOf(record, true), to = EndOf(record, false);
-    const auto is = [](const std::optional<Addresses>& wanted, const FlowEnd& end) {
-      return !wanted.has_value() || wanted->contains(end.address);
-    };
-    return is(from_, from) && is(to_, to) && (is(pod_, from) || is(pod_, to)) &&
-           (!protocol_.has_value() || *protocol_ == record.key.protocol) &&
-           (port_ == 0 || port_ == to.port) && (state_.empty() || state_ == StateOf(record.value));
-  }
-
- private:
-  std::optional<Addresses> pod_, from_, to_;
-  std::optional<uint8_t> protocol_;
-  uint16_t port_ = 0;
-  std::string state_;
-};
 
 uint64_t IdleMs(const flow_value& flow) {
   timespec clock = {};
@@ -161,7 +102,7 @@ absl::StatusOr<v1::FlowsReply> FlowQueries::Flows(const v1::FlowsRequest& reques
   ASSIGN_OR_RETURN(const loader::FlowPart part, dataplane_->Flows(request.part()));
   v1::FlowsReply reply;
   for (const loader::FlowRecord& record : part.flows) {
-    if (filter.Fits(record)) Describe(record, reply.add_flows());
+    if (filter.Fits(TraitsOf(record))) Describe(record, reply.add_flows());
   }
   reply.set_next(part.next);
   return reply;
@@ -173,7 +114,7 @@ absl::StatusOr<v1::EndFlowsReply> FlowQueries::EndFlows(const v1::FlowsRequest& 
   v1::EndFlowsReply reply;
   uint64_t ended = 0;
   for (const loader::FlowRecord& record : part.flows) {
-    if (!filter.Fits(record)) continue;
+    if (!filter.Fits(TraitsOf(record))) continue;
     ASSIGN_OR_RETURN(const bool was_there, dataplane_->EndFlow(record));
     ended += was_there ? 1 : 0;
   }

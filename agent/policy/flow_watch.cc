@@ -1,51 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/policy/flow_watch.h"
 
-#include <arpa/inet.h>
-#include <time.h>
-
 #include <algorithm>
-#include <cstring>
 #include <vector>
 
+#include "agent/policy/flow_events.h"
 #include "agent/policy/rule_words.h"
 #include "api/convert/staged.h"
 #include "spdlog/spdlog.h"
 
 namespace ripstop::agent {
-namespace {
-
-policy::Address AddressOf(const ip_address& address) {
-  policy::Address out;
-  static_assert(sizeof(address) == sizeof(out.bytes));
-  std::memcpy(out.bytes.data(), &address, sizeof(address));
-  return out;
-}
-
-policy::Packet PacketOf(const flow_event& event) {
-  policy::Packet packet{AddressOf(event.source), AddressOf(event.destination), event.protocol};
-  if (policy::HasPorts(event.protocol)) {
-    packet.source_port = ntohs(event.source_port);
-    packet.destination_port = ntohs(event.destination_port);
-  }
-  packet.icmp_type = event.icmp_type;
-  packet.icmp_code = event.icmp_code;
-  return packet;
-}
-
-// The time of day at a monotonic time, which is that of the event.
-absl::Time TimeOf(uint64_t monotonic_ns, absl::Time now) {
-  timespec clock{};
-  clock_gettime(CLOCK_MONOTONIC_COARSE, &clock);
-  const absl::Duration age =
-      absl::DurationFromTimespec(clock) - absl::Nanoseconds(static_cast<int64_t>(monotonic_ns));
-  return age > absl::ZeroDuration() ? now - age : now;
-}
-
-bool Allows(uint32_t word) { return (word & VERDICT_ALLOW) != 0; }
-
-}  // namespace
-
 FlowWatch::FlowWatch(const PolicyPlane* policy, DataplaneInterface* dataplane, FlowLog* log)
     : policy_(policy),
       dataplane_(dataplane),
@@ -57,18 +21,23 @@ FlowWatch::FlowWatch(const PolicyPlane* policy, DataplaneInterface* dataplane, F
 void FlowWatch::Read(absl::Time now) {
   const std::vector<flow_event> events = dataplane_->TakeEvents();
   for (const flow_event& event : events) {
-    if (event.type == FLOW_EVENT_CLOSED) continue;
+    Show(event, now);
+    const bool begins = event.type == FLOW_EVENT_NEW;
+    const bool denied = event.type == FLOW_EVENT_DENIED ||
+                        (event.type == FLOW_EVENT_CHANGED && event.reason != DROP_NONE);
+    if (!begins && !denied) continue;
     const policy::Packet packet = PacketOf(event);
     Log(event, packet, now);
     if (policy_->staged().active()) Judge(event, packet, now);
   }
 }
 
-std::optional<policy::RuleIdentity> FlowWatch::RuleOf(const flow_event& event,
-                                                      uint32_t word) const {
-  // A number of another generation names a rule of an engine that is gone.
-  if (!policy_->committed() || event.slot != dataplane_->slot()) return std::nullopt;
-  return policy_->engine().Rule(word & VERDICT_RULE_MASK);
+void FlowWatch::Show(const flow_event& event, absl::Time now) {
+  const bool watched = watchers_.any() && event.type != FLOW_EVENT_DROPPED;
+  if (!watched && event.reason == DROP_NONE) return;
+  const v1::FlowEvent described = Describe(event, *policy_, dataplane_->slot(), now);
+  if (watched) watchers_.Tell(described, TraitsOf(event, described));
+  if (event.reason != DROP_NONE) drops_.Add(described, policy_->feed().NameAt(event.ifindex));
 }
 
 void FlowWatch::Log(const flow_event& event, const policy::Packet& packet, absl::Time now) {
@@ -86,7 +55,7 @@ void FlowWatch::Log(const flow_event& event, const policy::Packet& packet, absl:
                  .endpoint = endpoint.has_value() ? endpoint->name : near.ToString(),
                  .packet = packet,
                  .allow = Allows(word),
-                 .rule = RuleOf(event, word)},
+                 .rule = RuleOf(event, word, *policy_, dataplane_->slot())},
                 now);
   }
 }
@@ -113,7 +82,7 @@ void FlowWatch::Judge(const flow_event& event, const policy::Packet& packet, abs
   }
   // This host's own traffic to its pods, which no policy judges; or no set yet.
   if (sides.empty()) return;
-  if (event.type == FLOW_EVENT_DENIED && counts_->SeenLately(packet, now)) return;
+  if (event.reason != DROP_NONE && counts_->SeenLately(packet, now)) return;
   ++judged_;
   const auto denied_now =
       std::find_if(sides.begin(), sides.end(), [](const Side& side) { return !Allows(side.word); });
@@ -130,7 +99,7 @@ void FlowWatch::Judge(const flow_event& event, const policy::Packet& packet, abs
     return;
   }
   const Side& side = would_allow ? *denied_now : *would_deny;
-  const auto rule = RuleOf(event, side.word);
+  const auto rule = RuleOf(event, side.word, *policy_, dataplane_->slot());
   counts_->Count(side.staged.by, side.staged.staged, allowed, would_allow, FlowText(packet),
                  rule.has_value() ? FullRuleName(*rule) : "a rule no longer in force", now);
 }
@@ -156,8 +125,9 @@ void FlowWatch::Tick(absl::Time now) {
     spdlog::warn("{}", std::string(lost.status().message()));
   } else if (*lost > lost_) {
     const uint64_t news = *lost - lost_;
-    // While nothing is staged, only flows that a Log rule marked are told of.
-    log_->NotTold(news, !policy_->staged().active());
+    // While nothing is staged or watched, only flows that a Log rule marked are told of.
+    log_->NotTold(news, !policy_->staged().active() && !watchers_.any());
+    watchers_.LostByDatapath(news);
     if (policy_->staged().active()) lost_staged_ += news;
     lost_ = *lost;
   }

@@ -86,6 +86,9 @@ class FlowWatchTest : public testing::Test {
     event.protocol = packet.protocol;
     event.ingress_verdict = verdict->word;
     event.type = verdict->allow() ? FLOW_EVENT_NEW : FLOW_EVENT_DENIED;
+    event.reason = verdict->allow() ? DROP_NONE : DROP_POLICY_INGRESS;
+    event.ifindex = verdict->allow() ? 0 : 7;
+    event.time_ns = uint64_t{1} << 62;  // now: none is later
     dataplane_.events.push_back(event);
     return verdict->allow();
   }
@@ -246,6 +249,80 @@ TEST(StagedCountsTest, RowsAreBoundedAndTheRestIsCounted) {
   }
   EXPECT_EQ(counts->rows().size(), StagedCounts::kRowsMax);
   EXPECT_EQ(counts->unlisted(), 5000 - StagedCounts::kRowsMax);
+}
+
+// As the datapath tells of it: a live flow that policy denies from now on, once as changed.
+TEST_F(FlowWatchTest, WatchersHearOfFlowsByNameAndRuleAndTheLastDropsAreKept) {
+  Put("NetworkPolicy", kDeny80);
+  auto stream = *watch_->watchers().Add({});
+  EXPECT_FALSE(Flow(80));
+  EXPECT_TRUE(Flow(81));
+  dataplane_.events.push_back(dataplane_.events[0]);
+  dataplane_.events.back().type = FLOW_EVENT_CHANGED;
+  dataplane_.events.push_back(dataplane_.events[1]);
+  flow_event& closed = dataplane_.events.back();
+  closed.type = FLOW_EVENT_CLOSED;
+  closed.closed_by = FLOW_CLOSED_RST;
+  closed.sent[0] = {.packets = 3, .bytes = 300};
+  closed.sent[1] = {.packets = 2, .bytes = 2000};
+  flow_event spoofed = dataplane_.events[1];
+  spoofed.type = FLOW_EVENT_DROPPED;
+  spoofed.reason = DROP_SPOOFED;
+  dataplane_.events.push_back(spoofed);
+  watch_->Read(now_);
+
+  std::vector<v1::FlowEvent> events;
+  while (const auto reply = stream->Pop()) events.push_back(reply->event());
+  ASSERT_THAT(events, SizeIs(4)) << "a drop is no event of a flow";
+  EXPECT_EQ(events[0].event(), "denied");
+  EXPECT_EQ(events[0].verdict(), "Deny");
+  EXPECT_EQ(events[0].reason(), "policy-ingress");
+  EXPECT_EQ(events[0].source(), kClient);
+  EXPECT_EQ(events[0].source_name(), "");
+  EXPECT_EQ(events[0].destination_name(), "shop/server");
+  EXPECT_EQ(events[0].ingress_rule(), "NetworkPolicy shop/p ingress rule 0");
+  EXPECT_EQ(events[0].egress_rule(), "");
+  EXPECT_EQ(events[0].time(), "2023-11-14T22:13:20.000Z");
+  EXPECT_EQ(events[1].event(), "new");
+  EXPECT_EQ(events[1].verdict(), "Allow");
+  EXPECT_EQ(events[1].ingress_rule(), "NetworkPolicy shop/p ingress rule 1");
+  EXPECT_EQ(events[2].event(), "changed");
+  EXPECT_EQ(events[2].verdict(), "Deny");
+  EXPECT_EQ(events[3].closed_by(), "RST");
+  EXPECT_EQ(events[3].packets_sent(), 3u);
+  EXPECT_EQ(events[3].bytes_received(), 2000u);
+
+  const auto drops = watch_->drops().Newest();
+  ASSERT_THAT(drops, SizeIs(2));
+  EXPECT_EQ(drops[0].event().reason(), "spoofed");
+  EXPECT_EQ(drops[0].event().event(), "dropped");
+  EXPECT_EQ(drops[1].pod(), "shop/server");
+  EXPECT_EQ(drops[1].times(), 2u);
+  EXPECT_EQ(drops[1].event().ingress_rule(), "NetworkPolicy shop/p ingress rule 0");
+}
+
+TEST_F(FlowWatchTest, WatchersAreToldWhatTheDatapathCouldNotTell) {
+  auto stream = *watch_->watchers().Add({});
+  dataplane_.events_lost = 12;
+  watch_->Tick(now_);
+  auto reply = stream->Pop();
+  ASSERT_TRUE(reply.has_value());
+  EXPECT_EQ(reply->lost().by_datapath(), 12u);
+  watch_->Tick(now_);
+  EXPECT_FALSE(stream->Pop().has_value());
+}
+
+TEST_F(FlowWatchTest, OnlyFlowsThatBeginOrAreDeniedAreLoggedAndCounted) {
+  Put("NetworkPolicy",
+      "{types: [Ingress], ingress: [{action: Log}, {action: Allow, protocol: TCP}]}");
+  Put("StagedNetworkPolicy", kDeny80, "q");
+  EXPECT_TRUE(Flow(80));
+  for (const uint8_t type : {FLOW_EVENT_CHANGED, FLOW_EVENT_HEARTBEAT, FLOW_EVENT_CLOSED}) {
+    dataplane_.events.push_back(dataplane_.events[0]);
+    dataplane_.events.back().type = type;
+  }
+  EXPECT_EQ(Report().flows_judged(), 1u);
+  EXPECT_THAT(LogLines(), SizeIs(1));
 }
 
 }  // namespace

@@ -239,11 +239,14 @@ void PolicyFeed::NoteDegraded(const api::ResourceKey& key,
 void PolicyFeed::Attach(const policy::Endpoint& endpoint, const policy::Attachment& attachment,
                         const std::string& pod, const std::string& uid) {
   join_.Attach(endpoint, attachment, pod, uid);
+  std::erase_if(attached_, [&](const auto& one) { return one.second == endpoint.id; });
+  attached_.insert_or_assign(attachment.ifindex, endpoint.id);
   FeedEndpoints();
 }
 
 bool PolicyFeed::Detach(const std::string& id) {
   const bool was_attached = join_.Detach(id);
+  std::erase_if(attached_, [&](const auto& one) { return one.second == id; });
   FeedEndpoints();
   return was_attached;
 }
@@ -255,6 +258,11 @@ std::optional<policy::Endpoint> PolicyFeed::OwnerOf(const policy::Address& addre
 std::string PolicyFeed::DisplayName(const std::string& id) const {
   const auto endpoint = join_.Find(id);
   return endpoint.has_value() && !endpoint->name.empty() ? endpoint->name : id;
+}
+
+std::string PolicyFeed::NameAt(uint32_t ifindex) const {
+  const auto found = attached_.find(ifindex);
+  return found == attached_.end() ? "" : DisplayName(found->second);
 }
 
 std::vector<std::string> PolicyFeed::Conflicts() const {

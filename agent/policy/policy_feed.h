@@ -79,6 +79,8 @@ class PolicyFeed {
   std::vector<policy::Endpoint> Named(const std::string& name) const { return join_.Named(name); }
   // What people call the endpoint; its id where it is not known any more.
   std::string DisplayName(const std::string& id) const;
+  // Likewise, of what is attached by the host's interface; empty: nothing is.
+  std::string NameAt(uint32_t ifindex) const;
   const api::EndpointJoin& endpoints() const { return join_; }
 
   // A line for each address that several endpoints claim (Engine::Conflicts), kConflictsMax
@@ -131,6 +133,7 @@ class PolicyFeed {
   std::map<std::string, policy::Profile> implied_;
   std::set<std::string> seen_profiles_;  // that a resource has defined
   api::EndpointJoin join_;
+  std::map<uint32_t, std::string> attached_;  // interface of the host, to id
   uint32_t policies_ = 0;
 };
 

@@ -192,20 +192,6 @@ absl::StatusOr<v1::WhyReply> Queries::Why(const v1::WhyRequest& request) const {
   return reply;
 }
 
-absl::StatusOr<v1::DropsReply> Queries::Drops() const {
-  ASSIGN_OR_RETURN(const std::vector<loader::DropCount> counts, dataplane_->Drops());
-  v1::DropsReply reply;
-  for (const loader::DropCount& count : counts) {
-    v1::DropsReply::Reason* reason = reply.add_reasons();
-    reason->set_name(count.name);
-    reason->set_packets(count.packets);
-    reason->set_bytes(count.bytes);
-    reason->set_description(count.description);
-    reason->set_expected(DROP_IS_EXPECTED(count.reason));
-  }
-  return reply;
-}
-
 absl::StatusOr<v1::PolicyTablesReply> Queries::PolicyTables() const {
   v1::PolicyTablesReply reply;
   for (const policy::PolicySetStats& stats : policy_->engine().Stats()) {

@@ -22,7 +22,6 @@ class Queries {
   //   kNotFound         "ns/pod" names no endpoint that this node knows
   //   kUnavailable      this agent's policy is not in force
   absl::StatusOr<v1::WhyReply> Why(const v1::WhyRequest& request) const;
-  absl::StatusOr<v1::DropsReply> Drops() const;
   absl::StatusOr<v1::PolicyTablesReply> PolicyTables() const;
   //   kUnavailable  this agent's policy is not in force
   absl::StatusOr<v1::RuleHitsReply> RuleHits() const;

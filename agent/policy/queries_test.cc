@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "agent/base/testing/from_yaml.h"
 #include "agent/dataplane/fake_dataplane.h"
+#include "agent/policy/drop_queries.h"
 #include "agent/policy/rule_words.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -243,7 +244,7 @@ TEST_F(QueriesTest, BeforePolicyIsInForceNobodysRulesAreNamed) {
   for (uint32_t id = 1; id < 20; ++id) dataplane_.hits[id] = {.packets = 100};
   EXPECT_TRUE(absl::IsUnavailable(Ask(kClient, kServer).status()));
   EXPECT_TRUE(absl::IsUnavailable(queries_.RuleHits().status()));
-  EXPECT_TRUE(queries_.Drops().ok());
+  EXPECT_TRUE(Drops({}, plane_, dataplane_, RecentDrops()).ok());
   EXPECT_THAT(queries_.PolicyTables()->sets(), IsEmpty());
 }
 
@@ -285,27 +286,6 @@ TEST_F(QueriesTest, HitsAreOfTheRulesThatThereAre) {
   plane_.feed().Delete(FromYaml(kPolicy).key());
   ASSERT_TRUE(plane_.Flush().ok());
   EXPECT_THAT(Hits(), IsEmpty()) << "though its counter still stands";
-}
-
-TEST_F(QueriesTest, DropsAreWordedAndWhatIsExpectedIsMarked) {
-  const auto count = [](drop_reason reason, const char* name, uint64_t packets) {
-    return loader::DropCount{reason, name, absl::StrCat("what ", name, " means"), packets,
-                             packets * 100};
-  };
-  dataplane_.drops = {count(DROP_POLICY_INGRESS, "policy-ingress", 5),
-                      count(DROP_SPOOFED, "spoofed", 0),
-                      count(DROP_MULTICAST_LISTENER, "multicast-listener", 3)};
-  const auto reply = queries_.Drops();
-  ASSERT_TRUE(reply.ok()) << reply.status();
-  std::vector<std::string> lines;
-  for (const v1::DropsReply::Reason& reason : reply->reasons()) {
-    lines.push_back(absl::StrCat(reason.name(), " ", reason.packets(), " ", reason.bytes(), " ",
-                                 reason.description(), reason.expected() ? " (expected)" : ""));
-  }
-  EXPECT_THAT(lines,
-              ElementsAre("policy-ingress 5 500 what policy-ingress means",
-                          "spoofed 0 0 what spoofed means",
-                          "multicast-listener 3 300 what multicast-listener means (expected)"));
 }
 
 TEST_F(QueriesTest, TablesAreThoseOfEndpointsByName) {

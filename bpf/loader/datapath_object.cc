@@ -292,6 +292,9 @@ int DatapathObject::owners() const { return bpf_map__fd(skeleton_->maps.rs_owner
 int DatapathObject::externals() const { return bpf_map__fd(skeleton_->maps.rs_external_v1); }
 int DatapathObject::interfaces() const { return bpf_map__fd(skeleton_->maps.rs_interfaces_v1); }
 int DatapathObject::drops() const { return bpf_map__fd(skeleton_->maps.rs_drops_v1); }
+int DatapathObject::interface_drops() const {
+  return bpf_map__fd(skeleton_->maps.rs_interface_drops_v1);
+}
 int DatapathObject::state_map() const { return bpf_map__fd(skeleton_->maps.rs_state_v4); }
 int DatapathObject::epochs_map() const { return bpf_map__fd(skeleton_->maps.rs_epochs_v1); }
 int DatapathObject::events() const { return bpf_map__fd(skeleton_->maps.rs_events_v2); }

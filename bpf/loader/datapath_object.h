@@ -87,6 +87,7 @@ class DatapathObject {
   int externals() const;
   int interfaces() const;
   int drops() const;
+  int interface_drops() const;
   int events() const;
   int lost() const;
   int state_map() const;
