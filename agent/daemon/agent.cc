@@ -140,8 +140,8 @@ absl::Status Agent::InitNode() {
   RETURN_IF_ERROR(policy_->Begin());
   ASSIGN_OR_RETURN(flow_log_, FlowLog::Open(options_.flow_log));
   flows_ = std::make_unique<FlowWatch>(policy_.get(), dataplane_.get(), flow_log_.get());
-  RETURN_IF_ERROR(loop_->AddFd(dataplane_->events_fd(), EPOLLIN,
-                               [this](uint32_t) { ReadFlows(); }));
+  RETURN_IF_ERROR(
+      loop_->AddFd(dataplane_->events_fd(), EPOLLIN, [this](uint32_t) { ReadFlows(); }));
   policy_->BeforeFlush([this] { flows_->Read(absl::Now()); });
   queries_ = std::make_unique<Queries>(policy_.get(), dataplane_.get());
   flow_queries_ = std::make_unique<FlowQueries>(policy_.get(), dataplane_.get());

@@ -272,7 +272,6 @@ std::vector<ProgramFinding> Dataplane::Repair() {
 absl::Status Dataplane::Configure(const DatapathSettings& settings) {
   datapath_state& state = *object_->state();
   state.events_per_second = settings.events_per_second;
-  state.samples_per_second = settings.samples_per_second;
   std::memcpy(state.host_mac, settings.host_mac.data(), sizeof(state.host_mac));
   if (settings.host_nat) RETURN_IF_ERROR(BeginMarks());
   const uint32_t kept = state.flags & (kMarkFlags | STATE_SHAPED);
@@ -318,9 +317,8 @@ absl::StatusOr<FlowTableUse> Dataplane::SweepFlows(bool pressed) {
   clock_gettime(CLOCK_MONOTONIC, &clock);
   const uint64_t now =
       static_cast<uint64_t>(clock.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(clock.tv_nsec);
-  ASSIGN_OR_RETURN(
-      const sweep_request done,
-      RunSweep({.now_ns = now, .last_ns = swept_ns_, .pressed = pressed ? 1u : 0u}));
+  ASSIGN_OR_RETURN(const sweep_request done,
+                   RunSweep({.now_ns = now, .last_ns = swept_ns_, .pressed = pressed ? 1u : 0u}));
   swept_ns_ = now;
   ASSIGN_OR_RETURN(const uint64_t no_room, loader::ReadLost(*object_, LOST_FLOW_ROOM));
   return FlowTableUse{.entries = done.visited - done.removed,

@@ -40,7 +40,6 @@ struct DatapathSettings {
   // flow that begins, is denied or judged otherwise; of every one that ends, with heartbeats.
   bool watch_flows = false;
   bool watch_closed = false;
-  uint32_t samples_per_second = 10;  // of drops, per CPU: by policy, and as many of the others
   // New flows of pods to what is neither a pod nor a node go through this host's stack, so
   // that its NAT applies, and are judged as what they become. May come and go.
   bool host_nat = false;

@@ -30,9 +30,8 @@ absl::Status CheckPod(const std::string& pod, const PolicyFeed& feed) {
         absl::StrCat("pod '", pod, "': want namespace/pod; for example shop/cart-1"));
   }
   if (!feed.Named(pod).empty()) return absl::OkStatus();
-  return absl::NotFoundError(
-      absl::StrCat("pod '", pod,
-                   "': no such endpoint; `ripstopctl get workloadendpoints -A` lists them"));
+  return absl::NotFoundError(absl::StrCat(
+      "pod '", pod, "': no such endpoint; `ripstopctl get workloadendpoints -A` lists them"));
 }
 
 void AddReason(const loader::DropCount& count, v1::DropsReply* reply) {

@@ -26,8 +26,7 @@ class DropQueriesTest : public ::testing::Test {
     Attach("web", "192.0.2.10", kWeb);
     Attach("cart", "192.0.2.11", kCart);
     dataplane_.drops = {Count(DROP_POLICY_INGRESS, "policy-ingress", 9),
-                        Count(DROP_SPOOFED, "spoofed", 0),
-                        Count(DROP_NO_FLOW, "no-flow", 4),
+                        Count(DROP_SPOOFED, "spoofed", 0), Count(DROP_NO_FLOW, "no-flow", 4),
                         Count(DROP_MULTICAST_LISTENER, "multicast-listener", 3)};
     dataplane_.interface_drops = {{kWeb, DROP_POLICY_INGRESS, 2, 200},
                                   {kWeb, DROP_MULTICAST_LISTENER, 3, 300},

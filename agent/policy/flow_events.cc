@@ -22,41 +22,26 @@ policy::Address AddressOf(const ip_address& address) {
 
 const char* TypeName(uint8_t type) {
   switch (type) {
-    case FLOW_EVENT_NEW:
-      return "new";
-    case FLOW_EVENT_DENIED:
-      return "denied";
-    case FLOW_EVENT_CLOSED:
-      return "closed";
-    case FLOW_EVENT_CHANGED:
-      return "changed";
-    case FLOW_EVENT_HEARTBEAT:
-      return "heartbeat";
-    default:
-      return "dropped";
+    case FLOW_EVENT_NEW: return "new";
+    case FLOW_EVENT_DENIED: return "denied";
+    case FLOW_EVENT_CLOSED: return "closed";
+    case FLOW_EVENT_CHANGED: return "changed";
+    case FLOW_EVENT_HEARTBEAT: return "heartbeat";
+    default: return "dropped";
   }
 }
 
 const char* ClosedByName(uint8_t closed_by) {
   switch (closed_by) {
-    case FLOW_CLOSED_FIN:
-      return "FIN";
-    case FLOW_CLOSED_RST:
-      return "RST";
-    case FLOW_CLOSED_IDLE:
-      return "idle";
-    case FLOW_CLOSED_UNANSWERED:
-      return "unanswered";
-    case FLOW_CLOSED_REFUSED:
-      return "refused";
-    case FLOW_CLOSED_REPLACED:
-      return "replaced";
-    case FLOW_CLOSED_FLUSHED:
-      return "flushed";
-    case FLOW_CLOSED_ENDPOINT:
-      return "endpoint gone";
-    default:
-      return "";
+    case FLOW_CLOSED_FIN: return "FIN";
+    case FLOW_CLOSED_RST: return "RST";
+    case FLOW_CLOSED_IDLE: return "idle";
+    case FLOW_CLOSED_UNANSWERED: return "unanswered";
+    case FLOW_CLOSED_REFUSED: return "refused";
+    case FLOW_CLOSED_REPLACED: return "replaced";
+    case FLOW_CLOSED_FLUSHED: return "flushed";
+    case FLOW_CLOSED_ENDPOINT: return "endpoint gone";
+    default: return "";
   }
 }
 
@@ -99,8 +84,8 @@ std::optional<policy::RuleIdentity> RuleOf(const flow_event& event, uint32_t wor
 v1::FlowEvent Describe(const flow_event& event, const PolicyPlane& policy, uint32_t slot,
                        absl::Time now) {
   v1::FlowEvent out;
-  out.set_time(absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", TimeOf(event.time_ns, now),
-                                absl::UTCTimeZone()));
+  out.set_time(
+      absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", TimeOf(event.time_ns, now), absl::UTCTimeZone()));
   out.set_event(TypeName(event.type));
   out.set_verdict(event.reason == DROP_NONE ? "Allow" : "Deny");
   out.set_reason(ReasonName(event.reason));

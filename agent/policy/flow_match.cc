@@ -54,8 +54,8 @@ absl::StatusOr<FlowMatch> FlowMatch::Read(const PolicyFeed* feed, const v1::Flow
     if (match.state_ == state) return match;
   }
   if (match.state_.empty()) return match;
-  return absl::InvalidArgumentError(absl::StrCat(
-      "state '", match.state_, "': half-open, established, closing, closed or reset"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("state '", match.state_, "': half-open, established, closing, closed or reset"));
 }
 
 absl::StatusOr<FlowMatch> FlowMatch::Make(const PolicyFeed& feed, const v1::FlowFilter& asked) {

@@ -24,9 +24,8 @@ namespace ripstop::agent {
 //                              └─ it is a drop ─────────▶ RecentDrops
 //
 // For the first two a flow is what an event tells: one that began, or one that was denied (its
-// retries within a minute are the same flow). Connections that were there before anything was staged are
-// not told of, so they are not counted.
-// For the agent's loop. All given outlive this.
+// retries within a minute are the same flow). Connections that were there before anything was
+// staged are not told of, so they are not counted. For the agent's loop. All given outlive this.
 class FlowWatch {
  public:
   FlowWatch(const PolicyPlane* policy, DataplaneInterface* dataplane, FlowLog* log);

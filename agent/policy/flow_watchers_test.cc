@@ -35,10 +35,10 @@ FlowTraits Traits(const v1::FlowEvent& event) {
 std::vector<std::string> Read(FlowStream& stream) {
   std::vector<std::string> lines;
   while (const auto reply = stream.Pop()) {
-    lines.push_back(reply->has_lost() ? absl::StrCat("lost ", reply->lost().by_datapath(), "+",
-                                                     reply->lost().by_watcher())
-                                      : absl::StrCat(reply->event().event(), " ",
-                                                     reply->event().destination_port()));
+    lines.push_back(
+        reply->has_lost()
+            ? absl::StrCat("lost ", reply->lost().by_datapath(), "+", reply->lost().by_watcher())
+            : absl::StrCat(reply->event().event(), " ", reply->event().destination_port()));
   }
   return lines;
 }

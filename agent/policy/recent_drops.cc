@@ -9,10 +9,10 @@
 namespace ripstop::agent {
 
 void RecentDrops::Add(const v1::FlowEvent& event, const std::string& pod) {
-  std::string key = absl::StrJoin({pod, event.reason(), event.protocol(), event.source(),
-                                   event.destination(), std::to_string(event.destination_port()),
-                                   event.egress_rule(), event.ingress_rule()},
-                                  "\n");
+  std::string key = absl::StrJoin(
+      {pod, event.reason(), event.protocol(), event.source(), event.destination(),
+       std::to_string(event.destination_port()), event.egress_rule(), event.ingress_rule()},
+      "\n");
   if (const auto found = by_key_.find(key); found != by_key_.end()) {
     entries_.splice(entries_.begin(), entries_, found->second);
   } else {

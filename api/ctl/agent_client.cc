@@ -23,15 +23,7 @@ AgentClient::AgentClient(const std::string& socket)
       stub_(Agent::NewStub(
           grpc::CreateChannel("unix:" + socket, grpc::InsecureChannelCredentials()))) {}
 
-template <typename Request, typename Reply>
-absl::StatusOr<Reply> AgentClient::Call(grpc::Status (Agent::Stub::*method)(grpc::ClientContext*,
-                                                                            const Request&, Reply*),
-                                        const Request& request) {
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kTimeout);
-  Reply reply;
-  const grpc::Status status = (stub_.get()->*method)(&context, request, &reply);
-  if (status.ok()) return reply;
+absl::Status AgentClient::Failure(const grpc::Status& status) const {
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE && access(socket_.c_str(), W_OK) != 0 &&
       errno == EACCES)
     return absl::UnavailableError(
@@ -48,14 +40,26 @@ absl::StatusOr<Reply> AgentClient::Call(grpc::Status (Agent::Stub::*method)(grpc
                       absl::StrCat("agent: ", status.error_message()));
 }
 
+template <typename Request, typename Reply>
+absl::StatusOr<Reply> AgentClient::Call(grpc::Status (Agent::Stub::*method)(grpc::ClientContext*,
+                                                                            const Request&, Reply*),
+                                        const Request& request) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kTimeout);
+  Reply reply;
+  const grpc::Status status = (stub_.get()->*method)(&context, request, &reply);
+  if (status.ok()) return reply;
+  return Failure(status);
+}
+
 absl::StatusOr<agent::v1::StatusReply> AgentClient::Status() {
   return Call(&Agent::Stub::Status, agent::v1::StatusRequest());
 }
 absl::StatusOr<agent::v1::WhyReply> AgentClient::Why(const agent::v1::WhyRequest& request) {
   return Call(&Agent::Stub::Why, request);
 }
-absl::StatusOr<agent::v1::DropsReply> AgentClient::Drops() {
-  return Call(&Agent::Stub::Drops, agent::v1::DropsRequest());
+absl::StatusOr<agent::v1::DropsReply> AgentClient::Drops(const agent::v1::DropsRequest& request) {
+  return Call(&Agent::Stub::Drops, request);
 }
 absl::StatusOr<agent::v1::PolicyTablesReply> AgentClient::PolicyTables() {
   return Call(&Agent::Stub::PolicyTables, agent::v1::PolicyTablesRequest());
@@ -76,6 +80,26 @@ absl::StatusOr<agent::v1::StagedPoliciesReply> AgentClient::StagedPolicies() {
 
 absl::StatusOr<agent::v1::AcceptStoreReply> AgentClient::AcceptStore() {
   return Call(&Agent::Stub::AcceptStore, agent::v1::AcceptStoreRequest());
+}
+
+absl::Status AgentClient::WatchFlows(
+    const agent::v1::WatchFlowsRequest& request, absl::Duration length,
+    const std::function<bool(const agent::v1::WatchFlowsReply&)>& take) {
+  grpc::ClientContext context;
+  if (length != absl::InfiniteDuration()) {
+    context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(length));
+  }
+  const auto reader = stub_->WatchFlows(&context, request);
+  agent::v1::WatchFlowsReply reply;
+  bool began = false, enough = false;
+  while (!enough && reader->Read(&reply)) {
+    enough = !take(reply);
+    began = true;
+  }
+  if (enough) context.TryCancel();
+  const grpc::Status status = reader->Finish();
+  const bool over = began && status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
+  return enough || over || status.ok() ? absl::OkStatus() : Failure(status);
 }
 
 }  // namespace ripstop::ctl

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The verbs that ask the running agent: why, drops, node status and accept-store, policy tables,
-// staged and hits.
+// The verbs that ask the running agent: why, node status and accept-store, policy tables, staged
+// and hits.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <functional>
@@ -23,7 +23,6 @@ namespace {
 struct AgentOptions {
   std::string output = "table";
   agent::v1::WhyRequest why;
-  bool all = false;
   bool never = false;
   bool changed = false;
 };
@@ -125,19 +124,6 @@ void PrintWhy(const agent::v1::WhyRequest& request, const agent::v1::WhyReply& r
   table.Print(out);
   PrintWhyStaged(reply.staged(), out);
   if (!reply.note().empty()) out << "\n" << reply.note() << "\n";
-}
-
-void PrintDrops(const agent::v1::DropsReply& reply, bool all, std::ostream& out) {
-  Table table({"REASON", "PACKETS", "BYTES", "DESCRIPTION"});
-  for (const auto& reason : reply.reasons())
-    if (all || (reason.packets() != 0 && !reason.expected()))
-      table.Add({reason.name(), absl::StrCat(reason.packets()), absl::StrCat(reason.bytes()),
-                 reason.description()});
-  if (table.empty()) {
-    out << "Nothing was dropped.\n";
-  } else {
-    table.Print(out);
-  }
 }
 
 // "NetworkPolicy shop/db (default) 120, Profile kns.shop 1"
@@ -253,15 +239,6 @@ void AddWhy(CLI::App& app, Context& context, const std::shared_ptr<AgentOptions>
 void AddAgentCommands(CLI::App& app, Context& context) {
   const auto options = std::make_shared<AgentOptions>();
   AddWhy(app, context, options);
-
-  CLI::App* drops = AddVerb(app, "drops", "Packets dropped on this node, by reason", options);
-  drops->add_flag("-a,--all", options->all,
-                  "Also what a healthy node drops, and the reasons that never occurred");
-  drops->callback([&context, options] {
-    (void)Ask<agent::v1::DropsReply>(
-        context, *options, [](AgentClient& client) { return client.Drops(); },
-        [&](const auto& reply, std::ostream& out) { PrintDrops(reply, options->all, out); });
-  });
 
   CLI::App* node = app.add_subcommand("node", "This node's agent");
   node->require_subcommand(1);

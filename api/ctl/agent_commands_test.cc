@@ -12,7 +12,6 @@ namespace ripstop::ctl {
 namespace {
 
 using agent::v1::AcceptStoreReply;
-using agent::v1::DropsReply;
 using agent::v1::PolicyTablesReply;
 using agent::v1::RuleHitsReply;
 using agent::v1::StagedPoliciesReply;
@@ -26,7 +25,6 @@ struct FakeAgent : agent::v1::Agent::Service {
   StatusReply status;
   WhyRequest asked;
   WhyReply why;
-  DropsReply drops;
   PolicyTablesReply tables;
   RuleHitsReply hits;
   StagedPoliciesReply staged;
@@ -41,11 +39,6 @@ struct FakeAgent : agent::v1::Agent::Service {
   grpc::Status Why(grpc::ServerContext*, const WhyRequest* request, WhyReply* reply) override {
     asked = *request;
     *reply = why;
-    return error;
-  }
-  grpc::Status Drops(grpc::ServerContext*, const agent::v1::DropsRequest*,
-                     DropsReply* reply) override {
-    *reply = drops;
     return error;
   }
   grpc::Status PolicyTables(grpc::ServerContext*, const agent::v1::PolicyTablesRequest*,
@@ -138,32 +131,6 @@ TEST_F(AgentCommandsTest, AgentsOwnErrorKeepsItsMeaning) {
   agent_.error = grpc::Status(grpc::StatusCode::NOT_FOUND, "no endpoint a/x");
   EXPECT_EQ(Ctl({"why", "--from", "a/x", "--to", "a/c"}), kExitNotFound);
   EXPECT_THAT(err_, HasSubstr("no endpoint a/x"));
-}
-
-TEST_F(AgentCommandsTest, DropsShowsWhatOccurredUnlessAllIsAsked) {
-  for (const auto& [name, packets] : {std::pair{"SPOOF", 3}, {"TRUNCATED", 0}}) {
-    DropsReply::Reason* reason = agent_.drops.add_reasons();
-    reason->set_name(name);
-    reason->set_packets(packets);
-    reason->set_bytes(packets * 100);
-    reason->set_description("why");
-  }
-  EXPECT_EQ(Ctl({"drops"}), kExitOk);
-  EXPECT_EQ(out_,
-            "REASON   PACKETS   BYTES   DESCRIPTION\n"
-            "SPOOF    3         300     why\n");
-  EXPECT_EQ(Ctl({"drops", "--all"}), kExitOk);
-  EXPECT_THAT(out_, HasSubstr("TRUNCATED"));
-  DropsReply::Reason* expected = agent_.drops.add_reasons();
-  expected->set_name("multicast-listener");
-  expected->set_packets(4);
-  expected->set_expected(true);
-  EXPECT_EQ(Ctl({"drops"}), kExitOk);
-  EXPECT_THAT(out_, Not(HasSubstr("multicast-listener")));
-  EXPECT_EQ(Ctl({"drops", "--all"}), kExitOk);
-  EXPECT_THAT(out_, HasSubstr("multicast-listener   4"));
-  EXPECT_EQ(Ctl({"drops", "-o", "yaml"}), kExitOk);
-  EXPECT_THAT(out_, HasSubstr("packets: 3\n"));
 }
 
 TEST_F(AgentCommandsTest, NodeStatusShowsReadinessAndSessions) {

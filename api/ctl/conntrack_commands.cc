@@ -9,6 +9,7 @@
 #include "api/codec/writer.h"
 #include "api/ctl/agent_client.h"
 #include "api/ctl/context.h"
+#include "api/ctl/flow_words.h"
 #include "api/ctl/message_text.h"
 #include "api/ctl/table.h"
 
@@ -25,29 +26,11 @@ struct ConntrackOptions {
   bool all = false;
 };
 
-// "192.0.2.1:80", "[2001:db8::1]:80"
-std::string WithPort(const std::string& address, uint32_t port) {
-  if (port == 0) return address;
-  return address.find(':') == std::string::npos ? absl::StrCat(address, ":", port)
-                                                : absl::StrCat("[", address, "]:", port);
-}
-
-std::string Named(const std::string& name, const std::string& address) {
-  return name.empty() ? address : absl::StrCat(name, " (", address, ")");
-}
-
 std::string Idle(uint64_t ms) {
   const uint64_t seconds = ms / 1000;
   if (seconds < 120) return absl::StrCat(seconds, "s");
   if (seconds < 7200) return absl::StrCat(seconds / 60, "m");
   return absl::StrFormat("%dh%02dm", seconds / 3600, seconds / 60 % 60);
-}
-
-std::string Rules(const agent::v1::Flow& flow) {
-  std::string text = flow.egress_rule();
-  if (!flow.ingress_rule().empty())
-    absl::StrAppend(&text, text.empty() ? "" : "; ", flow.ingress_rule());
-  return text.empty() ? "-" : text;
 }
 
 void PrintTable(const FlowsReply& reply, bool wide, std::ostream& out) {
@@ -70,7 +53,7 @@ void PrintTable(const FlowsReply& reply, bool wide, std::ostream& out) {
         absl::StrCat(flow.packets_received())};
     if (wide) {
       row.insert(row.end(), {absl::StrCat(flow.bytes_sent()), absl::StrCat(flow.bytes_received()),
-                             Rules(flow)});
+                             Rules(flow.egress_rule(), flow.ingress_rule())});
     }
     table.Add(row);
   }
@@ -157,30 +140,23 @@ void Flush(Context& context, const ConntrackOptions& options) {
 CLI::App* AddVerb(CLI::App& parent, const char* name, const char* description,
                   const std::shared_ptr<ConntrackOptions>& options) {
   CLI::App* verb = parent.add_subcommand(name, description);
-  const auto add = [&](const char* flags, void (agent::v1::FlowFilter::*set)(const std::string&),
-                       const char* help) {
-    verb->add_option_function<std::string>(
-        flags,
-        [options, set](const std::string& value) {
-          (options->request.mutable_filter()->*set)(value);
-        },
-        help);
-  };
-  add("--pod", &agent::v1::FlowFilter::set_pod, "Either end: namespace/pod or address");
-  add("--from", &agent::v1::FlowFilter::set_from, "Who began it");
-  add("--to", &agent::v1::FlowFilter::set_to, "Whom it was begun to");
-  add("-p,--protocol", &agent::v1::FlowFilter::set_protocol, "Name or number");
-  add("--state", &agent::v1::FlowFilter::set_state,
-      "half-open, established, closing, closed or reset");
-  verb->add_option_function<uint32_t>(
-          "--port,--dport",
-          [options](uint32_t value) { options->request.mutable_filter()->set_port(value); },
-          "Destination port")
-      ->check(CLI::Range(1, 65535));
+  AddFlowFilter(*verb, [options] { return options->request.mutable_filter(); });
   return verb;
 }
 
+void List(Context& context, const ConntrackOptions& options) {
+  Show(context, options, [&](const FlowsReply& reply) {
+    PrintTable(reply, options.output == "wide", context.io.out);
+  });
+}
+
 }  // namespace
+
+void ListFlows(Context& context, const agent::v1::FlowFilter& filter, const std::string& output) {
+  ConntrackOptions options{.output = output};
+  *options.request.mutable_filter() = filter;
+  List(context, options);
+}
 
 void AddConntrackCommands(CLI::App& app, Context& context) {
   const auto options = std::make_shared<ConntrackOptions>();
@@ -192,11 +168,7 @@ void AddConntrackCommands(CLI::App& app, Context& context) {
     return verb;
   };
   with_output(AddVerb(*conntrack, "list", "One line for each flow", options))
-      ->callback([&context, options] {
-        Show(context, *options, [&](const FlowsReply& reply) {
-          PrintTable(reply, options->output == "wide", context.io.out);
-        });
-      });
+      ->callback([&context, options] { List(context, *options); });
   with_output(AddVerb(*conntrack, "show", "Each flow with the rules that admitted it", options))
       ->callback([&context, options] {
         Show(context, *options, [&](const FlowsReply& reply) { PrintEach(reply, context.io.out); });

@@ -41,7 +41,9 @@ struct Context {
 // Each adds its subcommands, which run from CLI11's callbacks and report into `context`.
 void AddResourceCommands(CLI::App& app, Context& context);  // apply create replace delete validate
 void AddGetCommand(CLI::App& app, Context& context);
-void AddAgentCommands(CLI::App& app, Context& context);      // why drops node policy
+void AddAgentCommands(CLI::App& app, Context& context);  // why node policy
+void AddDropsCommand(CLI::App& app, Context& context);
+void AddFlowsCommand(CLI::App& app, Context& context);
 void AddConntrackCommands(CLI::App& app, Context& context);  // conntrack list, show, flush
 void AddEvaluateCommand(CLI::App& app, Context& context);
 void AddIpamCommands(CLI::App& app, Context& context);  // ipam show, check, release

@@ -52,6 +52,8 @@ int Run(const std::vector<std::string>& arguments, const Io& io) {
   AddResourceCommands(app, context);
   AddGetCommand(app, context);
   AddAgentCommands(app, context);
+  AddDropsCommand(app, context);
+  AddFlowsCommand(app, context);
   AddConntrackCommands(app, context);
   AddEvaluateCommand(app, context);
   AddIpamCommands(app, context);

@@ -53,8 +53,8 @@ absl::Status ForgetInterfaceDrops(const DatapathObject& object, uint32_t ifindex
   for (uint32_t reason = 0; reason < DROP_REASONS_MAX; ++reason) {
     const interface_drop_key key = {ifindex, reason};
     if (bpf_map_delete_elem(object.interface_drops(), &key) != 0 && errno != ENOENT) {
-      return absl::ErrnoToStatus(
-          errno, absl::StrCat("rs_interface_drops_v1: forget interface ", ifindex));
+      return absl::ErrnoToStatus(errno,
+                                 absl::StrCat("rs_interface_drops_v1: forget interface ", ifindex));
     }
   }
   return absl::OkStatus();

@@ -235,12 +235,9 @@ TEST_F(FlowEventTest, AFlowThatTalksIsToldOfOnceAMinute) {
 
 TEST_F(FlowEventTest, NothingIsToldOfWhatNobodyWatchesAndPolicyAllows) {
   Watch(0);
-  kernel_->object().state()->samples_per_second = 0;
   Open(1);
   Rule(VERDICT_ALLOW | 42);
   Pass(Out(1, kAck, 1001, 5001));
-  Rule(43);
-  ExpectDrop(Hook::kFromWorkload, Out(1, kAck, 1001, 5001), DROP_POLICY_INGRESS);
   const uint64_t seen = Flow(Out(1, kSyn)).seen_ns;
   Sweep({.now_ns = seen + 50 * kSecond, .last_ns = 1});
   Sweep({.now_ns = seen + FLOW_TCP_IDLE_NS + 1});
@@ -266,8 +263,7 @@ TEST_F(FlowEventTest, OverloadLosesEventsAndCountsThemAndNoPacketIsLost) {
 
 TEST_F(FlowEventTest, WhatIsDroppedIsSampledThoughNobodyWatches) {
   Watch(0);
-  kernel_->object().state()->samples_per_second = 3;
-  constexpr int kPackets = 400;
+  constexpr int kPackets = 400, kSamples = EVENT_SAMPLES_PER_SECOND;
   // Policy's and the others' do not take each other's room.
   for (int i = 0; i < kPackets; ++i) {
     ExpectDrop(Hook::kFromWorkload, Tcp(kStranger, kServer), DROP_SPOOFED);
@@ -291,16 +287,15 @@ TEST_F(FlowEventTest, WhatIsDroppedIsSampledThoughNobodyWatches) {
       EXPECT_EQ(std::memcmp(&event.source, &stranger, sizeof(stranger)), 0);
     }
   }
-  EXPECT_GE(denied, 3);
+  EXPECT_GE(denied, kSamples);
   EXPECT_LT(denied, kPackets / 2);
-  EXPECT_GE(dropped, 3);
+  EXPECT_GE(dropped, kSamples);
   EXPECT_LT(dropped, kPackets / 2);
   EXPECT_EQ(Lost(), 0u) << "a sample is not all";
 }
 
 TEST_F(FlowEventTest, AFrameThatIsNoPacketIsToldOfWithoutAnOlderOnesAddresses) {
   Watch(0);
-  kernel_->object().state()->samples_per_second = 1000;
   Pass(Udp(kServer, kClient, 53));
   Frame arp = MakeFrame(Udp(kServer, kClient, 53));
   arp[12] = 0x08;
