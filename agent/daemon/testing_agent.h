@@ -84,6 +84,16 @@ class RunningAgent {
     grpc::ClientContext context;
     return agent_->Drops(&context, {}, &reply);
   }
+  std::unique_ptr<grpc::ClientReader<v1::WatchFlowsReply>> Watch(grpc::ClientContext* context) {
+    return agent_->WatchFlows(context, {});
+  }
+  // Before it returns the agent reads what its datapath has to tell.
+  v1::StagedPoliciesReply StagedPolicies() {
+    v1::StagedPoliciesReply reply;
+    grpc::ClientContext context;
+    EXPECT_TRUE(agent_->StagedPolicies(&context, {}, &reply).ok());
+    return reply;
+  }
   v1::WhyReply Why(const std::string& from, const std::string& to) {
     v1::WhyReply reply;
     const grpc::Status status = AskWhy(from, to, &reply);
