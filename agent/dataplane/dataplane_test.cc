@@ -4,6 +4,7 @@
 #include "agent/dataplane/dataplane.h"
 
 #include <bpf/bpf.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/utsname.h>
@@ -11,6 +12,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <map>
 
 #include "absl/strings/str_cat.h"
 #include "agent/dataplane/testing_node.h"
@@ -296,6 +298,42 @@ TEST_P(DataplaneTest, UnwatchedFlowsAreNotToldAndEventsOverTheBudgetAreCounted) 
   ASSERT_TRUE(PodsPass());
   EXPECT_TRUE(dataplane_->TakeEvents().empty());
   EXPECT_GT(dataplane_->EventsLost().value_or(0), 0u);
+}
+
+// Whose loss a drop is outlives the agent and goes with the interface.
+TEST_P(DataplaneTest, DropsByInterfaceGoWithTheInterface) {
+  Open();
+  Attach();
+  WriteGeneration(false);
+  ASSERT_TRUE(PodsBlocked());
+  ASSERT_TRUE(Blocked(*far_, kFar, *b_, kPodB));
+  const auto lost = [&] {
+    std::map<uint32_t, uint64_t> packets;
+    const auto drops = dataplane_->InterfaceDrops();
+    EXPECT_TRUE(drops.ok()) << drops.status();
+    for (const loader::InterfaceDropCount& drop : *drops) {
+      if (drop.reason == DROP_POLICY_INGRESS) packets[drop.ifindex] += drop.packets;
+    }
+    return packets;
+  };
+  const uint32_t b = Ifindex("hostb");
+  const uint64_t total = Dropped(DROP_POLICY_INGRESS);
+  ASSERT_GT(total, 0u);
+  EXPECT_THAT(lost(), ::testing::ElementsAre(std::pair(b, total))) << "the one whose policy denies";
+  Open();
+  EXPECT_THAT(lost(), ::testing::ElementsAre(std::pair(b, total)));
+  ASSERT_TRUE(dataplane_->DetachWorkload(b).ok());
+  EXPECT_TRUE(lost().empty());
+  EXPECT_EQ(Dropped(DROP_POLICY_INGRESS), total);
+
+  // One that goes while no agent is here.
+  Attach();
+  ASSERT_TRUE(PodsBlocked());
+  ASSERT_FALSE(lost().empty());
+  dataplane_.reset();
+  ASSERT_EQ(node_->Shell("ip link del hostb"), 0);
+  Open();
+  EXPECT_TRUE(lost().empty());
 }
 
 INSTANTIATE_TEST_SUITE_P(Attachment, DataplaneTest, ::testing::Values(false, true),
