@@ -108,6 +108,7 @@ v1::FlowEvent Describe(const flow_event& event, const PolicyPlane& policy, uint3
   }
   const auto rule = [&](uint32_t word) -> std::string {
     if (word == 0) return "";
+    if (event.outdated != 0) return "a rule of an earlier policy";
     const auto identity = RuleOf(event, word, policy, slot);
     return identity.has_value() ? FullRuleName(*identity) : "a rule no longer in force";
   };

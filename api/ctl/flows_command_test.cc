@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "api/ctl/testing_agent.h"
 #include "api/proto/agent.grpc.pb.h"
 
@@ -80,18 +81,21 @@ TEST_F(FlowsCommandTest, AnEventIsALineAndTheLinesAreAligned) {
   closed.set_packets_received(3);
   closed.set_bytes_received(4096);
   EXPECT_EQ(Ctl({"--watch"}), kExitOk);
-  EXPECT_EQ(
-      out_,
-      "TIME (UTC)     EVENT       PROTOCOL   FLOW                                          "
-      "             VERDICT   BY\n"
-      "03:04:05.678   new         TCP        shop/web (192.0.2.7:40000) -> 192.0.2.9:80    "
-      "             Allow     profile kns.shop egress rule 0\n"
-      "03:04:05.678   denied      TCP        shop/web (192.0.2.7:40000) -> shop/cart "
-      "(192.0.2.9:80)     Deny      policy-ingress: profile kns.shop egress rule 0; "
-      "NetworkPolicy shop/cart ingress rule 1 (web)\n"
-      "03:04:05.678   closed      TCP        shop/web (192.0.2.7:40000) -> 192.0.2.9:80    "
-      "             Allow     FIN; profile kns.shop egress rule 0; sent 4 packets, 512 bytes, "
-      "received 3, 4096\n");
+  const auto line = [](std::string flow, const std::string& start, const std::string& end) {
+    return absl::StrCat(start, flow.append(81 - flow.size(), ' '), end, "\n");
+  };
+  const std::string to_address = "shop/web (192.0.2.7:40000) -> 192.0.2.9:80";
+  EXPECT_EQ(out_,
+            line("FLOW", "TIME (UTC)     EVENT       PROTOCOL   ", "VERDICT   BY") +
+                line(to_address, "03:04:05.678   new         TCP        ",
+                     "Allow     profile kns.shop egress rule 0") +
+                line("shop/web (192.0.2.7:40000) -> shop/cart (192.0.2.9:80)",
+                     "03:04:05.678   denied      TCP        ",
+                     "Deny      policy-ingress: profile kns.shop egress rule 0; NetworkPolicy "
+                     "shop/cart ingress rule 1 (web)") +
+                line(to_address, "03:04:05.678   closed      TCP        ",
+                     "Allow     FIN; profile kns.shop egress rule 0; sent 4 packets, 512 bytes, "
+                     "received 3, 4096"));
 }
 
 TEST_F(FlowsCommandTest, WhatWasLostIsSaid) {

@@ -46,10 +46,13 @@ void LineTable::Begin(std::ostream& out) {
 }
 
 void LineTable::PrintRow(const std::vector<std::string>& row, std::ostream& out) {
-  for (size_t i = 0; i + 1 < row.size(); ++i) {
-    out << row[i] << std::string(widths_[i] - std::min(widths_[i], row[i].size()) + 3, ' ');
+  std::string line;
+  for (size_t i = 0; i < row.size(); ++i) {
+    line += row[i];
+    if (i + 1 < row.size()) line.append(std::max(widths_[i], row[i].size()) - row[i].size() + 3, ' ');
   }
-  out << row.back() << "\n";
+  line.erase(line.find_last_not_of(' ') + 1);
+  out << line << "\n";
 }
 
 }  // namespace ripstop::ctl

@@ -68,7 +68,7 @@ struct flow_event {
 	__u8 icmp_code;
 	__u8 slot;      /* generation in force: which engine's rule ids these are */
 	__u8 closed_by; /* enum flow_closed_by; 0: it was not closed */
-	__u8 reserved;
+	__u8 outdated;  /* the verdicts are an earlier policy's: their rule ids may be others' */
 	struct flow_count sent[2]; /* by source and by destination, so far */
 };
 ABI_ASSERT(sizeof(struct flow_event) == 96);

@@ -103,6 +103,7 @@ sweep_tell(const struct datapath_state *state, const struct flow_key *shown,
 	} else {
 		return;
 	}
+	subject.outdated = !flow_is_current(flow, state);
 	event_send(state, request->now_ns, &subject);
 }
 

@@ -18,6 +18,7 @@ struct event_subject {
 	__u8 icmp_type;
 	__u8 icmp_code;
 	__u8 closed_by;
+	__u8 outdated;
 };
 
 enum event_interest { EVENT_UNWANTED, EVENT_SAMPLED, EVENT_WANTED };
@@ -126,6 +127,7 @@ event_send(const struct datapath_state *state, __u64 now, const struct event_sub
 	event->icmp_type = subject->icmp_type;
 	event->icmp_code = subject->icmp_code;
 	event->closed_by = subject->closed_by;
+	event->outdated = subject->outdated;
 	bpf_ringbuf_submit(event, 0);
 }
 

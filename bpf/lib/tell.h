@@ -88,7 +88,8 @@ flow_end_told(const struct datapath_state *state, const struct flow_key *key,
 	                                .type = FLOW_EVENT_CLOSED,
 	                                .icmp_type = flow->icmp_type,
 	                                .icmp_code = flow->icmp_code,
-	                                .closed_by = closed_by};
+	                                .closed_by = closed_by,
+	                                .outdated = state && !flow_is_current(flow, state)};
 	int silent = (flow->flags & FLOW_AS_SENT) || (flow->told & FLOW_TOLD_CLOSED);
 
 	/* From here on its memory may be another flow's. */

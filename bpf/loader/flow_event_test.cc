@@ -171,6 +171,21 @@ TEST_F(FlowEventTest, ALiveFlowThatIsJudgedOtherwiseIsToldOfOnceAtEachChange) {
   Rule(VERDICT_ALLOW | 21);
   Pass(data);
   EXPECT_THAT(Told(), IsEmpty()) << "judged again, by the same rule";
+  Sweep({.now_ns = Flow(data).seen_ns + FLOW_TCP_IDLE_NS + 1});
+  std::vector<flow_event> closed = Events();
+  ASSERT_EQ(closed.size(), 1u);
+  EXPECT_FALSE(closed[0].outdated);
+  // Its rule's number may be another's once policy has changed.
+  Open(1);
+  Told();
+  Rule(VERDICT_ALLOW | 41);
+  Sweep({.now_ns = Flow(data).seen_ns + FLOW_TCP_IDLE_NS + 1});
+  closed = Events();
+  ASSERT_EQ(closed.size(), 1u);
+  EXPECT_TRUE(closed[0].outdated);
+  Rule(VERDICT_ALLOW | 21);
+  Open(1);
+  Told();
   Rule(VERDICT_ALLOW | 42);
   Pass(data);
   Pass(data);
@@ -179,7 +194,7 @@ TEST_F(FlowEventTest, ALiveFlowThatIsJudgedOtherwiseIsToldOfOnceAtEachChange) {
   EXPECT_EQ(events[0].type, FLOW_EVENT_CHANGED);
   EXPECT_EQ(events[0].ingress_verdict, VERDICT_ALLOW | 42);
   EXPECT_EQ(events[0].reason, DROP_NONE);
-  EXPECT_EQ(events[0].sent[0].packets, 4u);
+  EXPECT_EQ(events[0].sent[0].packets, 3u);
   EXPECT_EQ(events[0].sent[1].packets, 1u);
 
   Rule(43);

@@ -80,10 +80,17 @@ absl::StatusOr<std::unique_ptr<BenchKernel>> BenchKernel::Open() {
                           BPF_ANY) != 0) {
     return absl::ErrnoToStatus(errno, "bench_next");
   }
+  kernel->events_ = ring_buffer__new(
+      kernel->evaluator_->object().events(), [](void*, void*, size_t) { return 0; }, nullptr,
+      nullptr);
+  if (kernel->events_ == nullptr) return absl::ErrnoToStatus(errno, "open rs_events_v2");
   return kernel;
 }
 
-BenchKernel::~BenchKernel() { bench__destroy(skeleton_); }
+BenchKernel::~BenchKernel() {
+  ring_buffer__free(events_);
+  bench__destroy(skeleton_);
+}
 
 absl::StatusOr<Timing> BenchKernel::Time(int program_fd, const loader::Frame& frame) {
   // A slow program needs fewer repetitions to be timed well.
@@ -172,6 +179,8 @@ absl::StatusOr<Timing> BenchKernel::TimeRenewed(int subject_fd, const loader::Fr
       query.port = 1024;
       query.turn = 0;
     }
+    // A full buffer would take less time.
+    ring_buffer__consume(events_);
     absl::StatusOr<double> ns = RunOnce(renew, frame, kRepeat);
     if (!ns.ok()) {
       // The counters know why it was dropped.
@@ -194,6 +203,24 @@ absl::StatusOr<Timing> BenchKernel::NewFlow(loader::Hook hook, const loader::Fra
                      : hook == loader::Hook::kToWorkload ? object.to_workload()
                                                          : object.from_host(),
                      MakeFrame(spec), true, spec.packet.source);
+}
+
+absl::StatusOr<Timing> BenchKernel::WatchedFlow(const loader::FrameSpec& spec) {
+  datapath_state& state = *evaluator_->object().state();
+  const datapath_state before = state;
+  state.events_per_second = ~0u;
+  state.flags |= STATE_WATCH_FLOWS | STATE_WATCH_CLOSED;
+  ASSIGN_OR_RETURN(const uint64_t lost,
+                   loader::ReadLost(evaluator_->object(), LOST_EVENTS));
+  absl::StatusOr<Timing> timing = NewFlow(loader::Hook::kFromWorkload, spec);
+  state.flags = before.flags;
+  state.events_per_second = before.events_per_second;
+  ASSIGN_OR_RETURN(const uint64_t lost_after,
+                   loader::ReadLost(evaluator_->object(), LOST_EVENTS));
+  if (timing.ok() && lost_after != lost) {
+    return absl::InternalError(absl::StrCat(lost_after - lost, " events were lost, not sent"));
+  }
+  return timing;
 }
 
 // The first frame is turned before it is seen, and every other one is an answer.

@@ -17,6 +17,7 @@
 #include "policy/engine/put_world.h"
 
 struct bench;
+struct ring_buffer;
 
 namespace ripstop::bench {
 
@@ -47,6 +48,8 @@ class BenchKernel {
   absl::StatusOr<Timing> Verdict(const policy::Packet& packet, policy::Direction direction);
   // from_workload or from_host on this packet, each time as the first of a flow.
   absl::StatusOr<Timing> NewFlow(loader::Hook hook, const loader::FrameSpec& spec);
+  // The same while somebody watches flows: with an event for each, which a reader takes.
+  absl::StatusOr<Timing> WatchedFlow(const loader::FrameSpec& spec);
   // A SYN between pods of this node and its answer, together.
   absl::StatusOr<Timing> AnsweredFlow(const loader::FrameSpec& spec);
   // The same for a flow that both ends have talked on.
@@ -65,6 +68,7 @@ class BenchKernel {
 
   std::unique_ptr<loader::KernelEvaluator> evaluator_;
   struct bench* skeleton_ = nullptr;
+  ring_buffer* events_ = nullptr;
 };
 
 }  // namespace ripstop::bench

@@ -77,6 +77,9 @@ absl::Status Run() {
     Report(v4 ? "one verdict, IPv4" : "one verdict, IPv6", verdict, 45);
     ASSIGN_OR_RETURN(const Timing new_tcp, kernel->NewFlow(loader::Hook::kFromWorkload, tcp));
     Report(v4 ? "new TCP flow, pod to pod, IPv4" : "new TCP flow, pod to pod, IPv6", new_tcp, 220);
+    ASSIGN_OR_RETURN(const Timing watched, kernel->WatchedFlow(tcp));
+    Report(v4 ? "its event while flows are watched, IPv4" : "its event while flows are watched, IPv6",
+           {watched.best - new_tcp.best, watched.median - new_tcp.median}, 60);
     ASSIGN_OR_RETURN(const Timing answered, kernel->AnsweredFlow(tcp));
     Report(v4 ? "new TCP flow and its answer, IPv4" : "new TCP flow and its answer, IPv6", answered,
            380);
