@@ -142,7 +142,9 @@ absl::Status Agent::InitNode() {
   flows_ = std::make_unique<FlowWatch>(policy_.get(), dataplane_.get(), flow_log_.get());
   RETURN_IF_ERROR(
       loop_->AddFd(dataplane_->events_fd(), EPOLLIN, [this](uint32_t) { ReadFlows(); }));
-  policy_->BeforeFlush([this] { flows_->Read(absl::Now()); });
+  policy_->BeforeFlush([this] { ReadFlows(); });
+  // Whoever was woken for what is there may have been an earlier agent.
+  loop_->AddTimer(absl::ZeroDuration(), absl::ZeroDuration(), [this] { ReadFlows(); });
   queries_ = std::make_unique<Queries>(policy_.get(), dataplane_.get());
   flow_queries_ = std::make_unique<FlowQueries>(policy_.get(), dataplane_.get());
   const NetworkOptions network = {options_.node, options_.run_dir, options_.bird,

@@ -148,6 +148,7 @@ class Agent final : private StorePlaneClient, private AgentApi {
   FieldNotes fields_;
   DatapathSettings settings_;
   EventLoop::TimerId sweep_ = 0;
+  EventLoop::TimerId read_again_ = 0;
   bool network_changed_ = false;
   bool pools_changed_ = false;
   bool republish_ = false;   // somebody deleted what this node published

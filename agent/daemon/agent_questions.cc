@@ -141,7 +141,7 @@ absl::StatusOr<v1::RuleHitsReply> Agent::RuleHits() {
 absl::StatusOr<std::shared_ptr<FlowStream>> Agent::WatchFlows(
     const v1::WatchFlowsRequest& request) {
   // What was told and lost before is not this watcher's.
-  flows_->Read(absl::Now());
+  ReadFlows();
   flows_->Tick(absl::Now());
   absl::StatusOr<std::shared_ptr<FlowStream>> stream = flows_->watchers().Add(request);
   SetWatching();
@@ -149,7 +149,7 @@ absl::StatusOr<std::shared_ptr<FlowStream>> Agent::WatchFlows(
 }
 
 absl::StatusOr<v1::StagedPoliciesReply> Agent::StagedPolicies() {
-  flows_->Read(absl::Now());
+  ReadFlows();
   return flows_->Report(absl::Now());
 }
 

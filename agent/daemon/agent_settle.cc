@@ -111,7 +111,12 @@ absl::Status Agent::HoldAddresses() {
 }
 
 void Agent::ReadFlows() {
-  flows_->Read(absl::Now());
+  constexpr absl::Duration kAgain = absl::Milliseconds(50);
+  static_assert(kAgain > absl::Nanoseconds(EVENT_WAKE_NS));
+  loop_->CancelTimer(read_again_);
+  if (flows_->Read(absl::Now())) {
+    read_again_ = loop_->AddTimer(kAgain, absl::ZeroDuration(), [this] { ReadFlows(); });
+  }
   if (settings_.watch_closed) SetWatching();
 }
 

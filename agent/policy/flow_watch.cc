@@ -18,7 +18,7 @@ FlowWatch::FlowWatch(const PolicyPlane* policy, DataplaneInterface* dataplane, F
       // What was lost under an earlier agent was its to tell.
       lost_(dataplane->EventsLost().value_or(0)) {}
 
-void FlowWatch::Read(absl::Time now) {
+bool FlowWatch::Read(absl::Time now) {
   const std::vector<flow_event> events = dataplane_->TakeEvents();
   for (const flow_event& event : events) {
     Show(event, now);
@@ -30,6 +30,7 @@ void FlowWatch::Read(absl::Time now) {
     Log(event, packet, now);
     if (policy_->staged().active()) Judge(event, packet, now);
   }
+  return !events.empty();
 }
 
 void FlowWatch::Show(const flow_event& event, absl::Time now) {

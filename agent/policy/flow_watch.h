@@ -30,9 +30,10 @@ class FlowWatch {
  public:
   FlowWatch(const PolicyPlane* policy, DataplaneInterface* dataplane, FlowLog* log);
 
-  // Takes the events that wait. Also to be called before policy changes: an event names its
-  // rule by a number that the change may give to another.
-  void Read(absl::Time now);
+  // Takes the events that wait; whether there were any, for then others may follow that nobody is
+  // woken for (EVENT_WAKE_NS). Also to be called before policy changes: an event names its rule by
+  // a number that the change may give to another.
+  bool Read(absl::Time now);
   // After policy changed.
   void Changed(const std::set<policy::PolicyKey>& staged);
   // Every few seconds: the log says what it left out, and watchers what they were not told.

@@ -25,7 +25,8 @@ using agent::v1::WatchFlowsReply;
 using agent::v1::WatchFlowsRequest;
 
 // As wide as two names with their addresses are, mostly.
-constexpr char kFlowHeader[] = "FLOW                                                                          ";
+constexpr char kFlowHeader[] =
+    "FLOW                                                                          ";
 
 struct FlowsOptions {
   std::string output = "table";

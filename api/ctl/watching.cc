@@ -49,7 +49,8 @@ void LineTable::PrintRow(const std::vector<std::string>& row, std::ostream& out)
   std::string line;
   for (size_t i = 0; i < row.size(); ++i) {
     line += row[i];
-    if (i + 1 < row.size()) line.append(std::max(widths_[i], row[i].size()) - row[i].size() + 3, ' ');
+    if (i + 1 < row.size())
+      line.append(std::max(widths_[i], row[i].size()) - row[i].size() + 3, ' ');
   }
   line.erase(line.find_last_not_of(' ') + 1);
   out << line << "\n";

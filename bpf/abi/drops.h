@@ -14,7 +14,7 @@
 /* clang-format off */
 #define DROP_REASONS(X) \
 	X(TRUNCATED, "truncated", \
-	  "The packet ends inside a header that it announces.") \
+	  "The packet ends inside a header that it announces. Its sender makes it so: look there, with `ripstopctl drops --last`.") \
 	X(BAD_IP_HEADER, "bad-ip-header", \
 	  "IP version or header length is impossible (IPv4 IHL below 5, version not that of the EtherType).") \
 	X(BAD_LENGTH, "bad-length", \
@@ -32,13 +32,13 @@
 	X(SOURCE_ROUTE, "source-route", \
 	  "An IPv6 type 0 routing header (RFC 5095) or an IPv4 source route option (RFC 7126).") \
 	X(FRAGMENT_UNKNOWN, "fragment-unknown", \
-	  "A later fragment whose first fragment was not seen or not allowed.") \
+	  "A later fragment whose first fragment was not seen or not allowed. Where the first one was denied, see that; else fragments come out of order: keep packets below the MTU.") \
 	X(FRAGMENT_OVERLAP, "fragment-overlap", \
 	  "A later fragment that would overwrite the transport header (RFC 3128), or a first fragment too short to hold it.") \
 	X(SPOOFED, "spoofed", \
-	  "The source address does not belong to the interface that the packet came from; or it is a pod's whose packets come by VXLAN, and this one did not.") \
+	  "The source address does not belong to the interface that the packet came from; or it is a pod's whose packets come by VXLAN, and this one did not. `ripstopctl drops --last` names pod and address; only an address that the pod was given passes.") \
 	X(MARTIAN, "martian", \
-	  "Source or destination can never be routed: loopback, unspecified, multicast, 0/8, 240/4, link-local, or source equal to destination.") \
+	  "Source or destination can never be routed: loopback, unspecified, multicast, 0/8, 240/4, link-local, or source equal to destination. The application names a wrong address: `ripstopctl drops --last` shows which.") \
 	X(NEIGHBOR_DISCOVERY, "neighbor-discovery", \
 	  "A pod sent a router solicitation or advertisement, neighbour message or redirect. The host learns nothing from pods.") \
 	X(VXLAN_FROM_WORKLOAD, "vxlan-from-workload", \
@@ -56,15 +56,15 @@
 	X(NO_VERDICT, "no-verdict", \
 	  "The verdict cell was never written. A defect; please report it.") \
 	X(POLICY_EGRESS, "policy-egress", \
-	  "The sender's egress policy denies it. `ripstopctl why` names the rule.") \
+	  "The sender's egress policy denies it. `ripstopctl drops --last` names packet and rule, `ripstopctl why` the rule for any packet.") \
 	X(POLICY_INGRESS, "policy-ingress", \
-	  "The receiver's ingress policy denies it. `ripstopctl why` names the rule.") \
+	  "The receiver's ingress policy denies it. `ripstopctl drops --last` names packet and rule, `ripstopctl why` the rule for any packet.") \
 	X(NO_FLOW, "no-flow", \
 	  "A TCP segment other than a SYN belongs to no known connection: it was quiet for longer than `bpfConntrackTimeouts` say, or never was one. Answered with a reset where policy would let its sender connect.") \
 	X(ICMP_UNRELATED, "icmp-unrelated", \
-	  "An ICMP error quotes a packet of no known flow.") \
+	  "An ICMP error quotes a packet of no known flow: one that is over, or one that never was. Harmless, unless they are many.") \
 	X(BAD_TCP_FLAGS, "bad-tcp-flags", \
-	  "TCP flags that no stack sends: SYN with FIN or RST, or no flag at all.") \
+	  "TCP flags that no stack sends: SYN with FIN or RST, or no flag at all. Somebody scans; `ripstopctl drops --last` names who.") \
 	X(FLOW_TABLE_FULL, "flow-table-full", \
 	  "A new flow could not be recorded, so its replies could not be recognised: the flow table is full (`ripstopctl node status`). Start the agent with a larger --flow-table-entries; live flows are kept.") \
 	X(VXLAN_SPOOFED, "vxlan-spoofed", \

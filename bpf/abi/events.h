@@ -42,6 +42,11 @@ enum flow_closed_by {
  */
 #define FLOW_CLOSED_QUIET_NS (FLOW_SEEN_STEP_NS + 1000000000ull)
 
+/* A CPU wakes its reader once in so long. Whoever was woken, or has found events, reads again after
+ * more than that.
+ */
+#define EVENT_WAKE_NS 20000000ull
+
 /* rs_lost_v2: what there was no room for, by CPU. */
 enum lost {
 	LOST_EVENTS = 0,    /* over the rate, or the buffer was full */

@@ -45,14 +45,20 @@ static __always_inline void
 drop_tell(const struct packet *p, __u32 reason, __u32 ifindex)
 {
 	const struct datapath_state *state = state_get();
+	__u64 now, wake = 0;
 	struct flow_event *event;
 
 	if (!state || is_told_as_denied(reason) || DROP_IS_EXPECTED(reason))
 		return;
-	event = event_begin(state, bpf_ktime_get_coarse_ns(), FLOW_EVENT_DROPPED, reason,
-	                    EVENT_SAMPLED);
+	now = bpf_ktime_get_coarse_ns();
+	event = event_begin(state, now, FLOW_EVENT_DROPPED, EVENT_SAMPLED, &wake);
 	if (!event)
 		return;
+	__builtin_memset(event, 0, sizeof(*event));
+	event->time_ns = now;
+	event->type = FLOW_EVENT_DROPPED;
+	event->reason = reason;
+	event->slot = state->active.slot;
 	event->ifindex = ifindex;
 	if (p->family) {
 		event->source = p->source;
@@ -63,7 +69,7 @@ drop_tell(const struct packet *p, __u32 reason, __u32 ifindex)
 		event->icmp_type = p->icmp_type;
 		event->icmp_code = p->icmp_code;
 	}
-	bpf_ringbuf_submit(event, 0);
+	bpf_ringbuf_submit(event, wake);
 }
 
 /* Counts the packet under @reason and names it in cb for test runs. A function of its own, so

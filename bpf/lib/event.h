@@ -42,15 +42,9 @@ event_interest(const struct datapath_state *state, __u8 type, enum drop_reason r
  * their own; syscall programs may not ask for the coarse one.
  */
 static __always_inline int
-event_allowed(const struct datapath_state *state, __u64 now, __u8 type,
+event_allowed(struct event_budget *budget, const struct datapath_state *state, __u64 now, __u8 type,
               enum event_interest interest)
 {
-	struct event_budget *budget;
-	__u32 zero = 0;
-
-	budget = bpf_map_lookup_elem(&rs_budget_v2, &zero);
-	if (!budget)
-		return 0;
 	if (now - budget->since_ns > 1000000000ull) {
 		budget->since_ns = now;
 		budget->wanted = 0;
@@ -64,16 +58,23 @@ event_allowed(const struct datapath_state *state, __u64 now, __u8 type,
 	return budget->denied++ < EVENT_SAMPLES_PER_SECOND;
 }
 
-/* Room for an event, or NULL; the caller fills the rest and submits it. */
+/* Room for an event, or NULL; the caller fills all of it and submits it. @wake: for the submit. To
+ * wake somebody costs more than all the rest.
+ */
 static __always_inline struct flow_event *
-event_begin(const struct datapath_state *state, __u64 now, __u8 type, enum drop_reason reason,
-            enum event_interest interest)
+event_begin(const struct datapath_state *state, __u64 now, __u8 type, enum event_interest interest,
+            __u64 *wake)
 {
 	struct flow_event *event = NULL;
+	struct event_budget *budget;
+	__u32 zero = 0;
 
 	if (interest == EVENT_UNWANTED)
 		return NULL;
-	if (event_allowed(state, now, type, interest))
+	budget = bpf_map_lookup_elem(&rs_budget_v2, &zero);
+	if (!budget)
+		return NULL;
+	if (event_allowed(budget, state, now, type, interest))
 		event = bpf_ringbuf_reserve(&rs_events_v2, sizeof(*event), 0);
 	else if (interest == EVENT_SAMPLED)
 		return NULL;
@@ -81,11 +82,9 @@ event_begin(const struct datapath_state *state, __u64 now, __u8 type, enum drop_
 		count_lost(LOST_EVENTS);
 		return NULL;
 	}
-	__builtin_memset(event, 0, sizeof(*event));
-	event->time_ns = now;
-	event->type = type;
-	event->reason = reason;
-	event->slot = state->active.slot;
+	*wake = now - budget->woken_ns < EVENT_WAKE_NS ? BPF_RB_NO_WAKEUP : 0;
+	if (!*wake)
+		budget->woken_ns = now;
 	return event;
 }
 
@@ -96,11 +95,15 @@ event_send(const struct datapath_state *state, __u64 now, const struct event_sub
 	enum event_interest interest =
 	    event_interest(state, subject->type, subject->reason,
 	                   subject->egress_verdict | subject->ingress_verdict);
-	struct flow_event *event =
-	    event_begin(state, now, subject->type, subject->reason, interest);
+	__u64 wake = 0;
+	struct flow_event *event = event_begin(state, now, subject->type, interest, &wake);
 
 	if (!event)
 		return;
+	event->time_ns = now;
+	event->type = subject->type;
+	event->reason = subject->reason;
+	event->slot = state->active.slot;
 	/* Constant indexes: the key may be on the stack. */
 	if (subject->initiator == FLOW_HIGH) {
 		event->source = key->address[FLOW_HIGH];
@@ -119,6 +122,8 @@ event_send(const struct datapath_state *state, __u64 now, const struct event_sub
 	} else if (subject->sent) {
 		event->sent[0] = subject->sent[FLOW_LOW];
 		event->sent[1] = subject->sent[FLOW_HIGH];
+	} else {
+		__builtin_memset(event->sent, 0, sizeof(event->sent));
 	}
 	event->egress_verdict = subject->egress_verdict;
 	event->ingress_verdict = subject->ingress_verdict;
@@ -128,7 +133,7 @@ event_send(const struct datapath_state *state, __u64 now, const struct event_sub
 	event->icmp_code = subject->icmp_code;
 	event->closed_by = subject->closed_by;
 	event->outdated = subject->outdated;
-	bpf_ringbuf_submit(event, 0);
+	bpf_ringbuf_submit(event, wake);
 }
 
 #endif

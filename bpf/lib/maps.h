@@ -193,6 +193,7 @@ struct event_budget {
 	__u32 denied; /* samples */
 	__u32 dropped;
 	__u32 reserved;
+	__u64 woken_ns; /* when it last woke the agent */
 };
 
 struct {

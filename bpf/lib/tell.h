@@ -33,15 +33,19 @@ walk_tell(__u32 type, __u32 loser)
 		if (flow)
 			subject.sent = flow->sent;
 	}
-	w->shown = w->key;
-	if (w->sender)
+	subject.key = &w->key;
+	if (w->sender) {
+		w->shown = w->key;
 		w->shown.address[w->initiator & 1] = w->sender_address;
-	subject.key = &w->shown;
+		subject.key = &w->shown;
+	}
 	subject.initiator = w->initiator;
 	subject.ifindex = loser;
 	subject.icmp_type = w->icmp_type;
 	subject.icmp_code = w->icmp_code;
-	event_send(state, bpf_ktime_get_coarse_ns(), &subject);
+	/* A flow that was just written says when. */
+	event_send(state, type == FLOW_EVENT_NEW ? w->value.seen_ns : bpf_ktime_get_coarse_ns(),
+	           &subject);
 	return 0;
 }
 

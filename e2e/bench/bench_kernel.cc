@@ -210,13 +210,11 @@ absl::StatusOr<Timing> BenchKernel::WatchedFlow(const loader::FrameSpec& spec) {
   const datapath_state before = state;
   state.events_per_second = ~0u;
   state.flags |= STATE_WATCH_FLOWS | STATE_WATCH_CLOSED;
-  ASSIGN_OR_RETURN(const uint64_t lost,
-                   loader::ReadLost(evaluator_->object(), LOST_EVENTS));
+  ASSIGN_OR_RETURN(const uint64_t lost, loader::ReadLost(evaluator_->object(), LOST_EVENTS));
   absl::StatusOr<Timing> timing = NewFlow(loader::Hook::kFromWorkload, spec);
   state.flags = before.flags;
   state.events_per_second = before.events_per_second;
-  ASSIGN_OR_RETURN(const uint64_t lost_after,
-                   loader::ReadLost(evaluator_->object(), LOST_EVENTS));
+  ASSIGN_OR_RETURN(const uint64_t lost_after, loader::ReadLost(evaluator_->object(), LOST_EVENTS));
   if (timing.ok() && lost_after != lost) {
     return absl::InternalError(absl::StrCat(lost_after - lost, " events were lost, not sent"));
   }

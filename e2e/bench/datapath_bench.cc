@@ -2,6 +2,7 @@
 //
 // What the datapath costs per packet: the first rows of the table of goals.
 //   datapath_bench [--json] [--quick]
+#include <algorithm>
 #include <cstdio>
 #include <string>
 
@@ -77,9 +78,17 @@ absl::Status Run() {
     Report(v4 ? "one verdict, IPv4" : "one verdict, IPv6", verdict, 45);
     ASSIGN_OR_RETURN(const Timing new_tcp, kernel->NewFlow(loader::Hook::kFromWorkload, tcp));
     Report(v4 ? "new TCP flow, pod to pod, IPv4" : "new TCP flow, pod to pod, IPv6", new_tcp, 220);
-    ASSIGN_OR_RETURN(const Timing watched, kernel->WatchedFlow(tcp));
-    Report(v4 ? "its event while flows are watched, IPv4" : "its event while flows are watched, IPv6",
-           {watched.best - new_tcp.best, watched.median - new_tcp.median}, 60);
+    // The difference of two large figures: by turns, so that both have the machine's best.
+    Timing plain = new_tcp, watched{1e9, 1e9};
+    for (int turn = 0; turn < 3; ++turn) {
+      ASSIGN_OR_RETURN(const Timing with, kernel->WatchedFlow(tcp));
+      ASSIGN_OR_RETURN(const Timing without, kernel->NewFlow(loader::Hook::kFromWorkload, tcp));
+      watched = {std::min(watched.best, with.best), std::min(watched.median, with.median)};
+      plain = {std::min(plain.best, without.best), std::min(plain.median, without.median)};
+    }
+    Report(
+        v4 ? "its event while flows are watched, IPv4" : "its event while flows are watched, IPv6",
+        {watched.best - plain.best, watched.median - plain.median}, 60);
     ASSIGN_OR_RETURN(const Timing answered, kernel->AnsweredFlow(tcp));
     Report(v4 ? "new TCP flow and its answer, IPv4" : "new TCP flow and its answer, IPv6", answered,
            380);
