@@ -38,7 +38,7 @@
 	X(SPOOFED, "spoofed", \
 	  "The source address does not belong to the interface that the packet came from; or it is a pod's whose packets come by VXLAN, and this one did not.") \
 	X(MARTIAN, "martian", \
-	  "Source or destination can never be routed: loopback, unspecified, multicast, 0/8, 240/4, link-local, or source equal to destination.") \
+	  "Source or destination can never be routed: loopback, unspecified, multicast, 0/8, 240/4, link-local, or source equal to destination. From a pod also to 169.254/16 (but for metadata services, NodeLocal DNS and this host's own addresses), fec0::/10, 100::/64, ::/96, and NAT64 or 6to4 of an IPv4 address that is not global.") \
 	X(NEIGHBOR_DISCOVERY, "neighbor-discovery", \
 	  "A pod sent a router solicitation or advertisement, neighbour message or redirect. The host learns nothing from pods.") \
 	X(VXLAN_FROM_WORKLOAD, "vxlan-from-workload", \
@@ -76,7 +76,11 @@
 	X(POD_FLOWS, "pod-flows", \
 	  "The pod has as many flows as one address may have, begun by it or to it from elsewhere. `ripstopctl node status` shows how many that are; `--flow-table-entries` raises it.") \
 	X(POD_HALF_OPEN, "pod-half-open", \
-	  "As many of the pod's flows as may be wait for an answer, and none of the latest could be given up: it sends to who does not answer, or somebody floods it. Other pods are not affected.")
+	  "As many of the pod's flows as may be wait for an answer, and none of the latest could be given up: it sends to who does not answer, or somebody floods it. Other pods are not affected.") \
+	X(TUNNEL_FROM_WORKLOAD, "tunnel-from-workload", \
+	  "A pod sent IPIP, 6in4 or GRE (protocols 4, 41, 47) and not to another pod: a node could take it out of its wrapping, past policy.") \
+	X(DHCP_FROM_WORKLOAD, "dhcp-from-workload", \
+	  "A pod sent DHCP to a node, or as a server to anybody. Pods have their addresses from the agent, and nobody has one from pods.")
 /* clang-format on */
 
 enum drop_reason {

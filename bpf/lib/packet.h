@@ -134,6 +134,26 @@ is_neighbor_discovery(const struct packet *p)
 	return p->icmp_type == 5 || p->icmp_type == 9; /* redirect, RFC 1256 */
 }
 
+/* IPIP, 6in4, GRE: whoever has such a device takes the inner packet for its own. */
+static __always_inline int
+is_tunnel(__u8 protocol)
+{
+	return protocol == IPPROTO_IPIP || protocol == IPPROTO_IPV6 || protocol == IPPROTO_GRE;
+}
+
+/* DHCP (RFC 2131, RFC 8415) to a node, or from a server to anybody. */
+static __always_inline int
+is_dhcp(const struct packet *p, int to_node)
+{
+	__u16 from = bpf_ntohs(p->source_port), to = bpf_ntohs(p->destination_port);
+
+	if (p->protocol != IPPROTO_UDP)
+		return 0;
+	if (to_node && (to == 67 || to == 68 || to == 546 || to == 547))
+		return 1;
+	return (from == 67 && to == 68) || (from == 547 && to == 546);
+}
+
 /* MLD (RFC 3810): which groups of its link, ff02::/16, a kernel listens to. */
 static __always_inline int
 is_listener_report(const struct packet *p)

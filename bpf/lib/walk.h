@@ -193,11 +193,16 @@ walk_admit(struct __sk_buff *skb, const struct walk *w, const struct datapath_st
 			return DROP_NEIGHBOR_DISCOVERY;
 		if (w->source.ifindex != skb->ifindex)
 			return DROP_SPOOFED;
-		if (is_martian(&p->destination) || address_equal(&p->source, &p->destination))
+		if (is_martian(&p->destination) || address_equal(&p->source, &p->destination) ||
+		    (!(w->destination.flags & ADDRESS_THIS_HOST) && is_unroutable(&p->destination)))
 			return DROP_MARTIAN;
 		/* Whatever is no pod may be an address of a node, or of several. */
 		if (is_vxlan(p, state) && !is_pod(&w->destination))
 			return DROP_VXLAN_FROM_WORKLOAD;
+		if (is_tunnel(p->protocol) && !is_pod(&w->destination))
+			return DROP_TUNNEL_FROM_WORKLOAD;
+		if (is_dhcp(p, w->destination.flags & (ADDRESS_THIS_HOST | ADDRESS_OTHER_NODE)))
+			return DROP_DHCP_FROM_WORKLOAD;
 	}
 	if (hook == TO_WORKLOAD) {
 		if (w->destination.ifindex != skb->ifindex)
