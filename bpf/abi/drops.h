@@ -60,7 +60,7 @@
 	X(POLICY_INGRESS, "policy-ingress", \
 	  "The receiver's ingress policy denies it. `ripstopctl why` names the rule.") \
 	X(NO_FLOW, "no-flow", \
-	  "A TCP segment other than a SYN belongs to no known connection: it was quiet for longer than `bpfConntrackTimeouts` say, or never was one. Answered with a reset where policy would let its sender connect.") \
+	  "A TCP segment other than a SYN, or SCTP other than an INIT or HEARTBEAT, belongs to no known connection: it was quiet for longer than `bpfConntrackTimeouts` say, or never was one. TCP is answered with a reset where policy would let its sender connect.") \
 	X(ICMP_UNRELATED, "icmp-unrelated", \
 	  "An ICMP error quotes a packet of no known flow.") \
 	X(BAD_TCP_FLAGS, "bad-tcp-flags", \

@@ -30,6 +30,14 @@ enum fragment_kind {
 #define TCP_RST 0x04
 #define TCP_ACK 0x10
 
+/* RFC 9260 section 3.2 */
+#define SCTP_INIT 1
+#define SCTP_INIT_ACK 2
+#define SCTP_HEARTBEAT 4
+#define SCTP_ABORT 6
+#define SCTP_COOKIE_ECHO 10
+#define SCTP_SHUTDOWN_COMPLETE 14
+
 struct packet {
 	struct ip_address source;
 	struct ip_address destination;
@@ -46,9 +54,10 @@ struct packet {
 	__u16 l4_offset; /* from the start of the frame */
 	__u16 l4_header; /* bytes of the transport header, where known */
 	__u16 ip_length; /* of the IP packet, header included; 0 of BIG TCP */
-	__u16 reserved;
+	__u8 sctp_chunk; /* type of the first; 0, DATA's, where there is none */
+	__u8 reserved;
 	__be32 fragment_id;
-	__u32 tcp_sequence; /* host order */
+	__u32 tcp_sequence; /* host order; of SCTP the verification tag, as it is */
 	__u32 tcp_acknowledged;
 };
 
