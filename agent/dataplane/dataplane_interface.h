@@ -11,6 +11,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -25,6 +26,7 @@
 #include "bpf/abi/timeouts.h"
 #include "bpf/loader/flow_reader.h"
 #include "bpf/loader/owner_store.h"
+#include "bpf/loader/packet_trace.h"
 #include "bpf/loader/tables_reader.h"
 #include "policy/engine/engine.h"
 #include "policy/model.h"
@@ -145,6 +147,12 @@ class DataplaneInterface {
   virtual absl::StatusOr<uint64_t> EventsLost() const = 0;
   // Slot of the generation in force, as flow_event.slot has it.
   virtual uint32_t slot() const = 0;
+
+  // Traces of packets. LoadTraced takes seconds, and any thread may call it; what it gives must be
+  // gone before this is. SetTraced, on the loop, puts these programs in the place of ours at every
+  // interface, also those to come, or ours again (nullptr); no packet passes unjudged.
+  virtual absl::StatusOr<std::shared_ptr<loader::TracedPrograms>> LoadTraced() const = 0;
+  virtual absl::Status SetTraced(std::shared_ptr<loader::TracedPrograms> traced) = 0;
 
   // Local addresses whose flows pass beside the host's NAT, since marks cannot name them.
   virtual size_t addresses_without_number() const = 0;

@@ -98,6 +98,10 @@ class FakeDataplane : public DataplaneInterface {
     }
     return Fail();
   }
+  absl::StatusOr<std::shared_ptr<loader::TracedPrograms>> LoadTraced() const override {
+    return absl::UnimplementedError("this datapath has no programs");
+  }
+  absl::Status SetTraced(std::shared_ptr<loader::TracedPrograms>) override { return Fail(); }
   size_t addresses_without_number() const override { return 0; }
   absl::Status Configure(const DatapathSettings& value) override {
     marked |= value.host_nat;

@@ -8,8 +8,8 @@
 #include <optional>
 #include <vector>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "agent/policy/asked_addresses.h"
 #include "agent/policy/rule_words.h"
 #include "policy/status_macros.h"
 
@@ -41,29 +41,6 @@ const char* StateOf(const flow_value& flow) {
   const bool first = (flow.side[0].tcp_flags & kFin) != 0;
   const bool second = (flow.side[1].tcp_flags & kFin) != 0;
   return first && second ? "closed" : first || second ? "closing" : "established";
-}
-
-using Addresses = absl::flat_hash_set<policy::Address>;
-
-// Empty text: nothing is asked.
-absl::StatusOr<std::optional<Addresses>> AddressesOf(const PolicyFeed& feed, const char* field,
-                                                     const std::string& text) {
-  if (text.empty()) return std::nullopt;
-  if (auto address = policy::Address::Parse(text); address.ok()) return Addresses{*address};
-  if (text.find('/') == std::string::npos) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        field, " '", text, "': neither an address nor namespace/pod; for example shop/cart-1"));
-  }
-  Addresses addresses;
-  for (const policy::Endpoint& endpoint : feed.Named(text)) {
-    addresses.insert(endpoint.addresses.begin(), endpoint.addresses.end());
-  }
-  if (addresses.empty()) {
-    return absl::NotFoundError(
-        absl::StrCat(field, " '", text,
-                     "': no such endpoint; `ripstopctl get workloadendpoints -A` lists them"));
-  }
-  return addresses;
 }
 
 class FlowMatch {
