@@ -94,6 +94,9 @@ class Agent final : private StorePlaneClient, private AgentApi {
   absl::Status HoldAddresses();
 
   void BeforeStatus() override { network_->RefreshBgp(); }
+  absl::Status Trace(const v1::TraceRequest& request, const TraceListener& listener) override {
+    return tracer_->Run(request, listener);
+  }
   absl::StatusOr<v1::StatusReply> Status() override;
   absl::StatusOr<v1::WhyReply> Why(const v1::WhyRequest& request) override;
   absl::StatusOr<v1::DropsReply> Drops() override { return queries_->Drops(); }
@@ -122,6 +125,7 @@ class Agent final : private StorePlaneClient, private AgentApi {
   std::unique_ptr<Shaping> shaping_;
   std::unique_ptr<Queries> queries_;
   std::unique_ptr<FlowQueries> flow_queries_;
+  std::unique_ptr<PacketTracer> tracer_;
   std::unique_ptr<NetlinkHost> host_;
   std::unique_ptr<NodeGuard> guard_;
   NodeGuard::Repairs file_repairs_;

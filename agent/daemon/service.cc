@@ -60,6 +60,13 @@ class OperatorService final : public v1::Agent::Service {
                         v1::EndFlowsReply* reply) override {
     return OnLoop(loop_, reply, [&] { return api_->EndFlows(*request); });
   }
+  grpc::Status Trace(grpc::ServerContext* context, const v1::TraceRequest* request,
+                     grpc::ServerWriter<v1::TraceReply>* writer) override {
+    return ToGrpc(api_->Trace(
+        *request,
+        {.gone = [context] { return context->IsCancelled(); },
+         .tell = [writer](const v1::TraceReply& reply) { return writer->Write(reply); }}));
+  }
   grpc::Status StagedPolicies(grpc::ServerContext*, const v1::StagedPoliciesRequest*,
                               v1::StagedPoliciesReply* reply) override {
     return OnLoop(loop_, reply, [&] { return api_->StagedPolicies(); });

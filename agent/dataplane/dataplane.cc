@@ -74,6 +74,8 @@ absl::StatusOr<std::unique_ptr<Dataplane>> Dataplane::Open(const DataplaneOption
   dataplane->ring_ =
       ring_buffer__new(dataplane->object_->events(), OnEvent, dataplane.get(), nullptr);
   if (dataplane->ring_ == nullptr) return absl::ErrnoToStatus(errno, "open rs_events_v1");
+  // A node serves without; who asks is told why.
+  dataplane->host_drops_ = loader::HostDrops::Begin(*dataplane->object_);
   return dataplane;
 }
 
@@ -352,6 +354,10 @@ absl::StatusOr<bool> Dataplane::EndFlow(const loader::FlowRecord& flow) {
 
 absl::StatusOr<std::vector<loader::DropCount>> Dataplane::Drops() const {
   return loader::ReadDrops(*object_);
+}
+absl::StatusOr<std::vector<loader::HostDrop>> Dataplane::HostDrops() const {
+  if (!host_drops_.ok()) return host_drops_.status();
+  return (*host_drops_)->Read();
 }
 absl::StatusOr<std::map<uint32_t, rule_hits>> Dataplane::RuleHits() const {
   return loader::HitsInForce(*object_);

@@ -79,6 +79,7 @@ class Dataplane : public DataplaneInterface {
   absl::StatusOr<uint64_t> FinishAdoption() override;  // on tcx Open has done it
   absl::StatusOr<uint32_t> ForgetFlows(const std::vector<policy::Address>& addresses) override;
   absl::StatusOr<std::vector<loader::DropCount>> Drops() const override;
+  absl::StatusOr<std::vector<loader::HostDrop>> HostDrops() const override;
   absl::StatusOr<std::map<uint32_t, rule_hits>> RuleHits() const override;
   absl::StatusOr<loader::PacketLookup> Lookup(const policy::Packet& packet) const override;
   int events_fd() const override;
@@ -113,6 +114,7 @@ class Dataplane : public DataplaneInterface {
   SocketLink socket_link_;
   std::unique_ptr<loader::DatapathObject> object_;
   std::shared_ptr<loader::TracedPrograms> traced_;
+  absl::StatusOr<std::unique_ptr<loader::HostDrops>> host_drops_;
   std::unique_ptr<ProgramLinks> links_;
   std::unique_ptr<loader::TableStore> tables_;
   std::unique_ptr<loader::OwnerStore> owners_;

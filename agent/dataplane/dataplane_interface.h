@@ -25,6 +25,7 @@
 #include "bpf/abi/tables.h"
 #include "bpf/abi/timeouts.h"
 #include "bpf/loader/flow_reader.h"
+#include "bpf/loader/host_drops.h"
 #include "bpf/loader/owner_store.h"
 #include "bpf/loader/packet_trace.h"
 #include "bpf/loader/tables_reader.h"
@@ -135,6 +136,9 @@ class DataplaneInterface {
   // Readers.
   virtual absl::StatusOr<std::vector<loader::DropCount>> Drops()
       const = 0;  // all reasons, in order
+  // What the host's stack itself drops of pods' packets, since this began.
+  //   those of loader::HostDrops::Begin, where this kernel cannot tell
+  virtual absl::StatusOr<std::vector<loader::HostDrop>> HostDrops() const = 0;
   // Of the generation in force, by rule id; rules never hit are absent.
   virtual absl::StatusOr<std::map<uint32_t, rule_hits>> RuleHits() const = 0;
   // The verdict for the first packet of a flow, read from the maps in force.

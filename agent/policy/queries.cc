@@ -118,6 +118,31 @@ int64_t MillisecondsSince(uint64_t monotonic_ns) {
   return std::max<int64_t>(0, (now_ns - static_cast<int64_t>(monotonic_ns)) / 1'000'000);
 }
 
+const char* PlaceName(host_drop_place place) {
+  switch (place) {
+    case HOST_DROP_HERE: return "host";
+    case HOST_DROP_ELSEWHERE: return "pod";
+    case HOST_DROP_UNKNOWN: break;
+  }
+  return "unknown";
+}
+
+void AddHostDrops(const absl::StatusOr<std::vector<loader::HostDrop>>& drops,
+                  v1::DropsReply& reply) {
+  if (!drops.ok()) {
+    reply.set_host_unavailable(std::string(drops.status().message()));
+    return;
+  }
+  for (const loader::HostDrop& drop : *drops) {
+    v1::DropsReply::HostReason* reason = reply.add_host_reasons();
+    reason->set_name(drop.name);
+    reason->set_where(PlaceName(drop.place));
+    reason->set_packets(drop.packets);
+    reason->set_bytes(drop.bytes);
+    reason->set_description(drop.description);
+  }
+}
+
 }  // namespace
 
 // Numbers of another generation name rules of an engine that is gone.
@@ -203,6 +228,7 @@ absl::StatusOr<v1::DropsReply> Queries::Drops() const {
     reason->set_description(count.description);
     reason->set_expected(DROP_IS_EXPECTED(count.reason));
   }
+  AddHostDrops(dataplane_->HostDrops(), reply);
   return reply;
 }
 

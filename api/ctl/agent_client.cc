@@ -32,6 +32,10 @@ absl::StatusOr<Reply> AgentClient::Call(grpc::Status (Agent::Stub::*method)(grpc
   Reply reply;
   const grpc::Status status = (stub_.get()->*method)(&context, request, &reply);
   if (status.ok()) return reply;
+  return StatusOf(status);
+}
+
+absl::Status AgentClient::StatusOf(const grpc::Status& status) const {
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE && access(socket_.c_str(), W_OK) != 0 &&
       errno == EACCES)
     return absl::UnavailableError(
@@ -76,6 +80,21 @@ absl::StatusOr<agent::v1::StagedPoliciesReply> AgentClient::StagedPolicies() {
 
 absl::StatusOr<agent::v1::AcceptStoreReply> AgentClient::AcceptStore() {
   return Call(&Agent::Stub::AcceptStore, agent::v1::AcceptStoreRequest());
+}
+
+absl::Status AgentClient::Trace(grpc::ClientContext& call, const agent::v1::TraceRequest& request,
+                                const std::function<bool(const agent::v1::TraceReply&)>& take) {
+  const auto reader = stub_->Trace(&call, request);
+  agent::v1::TraceReply reply;
+  bool wanted = true;
+  while (reader->Read(&reply)) {
+    if (!wanted) continue;  // was under way when the call was cancelled
+    wanted = take(reply);
+    if (!wanted) call.TryCancel();
+  }
+  const grpc::Status status = reader->Finish();
+  if (status.ok() || status.error_code() == grpc::StatusCode::CANCELLED) return absl::OkStatus();
+  return StatusOf(status);
 }
 
 }  // namespace ripstop::ctl

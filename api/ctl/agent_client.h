@@ -2,6 +2,7 @@
 #ifndef RIPSTOP_API_CTL_AGENT_CLIENT_H_
 #define RIPSTOP_API_CTL_AGENT_CLIENT_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -26,12 +27,17 @@ class AgentClient {
   absl::StatusOr<agent::v1::EndFlowsReply> EndFlows(const agent::v1::FlowsRequest& request);
   absl::StatusOr<agent::v1::StagedPoliciesReply> StagedPolicies();
   absl::StatusOr<agent::v1::AcceptStoreReply> AcceptStore();
+  // Until the agent ends it, `take` says false, or somebody cancels `call`; all of that is ok.
+  absl::Status Trace(grpc::ClientContext& call, const agent::v1::TraceRequest& request,
+                     const std::function<bool(const agent::v1::TraceReply&)>& take);
 
  private:
   template <typename Request, typename Reply>
   absl::StatusOr<Reply> Call(grpc::Status (agent::v1::Agent::Stub::*method)(grpc::ClientContext*,
                                                                             const Request&, Reply*),
                              const Request& request);
+
+  absl::Status StatusOf(const grpc::Status& status) const;
 
   const std::string socket_;
   const std::unique_ptr<agent::v1::Agent::Stub> stub_;

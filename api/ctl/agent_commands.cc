@@ -127,6 +127,19 @@ void PrintWhy(const agent::v1::WhyRequest& request, const agent::v1::WhyReply& r
   if (!reply.note().empty()) out << "\n" << reply.note() << "\n";
 }
 
+void PrintHostDrops(const agent::v1::DropsReply& reply, std::ostream& out) {
+  Table table({"REASON", "WHERE", "PACKETS", "BYTES", "DESCRIPTION"});
+  for (const auto& reason : reply.host_reasons())
+    table.Add({reason.name(), reason.where(), absl::StrCat(reason.packets()),
+               absl::StrCat(reason.bytes()), OrDash(reason.description())});
+  if (!table.empty()) {
+    out << "\nThe kernel itself dropped, of packets from and to pods of this node:\n";
+    table.Print(out);
+  }
+  if (!reply.host_unavailable().empty())
+    out << "\nWhat the kernel itself drops is not counted: " << reply.host_unavailable() << "\n";
+}
+
 void PrintDrops(const agent::v1::DropsReply& reply, bool all, std::ostream& out) {
   Table table({"REASON", "PACKETS", "BYTES", "DESCRIPTION"});
   for (const auto& reason : reply.reasons())
@@ -134,10 +147,12 @@ void PrintDrops(const agent::v1::DropsReply& reply, bool all, std::ostream& out)
       table.Add({reason.name(), absl::StrCat(reason.packets()), absl::StrCat(reason.bytes()),
                  reason.description()});
   if (table.empty()) {
-    out << "Nothing was dropped.\n";
+    out << (reply.host_reasons().empty() ? "Nothing was dropped.\n"
+                                         : "The programs dropped nothing.\n");
   } else {
     table.Print(out);
   }
+  PrintHostDrops(reply, out);
 }
 
 // "NetworkPolicy shop/db (default) 120, Profile kns.shop 1"

@@ -9,6 +9,7 @@
 #include "api/codec/writer.h"
 #include "api/ctl/agent_client.h"
 #include "api/ctl/context.h"
+#include "api/ctl/flow_words.h"
 #include "api/ctl/message_text.h"
 #include "api/ctl/table.h"
 
@@ -24,17 +25,6 @@ struct ConntrackOptions {
   FlowsRequest request;
   bool all = false;
 };
-
-// "192.0.2.1:80", "[2001:db8::1]:80"
-std::string WithPort(const std::string& address, uint32_t port) {
-  if (port == 0) return address;
-  return address.find(':') == std::string::npos ? absl::StrCat(address, ":", port)
-                                                : absl::StrCat("[", address, "]:", port);
-}
-
-std::string Named(const std::string& name, const std::string& address) {
-  return name.empty() ? address : absl::StrCat(name, " (", address, ")");
-}
 
 std::string Idle(uint64_t ms) {
   const uint64_t seconds = ms / 1000;
@@ -157,26 +147,11 @@ void Flush(Context& context, const ConntrackOptions& options) {
 CLI::App* AddVerb(CLI::App& parent, const char* name, const char* description,
                   const std::shared_ptr<ConntrackOptions>& options) {
   CLI::App* verb = parent.add_subcommand(name, description);
-  const auto add = [&](const char* flags, void (agent::v1::FlowFilter::*set)(const std::string&),
-                       const char* help) {
-    verb->add_option_function<std::string>(
-        flags,
-        [options, set](const std::string& value) {
-          (options->request.mutable_filter()->*set)(value);
-        },
-        help);
-  };
-  add("--pod", &agent::v1::FlowFilter::set_pod, "Either end: namespace/pod or address");
-  add("--from", &agent::v1::FlowFilter::set_from, "Who began it");
-  add("--to", &agent::v1::FlowFilter::set_to, "Whom it was begun to");
-  add("-p,--protocol", &agent::v1::FlowFilter::set_protocol, "Name or number");
-  add("--state", &agent::v1::FlowFilter::set_state,
+  const auto filter = [options] { return options->request.mutable_filter(); };
+  AddFlowFilter(*verb, filter);
+  verb->add_option_function<std::string>(
+      "--state", [filter](const std::string& value) { filter()->set_state(value); },
       "half-open, established, closing, closed or reset");
-  verb->add_option_function<uint32_t>(
-          "--port,--dport",
-          [options](uint32_t value) { options->request.mutable_filter()->set_port(value); },
-          "Destination port")
-      ->check(CLI::Range(1, 65535));
   return verb;
 }
 

@@ -43,6 +43,7 @@ void AddResourceCommands(CLI::App& app, Context& context);  // apply create repl
 void AddGetCommand(CLI::App& app, Context& context);
 void AddAgentCommands(CLI::App& app, Context& context);      // why drops node policy
 void AddConntrackCommands(CLI::App& app, Context& context);  // conntrack list, show, flush
+void AddTraceCommand(CLI::App& app, Context& context);       // trace
 void AddEvaluateCommand(CLI::App& app, Context& context);
 void AddIpamCommands(CLI::App& app, Context& context);  // ipam show, check, release
 
