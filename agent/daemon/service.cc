@@ -38,7 +38,8 @@ class OperatorService final : public v1::Agent::Service {
   }
   grpc::Status Why(grpc::ServerContext*, const v1::WhyRequest* request,
                    v1::WhyReply* reply) override {
-    return OnLoop(loop_, reply, [&] { return api_->Why(*request); });
+    const grpc::Status status = OnLoop(loop_, reply, [&] { return api_->Why(*request); });
+    return status.ok() && request->probe() ? ToGrpc(api_->Probe(*request, reply)) : status;
   }
   grpc::Status Drops(grpc::ServerContext*, const v1::DropsRequest*,
                      v1::DropsReply* reply) override {

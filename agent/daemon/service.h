@@ -13,7 +13,7 @@
 
 namespace ripstop::agent {
 
-// What operators ask of the agent. Each runs on the agent's loop, but for the first two.
+// What operators ask of the agent. Each runs on the agent's loop, but for the first three.
 class AgentApi {
  public:
   virtual ~AgentApi() = default;
@@ -21,6 +21,8 @@ class AgentApi {
   virtual void BeforeStatus() = 0;
   // On the asking thread, for as long as it takes.
   virtual absl::Status Trace(const v1::TraceRequest& request, const TraceListener& listener) = 0;
+  // Likewise, after Why.
+  virtual absl::Status Probe(const v1::WhyRequest& request, v1::WhyReply* reply) = 0;
   virtual absl::StatusOr<v1::StatusReply> Status() = 0;
   virtual absl::StatusOr<v1::WhyReply> Why(const v1::WhyRequest& request) = 0;
   virtual absl::StatusOr<v1::DropsReply> Drops() = 0;

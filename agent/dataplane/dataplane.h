@@ -86,6 +86,10 @@ class Dataplane : public DataplaneInterface {
   std::vector<flow_event> TakeEvents() override;
   absl::StatusOr<uint64_t> EventsLost() const override;
   uint32_t slot() const override { return object_->active().slot; }
+  absl::StatusOr<std::vector<loader::ProbeStage>> Probe(
+      const policy::Packet& packet) const override {
+    return loader::ProbePacket(*object_, packet);
+  }
   absl::StatusOr<std::shared_ptr<loader::TracedPrograms>> LoadTraced() const override {
     return loader::TracedPrograms::Load(*object_);
   }

@@ -27,6 +27,7 @@
 #include "bpf/loader/flow_reader.h"
 #include "bpf/loader/host_drops.h"
 #include "bpf/loader/owner_store.h"
+#include "bpf/loader/packet_probe.h"
 #include "bpf/loader/packet_trace.h"
 #include "bpf/loader/tables_reader.h"
 #include "policy/engine/engine.h"
@@ -151,6 +152,11 @@ class DataplaneInterface {
   virtual absl::StatusOr<uint64_t> EventsLost() const = 0;
   // Slot of the generation in force, as flow_event.slot has it.
   virtual uint32_t slot() const = 0;
+
+  // Sends a packet through the programs, aside from all traffic and leaving nothing behind. Takes a
+  // part of a second; any thread may call it.
+  virtual absl::StatusOr<std::vector<loader::ProbeStage>> Probe(
+      const policy::Packet& packet) const = 0;
 
   // Traces of packets. LoadTraced takes seconds, and any thread may call it; what it gives must be
   // gone before this is. SetTraced, on the loop, puts these programs in the place of ours at every

@@ -41,6 +41,7 @@ class FakeDataplane : public DataplaneInterface {
   std::vector<flow_event> events;
   uint64_t events_lost = 0;
   std::vector<loader::DropCount> drops;
+  std::vector<loader::ProbeStage> probe_stages;  // of whatever packet is asked for
   absl::StatusOr<std::vector<loader::HostDrop>> host_drops = std::vector<loader::HostDrop>();
   std::map<uint32_t, rule_hits> hits;
   bool in_force = false;
@@ -100,6 +101,12 @@ class FakeDataplane : public DataplaneInterface {
     return Fail();
   }
   absl::StatusOr<std::vector<loader::HostDrop>> HostDrops() const override { return host_drops; }
+  absl::StatusOr<std::vector<loader::ProbeStage>> Probe(
+      const policy::Packet& packet) const override {
+    std::vector<loader::ProbeStage> stages = probe_stages;
+    for (loader::ProbeStage& stage : stages) stage.packet = packet;
+    return stages;
+  }
   absl::StatusOr<std::shared_ptr<loader::TracedPrograms>> LoadTraced() const override {
     return absl::UnimplementedError("this datapath has no programs");
   }

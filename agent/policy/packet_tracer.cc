@@ -80,15 +80,17 @@ bool IsAtWorkload(const trace_record& r) {
   return r.hook == TRACE_FROM_WORKLOAD || r.hook == TRACE_TO_WORKLOAD;
 }
 
+bool IsDrop(const trace_record& r) { return r.action == TC_ACT_SHOT || r.reason != DROP_NONE; }
+
 const char* Verdict(const trace_record& r) {
-  if (r.action == TC_ACT_SHOT) return "Drop";
+  if (IsDrop(r)) return "Drop";
   const bool judged = r.egress_verdict != 0 || r.ingress_verdict != 0;
   return judged || r.action == TC_ACT_REDIRECT || IsAtWorkload(r) ? "Allow" : "Pass";
 }
 
 // `to_pod`: the destination is an endpoint of this node.
 const char* Next(const trace_record& r, bool to_pod) {
-  if (r.action == TC_ACT_SHOT) return "";
+  if (IsDrop(r)) return r.action == TC_ACT_SHOT ? "" : "answer";
   if (r.hook == TRACE_TO_WORKLOAD) return "pod";
   if (r.hook == TRACE_TO_HOST) return "out";
   if (r.action != TC_ACT_REDIRECT) return "host stack";
@@ -172,7 +174,7 @@ void PacketTracer::Describe(const loader::TracedPacket& packet, v1::TracedPacket
   ret->set_length(r.length);
   ret->set_gso_bytes(r.gso_size);
   ret->set_verdict(Verdict(r));
-  if (r.action == TC_ACT_SHOT) ret->set_reason(loader::DropReasonName(r.reason));
+  if (IsDrop(r)) ret->set_reason(loader::DropReasonName(r.reason));
   ret->set_egress_rule(RuleText(r.egress_verdict));
   ret->set_ingress_rule(RuleText(r.ingress_verdict));
   ret->set_next(Next(r, to_pod));

@@ -188,6 +188,15 @@ TEST_F(PacketTracerTest, WhereAPacketWent) {
   }
 }
 
+TEST_F(PacketTracerTest, ADropThatIsAnsweredIsADrop) {
+  loader::TracedPacket packet = Packet();
+  packet.record.reason = DROP_NO_FLOW;
+  const v1::TracedPacket got = Described(packet);
+  EXPECT_EQ(got.verdict(), "Drop");
+  EXPECT_EQ(got.reason(), "no-flow");
+  EXPECT_EQ(got.next(), "answer");
+}
+
 TEST_F(PacketTracerTest, OtherFramesHaveNoAddresses) {
   loader::TracedPacket packet;
   packet.record.action = TC_ACT_SHOT;

@@ -84,7 +84,7 @@ struct trace_record {
 	__u32 ingress_ifindex; /* where the packet came in; 0: sent by this host */
 	__u32 length;          /* of the frame */
 	__u32 captured;        /* bytes that follow this record */
-	__s32 action;          /* TC_ACT_* */
+	__s32 action;          /* TC_ACT_*; with a reason: of the answer */
 	__u32 egress_verdict;  /* verdict words; 0: none in this direction */
 	__u32 ingress_verdict;
 	__u32 reason; /* enum drop_reason */

@@ -164,14 +164,17 @@ trace_fits(__u32 index)
 	struct trace_work *work = trace_work_get();
 	const struct trace_filter *filter;
 	const struct trace_record *r;
+	int dropped;
 
 	if (!slot || !work)
 		return 0;
 	filter = &slot->filter;
 	r = &work->record;
+	/* What is answered goes back as another packet. */
+	dropped = r->action == TC_ACT_SHOT || r->reason != DROP_NONE;
 	if (r->time_ns >= slot->until_ns)
 		return 0;
-	if (filter->verdict && (filter->verdict == TRACE_DROPPED) != (r->action == TC_ACT_SHOT))
+	if (filter->verdict && (filter->verdict == TRACE_DROPPED) != dropped)
 		return 0;
 	if (filter->reason && filter->reason != r->reason)
 		return 0;

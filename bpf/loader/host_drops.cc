@@ -63,7 +63,10 @@ uint32_t Numbered(const std::map<uint32_t, std::string>& names, const char* name
 // The usual ones; the kernel says more in include/net/dropreason-core.h.
 std::string HostDropDescription(const std::string& name) {
   static const std::map<std::string, const char*> kKnown = {
-      {"NOT_SPECIFIED", "The kernel does not say why."},
+      {"NOT_SPECIFIED",
+       "The kernel does not say why. Much of it is no loss: packets that it has answered itself, "
+       "or "
+       "has a copy of."},
       {"NO_SOCKET",
        "Nobody listens at that port; the sender is told. Where policy keeps pods from this host's "
        "ports, drops of our own show so too."},
