@@ -86,7 +86,8 @@ is_of_our_programs(struct sk_buff *skb, __u32 reason)
 static __always_inline int
 is_pod_of_this_node(void *addresses, const struct ip_address *address)
 {
-	const struct address_value *value = bpf_map_lookup_elem(addresses, address);
+	struct address_key key = {.address = *address};
+	const struct address_value *value = bpf_map_lookup_elem(addresses, &key);
 
 	return value && (value->flags & ADDRESS_LOCAL_ENDPOINT);
 }
@@ -104,7 +105,7 @@ is_ours(const unsigned char *at)
 	if (!state)
 		return 0;
 	slot = *(const volatile __u32 *)&state->active.slot;
-	addresses = bpf_map_lookup_elem(&rs_addresses_v1, &slot);
+	addresses = bpf_map_lookup_elem(&rs_addresses_v2, &slot);
 	if (!addresses || bpf_probe_read_kernel(&ip6, sizeof(ip6), at))
 		return 0;
 	if (ip6.version == 4) {

@@ -130,7 +130,6 @@ trace_describe(struct __sk_buff *skb, const struct packet *p, int headless, stru
 		r->flags |= TRACE_HAS_PORTS;
 	else if (has_icmp_type(p->protocol) && p->fragment != FRAGMENT_LATER)
 		r->flags |= TRACE_HAS_ICMP;
-	r->packet = trace_packet_hash(skb, p, headless ? 0 : ETH_HLEN);
 }
 
 /* Whether the record's source (@end 0) or destination is that party. A function of its own, as
@@ -196,14 +195,17 @@ trace_send(struct __sk_buff *skb, struct trace_work *work, __u32 index)
 {
 	struct trace_slot *slot = bpf_map_lookup_elem(&trace_slots, &index);
 	void *ring = bpf_map_lookup_elem(&trace_rings, &index);
-	__u32 snap;
+	__u32 snap, last;
 
 	if (!slot || !ring)
 		return;
 	snap = slot->filter.snap < skb->len ? slot->filter.snap : skb->len;
-	/* The compiler would check another register than the one that it uses. */
-	asm volatile("" : "+r"(snap));
-	if (!snap || snap > TRACE_SNAP_MAX || bpf_skb_load_bytes(skb, 0, work->bytes, snap))
+	/* 6.1 does not see that what is not zero is more; and the compiler would check another
+	 * register than the one that it uses.
+	 */
+	last = snap - 1;
+	asm volatile("" : "+r"(last));
+	if (last >= TRACE_SNAP_MAX || bpf_skb_load_bytes(skb, 0, work->bytes, last + 1))
 		snap = 0;
 	work->record.captured = snap;
 	asm volatile("" : "+r"(snap));
@@ -218,7 +220,7 @@ trace_after(struct __sk_buff *skb, int action, __u32 hook)
 {
 	struct trace_work *work = trace_work_get();
 	struct walk *w = walk_get();
-	int headless;
+	int headless, hashed = 0;
 
 	if (!work || !w)
 		return 0;
@@ -230,8 +232,14 @@ trace_after(struct __sk_buff *skb, int action, __u32 hook)
 	work->record.hook = hook;
 	trace_describe(skb, &w->p, headless, &work->record);
 	for (__u32 i = 0; i < TRACE_SLOTS; i++) {
-		if (trace_fits(i))
-			trace_send(skb, work, i);
+		if (!trace_fits(i))
+			continue;
+		/* Reads the packet once more: only of those that are told of. */
+		if (!hashed)
+			work->record.packet =
+			    trace_packet_hash(skb, &w->p, headless ? 0 : ETH_HLEN);
+		hashed = 1;
+		trace_send(skb, work, i);
 	}
 	return 0;
 }
