@@ -44,14 +44,17 @@ namespaces: [{name: attack}]
 )";
 
 constexpr char kPolicy[] = R"(
-apiVersion: networking.k8s.io/v1
+apiVersion: projectcalico.org/v3
 kind: NetworkPolicy
 metadata: {name: bob, namespace: attack}
 spec:
-  podSelector: {matchLabels: {app: bob}}
-  policyTypes: [Ingress]
+  selector: app == 'bob'
+  types: [Ingress]
   ingress:
-  - ports: [{protocol: TCP, port: 7000, endPort: 7099}, {protocol: UDP, port: 7000, endPort: 7099}]
+  - {action: Allow, protocol: TCP, destination: {ports: ["7000:7099"]}}
+  - {action: Allow, protocol: UDP, destination: {ports: ["7000:7099"]}}
+  - {action: Allow, protocol: ICMP}
+  - {action: Allow, protocol: ICMPv6}
 )";
 
 constexpr char kPlainTunnelMac[] = "02:00:00:00:40:96";

@@ -12,8 +12,8 @@
 //        alice
 //        bob1 "same"
 //
-// bob's policy admits everybody to ports 7000 to 7099, TCP and UDP, and nobody else; what
-// an attack sends there can only be stopped by what it is.
+// bob's policy admits ports 7000 to 7099 of TCP and UDP, and ICMP, from everybody, and nothing
+// else; what an attack sends there can only be stopped by what it is.
 //
 // Not thread-safe.
 #ifndef RIPSTOP_E2E_ATTACKS_GROUND_H_
