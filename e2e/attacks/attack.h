@@ -12,6 +12,8 @@
 #define RIPSTOP_E2E_ATTACKS_ATTACK_H_
 
 #include <functional>
+#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -21,16 +23,22 @@
 
 namespace ripstop::attacks {
 
+// How an attack failed.
+struct Failed {
+  std::string how;                             // "dropped: spoofed"
+  std::map<std::string, std::string> reasons;  // by what was sent; for the comparison of paths
+};
+
 struct Attack {
   std::string id;     // of the matrix: "A2"
   std::string title;  // what is tried
   std::vector<Variant> variants;
   // OK if the attack succeeded.
   std::function<absl::Status(Ground&, const Variant&)> control;
-  // How it failed ("dropped: spoofed"), or why it did not.
-  std::function<absl::StatusOr<std::string>(Ground&, const Variant&)> defence;
-  // Instead of the three above: a test binary that has the control and the attack.
-  // `shows`: which cases are the control.
+  // An error says why it did not fail.
+  std::function<absl::StatusOr<Failed>(Ground&, const Variant&)> defence;
+  // Instead of the three above, or beside them: cases of a test binary, and those of it that
+  // are the control (the same ones where they try both).
   struct Command {
     std::string binary, filter, control;
   };
@@ -53,8 +61,14 @@ struct Outcome {
   size_t failed = 0;                  // attacks, as they should
   std::vector<std::string> how;       // each once
   std::vector<std::string> problems;  // one line each, with the variant
+  // What was sent, and all the reasons under which variants dropped it.
+  std::map<std::string, std::set<std::string>> reasons;
   bool defended() const { return tried != 0 && problems.empty(); }
 };
+
+// C8: whether every packet of the rows that were tried was dropped for one reason in all its
+// variants.
+Outcome Parity(const std::vector<std::pair<Attack, Outcome>>& rows);
 
 // Runs all variants of a row. The grounds are not asked for by rows that are commands.
 Outcome Try(const Attack& attack, Grounds& grounds, const std::string& tests_dir);

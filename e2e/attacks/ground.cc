@@ -210,6 +210,7 @@ absl::StatusOr<Mac> Ground::HostMac(const std::string& pod) {
 
 absl::StatusOr<Ground::Drops> Ground::DropsNow() {
   Drops drops;
+  if (!guarded_) return drops;
   for (const auto& [node, _] : lab_.state().nodes) {
     ASSIGN_OR_RETURN(const auto reply, lab_.AgentDrops(node));
     for (const auto& reason : reply.reasons()) {

@@ -118,9 +118,8 @@ absl::StatusOr<std::vector<Shot>> SpoofedSource(Ground& ground, const Variant& v
   const std::string bob = ground.Victim(v.path);
   const Address to = ground.Address(bob, v.family);
   std::vector<Shot> shots;
-  for (const std::string& source :
-       {ground.AddressText(kAlice, v.family), ground.AddressText(kOutside, v.family)}) {
-    const Address from = Parse(source);
+  for (const std::string source : {kAlice, kOutside}) {
+    const Address from = ground.Address(source, v.family);
     for (const char* kind : {"UDP", "TCP SYN", "echo"}) {
       const Bytes marker = Marker();
       const Bytes packet = *kind == 'U'   ? Udp(from, to, 40000, kOpenPort, marker)
@@ -282,10 +281,11 @@ Attack TunnelOfOutsiders() {
     return AnotherNetworkArrives(ground, v);
   };
   const auto defence = attack.defence;
-  attack.defence = [defence](Ground& ground, const Variant& v) -> absl::StatusOr<std::string> {
+  attack.defence = [defence](Ground& ground, const Variant& v) -> absl::StatusOr<Failed> {
     RETURN_IF_ERROR(AnotherNetworkArrives(ground, v));
-    ASSIGN_OR_RETURN(const std::string how, defence(ground, v));
-    return how + "; the other network is untouched";
+    ASSIGN_OR_RETURN(Failed failed, defence(ground, v));
+    failed.how += "; the other network is untouched";
+    return failed;
   };
   return attack;
 }

@@ -154,7 +154,7 @@ absl::Status PiecesArrive(Ground& ground, const Variant& v) {
   return absl::InternalError("alice's datagram in two pieces did not arrive");
 }
 
-absl::StatusOr<std::string> FloodCostsNobody(Ground& ground, const Variant& v) {
+absl::StatusOr<Failed> FloodCostsNobody(Ground& ground, const Variant& v) {
   const std::string bob = ground.Victim(v.path);
   ASSIGN_OR_RETURN(const lab::LiveFlow live,
                    lab::LiveFlow::Start(ground.lab(), {kAlice, bob, "UDP", kEcho, v.family}, {}));
@@ -187,7 +187,7 @@ absl::StatusOr<std::string> FloodCostsNobody(Ground& ground, const Variant& v) {
   if (end.value("lost", -1) != 0) {
     return absl::InternalError(StrCat("alice's flow lost packets: ", end.dump()));
   }
-  return "dropped: policy-ingress; alice loses nothing";
+  return Failed{"dropped: policy-ingress; alice loses nothing", {{"fragments", "policy-ingress"}}};
 }
 
 // --- B4: errors about packets that nobody sent, and about one that somebody did.
@@ -252,10 +252,11 @@ Attack WithHonest(Attack attack, std::function<absl::Status(Ground&, const Varia
     return honest(ground, v);
   };
   const auto defence = attack.defence;
-  attack.defence = [=](Ground& ground, const Variant& v) -> absl::StatusOr<std::string> {
-    ASSIGN_OR_RETURN(const std::string how, defence(ground, v));
+  attack.defence = [=](Ground& ground, const Variant& v) -> absl::StatusOr<Failed> {
+    ASSIGN_OR_RETURN(Failed failed, defence(ground, v));
     RETURN_IF_ERROR(honest(ground, v));
-    return StrCat(how, "; ", passes);
+    failed.how += "; " + passes;
+    return failed;
   };
   return attack;
 }
@@ -313,7 +314,7 @@ absl::Status StreamGoesOn(Ground& ground, const Variant& v) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> StreamIsCut(Ground& ground, const Variant& v) {
+absl::StatusOr<Failed> StreamIsCut(Ground& ground, const Variant& v) {
   for (const char* protocol : {"TCP", "UDP"}) {
     const uint16_t port = *protocol == 'T' ? 7001 : kEcho;
     ASSIGN_OR_RETURN(
@@ -336,7 +337,7 @@ absl::StatusOr<std::string> StreamIsCut(Ground& ground, const Variant& v) {
     (*after)[denied] = before[denied];
     if (*after != before) return absl::InternalError("other reasons rose too");
   }
-  return "cut: policy-ingress";
+  return Failed{"cut: policy-ingress", {{"a stream", "policy-ingress"}}};
 }
 
 // --- B10: an address whose next holder is another.
@@ -430,7 +431,7 @@ Attack ReusedAddress() {
     return status;
   };
   const auto defence = attack.defence;
-  attack.defence = [=](Ground& ground, const Variant& v) -> absl::StatusOr<std::string> {
+  attack.defence = [=](Ground& ground, const Variant& v) -> absl::StatusOr<Failed> {
     auto how = defence(ground, v);
     RETURN_IF_ERROR(clear(ground));
     return how;

@@ -88,20 +88,23 @@ Attack Shots(std::string id, std::string title, std::vector<Variant> variants, A
     for (const Shot& shot : shots) RETURN_IF_ERROR(MustArrive(shot));
     return absl::OkStatus();
   };
-  attack.defence = [aim](Ground& ground, const Variant& variant) -> absl::StatusOr<std::string> {
+  attack.defence = [aim](Ground& ground, const Variant& variant) -> absl::StatusOr<Failed> {
     ASSIGN_OR_RETURN(const std::vector<Shot> shots, aim(ground, variant));
+    Failed failed;
     std::set<std::string> reasons;
     std::vector<std::string> problems;
     for (const Shot& shot : shots) {
       const absl::Status dropped = MustBeDropped(ground, shot);
       if (dropped.ok()) {
         reasons.insert(shot.reason);
+        failed.reasons[shot.name] = shot.reason;
       } else {
         problems.push_back(std::string(dropped.message()));
       }
     }
     if (!problems.empty()) return absl::InternalError(absl::StrJoin(problems, "; "));
-    return StrCat("dropped: ", absl::StrJoin(reasons, ", "));
+    failed.how = StrCat("dropped: ", absl::StrJoin(reasons, ", "));
+    return failed;
   };
   return attack;
 }

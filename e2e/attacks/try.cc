@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "e2e/attacks/attack.h"
 #include "e2e/lab/process.h"
 #include "policy/status_macros.h"
@@ -80,19 +81,43 @@ void TryVariants(const Attack& attack, Grounds& grounds, Outcome& outcome) {
     }
     const auto guarded = grounds.Guarded();
     const auto how = guarded.ok() ? attack.defence(**guarded, variant)
-                                  : absl::StatusOr<std::string>(guarded.status());
+                                  : absl::StatusOr<Failed>(guarded.status());
     if (!how.ok()) {
       outcome.problems.push_back(StrCat(variant.ToString(), ": ", how.status().message()));
       continue;
     }
     ++outcome.failed;
-    if (std::find(outcome.how.begin(), outcome.how.end(), *how) == outcome.how.end()) {
-      outcome.how.push_back(*how);
+    if (std::find(outcome.how.begin(), outcome.how.end(), how->how) == outcome.how.end()) {
+      outcome.how.push_back(how->how);
     }
+    for (const auto& [what, reason] : how->reasons) outcome.reasons[what].insert(reason);
   }
 }
 
 }  // namespace
+
+Outcome Parity(const std::vector<std::pair<Attack, Outcome>>& rows) {
+  Outcome parity;
+  size_t packets = 0;
+  for (const auto& [attack, outcome] : rows) {
+    if (attack.variants.size() < 2 || outcome.reasons.empty()) continue;
+    ++parity.tried;
+    parity.controls += outcome.controls == outcome.tried;
+    bool alike = outcome.failed == outcome.tried;
+    if (!alike) parity.problems.push_back(StrCat(attack.id, " fails in some variants only"));
+    for (const auto& [what, reasons] : outcome.reasons) {
+      ++packets;
+      if (reasons.size() == 1) continue;
+      alike = false;
+      parity.problems.push_back(
+          StrCat(attack.id, ": ", what, " is dropped as ", absl::StrJoin(reasons, " or as ")));
+    }
+    parity.failed += alike;
+  }
+  parity.how.push_back(StrCat(packets, " kinds of packets in ", parity.tried,
+                              " rows, each dropped for one reason wherever it was sent"));
+  return parity;
+}
 
 Outcome Try(const Attack& attack, Grounds& grounds, const std::string& tests_dir) {
   Outcome outcome;
