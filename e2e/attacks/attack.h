@@ -33,7 +33,8 @@ struct Attack {
   std::string id;     // of the matrix: "A2"
   std::string title;  // what is tried
   std::vector<Variant> variants;
-  // OK if the attack succeeded.
+  // OK if the attack succeeded. Empty where the defence has it: what must first be seen to go
+  // wrong on the guarded ground.
   std::function<absl::Status(Ground&, const Variant&)> control;
   // An error says why it did not fail.
   std::function<absl::StatusOr<Failed>(Ground&, const Variant&)> defence;

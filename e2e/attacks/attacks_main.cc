@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Prints the attack matrix row by row and ends "N of N defended".
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <set>
+#include <thread>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -49,6 +52,34 @@ void Print(const Attack& attack, const Outcome& outcome) {
   std::fflush(stdout);
 }
 
+// The labs of this process, by group.
+std::string NameOf(const Group& group) {
+  return absl::StrCat("at", getpid(), absl::AsciiStrToLower(std::string(1, group.letter)));
+}
+
+int interrupted[2];
+
+// Whoever interrupts finds no lab left behind.
+void TakeDownWhenInterrupted() {
+  if (pipe2(interrupted, O_CLOEXEC) != 0) return;
+  for (int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    std::signal(signal, [](int) {
+      const ssize_t written = write(interrupted[1], "x", 1);
+      static_cast<void>(written);
+    });
+  }
+  std::thread([] {
+    char byte;
+    if (read(interrupted[0], &byte, 1) != 1) return;
+    for (const Group& group : kGroups) {
+      for (const char* ground : {"p", "g"}) {
+        lab::Lab::Down(NameOf(group) + ground, {}).IgnoreError();
+      }
+    }
+    _exit(130);
+  }).detach();
+}
+
 int Main(const std::vector<std::string>& wanted) {
   const std::filesystem::path bin = lab::FindBinDir("");
   const std::string tests = (bin.parent_path() / "tests").string();
@@ -63,8 +94,7 @@ int Main(const std::vector<std::string>& wanted) {
   };
   std::vector<std::pair<Attack, Outcome>> done;
   for (const Group& group : kGroups) {
-    Grounds grounds(
-        absl::StrCat("at", getpid(), absl::AsciiStrToLower(std::string(1, group.letter))));
+    Grounds grounds(NameOf(group));
     for (const Attack& attack : group.rows()) {
       if (!is_wanted(group, attack)) continue;
       const Outcome outcome = attack.id == "C8" ? Parity(done) : Try(attack, grounds, tests);
@@ -90,5 +120,6 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "needs root, for network namespaces\n");
     return 2;
   }
+  ripstop::attacks::TakeDownWhenInterrupted();
   return ripstop::attacks::Main(wanted);
 }

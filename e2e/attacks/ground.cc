@@ -57,7 +57,6 @@ spec:
   - {action: Allow, protocol: ICMPv6}
 )";
 
-constexpr char kPlainTunnelMac[] = "02:00:00:00:40:96";
 // How long a fabric may take: a limit for hangs alone.
 constexpr absl::Duration kHang = absl::Minutes(10);
 const std::vector<std::string> kNodes = {"node1", "node2", "node3"};
@@ -147,10 +146,11 @@ absl::Status Ground::AddTunnels() {
   for (const std::string& node : kNodes) {
     for (int family : {4, 6}) {
       const std::string device = StrCat("vx", family);
-      RETURN_IF_ERROR(Shell(node, {StrCat("ip link add ", device, " address ", kPlainTunnelMac,
-                                          " type vxlan id ", kVni, " dstport ", kTunnelPort,
-                                          " nolearning local ", AddressText(node, family)),
-                                   StrCat("ip link set ", device, " up")}));
+      RETURN_IF_ERROR(
+          Shell(node, {StrCat("ip link add ", device, " address 02:00:00:00:40:0", node.substr(4),
+                              " type vxlan id ", kVni, " dstport ", kTunnelPort,
+                              " nolearning local ", AddressText(node, family)),
+                       StrCat("ip link set ", device, " up")}));
     }
   }
   return absl::OkStatus();

@@ -412,6 +412,53 @@ absl::StatusOr<Failed> NothingLeaksWhereverItDies(Ground& ground, const Variant&
                 {}};
 }
 
+// --- D11: what is known of a pod before the runtime asks for it.
+
+std::string PodDocument(const std::string& app) {
+  return StrCat(
+      "apiVersion: v1\nkind: Pod\nmetadata: {name: kid, namespace: attack, labels: {app: ", app,
+      "}}\nspec: {nodeName: node1}\n");
+}
+
+// Its label is one that nothing forbids, and changes before it is there; the runtime still says
+// the former one.
+absl::Status KidSends(Ground& ground, const Variant& v, bool denied) {
+  lab::Pod kid = Kid();
+  kid.labels = {{"app", "free"}};
+  RETURN_IF_ERROR(ground.lab().AddPod(kid));
+  const auto sent = [&]() -> absl::Status {
+    const std::string bob = ground.Victim(v.path);
+    const Bytes marker = Marker();
+    ASSIGN_OR_RETURN(Arrived arrived, Captured(ground, bob, marker));
+    ASSIGN_OR_RETURN(const Mac mac, ground.HostMac(kid.key()));
+    const Bytes packet = Udp(ground.Address(kid.key(), v.family), ground.Address(bob, v.family),
+                             40000, kOpenPort, marker);
+    const Shot shot{"its first packet", "policy-egress", std::move(arrived),
+                    [&ground, mac, packet] {
+                      return SendPackets(ground, "attack/kid", "eth0", mac, {packet});
+                    }};
+    return denied ? MustBeDropped(ground, shot) : MustArrive(shot);
+  }();
+  RETURN_IF_ERROR(ground.lab().RemovePod(kid.key()));
+  return sent;
+}
+
+absl::Status UnlabelledSends(Ground& ground, const Variant& v) {
+  return KidSends(ground, v, false);
+}
+
+absl::StatusOr<Failed> EarlyLabelCounts(Ground& ground, const Variant& v) {
+  RETURN_IF_ERROR(ground.lab().Apply(kKid));
+  RETURN_IF_ERROR(ground.lab().Apply(PodDocument("free")));
+  const absl::Status free = KidSends(ground, v, false);
+  RETURN_IF_ERROR(ground.lab().Apply(PodDocument("kid")));
+  const absl::Status labelled = KidSends(ground, v, true);
+  RETURN_IF_ERROR(ground.lab().Delete(PodDocument("kid")));
+  if (!free.ok()) return absl::InternalError(StrCat("without the label: ", free.message()));
+  RETURN_IF_ERROR(labelled);
+  return Failed{"dropped: policy-egress, by the label of before", {}};
+}
+
 }  // namespace
 
 std::vector<Attack> GroupD() {
@@ -434,15 +481,13 @@ std::vector<Attack> GroupD() {
       std::move(layouts),
       {"D5", "the agent starts without its store", Everywhere(), ClosedPortIsReached,
        HoldsWithoutStore},
-      {"D9", "the agent is killed at any write of an ADD", OnNode(4),
-       [](Ground&, const Variant&) { return absl::OkStatus(); }, NothingLeaksWhereverItDies},
-      {"D11",
-       "labels and policies come before the endpoint",
+      {"D9",
+       "the agent is killed at any write of an ADD",
+       OnNode(4),
        {},
-       {},
-       {},
-       {{"policy_states_test", "*InputsInReverseOrder*:*EveryPrefixOfTheWrites*",
-         "*TheReferenceSaysWhatIsExpected*"}}},
+       NothingLeaksWhereverItDies},
+      {"D11", "labels and policies come before the endpoint", OnNode(), UnlabelledSends,
+       EarlyLabelCounts},
   };
 }
 

@@ -71,12 +71,15 @@ void TryCommands(const Attack& attack, const std::string& tests_dir, Outcome& ou
 void TryVariants(const Attack& attack, Grounds& grounds, Outcome& outcome) {
   for (const Variant& variant : attack.variants) {
     ++outcome.tried;
-    const auto plain = grounds.Plain();
-    const absl::Status control = plain.ok() ? attack.control(**plain, variant) : plain.status();
+    absl::Status control;
+    if (attack.control) {
+      const auto plain = grounds.Plain();
+      control = plain.ok() ? attack.control(**plain, variant) : plain.status();
+    }
     if (!control.ok()) {
       outcome.problems.push_back(
           StrCat(variant.ToString(), ": control did not succeed: ", control.message()));
-    } else {
+    } else if (attack.control) {
       ++outcome.controls;
     }
     const auto guarded = grounds.Guarded();
@@ -87,6 +90,7 @@ void TryVariants(const Attack& attack, Grounds& grounds, Outcome& outcome) {
       continue;
     }
     ++outcome.failed;
+    if (!attack.control) ++outcome.controls;
     if (std::find(outcome.how.begin(), outcome.how.end(), how->how) == outcome.how.end()) {
       outcome.how.push_back(how->how);
     }
