@@ -4,8 +4,8 @@
 # but Debian 12 and root.
 BUILD := build/dev
 
-.PHONY: all setup build format check-format test test-long test-repeat kernels asan tidy bench fuzz mutants \
-  demo demo-down clean
+.PHONY: all setup build format check-format test test-long test-repeat attacks kernels asan tidy bench fuzz \
+  mutants demo demo-down clean
 
 all: build
 
@@ -45,6 +45,11 @@ tidy:
 	@./scripts/setup.sh tidy
 	@[ -f build/tidy/build.ninja ] || cmake --preset tidy
 	@./scripts/tidy.sh build/tidy
+
+# The attack matrix (docs/attacks.md), row by row: each attack first on a fabric with plain routing,
+# where it must succeed, then on one with Ripstop. Ends "N of N defended". ROWS="A2 B" for some.
+attacks: build
+	@$(BUILD)/bin/ripstop-attacks $(ROWS)
 
 # The tests of datapath, netlink and routes under Debian's other kernels, in an emulator: a quarter of an
 # hour for each. Fetches the kernels by apt; needs qemu-system-x86, busybox-static, cpio.

@@ -48,12 +48,25 @@ struct Attack {
   std::string missing;
 };
 
-// The rows of one group of the matrix, in its order.
+// One group of the matrix, its rows in the matrix's order.
+struct Group {
+  char letter;
+  std::vector<Attack> (*rows)();
+};
+const std::vector<Group>& Groups();
 std::vector<Attack> GroupA();
 std::vector<Attack> GroupB();
 std::vector<Attack> GroupC();
 std::vector<Attack> GroupD();
 std::vector<Attack> GroupE();
+
+// Rows that are not counted, and when they will be.
+struct Later {
+  const char* id;
+  const char* title;
+  const char* when;
+};
+const std::vector<Later>& LaterRows();
 
 // Of one row: what was tried and what came of it.
 struct Outcome {

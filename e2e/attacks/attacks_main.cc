@@ -21,13 +21,6 @@
 namespace ripstop::attacks {
 namespace {
 
-struct Group {
-  char letter;
-  std::vector<Attack> (*rows)();
-};
-constexpr Group kGroups[] = {
-    {'A', GroupA}, {'B', GroupB}, {'C', GroupC}, {'D', GroupD}, {'E', GroupE}};
-
 // "v4 v6 × same native vxlan", of the variants that there are.
 std::string Summary(const Attack& attack) {
   if (attack.variants.empty()) return "as the test has them";
@@ -71,7 +64,7 @@ void TakeDownWhenInterrupted() {
   std::thread([] {
     char byte;
     if (read(interrupted[0], &byte, 1) != 1) return;
-    for (const Group& group : kGroups) {
+    for (const Group& group : Groups()) {
       for (const char* ground : {"p", "g"}) {
         lab::Lab::Down(NameOf(group) + ground, {}).IgnoreError();
       }
@@ -93,7 +86,7 @@ int Main(const std::vector<std::string>& wanted) {
     return false;
   };
   std::vector<std::pair<Attack, Outcome>> done;
-  for (const Group& group : kGroups) {
+  for (const Group& group : Groups()) {
     Grounds grounds(NameOf(group));
     for (const Attack& attack : group.rows()) {
       if (!is_wanted(group, attack)) continue;
@@ -103,6 +96,9 @@ int Main(const std::vector<std::string>& wanted) {
       ++rows;
       defended += outcome.defended();
     }
+  }
+  for (const Later& row : LaterRows()) {
+    if (wanted.empty()) absl::PrintF("%-4s %-58s %s\n", row.id, row.title, row.when);
   }
   absl::PrintF("%d of %d defended\n", defended, rows);
   return rows != 0 && defended == rows ? 0 : 1;

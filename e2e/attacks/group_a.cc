@@ -203,7 +203,7 @@ absl::StatusOr<std::vector<Shot>> ForgedNeighbours(Ground& ground, const Variant
   return shots;
 }
 
-// --- A4, A5: VXLAN of somebody who is no node, with a packet from alice inside.
+// --- A4, A5: VXLAN of somebody who is no node, with a packet from alice inside; other tunnels.
 
 absl::StatusOr<Bytes> TunnelPayload(Ground& ground, const Variant& v, const Bytes& marker) {
   ASSIGN_OR_RETURN(const Mac mac,
@@ -223,6 +223,19 @@ absl::StatusOr<std::vector<Shot>> TunnelFromPod(Ground& ground, const Variant& v
                                      Captured(ground, ground.Victim(v.path), marker),
                                      Udp(from, to, 40000, kTunnelPort, payload)));
   shots.push_back(std::move(shot));
+  // What else a node may take out of its wrapping; raw sockets see it there.
+  struct Wrapping {
+    const char* name;
+    uint8_t protocol;
+  };
+  for (const Wrapping& other : {Wrapping{"IPIP", 4}, Wrapping{"6in4", 41}, Wrapping{"GRE", 47}}) {
+    const Bytes inner = Marker();
+    ASSIGN_OR_RETURN(Shot wrapped, Packet(ground, other.name, "tunnel-from-workload",
+                                          DeliveredRaw(ground, ground.NodeOf(v.path), v.family,
+                                                       other.protocol, inner),
+                                          Ip(from, to, other.protocol, inner)));
+    shots.push_back(std::move(wrapped));
+  }
   return shots;
 }
 
@@ -381,11 +394,9 @@ absl::StatusOr<std::vector<Shot>> Martians(Ground& ground, const Variant& v) {
   const std::vector<Target> targets =
       v.family == 4 ? std::vector<Target>{{"multicast", "224.0.0.251", true},
                                           {"0/8", "0.1.2.3", false},
-                                          {"240/4", "240.1.2.3", false},
-                                          {"169.254/16", "169.254.7.7", false}}
+                                          {"240/4", "240.1.2.3", false}}
                     : std::vector<Target>{{"multicast", "ff02::fb", true},
-                                          {"multicast of the site", "ff05::66", true},
-                                          {"fec0::/10", "fec0::77", false}};
+                                          {"multicast of the site", "ff05::66", true}};
   for (const Target& target : targets) {
     if (!target.group) {
       RETURN_IF_ERROR(ground.Shell("node1", {StrCat("ip addr replace ", target.address,
@@ -400,6 +411,18 @@ absl::StatusOr<std::vector<Shot>> Martians(Ground& ground, const Variant& v) {
                                        Udp(pod, Parse(target.address), 40000, port, marker)));
     shots.push_back(std::move(shot));
   }
+  // Addresses of the link or the site that an outsider has, by a route of the node: metadata
+  // services and the node's own are not meant.
+  const std::string beyond = v.family == 4 ? "169.254.7.7" : "fec0::77";
+  const std::string length = v.family == 4 ? "/32" : "/128";
+  RETURN_IF_ERROR(ground.Shell(kOutside, {StrCat("ip addr replace ", beyond, length, " dev lo")}));
+  RETURN_IF_ERROR(ground.Shell("node1", {StrCat("ip -", v.family, " route replace ", beyond, length,
+                                                " via ", ground.AddressText(kOutside, v.family))}));
+  const Bytes marker = Marker();
+  ASSIGN_OR_RETURN(Shot linked, Packet(ground, v.family == 4 ? "169.254/16" : "fec0::/10",
+                                       "martian", Captured(ground, kOutside, marker),
+                                       Udp(pod, Parse(beyond), 40000, kOpenPort, marker)));
+  shots.push_back(std::move(linked));
   return shots;
 }
 
@@ -488,7 +511,7 @@ std::vector<Attack> GroupA() {
       Shots("A1", "router advertisements, redirects and other discovery", OnNode(6), Discovery),
       Shots("A2", "the address of another pod, or of an outsider", Everywhere(), SpoofedSource),
       Shots("A3", "forged ARP and neighbours, broadcast frames", OnNode(), ForgedNeighbours),
-      Shots("A4", "a pod sends VXLAN to a node", Everywhere(), TunnelFromPod),
+      Shots("A4", "a pod sends VXLAN or another tunnel to a node", Everywhere(), TunnelFromPod),
       TunnelOfOutsiders(),
       Shots("A7", "127.0.0.1 of the node, from a pod and from outside", OnNode(4), Loopback),
       Shots("A8", "DHCP of a pod, as client and as server", OnNode(), Dhcp),

@@ -100,6 +100,22 @@ void TryVariants(const Attack& attack, Grounds& grounds, Outcome& outcome) {
 
 }  // namespace
 
+const std::vector<Group>& Groups() {
+  static const std::vector<Group> groups = {
+      {'A', GroupA}, {'B', GroupB}, {'C', GroupC}, {'D', GroupD}, {'E', GroupE}};
+  return groups;
+}
+
+const std::vector<Later>& LaterRows() {
+  static const std::vector<Later> rows = {
+      {"B12", "hairpins: a service that leads to its own pod", "with services"},
+      {"C7", "policy over the verifier's budget", "no meaning here: policy is data, not programs"},
+      {"D13", "a policy that cuts the host off", "with host endpoints"},
+      {"D14", "a service at an address of the node", "with services"},
+  };
+  return rows;
+}
+
 Outcome Parity(const std::vector<std::pair<Attack, Outcome>>& rows) {
   Outcome parity;
   size_t packets = 0;
