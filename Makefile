@@ -4,8 +4,8 @@
 # but Debian 12 and root.
 BUILD := build/dev
 
-.PHONY: all setup build format check-format test test-long test-repeat kernels asan tidy bench fuzz mutants \
-  demo demo-down clean
+.PHONY: all setup build format check-format test test-long test-repeat attacks kernels asan tidy bench fuzz \
+  mutants demo demo-down clean
 
 all: build
 
@@ -46,11 +46,17 @@ tidy:
 	@[ -f build/tidy/build.ninja ] || cmake --preset tidy
 	@./scripts/tidy.sh build/tidy
 
+# The attack matrix (docs/attacks.md), row by row: each attack first on a fabric with plain routing,
+# where it must succeed, then on one with Ripstop. Ends "N of N defended". ROWS="A2 B" for some.
+attacks: build
+	@$(BUILD)/bin/ripstop-attacks $(ROWS)
+
 # The tests of datapath, netlink and routes under Debian's other kernels, in an emulator: a quarter of an
 # hour for each. Fetches the kernels by apt; needs qemu-system-x86, busybox-static, cpio.
 KERNELS ?= 6.1 6.12
 KERNEL_TESTS := loader_table_store_test loader_epochs_test loader_rule_hits_test \
   loader_kernel_property_test loader_policy_set_test loader_packet_test \
+  loader_packet_trace_test loader_packet_probe_test dataplane_host_drops_test \
   dataplane_test dataplane_live_test agent_netlink_test agent_routes_kernel_test
 kernels: build
 	@./scripts/setup.sh long

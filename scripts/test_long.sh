@@ -5,6 +5,7 @@
 # N passed, N failed.
 #
 #   demo      what `make demo` builds: many sources at a time, where names may clash that do not else
+#   attacks   the attack matrix, on two fabrics (make attacks)
 #   kernels   programs and netlink on Debian's own 6.1, in an emulator (make kernels: more of them)
 set -uo pipefail
 build=${1:?usage: test_long.sh BUILD}
@@ -37,6 +38,7 @@ demo() {
 }
 
 part demo demo
+part attacks "$build/bin/ripstop-attacks"
 part kernel-6.1 kernel 6.1 loader_table_store_test agent_netlink_test agent_routes_kernel_test
 part kernel-6.1-packets sample 6.1 loader_packet_test dataplane_test
 

@@ -8,7 +8,6 @@ namespace {
 
 using ripstop::agent::v1::CniRequest;
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 

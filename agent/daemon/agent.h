@@ -28,6 +28,7 @@
 #include "agent/policy/flow_queries.h"
 #include "agent/policy/flow_watch.h"
 #include "agent/policy/policy_plane.h"
+#include "agent/policy/probe_queries.h"
 #include "agent/policy/queries.h"
 #include "agent/store/field_notes.h"
 #include "agent/store/store_plane.h"
@@ -96,6 +97,12 @@ class Agent final : private StorePlaneClient, private AgentApi {
   absl::Status HoldAddresses();
 
   void BeforeStatus() override { network_->RefreshBgp(); }
+  absl::Status Trace(const v1::TraceRequest& request, const TraceListener& listener) override {
+    return tracer_->Run(request, listener);
+  }
+  absl::Status Probe(const v1::WhyRequest& request, v1::WhyReply* reply) override {
+    return probe_->Run(request, reply);
+  }
   absl::StatusOr<v1::StatusReply> Status() override;
   absl::StatusOr<v1::WhyReply> Why(const v1::WhyRequest& request) override;
   absl::StatusOr<v1::DropsReply> Drops(const v1::DropsRequest& request) override {
@@ -128,6 +135,8 @@ class Agent final : private StorePlaneClient, private AgentApi {
   std::unique_ptr<Shaping> shaping_;
   std::unique_ptr<Queries> queries_;
   std::unique_ptr<FlowQueries> flow_queries_;
+  std::unique_ptr<PacketTracer> tracer_;
+  std::unique_ptr<ProbeQueries> probe_;
   std::unique_ptr<NetlinkHost> host_;
   std::unique_ptr<NodeGuard> guard_;
   NodeGuard::Repairs file_repairs_;

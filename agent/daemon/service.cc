@@ -40,7 +40,8 @@ class OperatorService final : public v1::Agent::WithCallbackMethod_WatchFlows<v1
   }
   grpc::Status Why(grpc::ServerContext*, const v1::WhyRequest* request,
                    v1::WhyReply* reply) override {
-    return OnLoop(loop_, reply, [&] { return api_->Why(*request); });
+    const grpc::Status status = OnLoop(loop_, reply, [&] { return api_->Why(*request); });
+    return status.ok() && request->probe() ? ToGrpc(api_->Probe(*request, reply)) : status;
   }
   grpc::Status Drops(grpc::ServerContext*, const v1::DropsRequest* request,
                      v1::DropsReply* reply) override {
@@ -68,6 +69,13 @@ class OperatorService final : public v1::Agent::WithCallbackMethod_WatchFlows<v1
     if (!answer.ok()) return FlowWriter::Refuse(ToGrpc(answer.status()));
     if (!answer->ok()) return FlowWriter::Refuse(ToGrpc(answer->status()));
     return FlowWriter::Begin(**std::move(answer));
+  }
+  grpc::Status Trace(grpc::ServerContext* context, const v1::TraceRequest* request,
+                     grpc::ServerWriter<v1::TraceReply>* writer) override {
+    return ToGrpc(api_->Trace(
+        *request,
+        {.gone = [context] { return context->IsCancelled(); },
+         .tell = [writer](const v1::TraceReply& reply) { return writer->Write(reply); }}));
   }
   grpc::Status StagedPolicies(grpc::ServerContext*, const v1::StagedPoliciesRequest*,
                               v1::StagedPoliciesReply* reply) override {

@@ -9,16 +9,21 @@
 #include "absl/status/statusor.h"
 #include "agent/base/event_loop.h"
 #include "agent/policy/flow_stream.h"
+#include "agent/policy/packet_tracer.h"
 #include "api/proto/agent.grpc.pb.h"
 
 namespace ripstop::agent {
 
-// What operators ask of the agent. Each runs on the agent's loop, but for the first.
+// What operators ask of the agent. Each runs on the agent's loop, but for the first three.
 class AgentApi {
  public:
   virtual ~AgentApi() = default;
   // On the asking thread, before Status: whatever Status would have to wait for.
   virtual void BeforeStatus() = 0;
+  // On the asking thread, for as long as it takes.
+  virtual absl::Status Trace(const v1::TraceRequest& request, const TraceListener& listener) = 0;
+  // Likewise, after Why.
+  virtual absl::Status Probe(const v1::WhyRequest& request, v1::WhyReply* reply) = 0;
   virtual absl::StatusOr<v1::StatusReply> Status() = 0;
   virtual absl::StatusOr<v1::WhyReply> Why(const v1::WhyRequest& request) = 0;
   virtual absl::StatusOr<v1::DropsReply> Drops(const v1::DropsRequest& request) = 0;

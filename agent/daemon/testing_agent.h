@@ -61,8 +61,11 @@ class RunningAgent {
       EXPECT_TRUE(loop_->RunUntilStopped().ok());
     });
     while (!started) absl::SleepFor(absl::Milliseconds(1));
-    auto channel =
-        grpc::CreateChannel("unix:" + options.socket, grpc::InsecureChannelCredentials());
+    // Otherwise a reader that does not read is sent as much as the machine is quick.
+    grpc::ChannelArguments window;
+    window.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    auto channel = grpc::CreateCustomChannel("unix:" + options.socket,
+                                             grpc::InsecureChannelCredentials(), window);
     agent_ = v1::Agent::NewStub(channel);
     cni_socket_ = std::filesystem::path(options.socket).replace_filename("cni.sock").string();
   }

@@ -75,10 +75,15 @@ absl::StatusOr<std::unique_ptr<Dataplane>> Dataplane::Open(const DataplaneOption
   dataplane->ring_ =
       ring_buffer__new(dataplane->object_->events(), OnEvent, dataplane.get(), nullptr);
   if (dataplane->ring_ == nullptr) return absl::ErrnoToStatus(errno, "open rs_events_v2");
+  // A node serves without; who asks is told why.
+  dataplane->host_drops_ = loader::HostDrops::Begin(*dataplane->object_);
   return dataplane;
 }
 
-Dataplane::~Dataplane() { ring_buffer__free(ring_); }
+Dataplane::~Dataplane() {
+  if (traced_ != nullptr) SetTraced(nullptr).IgnoreError();
+  ring_buffer__free(ring_);
+}
 
 absl::Status Dataplane::Remove(const std::string& pin_dir) {
   // Links first: while programs are attached, their maps must stay whole.
@@ -106,9 +111,8 @@ absl::Status Dataplane::Remove(const std::string& pin_dir) {
 absl::Status Dataplane::AttachWorkload(uint32_t ifindex) {
   RETURN_IF_ERROR(SetInterfaceFlags(ifindex, INTERFACE_WORKLOAD, true));
   // Egress first: from the moment the pod may send, what comes back is judged too.
-  RETURN_IF_ERROR(
-      links_->Attach(kToWorkload, object_->to_workload(), ifindex, AttachPoint::kEgress));
-  return links_->Attach(kFromWorkload, object_->from_workload(), ifindex, AttachPoint::kIngress);
+  RETURN_IF_ERROR(links_->Attach(kToWorkload, Program(kToWorkload), ifindex, AttachPoint::kEgress));
+  return links_->Attach(kFromWorkload, Program(kFromWorkload), ifindex, AttachPoint::kIngress);
 }
 
 absl::Status Dataplane::DetachWorkload(uint32_t ifindex) {
@@ -120,15 +124,14 @@ absl::Status Dataplane::DetachWorkload(uint32_t ifindex) {
 }
 
 absl::Status Dataplane::CheckWorkload(uint32_t ifindex) const {
-  RETURN_IF_ERROR(
-      links_->Check(kToWorkload, object_->to_workload(), ifindex, AttachPoint::kEgress));
-  return links_->Check(kFromWorkload, object_->from_workload(), ifindex, AttachPoint::kIngress);
+  RETURN_IF_ERROR(links_->Check(kToWorkload, Program(kToWorkload), ifindex, AttachPoint::kEgress));
+  return links_->Check(kFromWorkload, Program(kFromWorkload), ifindex, AttachPoint::kIngress);
 }
 
-absl::Status Dataplane::AttachHost(const char* name, int program, uint32_t ifindex, bool headless) {
+absl::Status Dataplane::AttachHost(const char* name, uint32_t ifindex, bool headless) {
   // What it had before goes only then: on tcx both stand for an instant, and neither lets
   // anything pass that the other would not.
-  RETURN_IF_ERROR(links_->Attach(name, program, ifindex, AttachPoint::kIngress));
+  RETURN_IF_ERROR(links_->Attach(name, Program(name), ifindex, AttachPoint::kIngress));
   for (const char* other : {kFromHost, kFromTunnel, kFromElsewhere}) {
     if (other == name || !links_->uses_tcx()) continue;  // clsact: one filter, replaced
     RETURN_IF_ERROR(links_->Detach(other, ifindex, AttachPoint::kIngress));
@@ -141,17 +144,17 @@ absl::Status Dataplane::AttachHost(const char* name, int program, uint32_t ifind
 absl::Status Dataplane::AttachExit(uint32_t ifindex, bool headless) {
   if ((object_->state()->flags & STATE_MARKS) == 0) return absl::OkStatus();
   RETURN_IF_ERROR(SetInterfaceFlags(ifindex, INTERFACE_HEADLESS, headless));
-  return links_->Attach(kToHost, object_->to_host(), ifindex, AttachPoint::kEgress);
+  return links_->Attach(kToHost, Program(kToHost), ifindex, AttachPoint::kEgress);
 }
 
 absl::Status Dataplane::AttachUplink(uint32_t ifindex) {
-  return AttachHost(kFromHost, object_->from_host(), ifindex, false);
+  return AttachHost(kFromHost, ifindex, false);
 }
 absl::Status Dataplane::AttachTunnel(uint32_t ifindex) {
-  return AttachHost(kFromTunnel, object_->from_tunnel(), ifindex, false);
+  return AttachHost(kFromTunnel, ifindex, false);
 }
 absl::Status Dataplane::AttachElsewhere(uint32_t ifindex, bool headless) {
-  return AttachHost(kFromElsewhere, object_->from_elsewhere(), ifindex, headless);
+  return AttachHost(kFromElsewhere, ifindex, headless);
 }
 
 absl::Status Dataplane::DetachHost(uint32_t ifindex) {
@@ -247,6 +250,24 @@ absl::Status Dataplane::BeginMarks() {
   RETURN_IF_ERROR(loader::RcuGrace());
   __atomic_fetch_or(&object_->state()->flags, STATE_MARKS_TRUSTED, __ATOMIC_RELEASE);
   return absl::OkStatus();
+}
+
+int Dataplane::Program(const char* name) const {
+  return traced_ != nullptr ? traced_->Program(name) : object_->Program(name);
+}
+
+absl::Status Dataplane::SetTraced(std::shared_ptr<loader::TracedPrograms> traced) {
+  // Held until no interface has them any more.
+  const auto before = std::exchange(traced_, std::move(traced));
+  absl::Status status;
+  for (const char* name :
+       {kFromWorkload, kToWorkload, kFromHost, kFromTunnel, kFromElsewhere, kToHost}) {
+    status.Update(links_->Replace(name, Program(name)));
+  }
+  if (status.ok() || traced_ == nullptr) return status;
+  // Some tell and some do not: nobody would know what is missing.
+  SetTraced(nullptr).IgnoreError();
+  return status;
 }
 
 std::vector<ProgramFinding> Dataplane::Repair() {
@@ -345,6 +366,10 @@ absl::StatusOr<std::vector<loader::DropCount>> Dataplane::Drops() const {
 }
 absl::StatusOr<std::vector<loader::InterfaceDropCount>> Dataplane::InterfaceDrops() const {
   return loader::ReadInterfaceDrops(*object_);
+}
+absl::StatusOr<std::vector<loader::HostDrop>> Dataplane::HostDrops() const {
+  if (!host_drops_.ok()) return host_drops_.status();
+  return (*host_drops_)->Read();
 }
 absl::StatusOr<std::map<uint32_t, rule_hits>> Dataplane::RuleHits() const {
   return loader::HitsInForce(*object_);

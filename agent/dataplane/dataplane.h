@@ -41,7 +41,7 @@ class Dataplane : public DataplaneInterface {
  public:
   // Errors: those of loader::DatapathObject::Load; kInvalidArgument for a bad mask.
   static absl::StatusOr<std::unique_ptr<Dataplane>> Open(const DataplaneOptions& options);
-  // Leaves everything in the kernel as it is.
+  // Leaves everything in the kernel as it is, but for traced programs.
   ~Dataplane() override;
 
   // Unpins everything under `pin_dir`: programs detach, maps go. For a node that stops
@@ -80,12 +80,21 @@ class Dataplane : public DataplaneInterface {
   absl::StatusOr<uint32_t> ForgetFlows(const std::vector<policy::Address>& addresses) override;
   absl::StatusOr<std::vector<loader::DropCount>> Drops() const override;
   absl::StatusOr<std::vector<loader::InterfaceDropCount>> InterfaceDrops() const override;
+  absl::StatusOr<std::vector<loader::HostDrop>> HostDrops() const override;
   absl::StatusOr<std::map<uint32_t, rule_hits>> RuleHits() const override;
   absl::StatusOr<loader::PacketLookup> Lookup(const policy::Packet& packet) const override;
   int events_fd() const override;
   std::vector<flow_event> TakeEvents() override;
   absl::StatusOr<uint64_t> EventsLost() const override;
   uint32_t slot() const override { return object_->active().slot; }
+  absl::StatusOr<std::vector<loader::ProbeStage>> Probe(
+      const policy::Packet& packet) const override {
+    return loader::ProbePacket(*object_, packet);
+  }
+  absl::StatusOr<std::shared_ptr<loader::TracedPrograms>> LoadTraced() const override {
+    return loader::TracedPrograms::Load(*object_);
+  }
+  absl::Status SetTraced(std::shared_ptr<loader::TracedPrograms> traced) override;
   uint64_t programs_loaded() const override;
   uint64_t table_writes() const override { return tables_->writes(); }
 
@@ -94,6 +103,8 @@ class Dataplane : public DataplaneInterface {
 
  private:
   explicit Dataplane(const std::string& pin_dir) : socket_link_(pin_dir + "/links") {}
+  // The one to attach as that: traced, or ours.
+  int Program(const char* name) const;
   absl::StatusOr<sweep_request> RunSweep(sweep_request request);
   absl::Status BeginMarks();
   absl::Status AttachExit(uint32_t ifindex, bool headless);
@@ -102,11 +113,13 @@ class Dataplane : public DataplaneInterface {
   absl::Status RecallShaped();
   void NoteShaped(uint32_t ifindex, bool shaped);
   absl::Status ReshapeFlows(uint32_t ifindex, bool shaped);
-  absl::Status AttachHost(const char* name, int program, uint32_t ifindex, bool headless);
+  absl::Status AttachHost(const char* name, uint32_t ifindex, bool headless);
   static int OnEvent(void* context, void* data, size_t bytes);
 
   SocketLink socket_link_;
   std::unique_ptr<loader::DatapathObject> object_;
+  std::shared_ptr<loader::TracedPrograms> traced_;
+  absl::StatusOr<std::unique_ptr<loader::HostDrops>> host_drops_;
   std::unique_ptr<ProgramLinks> links_;
   std::unique_ptr<loader::TableStore> tables_;
   std::unique_ptr<loader::OwnerStore> owners_;

@@ -11,6 +11,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -25,7 +26,10 @@
 #include "bpf/abi/timeouts.h"
 #include "bpf/loader/drop_reader.h"
 #include "bpf/loader/flow_reader.h"
+#include "bpf/loader/host_drops.h"
 #include "bpf/loader/owner_store.h"
+#include "bpf/loader/packet_probe.h"
+#include "bpf/loader/packet_trace.h"
 #include "bpf/loader/tables_reader.h"
 #include "policy/engine/engine.h"
 #include "policy/model.h"
@@ -136,6 +140,9 @@ class DataplaneInterface {
       const = 0;  // all reasons, in order
   // The same by interface (bpf/abi/drops.h), of interfaces that are attached.
   virtual absl::StatusOr<std::vector<loader::InterfaceDropCount>> InterfaceDrops() const = 0;
+  // What the host's stack itself drops of pods' packets, since this began.
+  //   those of loader::HostDrops::Begin, where this kernel cannot tell
+  virtual absl::StatusOr<std::vector<loader::HostDrop>> HostDrops() const = 0;
   // Of the generation in force, by rule id; rules never hit are absent.
   virtual absl::StatusOr<std::map<uint32_t, rule_hits>> RuleHits() const = 0;
   // The verdict for the first packet of a flow, read from the maps in force.
@@ -149,6 +156,17 @@ class DataplaneInterface {
   virtual absl::StatusOr<uint64_t> EventsLost() const = 0;
   // Slot of the generation in force, as flow_event.slot has it.
   virtual uint32_t slot() const = 0;
+
+  // Sends a packet through the programs, aside from all traffic and leaving nothing behind. Takes a
+  // part of a second; any thread may call it.
+  virtual absl::StatusOr<std::vector<loader::ProbeStage>> Probe(
+      const policy::Packet& packet) const = 0;
+
+  // Traces of packets. LoadTraced takes seconds, and any thread may call it; what it gives must be
+  // gone before this is. SetTraced, on the loop, puts these programs in the place of ours at every
+  // interface, also those to come, or ours again (nullptr); no packet passes unjudged.
+  virtual absl::StatusOr<std::shared_ptr<loader::TracedPrograms>> LoadTraced() const = 0;
+  virtual absl::Status SetTraced(std::shared_ptr<loader::TracedPrograms> traced) = 0;
 
   // Local addresses whose flows pass beside the host's NAT, since marks cannot name them.
   virtual size_t addresses_without_number() const = 0;

@@ -42,6 +42,8 @@ class FakeDataplane : public DataplaneInterface {
   uint64_t events_lost = 0;
   std::vector<loader::DropCount> drops;
   std::vector<loader::InterfaceDropCount> interface_drops;
+  std::vector<loader::ProbeStage> probe_stages;  // of whatever packet is asked for
+  absl::StatusOr<std::vector<loader::HostDrop>> host_drops = std::vector<loader::HostDrop>();
   std::map<uint32_t, rule_hits> hits;
   bool in_force = false;
   uint32_t l4_table = 0;
@@ -99,6 +101,17 @@ class FakeDataplane : public DataplaneInterface {
     }
     return Fail();
   }
+  absl::StatusOr<std::vector<loader::HostDrop>> HostDrops() const override { return host_drops; }
+  absl::StatusOr<std::vector<loader::ProbeStage>> Probe(
+      const policy::Packet& packet) const override {
+    std::vector<loader::ProbeStage> stages = probe_stages;
+    for (loader::ProbeStage& stage : stages) stage.packet = packet;
+    return stages;
+  }
+  absl::StatusOr<std::shared_ptr<loader::TracedPrograms>> LoadTraced() const override {
+    return absl::UnimplementedError("this datapath has no programs");
+  }
+  absl::Status SetTraced(std::shared_ptr<loader::TracedPrograms>) override { return Fail(); }
   size_t addresses_without_number() const override { return 0; }
   absl::Status Configure(const DatapathSettings& value) override {
     marked |= value.host_nat;

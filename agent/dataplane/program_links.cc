@@ -122,6 +122,22 @@ absl::Status ProgramLinks::Detach(const std::string& name, uint32_t ifindex, Att
   return absl::ErrnoToStatus(-error, What("detach", name, ifindex));
 }
 
+absl::Status ProgramLinks::Replace(const std::string& name, int program_fd) {
+  std::vector<std::pair<uint32_t, AttachPoint>> places;
+  for (auto& [place, attached] : attached_) {
+    if (place.first != name) continue;
+    places.emplace_back(place.second, attached.point);
+    // Whatever comes of it: this is what Repair brings there.
+    attached.program_fd = program_fd;
+  }
+  absl::Status status;
+  for (const auto& [ifindex, point] : places) {
+    const absl::Status done = Attach(name, program_fd, ifindex, point);
+    if (!absl::IsNotFound(done)) status.Update(done);  // gone, and its program with it
+  }
+  return status;
+}
+
 absl::Status ProgramLinks::Refresh(const std::string& name, int program_fd) {
   if (!tcx_) return absl::OkStatus();
   DIR* dir = opendir(dir_.c_str());

@@ -54,6 +54,10 @@ class ProgramLinks {
   // interface is forgotten. Two microseconds for each where links are tcx's.
   std::vector<ProgramFinding> Repair();
 
+  // Gives `program_fd` to each place where something was attached as `name`, without a gap. Goes on
+  // after a failure, and says the first.
+  absl::Status Replace(const std::string& name, int program_fd);
+
   // For each pinned link called `name`: gives it `program_fd`, or unpins it when its
   // interface is gone.
   absl::Status Refresh(const std::string& name, int program_fd);

@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "agent/base/testing/test_netns.h"
+#include "policy/status_macros.h"
 
 namespace ripstop::agent {
 namespace {
@@ -29,9 +30,8 @@ class NatMonitorTest : public ::testing::Test {
   }
   void Open() {
     const absl::Status opened = host_->Run([&]() -> absl::Status {
-      auto made = NatMonitor::Open();
-      if (made.ok()) monitor_ = *std::move(made);
-      return made.status();
+      ASSIGN_OR_RETURN(monitor_, NatMonitor::Open());
+      return absl::OkStatus();
     });
     ASSERT_TRUE(opened.ok()) << opened;
   }

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "agent/base/testing/test_netns.h"
+#include "policy/status_macros.h"
 
 namespace ripstop::agent {
 namespace {
@@ -25,9 +26,8 @@ class RouteWatchTest : public ::testing::Test {
         "up");
     Run("ip addr add 192.0.2.1/24 dev uplink && ip addr add 2001:db8::1/64 dev uplink nodad");
     const absl::Status opened = host_->Run([&]() -> absl::Status {
-      auto made = RouteWatch::Open();
-      if (made.ok()) watch_ = *std::move(made);
-      return made.status();
+      ASSIGN_OR_RETURN(watch_, RouteWatch::Open());
+      return absl::OkStatus();
     });
     ASSERT_TRUE(opened.ok()) << opened;
   }

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "agent/base/testing/test_netns.h"
+#include "policy/status_macros.h"
 
 namespace ripstop::agent {
 namespace {
@@ -56,9 +57,9 @@ class HostNatTest : public ::testing::Test {
   }
   void Create(HostNatMode mode) {
     const absl::Status made = host_->Run([&]() -> absl::Status {
-      auto nat = HostNat::Create(mode, 0xffff0000, loop_.get(), [this] { ++changes_; });
-      if (nat.ok()) nat_ = *std::move(nat);
-      return nat.status();
+      ASSIGN_OR_RETURN(nat_,
+                       HostNat::Create(mode, 0xffff0000, loop_.get(), [this] { ++changes_; }));
+      return absl::OkStatus();
     });
     ASSERT_TRUE(made.ok()) << made;
   }

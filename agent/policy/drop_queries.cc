@@ -53,6 +53,31 @@ v1::DropsReply::Loss* AddLoss(const loader::DropCount& count, uint64_t packets, 
   return loss;
 }
 
+const char* PlaceName(host_drop_place place) {
+  switch (place) {
+    case HOST_DROP_HERE: return "host";
+    case HOST_DROP_ELSEWHERE: return "pod";
+    case HOST_DROP_UNKNOWN: break;
+  }
+  return "unknown";
+}
+
+void AddHostDrops(const absl::StatusOr<std::vector<loader::HostDrop>>& drops,
+                  v1::DropsReply* reply) {
+  if (!drops.ok()) {
+    reply->set_host_unavailable(std::string(drops.status().message()));
+    return;
+  }
+  for (const loader::HostDrop& drop : *drops) {
+    v1::DropsReply::HostReason* reason = reply->add_host_reasons();
+    reason->set_name(drop.name);
+    reason->set_where(PlaceName(drop.place));
+    reason->set_packets(drop.packets);
+    reason->set_bytes(drop.bytes);
+    reason->set_description(drop.description);
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<v1::DropsReply> Drops(const v1::DropsRequest& request, const PolicyPlane& policy,
@@ -93,6 +118,8 @@ absl::StatusOr<v1::DropsReply> Drops(const v1::DropsRequest& request, const Poli
                           IsOf(sample.event().destination_name(), asked);
     if (of_asked) *reply.add_last() = sample;
   }
+  // Not told apart by pod.
+  if (asked.empty()) AddHostDrops(dataplane.HostDrops(), &reply);
   return reply;
 }
 

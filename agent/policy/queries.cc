@@ -126,8 +126,7 @@ absl::Status Queries::CheckInForce() const {
   return absl::UnavailableError("policy of this agent is not in force yet");
 }
 
-absl::StatusOr<v1::WhyReply> Queries::Why(const v1::WhyRequest& request) const {
-  RETURN_IF_ERROR(CheckInForce());
+absl::StatusOr<policy::Packet> Queries::PacketAsked(const v1::WhyRequest& request) const {
   ASSIGN_OR_RETURN(const End from, Resolve(policy_->feed(), "from", request.from()));
   ASSIGN_OR_RETURN(const End to, Resolve(policy_->feed(), "to", request.to()));
   ASSIGN_OR_RETURN(const auto addresses, Pair(from, to, request.ip_version()));
@@ -146,6 +145,14 @@ absl::StatusOr<v1::WhyReply> Queries::Why(const v1::WhyRequest& request) const {
   const int type = std::max(0, request.icmp_type()), code = std::max(0, request.icmp_code());
   ASSIGN_OR_RETURN(packet.icmp_type, Within<uint8_t>("ICMP type", type));
   ASSIGN_OR_RETURN(packet.icmp_code, Within<uint8_t>("ICMP code", code));
+  return packet;
+}
+
+absl::StatusOr<v1::WhyReply> Queries::Why(const v1::WhyRequest& request) const {
+  RETURN_IF_ERROR(CheckInForce());
+  ASSIGN_OR_RETURN(const End from, Resolve(policy_->feed(), "from", request.from()));
+  ASSIGN_OR_RETURN(const End to, Resolve(policy_->feed(), "to", request.to()));
+  ASSIGN_OR_RETURN(const policy::Packet packet, PacketAsked(request));
   ASSIGN_OR_RETURN(const loader::PacketLookup lookup, dataplane_->Lookup(packet));
   ASSIGN_OR_RETURN(const auto hits, dataplane_->RuleHits());
 

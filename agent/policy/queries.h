@@ -22,6 +22,8 @@ class Queries {
   //   kNotFound         "ns/pod" names no endpoint that this node knows
   //   kUnavailable      this agent's policy is not in force
   absl::StatusOr<v1::WhyReply> Why(const v1::WhyRequest& request) const;
+  // The packet that it asks about.
+  absl::StatusOr<policy::Packet> PacketAsked(const v1::WhyRequest& request) const;
   absl::StatusOr<v1::PolicyTablesReply> PolicyTables() const;
   //   kUnavailable  this agent's policy is not in force
   absl::StatusOr<v1::RuleHitsReply> RuleHits() const;

@@ -102,4 +102,19 @@ absl::Status AgentClient::WatchFlows(
   return enough || over || status.ok() ? absl::OkStatus() : Failure(status);
 }
 
+absl::Status AgentClient::Trace(grpc::ClientContext& call, const agent::v1::TraceRequest& request,
+                                const std::function<bool(const agent::v1::TraceReply&)>& take) {
+  const auto reader = stub_->Trace(&call, request);
+  agent::v1::TraceReply reply;
+  bool wanted = true;
+  while (reader->Read(&reply)) {
+    if (!wanted) continue;  // was under way when the call was cancelled
+    wanted = take(reply);
+    if (!wanted) call.TryCancel();
+  }
+  const grpc::Status status = reader->Finish();
+  if (status.ok() || status.error_code() == grpc::StatusCode::CANCELLED) return absl::OkStatus();
+  return Failure(status);
+}
+
 }  // namespace ripstop::ctl

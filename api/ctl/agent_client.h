@@ -31,6 +31,9 @@ class AgentClient {
   // Gives each message to `take`, until that says false or `length` is over, which is no error.
   absl::Status WatchFlows(const agent::v1::WatchFlowsRequest& request, absl::Duration length,
                           const std::function<bool(const agent::v1::WatchFlowsReply&)>& take);
+  // Until the agent ends it, `take` says false, or somebody cancels `call`; all of that is ok.
+  absl::Status Trace(grpc::ClientContext& call, const agent::v1::TraceRequest& request,
+                     const std::function<bool(const agent::v1::TraceReply&)>& take);
 
  private:
   absl::Status Failure(const grpc::Status& status) const;

@@ -112,6 +112,36 @@ std::string Party(const std::string& asked, const std::string& address) {
   return address.empty() || address == asked ? asked : absl::StrCat(asked, " (", address, ")");
 }
 
+const char* NextText(const std::string& next) {
+  if (next == "pod") return "into the pod";
+  if (next == "route") return "out as the routing table says (`ip route get`)";
+  if (next == "host stack") return "to the host's stack; what that may make of it is judged there";
+  return next == "answer" ? "its sender is told" : "";
+}
+
+void PrintProbe(const agent::v1::WhyReply& reply, std::ostream& out) {
+  if (reply.probe().empty()) {
+    out << "\nNo program of this node sees such a packet.\n";
+    return;
+  }
+  out << "\nA packet of it, through the programs over the tables in force:\n";
+  for (const agent::v1::ProbeStage& stage : reply.probe()) {
+    const std::string interface = !stage.interface().empty()      ? stage.interface()
+                                  : stage.hook() == "from_tunnel" ? "the tunnel's device"
+                                                                  : "an uplink";
+    out << "\n" << stage.hook() << " at "
+        << (stage.endpoint().empty() ? interface
+                                     : absl::StrCat(stage.endpoint(), " (", interface, ")"))
+        << "\n";
+    const std::string verdict =
+        stage.reason().empty() ? stage.verdict() : stage.verdict() + " " + stage.reason();
+    const std::string next = NextText(stage.next());
+    Table table({"  verdict", next.empty() ? verdict : absl::StrCat(verdict, ", ", next)});
+    for (const auto& fact : stage.facts()) table.Add({"  " + fact.name(), fact.value()});
+    table.Print(out);
+  }
+}
+
 void PrintWhy(const agent::v1::WhyRequest& request, const agent::v1::WhyReply& reply,
               std::ostream& out) {
   out << reply.verdict() << "   " << Party(request.from(), reply.source_address()) << " -> "
@@ -124,6 +154,7 @@ void PrintWhy(const agent::v1::WhyRequest& request, const agent::v1::WhyReply& r
   table.Print(out);
   PrintWhyStaged(reply.staged(), out);
   if (!reply.note().empty()) out << "\n" << reply.note() << "\n";
+  if (request.probe()) PrintProbe(reply, out);
 }
 
 // "NetworkPolicy shop/db (default) 120, Profile kns.shop 1"
@@ -227,6 +258,9 @@ void AddWhy(CLI::App& app, Context& context, const std::shared_ptr<AgentOptions>
   why->add_option_function<uint32_t>(
          "--ip-version", [options](uint32_t v) { options->why.set_ip_version(v); }, "4 or 6")
       ->check(CLI::IsMember({4, 6}));
+  why->add_flag_callback(
+      "--probe", [options] { options->why.set_probe(true); },
+      "Also sends such a packet through the programs and says what each read; leaves no trace");
   why->callback([&context, options] {
     (void)Ask<agent::v1::WhyReply>(
         context, *options, [&](AgentClient& client) { return client.Why(options->why); },

@@ -98,6 +98,51 @@ TEST_F(AgentCommandsTest, WhyNamesTheDecidingRuleOfEachDirection) {
   EXPECT_EQ(agent_.asked.icmp_type(), -1);
 }
 
+TEST_F(AgentCommandsTest, AProbeShowsEachProgramAndWhatItRead) {
+  agent_.why.set_verdict("Deny");
+  agent::v1::ProbeStage* stage = agent_.why.add_probe();
+  stage->set_hook("from_workload");
+  stage->set_interface("cali1");
+  stage->set_endpoint("shop/web");
+  stage->set_verdict("Drop");
+  stage->set_reason("policy-egress");
+  agent::v1::ProbeStage::Fact* fact = stage->add_facts();
+  fact->set_name("flow");
+  fact->set_value("not known");
+  const std::vector<std::string> why = {"why",       "--from", "shop/web", "--to",
+                                        "192.0.2.9", "--port", "80"};
+  EXPECT_EQ(Ctl(why), 0);
+  EXPECT_FALSE(agent_.asked.probe());
+  EXPECT_THAT(out_, Not(HasSubstr("from_workload")));
+  std::vector<std::string> probe = why;
+  probe.push_back("--probe");
+  EXPECT_EQ(Ctl(probe), 0);
+  EXPECT_TRUE(agent_.asked.probe());
+  EXPECT_THAT(out_, HasSubstr("from_workload at shop/web (cali1)\n"
+                              "  verdict   Drop policy-egress\n"
+                              "  flow      not known\n"));
+  agent_.why.clear_probe();
+  EXPECT_EQ(Ctl(probe), 0);
+  EXPECT_THAT(out_, HasSubstr("No program of this node sees such a packet."));
+}
+
+TEST_F(AgentCommandsTest, TheKernelsOwnDropsStandBelow) {
+  agent::v1::DropsReply::HostReason* reason = agent_.drops.add_host_reasons();
+  reason->set_name("NO_SOCKET");
+  reason->set_where("pod");
+  reason->set_packets(3);
+  reason->set_bytes(180);
+  reason->set_description("Nobody listens at that port.");
+  EXPECT_EQ(Ctl({"drops"}), 0);
+  EXPECT_THAT(out_, HasSubstr("The programs dropped nothing."));
+  EXPECT_THAT(out_, HasSubstr("NO_SOCKET   pod     3         180     Nobody listens"));
+  agent_.drops.clear_host_reasons();
+  agent_.drops.set_host_unavailable("this kernel names no reasons");
+  EXPECT_EQ(Ctl({"drops"}), 0);
+  EXPECT_THAT(out_, HasSubstr("Nothing was dropped."));
+  EXPECT_THAT(out_, HasSubstr("is not counted: this kernel names no reasons"));
+}
+
 TEST_F(AgentCommandsTest, WhyAsJsonHasNumbersAsNumbers) {
   agent_.why.set_verdict("Allow");
   agent_.why.mutable_egress()->set_packets(5'000'000'000);

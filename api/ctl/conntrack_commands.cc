@@ -140,7 +140,11 @@ void Flush(Context& context, const ConntrackOptions& options) {
 CLI::App* AddVerb(CLI::App& parent, const char* name, const char* description,
                   const std::shared_ptr<ConntrackOptions>& options) {
   CLI::App* verb = parent.add_subcommand(name, description);
-  AddFlowFilter(*verb, [options] { return options->request.mutable_filter(); });
+  const auto filter = [options] { return options->request.mutable_filter(); };
+  AddFlowFilter(*verb, filter);
+  verb->add_option_function<std::string>(
+      "--state", [filter](const std::string& value) { filter()->set_state(value); },
+      "half-open, established, closing, closed or reset");
   return verb;
 }
 

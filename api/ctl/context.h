@@ -45,6 +45,7 @@ void AddAgentCommands(CLI::App& app, Context& context);  // why node policy
 void AddDropsCommand(CLI::App& app, Context& context);
 void AddFlowsCommand(CLI::App& app, Context& context);
 void AddConntrackCommands(CLI::App& app, Context& context);  // conntrack list, show, flush
+void AddTraceCommand(CLI::App& app, Context& context);       // trace
 void AddEvaluateCommand(CLI::App& app, Context& context);
 void AddIpamCommands(CLI::App& app, Context& context);  // ipam show, check, release
 

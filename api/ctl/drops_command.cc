@@ -45,6 +45,20 @@ std::string LoserOf(const DropsReply::Loss& loss) {
                                   : absl::StrCat("(interface ", loss.interface(), ")");
 }
 
+void PrintHostDrops(const DropsReply& reply, std::ostream& out) {
+  Table table({"REASON", "WHERE", "PACKETS", "BYTES", "DESCRIPTION"});
+  for (const auto& reason : reply.host_reasons())
+    table.Add({reason.name(), reason.where(), absl::StrCat(reason.packets()),
+               absl::StrCat(reason.bytes()),
+               reason.description().empty() ? "-" : reason.description()});
+  if (!table.empty()) {
+    out << "\nThe kernel itself dropped, of packets from and to pods of this node:\n";
+    table.Print(out);
+  }
+  if (!reply.host_unavailable().empty())
+    out << "\nWhat the kernel itself drops is not counted: " << reply.host_unavailable() << "\n";
+}
+
 bool PrintReasons(const DropsReply& reply, bool all, std::ostream& out) {
   Table table({"REASON", "PACKETS", "BYTES", "DESCRIPTION"});
   for (const DropsReply::Reason& reason : reply.reasons()) {
@@ -53,7 +67,8 @@ bool PrintReasons(const DropsReply& reply, bool all, std::ostream& out) {
                reason.description()});
   }
   if (table.empty()) {
-    out << "Nothing was dropped.\n";
+    out << (reply.host_reasons().empty() ? "Nothing was dropped.\n"
+                                         : "The programs dropped nothing.\n");
     return false;
   }
   table.Print(out);
@@ -110,9 +125,11 @@ void PrintDrops(const DropsReply& reply, const DropsOptions& options, std::ostre
     PrintSamples(reply, reply.last_size(), out);
     return;
   }
-  if (!PrintReasons(reply, options.all, out)) return;
-  PrintLosses(reply, options.all, out);
-  PrintSamples(reply, kSamplesShown, out);
+  if (PrintReasons(reply, options.all, out)) {
+    PrintLosses(reply, options.all, out);
+    PrintSamples(reply, kSamplesShown, out);
+  }
+  PrintHostDrops(reply, out);
 }
 
 // A line for each counter that has moved.

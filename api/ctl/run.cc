@@ -55,6 +55,7 @@ int Run(const std::vector<std::string>& arguments, const Io& io) {
   AddDropsCommand(app, context);
   AddFlowsCommand(app, context);
   AddConntrackCommands(app, context);
+  AddTraceCommand(app, context);
   AddEvaluateCommand(app, context);
   AddIpamCommands(app, context);
   app.add_subcommand("version", "The version of this program")->callback([&context] {

@@ -38,7 +38,7 @@
 	X(SPOOFED, "spoofed", \
 	  "The source address does not belong to the interface that the packet came from; or it is a pod's whose packets come by VXLAN, and this one did not. `ripstopctl drops --last` names pod and address; only an address that the pod was given passes.") \
 	X(MARTIAN, "martian", \
-	  "Source or destination can never be routed: loopback, unspecified, multicast, 0/8, 240/4, link-local, or source equal to destination. The application names a wrong address: `ripstopctl drops --last` shows which.") \
+	  "Source or destination can never be routed: loopback, unspecified, multicast, 0/8, 240/4, link-local, or source equal to destination. From a pod also to 169.254/16 (but for metadata services, NodeLocal DNS and this host's own addresses), fec0::/10, 100::/64, ::/96, and NAT64 or 6to4 of an IPv4 address that is not global. `ripstopctl drops --last` shows which.") \
 	X(NEIGHBOR_DISCOVERY, "neighbor-discovery", \
 	  "A pod sent a router solicitation or advertisement, neighbour message or redirect. The host learns nothing from pods.") \
 	X(VXLAN_FROM_WORKLOAD, "vxlan-from-workload", \
@@ -60,7 +60,7 @@
 	X(POLICY_INGRESS, "policy-ingress", \
 	  "The receiver's ingress policy denies it. `ripstopctl drops --last` names packet and rule, `ripstopctl why` the rule for any packet.") \
 	X(NO_FLOW, "no-flow", \
-	  "A TCP segment other than a SYN belongs to no known connection: it was quiet for longer than `bpfConntrackTimeouts` say, or never was one. Answered with a reset where policy would let its sender connect.") \
+	  "A TCP segment other than a SYN, or SCTP other than an INIT or HEARTBEAT, belongs to no known connection: it was quiet for longer than `bpfConntrackTimeouts` say, or never was one. TCP is answered with a reset where policy would let its sender connect.") \
 	X(ICMP_UNRELATED, "icmp-unrelated", \
 	  "An ICMP error quotes a packet of no known flow: one that is over, or one that never was. Harmless, unless they are many.") \
 	X(BAD_TCP_FLAGS, "bad-tcp-flags", \
@@ -76,7 +76,11 @@
 	X(POD_FLOWS, "pod-flows", \
 	  "The pod has as many flows as one address may have, begun by it or to it from elsewhere. `ripstopctl node status` shows how many that are; `--flow-table-entries` raises it.") \
 	X(POD_HALF_OPEN, "pod-half-open", \
-	  "As many of the pod's flows as may be wait for an answer, and none of the latest could be given up: it sends to who does not answer, or somebody floods it. Other pods are not affected.")
+	  "As many of the pod's flows as may be wait for an answer, and none of the latest could be given up: it sends to who does not answer, or somebody floods it. Other pods are not affected.") \
+	X(TUNNEL_FROM_WORKLOAD, "tunnel-from-workload", \
+	  "A pod sent IPIP, 6in4 or GRE (protocols 4, 41, 47) and not to another pod: a node could take it out of its wrapping, past policy.") \
+	X(DHCP_FROM_WORKLOAD, "dhcp-from-workload", \
+	  "A pod sent DHCP to a node, or as a server to anybody. Pods have their addresses from the agent, and nobody has one from pods.")
 /* clang-format on */
 
 enum drop_reason {

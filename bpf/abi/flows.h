@@ -46,8 +46,9 @@ struct flow_side {
 	__u8 mac[6];     /* the endpoint's own, for delivery; zero when remote */
 	__u8 tcp_flags;  /* seen from this end since the flow began; FIN if its number was right */
 	__u8 flags;      /* FLOW_SIDE_* */
-	__u32 sequence;  /* TCP: the highest sent, at most FLOW_SEQUENCE_STEP behind */
-	__u16 number;    /* local: its address's (abi/marks.h). Remote: FLOW_ARRIVAL_* */
+	__u32
+	    sequence; /* TCP: the highest sent, at most FLOW_SEQUENCE_STEP behind; SCTP: the tag */
+	__u16 number; /* local: its address's (abi/marks.h). Remote: FLOW_ARRIVAL_* */
 	__u16 reserved;
 };
 ABI_ASSERT(sizeof(struct flow_side) == 32);

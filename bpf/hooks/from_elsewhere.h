@@ -5,6 +5,7 @@
  * judges it; but the answer to a flow that a pod began and the stack translated is known by
  * its tuple here only. Programs and filters of others go on.
  */
+#include "bpf/lib/hook.h"
 #include "bpf/lib/walk.h"
 
 static __always_inline int
@@ -16,9 +17,7 @@ is_answer_to_sender(const struct walk *w, const struct flow_value *flow)
 
 WALK_PREPARE(prepare_from_elsewhere, FROM_ELSEWHERE)
 
-SEC("tc")
-int
-from_elsewhere(struct __sk_buff *skb)
+HOOK_PROGRAM(from_elsewhere)
 {
 	struct datapath_state *state = state_get();
 	struct flow_value *flow;

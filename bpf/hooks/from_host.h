@@ -3,6 +3,7 @@
  * this node are none of its business, except that it says which node sent them where that
  * matters: to the tunnel, which drops what nobody vouches for.
  */
+#include "bpf/lib/hook.h"
 #include "bpf/lib/walk.h"
 
 #define VLAN_ID_MASK 0xfff
@@ -77,9 +78,7 @@ is_for_tunnel(struct walk *w, const struct datapath_state *state)
 
 WALK_PREPARE(prepare_from_host, FROM_HOST)
 
-SEC("tc")
-int
-from_host(struct __sk_buff *skb)
+HOOK_PROGRAM(from_host)
 {
 	enum drop_reason reason;
 	struct datapath_state *state = state_get();

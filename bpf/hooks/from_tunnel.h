@@ -5,13 +5,12 @@
  * no program sees, sent to a group, by a pod, by this host, in at an interface that leads
  * to no node.
  */
+#include "bpf/lib/hook.h"
 #include "bpf/lib/walk.h"
 
 WALK_PREPARE(prepare_from_tunnel, FROM_TUNNEL)
 
-SEC("tc")
-int
-from_tunnel(struct __sk_buff *skb)
+HOOK_PROGRAM(from_tunnel)
 {
 	enum drop_reason reason;
 	struct datapath_state *state = state_get();

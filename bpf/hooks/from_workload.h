@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /* tcx ingress of a pod's host-side veth: everything a pod sends. */
+#include "bpf/lib/hook.h"
 #include "bpf/lib/walk.h"
 
 WALK_PREPARE(prepare_from_workload, FROM_WORKLOAD)
 
-SEC("tc")
-int
-from_workload(struct __sk_buff *skb)
+HOOK_PROGRAM(from_workload)
 {
 	enum drop_reason reason;
 	struct datapath_state *state = state_get();

@@ -3,6 +3,7 @@
  * loopback: what pods sent to a service address, or to any other whose verdict waited, is
  * judged here as what the host's stack has made of it. Attached only once host's NAT is on.
  */
+#include "bpf/lib/hook.h"
 #include "bpf/lib/walk.h"
 
 /* Whether the packet is one of these. What is judged already has its mark, and whatever is
@@ -33,9 +34,7 @@ is_to_be_judged(struct __sk_buff *skb, const struct datapath_state *state)
 
 WALK_PREPARE(prepare_to_host, TO_HOST)
 
-SEC("tc")
-int
-to_host(struct __sk_buff *skb)
+HOOK_PROGRAM(to_host)
 {
 	struct datapath_state *state = state_get();
 	enum drop_reason reason;

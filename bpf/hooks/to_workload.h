@@ -2,13 +2,12 @@
 /* tcx egress of a pod's host-side veth: what the stack sends to a pod. Packets that
  * another program redirected into the pod do not come by here.
  */
+#include "bpf/lib/hook.h"
 #include "bpf/lib/walk.h"
 
 WALK_PREPARE(prepare_to_workload, TO_WORKLOAD)
 
-SEC("tc")
-int
-to_workload(struct __sk_buff *skb)
+HOOK_PROGRAM(to_workload)
 {
 	enum drop_reason reason;
 	struct datapath_state *state = state_get();

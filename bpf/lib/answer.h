@@ -35,7 +35,7 @@ static __always_inline int
 answer_allowed(void)
 {
 	__u64 now = bpf_ktime_get_coarse_ns();
-	struct event_budget *budget;
+	struct answer_budget *budget;
 	__u32 zero = 0;
 
 	budget = bpf_map_lookup_elem(&rs_answers_v1, &zero);
@@ -208,6 +208,9 @@ answer(struct __sk_buff *skb, const struct packet *p, enum hook hook)
 	if ((hook != FROM_WORKLOAD && hook != FROM_HOST && hook != FROM_TUNNEL) ||
 	    !is_answerable(p) || !answer_allowed() || write_answer(skb))
 		return TC_ACT_SHOT;
+	/* Else clang keeps the address of the field from an earlier read, which no verifier takes.
+	 */
+	asm volatile("" : "+r"(skb));
 	if (hook == FROM_WORKLOAD)
 		return bpf_redirect_peer(skb->ifindex, 0);
 	skb->tc_index = TC_INDEX_REDIRECTED;

@@ -47,12 +47,12 @@ event_allowed(struct event_budget *budget, const struct datapath_state *state, _
 {
 	if (now - budget->since_ns > 1000000000ull) {
 		budget->since_ns = now;
-		budget->wanted = 0;
+		budget->sent = 0;
 		budget->denied = 0;
 		budget->dropped = 0;
 	}
 	if (interest == EVENT_WANTED)
-		return budget->wanted++ < state->events_per_second;
+		return budget->sent++ < state->events_per_second;
 	if (type == FLOW_EVENT_DROPPED)
 		return budget->dropped++ < EVENT_SAMPLES_PER_SECOND;
 	return budget->denied++ < EVENT_SAMPLES_PER_SECOND;

@@ -119,6 +119,17 @@ tcp_idle_limit(const struct flow_value *flow, const struct flow_timeouts *limits
 	                     FLOW_PRESSED_TCP_CLOSED_IDLE_NS, pressed);
 }
 
+static __always_inline __u64
+sctp_idle_limit(const struct flow_value *flow, const struct flow_timeouts *limits, int pressed)
+{
+	if (flow->flags & FLOW_RESET)
+		return limit_pressed(limits->tcp_reset_seen_ns, FLOW_PRESSED_TCP_CLOSED_IDLE_NS,
+		                     pressed);
+	if (flow_state(flow) == FLOW_HALF_OPEN)
+		return limits->tcp_syn_sent_ns;
+	return limit_pressed(limits->other_ns, FLOW_PRESSED_OTHER_IDLE_NS, pressed);
+}
+
 /* How long a flow may idle before the sweep removes it. */
 static __always_inline __u64
 flow_idle_limit(const struct flow_key *key, const struct flow_value *flow,
@@ -127,6 +138,8 @@ flow_idle_limit(const struct flow_key *key, const struct flow_value *flow,
 	switch (key->protocol) {
 	case IPPROTO_TCP:
 		return tcp_idle_limit(flow, limits, pressed);
+	case IPPROTO_SCTP:
+		return sctp_idle_limit(flow, limits, pressed);
 	case IPPROTO_UDP:
 	case IPPROTO_UDPLITE:
 		return limit_pressed(limits->udp_ns, FLOW_PRESSED_UDP_IDLE_NS, pressed);

@@ -40,6 +40,27 @@ touch_tcp(struct flow_value *flow, struct flow_side *side, const struct packet *
 		flow->flags &= ~FLOW_RESET;
 }
 
+/* What ends an association counts if it has a tag that was seen before: its receiver's, or by
+ * the T bit the sender's (RFC 9260 section 8.5.1). Whoever forges another one shortens nothing
+ * of a flow that goes on.
+ */
+static __always_inline void
+touch_sctp(struct flow_value *flow, __u32 source_end, const struct packet *p)
+{
+	struct flow_side *side = &flow->side[source_end & 1];
+	__u32 tag = p->tcp_sequence;
+
+	if (p->sctp_chunk == SCTP_ABORT || p->sctp_chunk == SCTP_SHUTDOWN_COMPLETE) {
+		if (tag && (tag == side->sequence || tag == flow->side[~source_end & 1].sequence))
+			flow->flags |= FLOW_RESET;
+		return;
+	}
+	if (!side->sequence || p->sctp_chunk == SCTP_INIT_ACK || p->sctp_chunk == SCTP_COOKIE_ECHO)
+		side->sequence = tag;
+	if (flow->flags & FLOW_RESET)
+		flow->flags &= ~FLOW_RESET;
+}
+
 /* On an open flow: the responder takes the SYN of a new connection under the same ports. Where one
  * end is a pod of this node, nobody else can have sent both.
  */
@@ -96,6 +117,8 @@ flow_touch(struct flow_value *flow, __u32 source_end, const struct packet *p, __
 		flow->seen_ns = now;
 	flow->sent[source_end & 1].packets++;
 	flow->sent[source_end & 1].bytes += bytes;
+	if (p->protocol == IPPROTO_SCTP && p->fragment != FRAGMENT_LATER)
+		touch_sctp(flow, source_end, p);
 	if (p->protocol != IPPROTO_TCP || p->fragment == FRAGMENT_LATER)
 		return;
 	if ((p->tcp_flags & TCP_SYN) && flow_state(flow) == FLOW_OPEN)

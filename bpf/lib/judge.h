@@ -335,7 +335,7 @@ walk_prepare_at(struct __sk_buff *skb, enum hook hook)
 		w->new_flags = flow->flags & (FLOW_RESET | FLOW_BY_STACK | FLOW_TO_SOCKET);
 	} else {
 		w->bypass = hook == TO_WORKLOAD && w->host_origin;
-		if (w->p.protocol == IPPROTO_TCP && !w->opening)
+		if (needs_flow(&w->p))
 			return DROP_NO_FLOW;
 	}
 	if (state->flags & STATE_HOST_OBEYS_POLICY)
@@ -410,8 +410,8 @@ walk_conclude(struct __sk_buff *skb)
 	if (w->bypass)
 		w->new_flags |= FLOW_HOST_BYPASS;
 	if (w->judgement.reason) {
-		walk_tell_denied(w, flow,
-		                 walk_loser(w, !w->source.ifindex, skb->ifindex, w->judgement.reason));
+		walk_tell_denied(
+		    w, flow, walk_loser(w, !w->source.ifindex, skb->ifindex, w->judgement.reason));
 		return w->judgement.reason;
 	}
 	if (is_icmp_error(&w->p))
@@ -437,7 +437,8 @@ walk_decide(struct __sk_buff *skb, struct walk *w, const struct datapath_state *
 {
 	enum drop_reason reason = prepare(skb);
 
-	w->quiet = reason == DROP_NO_FLOW && (state->flags & STATE_RESET_UNKNOWN);
+	w->quiet = reason == DROP_NO_FLOW && w->p.protocol == IPPROTO_TCP &&
+	           (state->flags & STATE_RESET_UNKNOWN);
 	if ((reason && !w->quiet) || w->settled == SETTLED)
 		return reason;
 	if (!w->bypass && !w->settled)

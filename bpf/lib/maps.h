@@ -189,7 +189,7 @@ struct {
 /* How many events this CPU has sent in the current second. */
 struct event_budget {
 	__u64 since_ns;
-	__u32 wanted;
+	__u32 sent;   /* wanted ones */
 	__u32 denied; /* samples */
 	__u32 dropped;
 	__u32 reserved;
@@ -205,11 +205,16 @@ struct {
 
 /* Answers to dropped packets, likewise. */
 #define ANSWERS_PER_SECOND 1000
+struct answer_budget {
+	__u64 since_ns;
+	__u64 sent;
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct event_budget);
+	__type(value, struct answer_budget);
 } rs_answers_v1 SEC(".maps");
 
 struct {

@@ -30,6 +30,14 @@ enum fragment_kind {
 #define TCP_RST 0x04
 #define TCP_ACK 0x10
 
+/* RFC 9260 section 3.2 */
+#define SCTP_INIT 1
+#define SCTP_INIT_ACK 2
+#define SCTP_HEARTBEAT 4
+#define SCTP_ABORT 6
+#define SCTP_COOKIE_ECHO 10
+#define SCTP_SHUTDOWN_COMPLETE 14
+
 struct packet {
 	struct ip_address source;
 	struct ip_address destination;
@@ -46,9 +54,10 @@ struct packet {
 	__u16 l4_offset; /* from the start of the frame */
 	__u16 l4_header; /* bytes of the transport header, where known */
 	__u16 ip_length; /* of the IP packet, header included; 0 of BIG TCP */
-	__u16 reserved;
+	__u8 sctp_chunk; /* type of the first; 0, DATA's, where there is none */
+	__u8 reserved;
 	__be32 fragment_id;
-	__u32 tcp_sequence; /* host order */
+	__u32 tcp_sequence; /* host order; of SCTP the verification tag, as it is */
 	__u32 tcp_acknowledged;
 };
 
@@ -132,6 +141,26 @@ is_neighbor_discovery(const struct packet *p)
 	if (p->family == 6)
 		return p->icmp_type >= 133 && p->icmp_type <= 137;
 	return p->icmp_type == 5 || p->icmp_type == 9; /* redirect, RFC 1256 */
+}
+
+/* IPIP, 6in4, GRE: whoever has such a device takes the inner packet for its own. */
+static __always_inline int
+is_tunnel(__u8 protocol)
+{
+	return protocol == IPPROTO_IPIP || protocol == IPPROTO_IPV6 || protocol == IPPROTO_GRE;
+}
+
+/* DHCP (RFC 2131, RFC 8415) to a node, or from a server to anybody. */
+static __always_inline int
+is_dhcp(const struct packet *p, int to_node)
+{
+	__u16 from = bpf_ntohs(p->source_port), to = bpf_ntohs(p->destination_port);
+
+	if (p->protocol != IPPROTO_UDP)
+		return 0;
+	if (to_node && (to == 67 || to == 68 || to == 546 || to == 547))
+		return 1;
+	return (from == 67 && to == 68) || (from == 547 && to == 546);
 }
 
 /* MLD (RFC 3810): which groups of its link, ff02::/16, a kernel listens to. */

@@ -54,6 +54,12 @@ union l4_header {
 		__u8 data_offset; /* upper half: in 32-bit words */
 		__u8 flags;
 	} tcp;
+	struct {
+		__be32 ports;
+		__u32 tag;
+		__be32 checksum;
+		__u8 chunk;
+	} sctp;
 };
 
 /* Bytes that a first packet must have of its transport header. */
@@ -64,7 +70,7 @@ l4_header_min(__u8 protocol)
 	case IPPROTO_TCP:
 		return sizeof(struct tcphdr);
 	case IPPROTO_SCTP:
-		return 12; /* RFC 9260 section 3.1 */
+		return 16; /* with the header of a chunk: RFC 9260 sections 3.1 and 3.2 */
 	case IPPROTO_UDP:
 	case IPPROTO_UDPLITE:
 	case IPPROTO_ICMP:
@@ -97,6 +103,9 @@ read_l4(const union l4_header *header, struct packet *ret, __u32 bytes)
 		ret->tcp_flags = header->tcp.flags;
 		ret->tcp_sequence = bpf_ntohl(header->tcp.sequence);
 		ret->tcp_acknowledged = bpf_ntohl(header->tcp.acknowledged);
+	} else if (ret->protocol == IPPROTO_SCTP) {
+		ret->sctp_chunk = header->sctp.chunk;
+		ret->tcp_sequence = header->sctp.tag;
 	} else if (ret->protocol == IPPROTO_UDP) {
 		__u16 length = bpf_ntohs(header->ports.udp_length);
 

@@ -193,11 +193,16 @@ walk_admit(struct __sk_buff *skb, const struct walk *w, const struct datapath_st
 			return DROP_NEIGHBOR_DISCOVERY;
 		if (w->source.ifindex != skb->ifindex)
 			return DROP_SPOOFED;
-		if (is_martian(&p->destination) || address_equal(&p->source, &p->destination))
+		if (is_martian(&p->destination) || address_equal(&p->source, &p->destination) ||
+		    (!(w->destination.flags & ADDRESS_THIS_HOST) && is_unroutable(&p->destination)))
 			return DROP_MARTIAN;
 		/* Whatever is no pod may be an address of a node, or of several. */
 		if (is_vxlan(p, state) && !is_pod(&w->destination))
 			return DROP_VXLAN_FROM_WORKLOAD;
+		if (is_tunnel(p->protocol) && !is_pod(&w->destination))
+			return DROP_TUNNEL_FROM_WORKLOAD;
+		if (is_dhcp(p, w->destination.flags & (ADDRESS_THIS_HOST | ADDRESS_OTHER_NODE)))
+			return DROP_DHCP_FROM_WORKLOAD;
 	}
 	if (hook == TO_WORKLOAD) {
 		if (w->destination.ifindex != skb->ifindex)
@@ -243,7 +248,6 @@ walk_slow(struct __sk_buff *skb, struct walk *w, const struct datapath_state *st
           struct flow_value *flow, enum hook hook, walk_prepare_function prepare)
 {
 	enum drop_reason reason;
-	int action;
 
 	w->answers = 0;
 	/* For whomever it is. What comes natively and is for no pod of this node is the stack's. */
@@ -289,8 +293,7 @@ walk_slow(struct __sk_buff *skb, struct walk *w, const struct datapath_state *st
 		reason = walk_decide(skb, w, state, hook, prepare);
 	}
 	if (reason) {
-		drop_at(skb, reason,
-		        walk_loser(w, is_from_outside(hook), skb->ifindex, reason));
+		drop_at(skb, reason, walk_loser(w, is_from_outside(hook), skb->ifindex, reason));
 		return w->answers ? answer(skb, &w->p, hook) : TC_ACT_SHOT;
 	}
 	return walk_deliver(skb, w, state, hook, &w->value.side[w->source_end & 1],

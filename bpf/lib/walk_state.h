@@ -87,13 +87,15 @@ walk_get(void)
 }
 
 /* A packet that asks for something new is judged in its own direction, whatever
- * flow is known: a SYN, or an echo request from the end that used to answer.
+ * flow is known: a SYN, an INIT, or an echo request from the end that used to answer.
  */
 static __always_inline int
 is_opening(const struct packet *p, const struct flow_value *flow, __u32 source_end)
 {
 	if (p->protocol == IPPROTO_TCP)
 		return (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+	if (p->protocol == IPPROTO_SCTP)
+		return p->sctp_chunk == SCTP_INIT;
 	return is_icmp_echo_request(p) && flow && flow->initiator != source_end;
 }
 
@@ -118,6 +120,18 @@ static __always_inline int
 has_flow(const struct packet *p)
 {
 	return !has_icmp_type(p->protocol) || p->fragment == FRAGMENT_LATER || is_icmp_echo(p);
+}
+
+/* Whether the packet is of a connection that must have begun before. An association's further
+ * paths begin with a HEARTBEAT (RFC 9260 section 8.3).
+ */
+static __always_inline int
+needs_flow(const struct packet *p)
+{
+	if (p->protocol == IPPROTO_TCP)
+		return (p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN;
+	return p->protocol == IPPROTO_SCTP && p->sctp_chunk != SCTP_INIT &&
+	       p->sctp_chunk != SCTP_HEARTBEAT;
 }
 
 /* Whether the packet may begin a flow: an echo reply may only continue one. */

@@ -124,7 +124,7 @@ void UnpinOtherLayouts(const datapath* skeleton, const std::string& dir) {
   closedir(list);
 }
 
-absl::StatusOr<MappedPages> Map(int fd, size_t bytes, const char* name) {
+absl::StatusOr<MappedPages> MapPages(int fd, size_t bytes, const char* name) {
   void* base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (base == MAP_FAILED) return absl::ErrnoToStatus(errno, absl::StrCat("map ", name));
   return MappedPages(base, bytes);
@@ -163,18 +163,20 @@ absl::StatusOr<std::unique_ptr<DatapathObject>> DatapathObject::Load(
   if (!pin_dir.empty()) UnpinOtherLayouts(object->skeleton_, pin_dir);
   const auto& maps = object->skeleton_->maps;
   ASSIGN_OR_RETURN(object->state_,
-                   Map(bpf_map__fd(maps.rs_state_v4), sizeof(datapath_state), "rs_state_v4"));
+                   MapPages(bpf_map__fd(maps.rs_state_v4), sizeof(datapath_state), "rs_state_v4"));
   ASSIGN_OR_RETURN(object->epochs_,
-                   Map(bpf_map__fd(maps.rs_epochs_v1),
-                       EPOCHS_MAX * kEpochStrideWords * sizeof(uint32_t), "rs_epochs_v1"));
-  ASSIGN_OR_RETURN(object->accounts_, Map(bpf_map__fd(maps.rs_accounts_v1),
-                                          FLOW_ACCOUNTS * sizeof(flow_account), "rs_accounts_v1"));
+                   MapPages(bpf_map__fd(maps.rs_epochs_v1),
+                            EPOCHS_MAX * kEpochStrideWords * sizeof(uint32_t), "rs_epochs_v1"));
+  ASSIGN_OR_RETURN(object->accounts_,
+                   MapPages(bpf_map__fd(maps.rs_accounts_v1), FLOW_ACCOUNTS * sizeof(flow_account),
+                            "rs_accounts_v1"));
   object->LimitAccounts(sizes);
   constexpr size_t kSenderStride = (sizeof(sender_value) + 7) / 8 * 8;
-  ASSIGN_OR_RETURN(object->senders_, Map(bpf_map__fd(maps.rs_senders_v1),
-                                         (MARK_NUMBER_MAX + 1) * kSenderStride, "rs_senders_v1"));
-  ASSIGN_OR_RETURN(object->timeouts_,
-                   Map(bpf_map__fd(maps.rs_timeouts_v1), sizeof(flow_timeouts), "rs_timeouts_v1"));
+  ASSIGN_OR_RETURN(object->senders_,
+                   MapPages(bpf_map__fd(maps.rs_senders_v1), (MARK_NUMBER_MAX + 1) * kSenderStride,
+                            "rs_senders_v1"));
+  ASSIGN_OR_RETURN(object->timeouts_, MapPages(bpf_map__fd(maps.rs_timeouts_v1),
+                                               sizeof(flow_timeouts), "rs_timeouts_v1"));
   return object;
 }
 
@@ -251,6 +253,10 @@ DatapathObject::~DatapathObject() { datapath__destroy(skeleton_); }
 int DatapathObject::Program(std::string_view name) const {
   const auto found = programs_.find(name);
   return found == programs_.end() ? -1 : found->second.get();
+}
+int DatapathObject::Map(const char* name) const {
+  const bpf_map* map = bpf_object__find_map_by_name(skeleton_->obj, name);
+  return map == nullptr ? -1 : bpf_map__fd(map);
 }
 int DatapathObject::from_workload() const { return Program("from_workload"); }
 int DatapathObject::to_workload() const { return Program("to_workload"); }

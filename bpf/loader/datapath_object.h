@@ -74,6 +74,10 @@ class DatapathObject {
   int flow_reshape() const;
   int flow_end() const;
   int arena_used() const;
+  // Descriptor of the program of that name; -1: there is none, or it was not wanted.
+  int Program(std::string_view name) const;
+  // Likewise of the map of that name.
+  int Map(const char* name) const;
 
   int addresses() const;
   int arena() const;
@@ -138,7 +142,6 @@ class DatapathObject {
 
   DatapathObject() = default;
   void LimitAccounts(const DatapathSizes& sizes) const;
-  int Program(std::string_view name) const;
   datapath* skeleton_ = nullptr;  // its maps
   Programs programs_;
   std::string pin_dir_;

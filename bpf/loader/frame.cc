@@ -55,7 +55,9 @@ std::vector<uint8_t> Transport(const FrameSpec& spec) {
     case policy::kProtocolSctp:
       Put16(out, p.source_port);
       Put16(out, p.destination_port);
-      out.resize(12);
+      Put32(out, spec.sctp_tag);
+      Put32(out, 0);
+      out.insert(out.end(), {spec.sctp_chunk, 0, 0, 4});
       break;
     case policy::kProtocolIcmp:
     case policy::kProtocolIcmpV6:

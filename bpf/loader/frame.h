@@ -23,6 +23,8 @@ struct FrameSpec {
   uint8_t tcp_flags = 0x02;  // SYN
   uint32_t tcp_sequence = 0;
   uint32_t tcp_acknowledged = 0;
+  uint8_t sctp_chunk = 1;  // INIT
+  uint32_t sctp_tag = 0;
   uint16_t icmp_id = 1;  // in echo messages
   std::vector<uint8_t> payload = std::vector<uint8_t>(16, 'x');
 

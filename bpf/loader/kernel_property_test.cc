@@ -169,5 +169,57 @@ TEST(KernelPropertyTest, ReferenceTablesAndProgramsAgree) {
   EXPECT_LT(allowed, judged - judged / 20);
 }
 
+policy::World Opposite(policy::World world) {
+  for (auto& [_, policy] : world.policies) {
+    for (auto* rules : {&policy.ingress_rules, &policy.egress_rules}) {
+      for (policy::Rule& rule : *rules) {
+        if (rule.action == policy::Action::kAllow) {
+          rule.action = policy::Action::kDeny;
+        } else if (rule.action == policy::Action::kDeny) {
+          rule.action = policy::Action::kAllow;
+        }
+      }
+    }
+  }
+  return world;
+}
+
+// The control of the comparison above (attack matrix C1): tables of a policy that says the opposite
+// are told from those of the policy.
+TEST(KernelPropertyTest, ControlTablesOfTheOppositePolicyAreNoticed) {
+  if (libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_SCHED_CLS, nullptr) != 1) {
+    GTEST_SKIP() << "needs CAP_BPF and CAP_NET_ADMIN";
+  }
+  int noticed = 0;
+  for (uint64_t seed = 1; seed <= 10 && noticed == 0; ++seed) {
+    RandomWorld random(seed);
+    const policy::World world = random.Generate();
+    auto kernel = KernelEvaluator::OpenForVerdicts();
+    ASSERT_TRUE(kernel.ok()) << kernel.status();
+    policy::Engine engine((*kernel)->engine_options());
+    const policy::World opposite = Opposite(world);
+    for (const auto& call : policy::testing::Difference({}, opposite)) call(engine);
+    const policy::TableWrites writes = engine.Flush();
+    ASSERT_TRUE((*kernel)->Apply(writes, engine.l4_table()).ok());
+    policy::Reference reference;
+    for (const auto& [id, local] : world.endpoints) {
+      if (!local.local || local.addresses.empty()) continue;
+      for (int i = 0; i < 200; ++i) {
+        const Direction direction = random.Chance(50) ? Direction::kIngress : Direction::kEgress;
+        const policy::Packet packet = random.RandomPacket(world, local, direction);
+        const auto want = reference.Evaluate(world, local, direction, packet);
+        if (!want || IsOnlyHypothetical(packet)) continue;
+        const auto got = (*kernel)->Evaluate(packet);
+        ASSERT_TRUE(got.ok()) << got.status();
+        if (IsDroppedBeforePolicy(got->reason)) continue;
+        const uint32_t word =
+            direction == Direction::kEgress ? got->egress_word : got->ingress_word;
+        noticed += ((word & VERDICT_ALLOW) != 0) != want->allow;
+      }
+    }
+  }
+  EXPECT_GT(noticed, 0);
+}
+
 }  // namespace
 }  // namespace ripstop::loader

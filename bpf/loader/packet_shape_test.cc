@@ -62,6 +62,49 @@ TEST_F(PacketTest, MartiansAreDropped) {
   ExpectDrop(Hook::kFromHost, Tcp("127.0.0.1", kServer), DROP_MARTIAN, kAway);
 }
 
+TEST_F(PacketTest, WhatAPodAsksNobodyForIsDropped) {
+  for (const char* to : {"169.254.1.1", "169.254.169.1", "169.254.255.255"})
+    ExpectDrop(Hook::kFromWorkload, Tcp(kClient, to), DROP_MARTIAN);
+  for (const char* to : {"169.254.169.254", "169.254.20.10", "169.253.1.1", "169.255.1.1"})
+    ExpectPassed(Hook::kFromWorkload, Tcp(kClient, to));
+  for (const char* to : {"fec0::1", "feff::1", "100::1", "::203.0.113.5", "64:ff9b::10.0.0.1",
+                         "64:ff9b::172.31.0.1", "64:ff9b::192.168.1.1", "64:ff9b::169.254.169.254",
+                         "64:ff9b::127.0.0.1", "64:ff9b::100.64.0.1", "64:ff9b::224.0.0.1",
+                         "2002:0a00:0001::1", "2002:7f00:0001::1", "2002:c0a8:0101::1"})
+    ExpectDrop(Hook::kFromWorkload, Tcp(kClient6, to), DROP_MARTIAN);
+  for (const char* to : {"64:ff9b::203.0.113.5", "64:ff9b::172.32.0.1", "64:ff9b:1::10.0.0.1",
+                         "2002:cb00:7105::1", "100:0:0:1::1", "fe00::1", "2001:db8:f::5"})
+    ExpectPassed(Hook::kFromWorkload, Tcp(kClient6, to));
+  // An address that this host has itself, NodeLocal DNS's wherever it is.
+  HandmadeTables tables(kernel_->engine_options());
+  tables.AddOther("169.254.77.77", ADDRESS_THIS_HOST);
+  ASSERT_TRUE(kernel_->tables().Apply(tables.Take()).ok());
+  ExpectPassed(Hook::kFromWorkload, Tcp(kClient, "169.254.77.77"));
+}
+
+TEST_F(PacketTest, TunnelsOfPodsEndAtPods) {
+  for (const uint8_t protocol : {4, 41, 47}) {
+    FrameSpec spec = Udp(kClient, kStranger, 0, 0);
+    spec.packet.protocol = protocol;
+    for (const char* to : {kStranger, kHost, kNode}) {
+      spec.packet.destination = Addr(to);
+      ExpectDrop(Hook::kFromWorkload, spec, DROP_TUNNEL_FROM_WORKLOAD);
+    }
+    spec.packet.destination = Addr(kClosed);
+    ExpectDrop(Hook::kFromWorkload, spec, DROP_POLICY_INGRESS);
+  }
+}
+
+TEST_F(PacketTest, PodsAreNoDhcpServersAndNodesNone) {
+  for (const uint16_t port : {67, 68, 546, 547})
+    for (const char* to : {kHost, kNode})
+      ExpectDrop(Hook::kFromWorkload, Udp(kClient, to, port), DROP_DHCP_FROM_WORKLOAD);
+  ExpectDrop(Hook::kFromWorkload, Udp(kClient, kStranger, 68, 67), DROP_DHCP_FROM_WORKLOAD);
+  ExpectDrop(Hook::kFromWorkload, Udp(kClient6, kServer6, 546, 547), DROP_DHCP_FROM_WORKLOAD);
+  ExpectPassed(Hook::kFromWorkload, Udp(kClient, kStranger, 67));  // a client of a server outside
+  ExpectPassed(Hook::kFromWorkload, Tcp(kClient, kHost, 67));
+}
+
 TEST_F(PacketTest, RouterAndNeighborMessagesOfPodsAreDropped) {
   for (uint8_t type : {133, 134, 135, 136, 137}) {
     ExpectDrop(Hook::kFromWorkload, Icmp(kClient6, "2001:db8::1", type), DROP_NEIGHBOR_DISCOVERY);

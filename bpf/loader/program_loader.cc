@@ -29,9 +29,16 @@ thread_local std::string* libbpf_messages = nullptr;
 
 int KeepMessage(libbpf_print_level level, const char* format, va_list arguments) {
   if (level > LIBBPF_WARN || libbpf_messages == nullptr) return 0;
-  char line[1024];
-  vsnprintf(line, sizeof(line), format, arguments);
-  libbpf_messages->append(line);
+  // The verifier's log is one message, of which the end matters.
+  va_list measured;
+  va_copy(measured, arguments);
+  const int length = vsnprintf(nullptr, 0, format, measured);
+  va_end(measured);
+  if (length <= 0) return 0;
+  const size_t before = libbpf_messages->size();
+  libbpf_messages->resize(before + static_cast<size_t>(length) + 1);
+  vsnprintf(libbpf_messages->data() + before, static_cast<size_t>(length) + 1, format, arguments);
+  libbpf_messages->pop_back();
   return 0;
 }
 

@@ -196,6 +196,16 @@ absl::StatusOr<std::map<uint32_t, rule_hits>> HitsInForce(const DatapathObject& 
   return hits;
 }
 
+const char* DropReasonName(uint32_t reason) {
+  switch (reason) {
+#define X(id, name, description) \
+  case DROP_##id: return name;
+    DROP_REASONS(X)
+#undef X
+  }
+  return "";
+}
+
 absl::StatusOr<std::vector<DropCount>> ReadDrops(const DatapathObject& object) {
   std::vector<DropCount> drops = {
 #define X(id, name, description) {DROP_##id, name, description},

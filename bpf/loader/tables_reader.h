@@ -25,6 +25,9 @@ struct DropCount {
   uint64_t bytes = 0;
 };
 
+// As counters and logs have it; empty: it is none, DROP_NONE included.
+const char* DropReasonName(uint32_t reason);
+
 // One direction of an explanation: what the tables in force say.
 struct SideLookup {
   uint32_t set = 0;  // handle of the policy set

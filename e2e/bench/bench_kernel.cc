@@ -235,7 +235,7 @@ absl::StatusOr<Timing> BenchKernel::AnsweredFlow(const loader::FrameSpec& spec) 
   return timing;
 }
 
-absl::StatusOr<Timing> BenchKernel::EstablishedFlow(const loader::FrameSpec& spec) {
+absl::StatusOr<Timing> BenchKernel::EstablishedFlow(const loader::FrameSpec& spec, int program) {
   loader::FrameSpec first = spec, answer = spec;
   first.tcp_flags = 0x02;
   std::swap(answer.packet.source, answer.packet.destination);
@@ -251,8 +251,8 @@ absl::StatusOr<Timing> BenchKernel::EstablishedFlow(const loader::FrameSpec& spe
   }
   loader::FrameSpec next = spec;
   next.tcp_flags = 0x10;
-  return TimeRenewed(evaluator_->object().from_workload(), MakeFrame(next), false,
-                     spec.packet.source);
+  return TimeRenewed(program >= 0 ? program : evaluator_->object().from_workload(), MakeFrame(next),
+                     false, spec.packet.source);
 }
 
 }  // namespace ripstop::bench

@@ -52,8 +52,8 @@ class BenchKernel {
   absl::StatusOr<Timing> WatchedFlow(const loader::FrameSpec& spec);
   // A SYN between pods of this node and its answer, together.
   absl::StatusOr<Timing> AnsweredFlow(const loader::FrameSpec& spec);
-  // The same for a flow that both ends have talked on.
-  absl::StatusOr<Timing> EstablishedFlow(const loader::FrameSpec& spec);
+  // The same for a flow that both ends have talked on. `program`: in the place of from_workload.
+  absl::StatusOr<Timing> EstablishedFlow(const loader::FrameSpec& spec, int program = -1);
   // Any program that takes this packet's frame.
   absl::StatusOr<Timing> Program(int program_fd, const policy::Packet& packet);
 

@@ -3,11 +3,16 @@
 // What the datapath costs per packet: the first rows of the table of goals.
 //   datapath_bench [--json] [--quick]
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <string>
+#include <thread>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/time.h"
+#include "bpf/loader/packet_trace.h"
 #include "e2e/bench/bench_kernel.h"
 #include "e2e/bench/report.h"
 #include "policy/status_macros.h"
@@ -60,6 +65,36 @@ policy::World TwoPods() {
   return world;
 }
 
+// What a flow pays while somebody traces: others' packets, and its own, which a thread takes.
+absl::Status RunTraced(BenchKernel& kernel, const loader::FrameSpec& tcp, const Timing& plain) {
+  ASSIGN_OR_RETURN(const auto programs, loader::TracedPrograms::Load(kernel.evaluator().object()));
+  const int from_workload = programs->Program("from_workload");
+  const auto report = [&](const char* name, const Timing& timing) {
+    Print({name, timing.best, "ns", 0, false,
+           absl::StrFormat("median %.0f; %.1f times one that nobody traces", timing.median,
+                           timing.best / plain.best)},
+          json);
+  };
+  trace_filter others = {};
+  others.ends[TRACE_POD].count = 1;  // the address ::
+  ASSIGN_OR_RETURN(auto trace, programs->Begin(others));
+  ASSIGN_OR_RETURN(const Timing beside, kernel.EstablishedFlow(tcp, from_workload));
+  report("established TCP flow, IPv4, while others are traced", beside);
+  trace.reset();
+  ASSIGN_OR_RETURN(trace, programs->Begin({}));
+  std::atomic<bool> done = false;
+  std::thread reader([&] {
+    while (!done && trace->Take(absl::Milliseconds(10)).ok()) {
+    }
+  });
+  const absl::StatusOr<Timing> told = kernel.EstablishedFlow(tcp, from_workload);
+  done = true;
+  reader.join();
+  RETURN_IF_ERROR(told.status());
+  report("established TCP flow, IPv4, traced", *told);
+  return absl::OkStatus();
+}
+
 absl::Status Run() {
   ASSIGN_OR_RETURN(const auto kernel, BenchKernel::Open());
   policy::Engine engine(kernel->engine_options());
@@ -96,6 +131,7 @@ absl::Status Run() {
     Report(v4 ? "new UDP flow, pod to pod, IPv4" : "new UDP flow, pod to pod, IPv6", new_udp, 220);
     ASSIGN_OR_RETURN(const Timing old_tcp, kernel->EstablishedFlow(tcp));
     Report(v4 ? "established TCP flow, IPv4" : "established TCP flow, IPv6", old_tcp, 48);
+    if (v4) RETURN_IF_ERROR(RunTraced(*kernel, tcp, old_tcp));
     ASSIGN_OR_RETURN(const Timing old_udp, kernel->EstablishedFlow(udp));
     Report(v4 ? "established UDP flow, IPv4" : "established UDP flow, IPv6", old_udp, 48);
   }

@@ -96,6 +96,8 @@ absl::Status Lab::RemovePod(const std::string& key) {
   RETURN_IF_ERROR(Stop(entry.server, SIGKILL, absl::Seconds(2)));
   if (topology_.with_agents) {
     RETURN_IF_ERROR(CniDel(Binary("ripstop-cni"), entry, state_.nodes.at(entry.node).netns));
+  } else {
+    RETURN_IF_ERROR(DetachPlainly(topology_, entry.node, entry.addresses));
   }
   RETURN_IF_ERROR(RemoveNetns(entry.netns));
   std::error_code error;

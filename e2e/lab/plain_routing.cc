@@ -88,4 +88,11 @@ absl::StatusOr<std::vector<std::string>> AttachPlainly(const Topology& topology,
   return std::vector<std::string>{v4, v6};
 }
 
+absl::Status DetachPlainly(const Topology& topology, const std::string& node,
+                           const std::vector<std::string>& addresses) {
+  if (addresses.empty()) return absl::OkStatus();
+  const std::string number = addresses[0].substr(addresses[0].rfind('.') + 1);
+  return IpBatch(MachineNetns(topology.name, node), {StrCat("link del pod", number)});
+}
+
 }  // namespace ripstop::lab

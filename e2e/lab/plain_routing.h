@@ -28,6 +28,10 @@ absl::Status RoutePlainly(const Topology& topology);
 absl::StatusOr<std::vector<std::string>> AttachPlainly(const Topology& topology, const Pod& pod,
                                                        int number);
 
+// Takes a pod's veth away at once; its namespace's end would do so some time later.
+absl::Status DetachPlainly(const Topology& topology, const std::string& node,
+                           const std::vector<std::string>& addresses);
+
 // The host's end of a pod's veth.
 std::string PlainInterface(int number);
 
