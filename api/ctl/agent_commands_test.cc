@@ -126,23 +126,6 @@ TEST_F(AgentCommandsTest, AProbeShowsEachProgramAndWhatItRead) {
   EXPECT_THAT(out_, HasSubstr("No program of this node sees such a packet."));
 }
 
-TEST_F(AgentCommandsTest, TheKernelsOwnDropsStandBelow) {
-  agent::v1::DropsReply::HostReason* reason = agent_.drops.add_host_reasons();
-  reason->set_name("NO_SOCKET");
-  reason->set_where("pod");
-  reason->set_packets(3);
-  reason->set_bytes(180);
-  reason->set_description("Nobody listens at that port.");
-  EXPECT_EQ(Ctl({"drops"}), 0);
-  EXPECT_THAT(out_, HasSubstr("The programs dropped nothing."));
-  EXPECT_THAT(out_, HasSubstr("NO_SOCKET   pod     3         180     Nobody listens"));
-  agent_.drops.clear_host_reasons();
-  agent_.drops.set_host_unavailable("this kernel names no reasons");
-  EXPECT_EQ(Ctl({"drops"}), 0);
-  EXPECT_THAT(out_, HasSubstr("Nothing was dropped."));
-  EXPECT_THAT(out_, HasSubstr("is not counted: this kernel names no reasons"));
-}
-
 TEST_F(AgentCommandsTest, WhyAsJsonHasNumbersAsNumbers) {
   agent_.why.set_verdict("Allow");
   agent_.why.mutable_egress()->set_packets(5'000'000'000);

@@ -168,5 +168,22 @@ TEST_F(DropsCommandTest, WhatOnlyAWatchHasIsRefusedElsewhere) {
   EXPECT_EQ(Ctl({"drops", "--watch", "--last"}), kExitUsage);
 }
 
+TEST_F(DropsCommandTest, TheKernelsOwnDropsStandBelow) {
+  DropsReply::HostReason* reason = agent_.drops.add_host_reasons();
+  reason->set_name("NO_SOCKET");
+  reason->set_where("pod");
+  reason->set_packets(3);
+  reason->set_bytes(180);
+  reason->set_description("Nobody listens at that port.");
+  EXPECT_EQ(Ctl({"drops"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("The programs dropped nothing."));
+  EXPECT_THAT(out_, HasSubstr("NO_SOCKET   pod     3         180     Nobody listens"));
+  agent_.drops.clear_host_reasons();
+  agent_.drops.set_host_unavailable("this kernel names no reasons");
+  EXPECT_EQ(Ctl({"drops"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("Nothing was dropped."));
+  EXPECT_THAT(out_, HasSubstr("is not counted: this kernel names no reasons"));
+}
+
 }  // namespace
 }  // namespace ripstop::ctl
