@@ -39,7 +39,8 @@ bool IsOnlyHypothetical(const policy::Packet& packet) {
 }
 
 bool IsDroppedBeforePolicy(drop_reason reason) {
-  return reason == DROP_MARTIAN || reason == DROP_NEIGHBOR_DISCOVERY;
+  return reason == DROP_MARTIAN || reason == DROP_NEIGHBOR_DISCOVERY ||
+         reason == DROP_TUNNEL_FROM_WORKLOAD || reason == DROP_DHCP_FROM_WORKLOAD;
 }
 
 // What a host endpoint's policy set says of a packet. No program asks for the sets of

@@ -52,18 +52,6 @@ Arrived Received(std::shared_ptr<UniqueFd> socket, Bytes marker) {
   };
 }
 
-absl::Status Join(int socket, const std::string& group, const std::string& link) {
-  socklen_t length = 0;
-  group_req request{};
-  request.gr_interface = if_nametoindex(link.c_str());
-  request.gr_group = agent::ProbeAddress(group, 0, &length);
-  const int level = request.gr_group.ss_family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6;
-  if (setsockopt(socket, level, MCAST_JOIN_GROUP, &request, sizeof(request)) == 0) {
-    return absl::OkStatus();
-  }
-  return absl::ErrnoToStatus(errno, absl::StrCat("join ", group, " on ", link));
-}
-
 }  // namespace
 
 absl::StatusOr<Arrived> Captured(const Ground& ground, const std::string& target,
@@ -82,8 +70,7 @@ absl::StatusOr<Arrived> Captured(const Ground& ground, const std::string& target
 }
 
 absl::StatusOr<Arrived> Delivered(const Ground& ground, const std::string& target,
-                                  const std::string& address, uint16_t port, const Bytes& marker,
-                                  const std::vector<std::string>& groups, const std::string& link) {
+                                  const std::string& address, uint16_t port, const Bytes& marker) {
   socklen_t length = 0;
   const sockaddr_storage local =
       agent::ProbeAddress(address.empty() ? "::" : address, port, &length);
@@ -96,7 +83,6 @@ absl::StatusOr<Arrived> Delivered(const Ground& ground, const std::string& targe
         if (bind(fd, reinterpret_cast<const sockaddr*>(&local), length) != 0) {
           return absl::ErrnoToStatus(errno, absl::StrCat("listen on ", address, " port ", port));
         }
-        for (const std::string& group : groups) RETURN_IF_ERROR(Join(fd, group, link));
         return absl::OkStatus();
       }));
   return Received(std::move(socket), marker);

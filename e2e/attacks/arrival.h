@@ -21,11 +21,9 @@ absl::StatusOr<Arrived> Captured(const Ground& ground, const std::string& target
                                  const Bytes& marker, const std::string& link = "eth0");
 
 // A socket of `target` was given a datagram with these bytes: bound to a port of one address
-// (with "", any of either family), a member of `groups` on `link`.
+// (with "", any of either family), which groups that every machine is in lead to as well.
 absl::StatusOr<Arrived> Delivered(const Ground& ground, const std::string& target,
-                                  const std::string& address, uint16_t port, const Bytes& marker,
-                                  const std::vector<std::string>& groups = {},
-                                  const std::string& link = "");
+                                  const std::string& address, uint16_t port, const Bytes& marker);
 
 // A raw socket of `target` was given a packet of an IP protocol with these bytes.
 absl::StatusOr<Arrived> DeliveredRaw(const Ground& ground, const std::string& target, int family,

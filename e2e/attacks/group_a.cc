@@ -333,9 +333,7 @@ absl::StatusOr<std::vector<Shot>> Dhcp(Ground& ground, const Variant& v) {
   const auto add = [&](std::string name, std::string reason, const Address& from, const Address& to,
                        uint16_t from_port, uint16_t port, const Mac& mac) -> absl::Status {
     const Bytes marker = Marker();
-    std::vector<std::string> groups;
-    if (v.family == 6) groups = {"ff02::1:2"};
-    ASSIGN_OR_RETURN(Arrived arrived, Delivered(ground, "node1", "", port, marker, groups, link));
+    ASSIGN_OR_RETURN(Arrived arrived, Delivered(ground, "node1", "", port, marker));
     const Bytes packet = Udp(from, to, from_port, port, marker);
     shots.push_back({std::move(name), std::move(reason), arrived, [&ground, mac, packet] {
                        return SendPackets(ground, kMallory, "eth0", mac, {packet});
@@ -350,9 +348,10 @@ absl::StatusOr<std::vector<Shot>> Dhcp(Ground& ground, const Variant& v) {
                         kBroadcastMac));
     RETURN_IF_ERROR(add("offer to the node", "dhcp-from-workload", pod, node, 67, 68, host));
   } else {
-    const Address servers = Parse("ff02::1:2");
-    RETURN_IF_ERROR(add("solicit", "not-for-us", Parse("fe80::66:66"), servers, 546, 547,
-                        {0x33, 0x33, 0, 1, 0, 2}));
+    // Servers' own group is ff02::1:2; a node is in the one of all nodes without saying so to
+    // the pod, which would be counted beside the attack.
+    RETURN_IF_ERROR(add("solicit", "not-for-us", Parse("fe80::66:66"), Parse("ff02::1"), 546, 547,
+                        {0x33, 0x33, 0, 0, 0, 1}));
     RETURN_IF_ERROR(add("request to the node", "dhcp-from-workload", pod, node, 546, 547, host));
     RETURN_IF_ERROR(add("advertise to the node", "dhcp-from-workload", pod, node, 547, 546, host));
   }
@@ -391,23 +390,20 @@ absl::StatusOr<std::vector<Shot>> Martians(Ground& ground, const Variant& v) {
     const char* address;
     bool group;
   };
-  const std::vector<Target> targets =
-      v.family == 4 ? std::vector<Target>{{"multicast", "224.0.0.251", true},
-                                          {"0/8", "0.1.2.3", false},
-                                          {"240/4", "240.1.2.3", false}}
-                    : std::vector<Target>{{"multicast", "ff02::fb", true},
-                                          {"multicast of the site", "ff05::66", true}};
+  const std::vector<Target> targets = v.family == 4
+                                          ? std::vector<Target>{{"multicast", "224.0.0.1", true},
+                                                                {"0/8", "0.1.2.3", false},
+                                                                {"240/4", "240.1.2.3", false}}
+                                          : std::vector<Target>{{"multicast", "ff02::1", true}};
   for (const Target& target : targets) {
     if (!target.group) {
       RETURN_IF_ERROR(ground.Shell("node1", {StrCat("ip addr replace ", target.address,
                                                     v.family == 4 ? "/32" : "/128", " dev lo")}));
     }
     const Bytes marker = Marker();
-    const std::vector<std::string> groups =
-        target.group ? std::vector<std::string>{target.address} : std::vector<std::string>{};
     const uint16_t port = NextPort();
     ASSIGN_OR_RETURN(Shot shot, Packet(ground, target.name, "martian",
-                                       Delivered(ground, "node1", "", port, marker, groups, link),
+                                       Delivered(ground, "node1", "", port, marker),
                                        Udp(pod, Parse(target.address), 40000, port, marker)));
     shots.push_back(std::move(shot));
   }
