@@ -26,7 +26,7 @@ class PacketProbeTest : public PacketTest {
     std::map<std::string, std::vector<std::string>> contents;
     for (const char* name :
          {"rs_flows_v2", "rs_drops_v1", "rs_accounts_v1", "rs_half_open_v1", "rs_frags_v1",
-          "rs_sockets_v1", "rs_lost_v2", "rs_budget_v1", "rs_epochs_v1", "rs_interfaces_v1"}) {
+          "rs_sockets_v1", "rs_lost_v2", "rs_budget_v2", "rs_epochs_v1", "rs_interfaces_v1"}) {
       const int map = kernel_->object().Map(name);
       bpf_map_info info = {};
       uint32_t bytes = sizeof(info);
