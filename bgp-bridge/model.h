@@ -55,6 +55,7 @@ struct Peer {
   uint8_t allowed_local_as = 0;     // how often our AS may appear in AS_PATH
   uint32_t keepalive_s = 0;         // 0: a third of the hold time
   uint32_t max_restart_time_s = 0;  // 0: Timers::restart_s
+  bool pairs_nodes = false;         // the other node has the same session by the same BGPPeer
   bool route_reflector_client = false;  // needs Model::self.route_reflector_cluster_id
   // Why there shall be no session, such as a password that cannot be read. Its address stays
   // taken: no less protected session to it comes up instead.

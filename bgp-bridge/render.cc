@@ -243,6 +243,7 @@ class Renderer {
     } else {
       Line("  multihop;");
     }
+    if (session.passive) Line("  passive on;");
     if (!session.quoted_password.empty()) Line("  password ", session.quoted_password, ";");
     if (options.allowed_local_as != 0) Line("  allow local as ", options.allowed_local_as, ";");
     if (options.route_reflector_client) {

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <iostream>
 #include <random>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -225,6 +226,46 @@ TEST(RenderTest, PeerForANodeReplacesItsMeshSession) {
   for (const Session& one : config.sessions) to_node2 += one.remote.Address() == "192.0.2.2";
   EXPECT_EQ(to_node2, 1);
   EXPECT_THAT(config.text, HasSubstr("node_special_"));
+}
+
+// The symbols of the sessions that wait for the other side.
+std::vector<std::string> Passive(const RenderedConfig& config) {
+  std::vector<std::string> names;
+  for (const Session& one : config.sessions)
+    if (one.passive) names.push_back(absl::StrCat(one.name, " ", one.remote.Address()));
+  return names;
+}
+
+TEST(RenderTest, OneOfTwoNodesOpensTheirSession) {
+  Model model = ThreeNodes();
+  // As text: 9 is after 10.
+  model.nodes.push_back({.name = "node4", .ipv4 = "192.0.2.10/24"});
+  model.nodes.push_back({.name = "node5", .ipv4 = "192.0.2.9/24"});
+  std::multiset<std::string> pairs;
+  for (const Node& node : model.nodes) {
+    model.self = node;
+    for (const Session& one : RenderBirdConfig(model).sessions)
+      if (one.passive)
+        pairs.insert(absl::StrCat(std::min(node.name, one.name), " ", std::max(node.name, one.name),
+                                  one.remote.ipv6 ? " 6" : " 4"));
+  }
+  std::multiset<std::string> expected = {"node1 node2 6", "node1 node3 6", "node2 node3 6"};
+  for (int a = 1; a <= 5; ++a)
+    for (int b = a + 1; b <= 5; ++b) expected.insert(absl::StrCat("node", a, " node", b, " 4"));
+  EXPECT_EQ(pairs, expected);
+  model.self = model.nodes[3];
+  EXPECT_THAT(
+      Passive(RenderBirdConfig(model)),
+      ::testing::UnorderedElementsAre("node2 192.0.2.2", "node3 198.51.100.3", "node5 192.0.2.9"));
+}
+
+TEST(RenderTest, ASessionThatOnlyThisNodeIsKnownToHaveIsOpenedByIt) {
+  Model model = ThreeNodes();
+  model.node_mesh = false;
+  model.peers = {{.name = "rack", .address = "192.0.2.99"},
+                 {.name = "pair", .address = "192.0.2.98", .pairs_nodes = true},
+                 {.name = "before", .address = "192.0.2.0", .pairs_nodes = true}};
+  EXPECT_THAT(Passive(RenderBirdConfig(model)), ElementsAre("pair 192.0.2.98"));
 }
 
 TEST(RenderTest, RouteReflectorsLeaveTheMesh) {

@@ -69,6 +69,7 @@ class Expander {
       v4.remote = *remote4;
       v4.local = self4_->Address();
       v4.carries_ipv4 = true;
+      v4.passive = OtherOpens(*self4_, *remote4);
       Add(std::move(v4), "mesh4");
     }
     if (self6_ && remote6) {
@@ -77,8 +78,17 @@ class Expander {
       v6.local = self6_->Address();
       v6.carries_ipv6 = true;
       v6.carries_ipv4 = v6.extended_next_hop = !both4;
+      v6.passive = OtherOpens(*self6_, *remote6);
       Add(std::move(v6), "mesh6");
     }
+  }
+
+  // One of two nodes opens the session. If both did at once, the message that ends the second
+  // connection (RFC 4271 section 6.8) may find the session established, and ends it; after the
+  // death of a BIRD that is no graceful restart any more, and the peer drops its routes. By the
+  // addresses' text, as Calico's nodes of the same mesh decide it.
+  static bool OtherOpens(const Prefix& self, const Prefix& other) {
+    return other.Address() > self.Address();
   }
 
   void AddPeer(const Peer& peer) {
@@ -110,6 +120,7 @@ class Expander {
     session.carries_ipv4 = !remote->ipv6 || !self4_;
     session.carries_ipv6 = remote->ipv6;
     session.extended_next_hop = remote->ipv6 && !self4_;
+    session.passive = peer.pairs_nodes && self && OtherOpens(*self, *remote);
     session.options = peer;
     if (!SetPassword(peer.password, object, session)) return reject("");
     if (peer.route_reflector_client &&

@@ -32,6 +32,7 @@ struct Session {
   bool carries_ipv6 = false;
   bool extended_next_hop = false;  // IPv4 routes with IPv6 next hops
   std::string reachable_by;        // canonical; empty: none
+  bool passive = false;            // the other side opens the connection
   Peer options;                    // of a mesh session: the defaults
 
   bool External() const { return local_as != remote_as; }

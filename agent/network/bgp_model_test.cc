@@ -131,13 +131,15 @@ TEST_F(ClusterTest, APeerSelectorMakesTheSessionsOfBothSides) {
   EXPECT_EQ(reflector.peers[1].address, "192.0.2.2");
   EXPECT_TRUE(reflector.peers[0].route_reflector_client);
   EXPECT_EQ(reflector.peers[0].type, bgp::PeerType::kNodeSpecific);
+  EXPECT_TRUE(reflector.peers[0].pairs_nodes);
+  EXPECT_TRUE(OnlyPeer(Build("node1")).pairs_nodes);
 }
 
 TEST_F(ClusterTest, ManualReversePeeringLeavesTheOtherSideToItsUser) {
   AddNode("node1", "{ipv4Address: 192.0.2.1/24}");
   AddNode("rr", "{ipv4Address: 192.0.2.3/24}", "{rr: a}");
   AddPeer("to-rr", "{nodeSelector: '!has(rr)', peerSelector: has(rr), reversePeering: Manual}");
-  EXPECT_THAT(Build("node1").peers, SizeIs(1));
+  EXPECT_FALSE(OnlyPeer(Build("node1")).pairs_nodes);
   EXPECT_THAT(Build("rr").peers, IsEmpty());
 }
 

@@ -122,9 +122,11 @@ class PeerList {
     const bool own = IsFor(spec, self_);
     const bool picked = spec.reverse_peering() != "Manual" && Picks(spec, self_);
     if (!own && !picked) return;
-    const bgp::Peer peer = ToBgpPeer(resource, secrets);
+    bgp::Peer peer = ToBgpPeer(resource, secrets);
     if (own && !spec.peer_ip().empty()) AddAddress(spec, peer);
     if (spec.peer_selector().empty()) return;
+    // Where the kernel chooses the source, the other side may know this node by another address.
+    peer.pairs_nodes = spec.reverse_peering() != "Manual" && peer.use_node_address;
     for (const auto& [name, node] : cluster_.nodes) {
       if (name == self_.metadata().name()) continue;
       if (own && Picks(spec, node)) {

@@ -97,12 +97,11 @@ TEST_F(FelixSettingsTest, NoTimeIsShorterThanWhatCanBeTold) {
 TEST_F(FelixSettingsTest, WhatNothingActsOnYetIsReadAllTheSame) {
   Say("default",
       "{natPortRange: '32768:65535', natOutgoingAddress: 203.0.113.7, natOutgoingExclusions: "
-      "IPPoolsAndHostIPs, nftablesFilterDenyAction: Reject, bpfDisableGROForIfaces: ^eth}");
+      "IPPoolsAndHostIPs, bpfDisableGROForIfaces: ^eth}");
   const FelixSettings settings = Settings();
   EXPECT_EQ(settings.nat.ports, (api::PortRange{32768, 65535}));
   EXPECT_EQ(settings.nat.address, *policy::Address::Parse("203.0.113.7"));
   EXPECT_EQ(settings.nat.exclusions, NatExclusions::kPoolsAndHosts);
-  EXPECT_TRUE(settings.reject_denied);
   EXPECT_EQ(settings.gro_off_interfaces, "^eth");
 }
 
@@ -112,9 +111,11 @@ TEST_F(FelixSettingsTest, EveryFieldThatActsMovesTheSettings) {
   ASSERT_NE(table, nullptr);
   const std::map<std::string, std::string> values = {
       {"externalNodesList[]", "[192.0.2.9]"},
+      {"iptablesFilterDenyAction", "Reject"},
       {"logActionRateLimit", "7/minute"},
       {"logSeverityScreen", "Debug"},
       {"mtuIfacePattern", "^eth"},
+      {"nftablesFilterDenyAction", "Reject"},
       {"vxlanMTU", "1400"},
       {"vxlanMTUV6", "1400"},
       {"vxlanPort", "4790"},
@@ -137,7 +138,7 @@ TEST_F(FelixSettingsTest, EveryFieldThatActsMovesTheSettings) {
     EXPECT_FALSE(Settings() == FelixSettings()) << path;
     ++acting;
   }
-  EXPECT_GE(acting, 17);
+  EXPECT_GE(acting, 19);
 }
 
 }  // namespace
