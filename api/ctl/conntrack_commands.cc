@@ -142,9 +142,7 @@ CLI::App* AddVerb(CLI::App& parent, const char* name, const char* description,
   CLI::App* verb = parent.add_subcommand(name, description);
   const auto filter = [options] { return options->request.mutable_filter(); };
   AddFlowFilter(*verb, filter);
-  verb->add_option_function<std::string>(
-      "--state", [filter](const std::string& value) { filter()->set_state(value); },
-      "half-open, established, closing, closed or reset");
+  AddFlowState(*verb, filter);
   return verb;
 }
 

@@ -49,4 +49,10 @@ void AddFlowFilter(CLI::App& verb, const std::function<FlowFilter*()>& filter) {
       ->check(CLI::Range(1, 65535));
 }
 
+CLI::Option* AddFlowState(CLI::App& verb, const std::function<FlowFilter*()>& filter) {
+  return verb.add_option_function<std::string>(
+      "--state", [filter](const std::string& value) { filter()->set_state(value); },
+      "half-open, established, closing, closed or reset");
+}
+
 }  // namespace ripstop::ctl

@@ -16,6 +16,8 @@ namespace ripstop::ctl {
 // --pod, --from, --to, --protocol, --port and --state, into what `filter` returns when they are
 // read.
 void AddFlowFilter(CLI::App& verb, const std::function<agent::v1::FlowFilter*()>& filter);
+// --state, of flows that stand.
+CLI::Option* AddFlowState(CLI::App& verb, const std::function<agent::v1::FlowFilter*()>& filter);
 
 // "shop/web (192.0.2.1:80)", "[2001:db8::1]:80"; `port` 0: none.
 std::string WithPort(const std::string& address, uint32_t port);

@@ -124,7 +124,8 @@ void AddFlowsCommand(CLI::App& app, Context& context) {
       "This node's flows: those that stand, as `conntrack list` has them, or with --watch what\n"
       "becomes of them: new, denied, changed (judged otherwise), closed, and each minute one\n"
       "heartbeat of what has packets. Who reads too slowly misses some, and is told how many.");
-  AddFlowFilter(*flows, [options] { return options->request.mutable_filter(); });
+  const auto filter = [options] { return options->request.mutable_filter(); };
+  AddFlowFilter(*flows, filter);
   flows
       ->add_option("-o,--output", options->output,
                    "table, wide, json or yaml; watching, json "
@@ -132,6 +133,7 @@ void AddFlowsCommand(CLI::App& app, Context& context) {
       ->check(CLI::IsMember({"table", "wide", "json", "yaml"}));
   CLI::Option* watch = flows->add_flag("-w,--watch", options->watch, "Until Ctrl-C");
   AddWatchOptions(*flows, watch, options->until);
+  AddFlowState(*flows, filter)->excludes(watch);
   flows
       ->add_option_function<std::string>(
           "--verdict", [options](const std::string& v) { options->request.set_verdict(v); },

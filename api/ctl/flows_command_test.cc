@@ -154,6 +154,7 @@ TEST_F(FlowsCommandTest, WithoutWatchItListsTheFlowsThatStand) {
   EXPECT_EQ(Ctl({"--for", "10s"}), kExitUsage);
   EXPECT_EQ(Ctl({"--event", "new"}), kExitUsage);
   EXPECT_EQ(Ctl({"--watch", "-o", "yaml"}), kExitUsage);
+  EXPECT_EQ(Ctl({"--watch", "--state", "closed"}), kExitUsage);
 }
 
 TEST_F(FlowsCommandTest, AnAgentThatGoesEndsTheWatchWithAnError) {
