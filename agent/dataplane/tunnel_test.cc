@@ -291,6 +291,35 @@ TEST_P(TunnelTest, NoDatagramOverIpv6SpeaksForAnotherNodesPod) {
   ExpectAllFail(attacks);
 }
 
+// The kernel alone takes them where route_localnet is set: the control shows it (CVE-2020-8558).
+TEST_P(TunnelTest, LoopbackIsNotBelievedFromOutside) {
+  Build(true);
+  for (const char* link : {"up0", "el0"}) {
+    ASSERT_EQ(node_->Shell(absl::StrCat("sysctl -w net.ipv4.conf.", link, ".rp_filter=0 ",
+                                        "net.ipv4.conf.", link, ".route_localnet=1")),
+              0);
+  }
+  ASSERT_TRUE(ProbeSocket(node_->fd(), "0.0.0.0", 7777, &pod_b_).ok());
+  const auto packet = [](const char* from, const char* to) -> std::vector<Bytes> {
+    return {testing::Ip(Addr(from), Addr(to), 17,
+                        testing::UdpDatagram(Addr(from), Addr(to), 7777, {'x'}))};
+  };
+  const std::vector<Attack> attacks = {
+      Raw("a stranger", DROP_MARTIAN, *far_, kUplinkMac, packet(kFar, "127.0.0.1")),
+      Raw("a stranger, to another of them", DROP_MARTIAN, *far_, kUplinkMac,
+          packet(kFar, "127.9.9.9")),
+      Raw("a stranger, as the node itself", DROP_MARTIAN, *far_, kUplinkMac,
+          packet("127.0.0.1", "10.255.0.1")),
+      Raw("in at another interface", DROP_MARTIAN, *guest_, kElsewhereMac,
+          packet("10.99.0.2", "127.0.0.1")),
+      Raw("in at another interface, as the node itself", DROP_MARTIAN, *guest_, kElsewhereMac,
+          packet("127.0.0.1", "10.99.0.1")),
+  };
+  ExpectAllSucceed(attacks);
+  Protect(true);
+  ExpectAllFail(attacks);
+}
+
 // A namespace's owner may give packets a traffic class on their way out, and it stays with
 // them: the control shows that from_tunnel would believe it.
 TEST_P(TunnelTest, NobodyElsesTrafficClassIsBelieved) {

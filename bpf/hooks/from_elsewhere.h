@@ -3,7 +3,7 @@
  * network namespace of his own can give his packets a traffic class; from_tunnel would take
  * it for the word of from_host. What comes here for pods the stack takes, and to_workload
  * judges it; but the answer to a flow that a pod began and the stack translated is known by
- * its tuple here only. Programs and filters of others go on.
+ * its tuple here only; and loopback is nowhere's but lo's. Programs and filters of others go on.
  */
 #include "bpf/lib/hook.h"
 #include "bpf/lib/walk.h"
@@ -25,6 +25,10 @@ HOOK_PROGRAM(from_elsewhere)
 	int action;
 
 	skb->tc_index = 0;
+	if (skb->pkt_type == PACKET_HOST && names_loopback(skb)) {
+		walk_begin(skb);
+		return drop(skb, DROP_MARTIAN);
+	}
 	if (!state || !(state->flags & STATE_MARKS) || skb->pkt_type != PACKET_HOST)
 		return TC_ACT_UNSPEC;
 	w = walk_begin(skb);

@@ -37,6 +37,8 @@ from_bare_device(struct __sk_buff *skb, struct walk *w, const struct datapath_st
 	struct ip_address *source = &w->p.source;
 	__be32 v4;
 
+	if (names_loopback(skb))
+		return drop(skb, DROP_MARTIAN);
 	if (!state->vxlan_port)
 		return TC_ACT_OK;
 	if (skb->protocol == bpf_htons(ETH_P_IP)) {

@@ -18,6 +18,32 @@ is_martian(const struct ip_address *a)
 	       (a->words[3] == 0 || a->words[3] == bpf_htonl(1));
 }
 
+/* 127.0.0.0/8 and ::1, which only the loopback device has (RFC 1122 section 3.2.1.3, RFC 4291
+ * section 2.5.3). The kernel takes the former from anywhere where route_localnet is set.
+ */
+static __always_inline int
+is_loopback(const struct ip_address *a)
+{
+	if (address_is_mapped(a))
+		return ((const __u8 *)a->words)[12] == 127;
+	return a->words[0] == 0 && a->words[1] == 0 && a->words[2] == 0 &&
+	       a->words[3] == bpf_htonl(1);
+}
+
+/* The same of an IPv4 packet that need not be parsed for anything else; ::1 no kernel takes from
+ * another device.
+ */
+static __always_inline int
+names_loopback(struct __sk_buff *skb)
+{
+	__be32 ends[2]; /* source, destination */
+
+	return skb->protocol == bpf_htons(ETH_P_IP) &&
+	       !bpf_skb_load_bytes_relative(skb, offsetof(struct iphdr, saddr), ends, sizeof(ends),
+	                                    BPF_HDR_START_NET) &&
+	       (bpf_ntohl(ends[0]) >> 24 == 127 || bpf_ntohl(ends[1]) >> 24 == 127);
+}
+
 /* Private, shared, link-local and what is_martian says of IPv4; @v4 in host order. */
 static __always_inline int
 is_not_global_v4(__u32 v4)

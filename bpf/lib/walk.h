@@ -250,6 +250,9 @@ walk_slow(struct __sk_buff *skb, struct walk *w, const struct datapath_state *st
 	enum drop_reason reason;
 
 	w->answers = 0;
+	/* Whomever it is for, and known or not who is a pod here. */
+	if (is_from_outside(hook) && (is_loopback(&w->p.source) || is_loopback(&w->p.destination)))
+		return drop(skb, DROP_MARTIAN);
 	/* For whomever it is. What comes natively and is for no pod of this node is the stack's. */
 	if (hook == FROM_TUNNEL) {
 		reason = check_arrival(w, state, flow);

@@ -60,6 +60,10 @@ TEST_F(PacketTest, MartiansAreDropped) {
     ExpectDrop(Hook::kFromWorkload, Tcp(kClient6, to), DROP_MARTIAN);
   }
   ExpectDrop(Hook::kFromHost, Tcp("127.0.0.1", kServer), DROP_MARTIAN, kAway);
+  for (const char* to : {"127.0.0.1", "127.255.255.254"})
+    ExpectDrop(Hook::kFromHost, Tcp(kStranger, to), DROP_MARTIAN, kAway);
+  ExpectPassed(Hook::kFromHost, Tcp(kStranger, "128.0.0.1"), kAway);
+  ExpectDrop(Hook::kFromHost, Tcp(kClient6, "::1"), DROP_MARTIAN, kAway);
 }
 
 TEST_F(PacketTest, WhatAPodAsksNobodyForIsDropped) {

@@ -82,7 +82,7 @@ TEST_F(BenchSmokeTest, PacketCostsArePrintedBesideTheirBars) {
   size_t with_bar = 0;
   for (const json& figure : Figures(output))
     with_bar += figure.contains("bar") && figure.contains("met");
-  EXPECT_EQ(with_bar, 12u);
+  EXPECT_EQ(with_bar, 14u);
 }
 
 TEST_F(BenchSmokeTest, EveryPointOfTheCurvesIsTimedOrSaysWhyNot) {
