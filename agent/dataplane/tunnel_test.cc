@@ -291,11 +291,13 @@ TEST_P(TunnelTest, NoDatagramOverIpv6SpeaksForAnotherNodesPod) {
   ExpectAllFail(attacks);
 }
 
-// The kernel alone takes them where route_localnet is set: the control shows it (CVE-2020-8558).
+// The kernel alone takes them where route_localnet is set, as sources with accept_local: the
+// control shows it (CVE-2020-8558).
 TEST_P(TunnelTest, LoopbackIsNotBelievedFromOutside) {
   Build(true);
   for (const char* link : {"up0", "el0"}) {
     ASSERT_EQ(node_->Shell(absl::StrCat("sysctl -w net.ipv4.conf.", link, ".rp_filter=0 ",
+                                        "net.ipv4.conf.", link, ".accept_local=1 ",
                                         "net.ipv4.conf.", link, ".route_localnet=1")),
               0);
   }
