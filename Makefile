@@ -49,6 +49,7 @@ tidy:
 # The attack matrix (docs/attacks.md), row by row: each attack first on a fabric with plain routing,
 # where it must succeed, then on one with Ripstop. Ends "N of N defended". ROWS="A2 B" for some.
 attacks: build
+	@[ $(BUILD)/bin/ripstop-agent-next -nt $(BUILD)/bin/ripstop-agent ] || ./scripts/next_layout.sh $(BUILD)
 	@$(BUILD)/bin/ripstop-attacks $(ROWS)
 
 # The tests of datapath, netlink and routes under Debian's other kernels, in an emulator: a quarter of an

@@ -18,12 +18,13 @@ function(ripstop_bpf_object name)
     OUTPUT ${object}
     COMMAND ${BPF_CLANG} -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Werror
             -Wno-unused-function -Wno-address-of-packed-member
-            -D__TARGET_ARCH_x86 -I${CMAKE_SOURCE_DIR} -I/usr/include/x86_64-linux-gnu
+            -D__TARGET_ARCH_x86 $<$<BOOL:${RIPSTOP_NEXT_LAYOUT}>:-DRIPSTOP_NEXT_LAYOUT>
+            -I${CMAKE_SOURCE_DIR} -I/usr/include/x86_64-linux-gnu
             -MD -MF ${object}.d -MT ${object} -c ${source} -o ${object}
     DEPENDS ${source}
     DEPFILE ${object}.d
     COMMENT "BPF ${name}"
-    VERBATIM)
+    COMMAND_EXPAND_LISTS VERBATIM)
   add_custom_command(
     OUTPUT ${skeleton}
     COMMAND sh -c "${BPFTOOL} gen skeleton ${object} name ${name} > ${skeleton}.tmp && mv ${skeleton}.tmp ${skeleton}"

@@ -4,7 +4,7 @@
 # test_long.sh BUILD: what takes minutes each or needs much besides. One line for each part, then
 # N passed, N failed.
 #
-#   demo      what `make demo` builds: many sources at a time, where names may clash that do not else
+#   next-layout  an agent of another layout, for the attacks; and what `make demo` builds
 #   attacks   the attack matrix, on two fabrics (make attacks)
 #   kernels   programs and netlink on Debian's own 6.1, in an emulator (make kernels: more of them)
 set -uo pipefail
@@ -30,14 +30,7 @@ kernel() {
 # loads them: every sixth here, all of them by `make kernels`.
 sample() { GTEST_TOTAL_SHARDS=6 GTEST_SHARD_INDEX=0 kernel "$@"; }
 
-# In a folder of its own, gone when it is built.
-demo() {
-  local folder=$build/demo
-  cmake -S "$here/.." -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DRIPSTOP_TESTS=OFF &&
-    cmake --build "$folder" --target demo && rm -rf "$folder"
-}
-
-part demo demo
+part next-layout "$here/next_layout.sh" "$build"
 part attacks "$build/bin/ripstop-attacks"
 part kernel-6.1 kernel 6.1 loader_table_store_test agent_netlink_test agent_routes_kernel_test
 part kernel-6.1-packets sample 6.1 loader_packet_test dataplane_test

@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "agent/dataplane/program_places.h"
 #include "bpf/loader/grace.h"
 #include "bpf/loader/tables_reader.h"
 #include "policy/base/unique_fd.h"
@@ -22,14 +23,6 @@
 
 namespace ripstop::agent {
 namespace {
-
-constexpr char kFromWorkload[] = "from_workload";
-constexpr char kToWorkload[] = "to_workload";
-constexpr char kFromHost[] = "from_host";
-constexpr char kFromTunnel[] = "from_tunnel";
-constexpr char kFromElsewhere[] = "from_elsewhere";
-constexpr char kToHost[] = "to_host";
-constexpr uint32_t kMarkFlags = STATE_MARKS | STATE_MARKS_TRUSTED;
 
 // What a mark has room for; kInvalidArgument for a mask that cannot be.
 absl::StatusOr<uint32_t> NumbersOf(uint32_t mask) {
@@ -58,16 +51,9 @@ absl::StatusOr<std::unique_ptr<Dataplane>> Dataplane::Open(const DataplaneOption
     return absl::ErrnoToStatus(errno, absl::StrCat("create ", links));
   }
   dataplane->links_ = std::make_unique<ProgramLinks>(links, options.force_clsact);
-  RETURN_IF_ERROR(dataplane->object_->AdoptFlows().status());
-  RETURN_IF_ERROR(dataplane->links_->Refresh(kFromWorkload, dataplane->object_->from_workload()));
-  RETURN_IF_ERROR(dataplane->links_->Refresh(kToWorkload, dataplane->object_->to_workload()));
-  RETURN_IF_ERROR(dataplane->links_->Refresh(kFromHost, dataplane->object_->from_host()));
-  RETURN_IF_ERROR(dataplane->links_->Refresh(kFromTunnel, dataplane->object_->from_tunnel()));
-  RETURN_IF_ERROR(dataplane->links_->Refresh(kFromElsewhere, dataplane->object_->from_elsewhere()));
-  RETURN_IF_ERROR(dataplane->links_->Refresh(kToHost, dataplane->object_->to_host()));
-  RETURN_IF_ERROR(dataplane->socket_link_.Refresh(dataplane->object_->to_socket()));
-  // On clsact each program goes on with the old table until it is attached anew.
-  if (dataplane->links_->uses_tcx()) RETURN_IF_ERROR(dataplane->FinishAdoption().status());
+  // Programs of another layout go on by their own tables until ours are whole.
+  dataplane->waiting_ = !dataplane->InForce();
+  if (!dataplane->waiting_) RETURN_IF_ERROR(dataplane->TakeOver());
   dataplane->tables_ = std::make_unique<loader::TableStore>(dataplane->object_.get(), sizes);
   RETURN_IF_ERROR(dataplane->RecallShaped());
   RETURN_IF_ERROR(loader::ForgetDropsOfGoneInterfaces(*dataplane->object_));
@@ -110,12 +96,15 @@ absl::Status Dataplane::Remove(const std::string& pin_dir) {
 
 absl::Status Dataplane::AttachWorkload(uint32_t ifindex) {
   RETURN_IF_ERROR(SetInterfaceFlags(ifindex, INTERFACE_WORKLOAD, true));
+  if (LeftFor(kFromWorkload, ifindex, [this, ifindex] { return AttachWorkload(ifindex); }))
+    return absl::OkStatus();
   // Egress first: from the moment the pod may send, what comes back is judged too.
   RETURN_IF_ERROR(links_->Attach(kToWorkload, Program(kToWorkload), ifindex, AttachPoint::kEgress));
   return links_->Attach(kFromWorkload, Program(kFromWorkload), ifindex, AttachPoint::kIngress);
 }
 
 absl::Status Dataplane::DetachWorkload(uint32_t ifindex) {
+  left_.erase(ifindex);
   RETURN_IF_ERROR(links_->Detach(kFromWorkload, ifindex, AttachPoint::kIngress));
   RETURN_IF_ERROR(links_->Detach(kToWorkload, ifindex, AttachPoint::kEgress));
   NoteShaped(ifindex, false);
@@ -124,11 +113,16 @@ absl::Status Dataplane::DetachWorkload(uint32_t ifindex) {
 }
 
 absl::Status Dataplane::CheckWorkload(uint32_t ifindex) const {
+  if (left_.contains(ifindex)) return absl::OkStatus();
   RETURN_IF_ERROR(links_->Check(kToWorkload, Program(kToWorkload), ifindex, AttachPoint::kEgress));
   return links_->Check(kFromWorkload, Program(kFromWorkload), ifindex, AttachPoint::kIngress);
 }
 
 absl::Status Dataplane::AttachHost(const char* name, uint32_t ifindex, bool headless) {
+  const auto again = [this, name, ifindex, headless] {
+    return AttachHost(name, ifindex, headless);
+  };
+  if (LeftFor(name, ifindex, again)) return absl::OkStatus();
   // What it had before goes only then: on tcx both stand for an instant, and neither lets
   // anything pass that the other would not.
   RETURN_IF_ERROR(links_->Attach(name, Program(name), ifindex, AttachPoint::kIngress));
@@ -158,6 +152,7 @@ absl::Status Dataplane::AttachElsewhere(uint32_t ifindex, bool headless) {
 }
 
 absl::Status Dataplane::DetachHost(uint32_t ifindex) {
+  left_.erase(ifindex);
   for (const char* name : {kFromHost, kFromTunnel, kFromElsewhere}) {
     RETURN_IF_ERROR(links_->Detach(name, ifindex, AttachPoint::kIngress));
   }
@@ -294,7 +289,8 @@ absl::Status Dataplane::Configure(const DatapathSettings& settings) {
   datapath_state& state = *object_->state();
   state.events_per_second = settings.events_per_second;
   std::memcpy(state.host_mac, settings.host_mac.data(), sizeof(state.host_mac));
-  if (settings.host_nat) RETURN_IF_ERROR(BeginMarks());
+  marks_wanted_ = settings.host_nat;
+  if (marks_wanted_ && !waiting_) RETURN_IF_ERROR(BeginMarks());
   const uint32_t kept = state.flags & (kMarkFlags | STATE_SHAPED);
   const uint32_t flags = kept | (settings.host_nat ? STATE_HOST_NAT : 0) |
                          (settings.host_obeys_policy ? STATE_HOST_OBEYS_POLICY : 0) |
@@ -315,7 +311,11 @@ absl::Status Dataplane::ConfigureTunnel(uint16_t port, uint32_t ifindex) {
 
 absl::StatusOr<policy::EngineOptions> Dataplane::BeginGeneration() { return tables_->Begin(); }
 absl::Status Dataplane::Apply(const policy::TableWrites& writes) { return tables_->Apply(writes); }
-absl::Status Dataplane::CommitGeneration(uint32_t l4_table) { return tables_->Commit(l4_table); }
+absl::Status Dataplane::CommitGeneration(uint32_t l4_table) {
+  RETURN_IF_ERROR(tables_->Commit(l4_table));
+  if (!std::exchange(waiting_, false)) return absl::OkStatus();
+  return TakeOver();
+}
 bool Dataplane::InForce() const { return object_->active().l4_table != 0; }
 
 absl::StatusOr<sweep_request> Dataplane::RunSweep(sweep_request request) {
@@ -324,13 +324,6 @@ absl::StatusOr<sweep_request> Dataplane::RunSweep(sweep_request request) {
     return absl::ErrnoToStatus(errno, "run flow_sweep");
   }
   return request;
-}
-
-absl::StatusOr<uint64_t> Dataplane::FinishAdoption() {
-  ASSIGN_OR_RETURN(const uint64_t lost, object_->AdoptFlows());
-  flows_lost_ += lost;
-  object_->ForgetOldFlows();
-  return flows_lost_;
 }
 
 absl::StatusOr<FlowTableUse> Dataplane::SweepFlows(bool pressed) {

@@ -10,6 +10,7 @@
 #ifndef RIPSTOP_AGENT_DATAPLANE_DATAPLANE_H_
 #define RIPSTOP_AGENT_DATAPLANE_DATAPLANE_H_
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -76,7 +77,7 @@ class Dataplane : public DataplaneInterface {
   absl::StatusOr<FlowTableUse> SweepFlows(bool pressed) override;
   absl::StatusOr<loader::FlowPart> Flows(uint32_t from) const override;
   absl::StatusOr<bool> EndFlow(const loader::FlowRecord& flow) override;
-  absl::StatusOr<uint64_t> FinishAdoption() override;  // on tcx Open has done it
+  absl::StatusOr<uint64_t> FinishAdoption() override;  // on tcx it is done when programs are
   absl::StatusOr<uint32_t> ForgetFlows(const std::vector<policy::Address>& addresses) override;
   absl::StatusOr<std::vector<loader::DropCount>> Drops() const override;
   absl::StatusOr<std::vector<loader::InterfaceDropCount>> InterfaceDrops() const override;
@@ -105,6 +106,12 @@ class Dataplane : public DataplaneInterface {
   explicit Dataplane(const std::string& pin_dir) : socket_link_(pin_dir + "/links") {}
   // The one to attach as that: traced, or ours.
   int Program(const char* name) const;
+  using Again = std::function<absl::Status()>;
+  static constexpr uint32_t kMarkFlags = STATE_MARKS | STATE_MARKS_TRUSTED;
+  // Puts our programs in the place of those of the agent before, who knows of their flows.
+  absl::Status TakeOver();
+  // True: while we wait, `name` of the agent before goes on there, and `again` is for later.
+  bool LeftFor(const char* name, uint32_t ifindex, Again again);
   absl::StatusOr<sweep_request> RunSweep(sweep_request request);
   absl::Status BeginMarks();
   absl::Status AttachExit(uint32_t ifindex, bool headless);
@@ -125,6 +132,10 @@ class Dataplane : public DataplaneInterface {
   std::unique_ptr<loader::OwnerStore> owners_;
   std::map<uint32_t, bool> exits_;  // the host's interfaces, to whether they are headless
   std::set<uint32_t> shaped_;
+  // No tables of ours are in force yet, and programs of the agent before may be attached.
+  bool waiting_ = false;
+  bool marks_wanted_ = false;
+  std::map<uint32_t, Again> left_;  // by interface
   ring_buffer* ring_ = nullptr;
   uint64_t flows_lost_ = 0;
   uint64_t swept_ns_ = 0;  // CLOCK_MONOTONIC of the last sweep

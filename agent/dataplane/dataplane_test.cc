@@ -6,7 +6,6 @@
 #include <bpf/bpf.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <poll.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -16,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "agent/dataplane/testing_node.h"
+#include "agent/dataplane/testing_tcp.h"
 
 namespace ripstop::agent {
 namespace {
@@ -25,54 +25,9 @@ using testing::kFar;
 using testing::kFarUnknown;
 using testing::kPodA;
 using testing::kPodB;
+using testing::TcpPair;
 
 using DataplaneTest = testing::NodeTest;
-
-// One TCP connection between two namespaces.
-class TcpPair {
- public:
-  absl::Status Connect(int from_ns, const std::string& from, int to_ns, const std::string& to) {
-    UniqueFd listener;
-    socklen_t length = 0;
-    const sockaddr_storage target = ProbeAddress(to, 7000, &length);
-    absl::Status status = RunInNetns(to_ns, [&]() -> absl::Status {
-      listener.reset(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-      if (bind(listener.get(), reinterpret_cast<const sockaddr*>(&target), length) != 0 ||
-          listen(listener.get(), 1) != 0) {
-        return absl::ErrnoToStatus(errno, "listen");
-      }
-      return absl::OkStatus();
-    });
-    if (!status.ok()) return status;
-    status = RunInNetns(from_ns, [&]() -> absl::Status {
-      const sockaddr_storage source = ProbeAddress(from, 0, &length);
-      client_.reset(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-      if (bind(client_.get(), reinterpret_cast<const sockaddr*>(&source), length) != 0 ||
-          connect(client_.get(), reinterpret_cast<const sockaddr*>(&target), length) != 0) {
-        return absl::ErrnoToStatus(errno, "connect");
-      }
-      return absl::OkStatus();
-    });
-    if (!status.ok()) return status;
-    server_.reset(accept(listener.get(), nullptr, nullptr));
-    return server_.ok() ? absl::OkStatus() : absl::ErrnoToStatus(errno, "accept");
-  }
-  // A byte there and one back.
-  absl::Status Echo() {
-    for (const auto& [from, to] : {std::pair(&client_, &server_), std::pair(&server_, &client_)}) {
-      char byte = 'x';
-      pollfd p{.fd = to->get(), .events = POLLIN, .revents = 0};
-      if (send(from->get(), &byte, 1, MSG_NOSIGNAL) != 1) return absl::ErrnoToStatus(errno, "send");
-      if (poll(&p, 1, 5 * 60 * 1000) != 1 || recv(to->get(), &byte, 1, 0) != 1) {
-        return absl::DeadlineExceededError("nothing arrives");
-      }
-    }
-    return absl::OkStatus();
-  }
-
- private:
-  UniqueFd client_, server_;
-};
 
 // By the number of the release, where the dataplane asks the kernel.
 bool KernelHasTcx() {
@@ -144,7 +99,7 @@ TEST_P(DataplaneTest, LiveFlowsAreKeptWhenTheTableOfFlowsHasAnotherSize) {
     // A segment of a connection that is not known is dropped (no-flow).
     EXPECT_TRUE(connection.Echo().ok()) << size;
     EXPECT_EQ(*dataplane_->FinishAdoption(), 0u);
-    EXPECT_NE(access((pin_dir_ + "/maps/rs_flows_v2_aside").c_str(), F_OK), 0);
+    EXPECT_NE(access((pin_dir_ + "/maps/rs_flows_v3_aside").c_str(), F_OK), 0);
   }
 }
 
@@ -156,7 +111,7 @@ TEST_P(DataplaneTest, FlowsThatWereNotTakenOverYetAreTakenOverByTheNextAgent) {
   TcpPair connection;
   ASSERT_TRUE(connection.Connect(a_->fd(), kPodA, b_->fd(), kPodB).ok());
   ASSERT_TRUE(connection.Echo().ok());
-  const std::string flows = pin_dir_ + "/maps/rs_flows_v2";
+  const std::string flows = pin_dir_ + "/maps/rs_flows_v3";
   ASSERT_EQ(rename(flows.c_str(), (flows + "_aside").c_str()), 0);
   Open({.flows = 2000});
   Attach();

@@ -138,18 +138,32 @@ absl::Status ProgramLinks::Replace(const std::string& name, int program_fd) {
   return status;
 }
 
-absl::Status ProgramLinks::Refresh(const std::string& name, int program_fd) {
-  if (!tcx_) return absl::OkStatus();
-  DIR* dir = opendir(dir_.c_str());
-  if (dir == nullptr) return absl::ErrnoToStatus(errno, absl::StrCat("list ", dir_));
+bool ProgramLinks::IsOurs(const std::string& name, uint32_t ifindex, AttachPoint point) const {
+  if (tcx_) {
+    const UniqueFd link(bpf_obj_get(Path(name, ifindex).c_str()));
+    return link.ok() && LinkIfindex(link.get()) == ifindex;
+  }
+  // One filter, whatever its name.
+  const auto programs = ProgramsAt(ifindex, point);
+  return programs.ok() && !programs->empty();
+}
+
+std::vector<std::string> ProgramLinks::PinnedAs(const std::string& name) const {
   std::vector<std::string> paths;
+  DIR* dir = opendir(dir_.c_str());
+  if (dir == nullptr) return paths;
   while (const dirent* entry = readdir(dir)) {
     if (absl::StartsWith(entry->d_name, absl::StrCat(name, "-"))) {
       paths.push_back(absl::StrCat(dir_, "/", entry->d_name));
     }
   }
   closedir(dir);
-  for (const std::string& path : paths) {
+  return paths;
+}
+
+absl::Status ProgramLinks::Refresh(const std::string& name, int program_fd) {
+  if (!tcx_) return absl::OkStatus();
+  for (const std::string& path : PinnedAs(name)) {
     const UniqueFd link(bpf_obj_get(path.c_str()));
     if (!link.ok() || LinkIfindex(link.get()) == 0) {
       unlink(path.c_str());

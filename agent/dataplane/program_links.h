@@ -45,6 +45,11 @@ class ProgramLinks {
   // Fine when there is nothing.
   absl::Status Detach(const std::string& name, uint32_t ifindex, AttachPoint point);
 
+  // Whether something that we or an agent before us attached is there.
+  bool IsOurs(const std::string& name, uint32_t ifindex, AttachPoint point) const;
+  // Whether a link called `name` is pinned.
+  bool HasPinned(const std::string& name) const { return !PinnedAs(name).empty(); }
+
   // Whether `program_fd` is what Attach left there, as the kernel has it.
   //   kFailedPrecondition  it is not
   absl::Status Check(const std::string& name, int program_fd, uint32_t ifindex,
@@ -74,6 +79,7 @@ class ProgramLinks {
   using Place = std::pair<std::string, uint32_t>;  // program and interface
 
   std::string Path(const std::string& name, uint32_t ifindex) const;
+  std::vector<std::string> PinnedAs(const std::string& name) const;  // paths
   absl::StatusOr<UniqueFd> AttachLink(const std::string& name, int program_fd, uint32_t ifindex,
                                       AttachPoint point);
   absl::Status AttachFilter(const std::string& name, int program_fd, uint32_t ifindex,

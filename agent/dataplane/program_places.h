@@ -17,6 +17,14 @@
 namespace ripstop::agent {
 
 // clsact: ours is the first filter.
+// What the programs are called, in the object and on their links.
+inline constexpr char kFromWorkload[] = "from_workload";
+inline constexpr char kToWorkload[] = "to_workload";
+inline constexpr char kFromHost[] = "from_host";
+inline constexpr char kFromTunnel[] = "from_tunnel";
+inline constexpr char kFromElsewhere[] = "from_elsewhere";
+inline constexpr char kToHost[] = "to_host";
+
 inline constexpr uint32_t kFilterHandle = 1;
 inline constexpr uint32_t kFilterPriority = 1;
 // tcx: the most programs that the kernel takes at one place (BPF_MPROG_MAX).

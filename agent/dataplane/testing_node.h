@@ -231,7 +231,8 @@ class NodeTest : public ::testing::TestWithParam<bool> {
     tables.AddOther("192.0.2.1", ADDRESS_THIS_HOST);
     tables.AddCidr(policy::Cidr::Parse("203.0.113.0/24").value(), 1);
     ASSERT_TRUE(dataplane_->Apply(tables.Take()).ok());
-    const absl::Status committed = dataplane_->CommitGeneration(tables.l4_table());
+    const absl::Status committed =
+        node_->Run([&] { return dataplane_->CommitGeneration(tables.l4_table()); });
     ASSERT_TRUE(committed.ok()) << committed;
   }
 

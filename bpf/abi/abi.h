@@ -9,6 +9,8 @@
 #include <linux/types.h>
 #include <stddef.h>
 
+#include "bpf/abi/next_layout.h"
+
 #ifdef __cplusplus
 #define ABI_ASSERT(condition) static_assert(condition)
 #else

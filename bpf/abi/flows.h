@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /* Flows: what was admitted, under which policy, and where to send it.
  *
- *   rs_flows_v2     every flow, answered or not; preallocated, so that one is written and
+ *   rs_flows_v3     every flow, answered or not; preallocated, so that one is written and
  *                   taken away without asking for memory
- *   rs_accounts_v1  how many flows a local address has begun, and how many were begun to it
+ *   rs_accounts_v2  how many flows a local address has begun, and how many were begun to it
  *                   from elsewhere; so no one fills the table for all
  *   rs_half_open_v1 the latest of each account, by which the unanswered are evicted
  *   rs_frags_v1     ports of a datagram's first fragment, for the later ones
@@ -13,6 +13,11 @@
  * as far as the stack, and one of what the packets have become, which is judged. The first
  * lets an answer into the pod only if the second has admitted that very packet, as its mark
  * says (abi/marks.h); so it stands as long as the second does.
+ *
+ * Flows outlive an agent of another layout too, older or newer: each layout of flow_value is the
+ * one before with something appended, in a map of the next version, and flow_key stays. Whoever
+ * begins takes over what the other knew of its own (bpf/loader: AdoptFlows). The accounts are of
+ * the flows in one table, so their version goes with it.
  *
  * Writer and reader: bpf/lib/flow.h. Reader: bpf/loader.
  */
@@ -114,8 +119,11 @@ struct flow_value {
 	struct flow_count sent[2]; /* by enum flow_end */
 	struct flow_translation translation;
 	struct flow_next_hop next_hop;
+#ifdef RIPSTOP_NEXT_LAYOUT
+	__u64 appended[2];
+#endif
 };
-ABI_ASSERT(sizeof(struct flow_value) == 184);
+ABI_ASSERT(sizeof(struct flow_value) == 184 + NEXT_LAYOUT_BYTES);
 
 /* A flow's life: its state, whose account it is on, and the how many-eth flow of that account
  * it is. The kernel gives the memory of a flow that is gone to the next one at once, perhaps

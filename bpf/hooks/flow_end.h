@@ -7,7 +7,7 @@ int
 flow_end(struct end_request *context)
 {
 	struct flow_key key = context->key, shown = key;
-	struct flow_value *flow = bpf_map_lookup_elem(&rs_flows_v2, &key);
+	struct flow_value *flow = bpf_map_lookup_elem(&rs_flows_v3, &key);
 	const struct sender_value *sender;
 
 	context->ended = 0;

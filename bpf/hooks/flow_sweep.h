@@ -151,7 +151,7 @@ flow_sweep(struct sweep_request *context)
 	sweep.request.visited = 0;
 	sweep.request.removed = 0;
 	limits_get(&sweep.limits);
-	bpf_for_each_map_elem(&rs_flows_v2, sweep_one, &sweep, 0);
+	bpf_for_each_map_elem(&rs_flows_v3, sweep_one, &sweep, 0);
 	context->visited = sweep.request.visited;
 	context->removed = sweep.request.removed;
 	return 0;
@@ -181,7 +181,7 @@ flow_reshape(struct reshape_request *context)
 	struct reshape_request request = *context;
 
 	request.changed = 0;
-	bpf_for_each_map_elem(&rs_flows_v2, reshape_one, &request, 0);
+	bpf_for_each_map_elem(&rs_flows_v3, reshape_one, &request, 0);
 	context->changed = request.changed;
 	return 0;
 }

@@ -135,7 +135,7 @@ to_socket(struct bpf_sk_lookup *ctx)
 		return socket_drop(ctx, DROP_NO_GENERATION);
 	socket_packet(ctx, &w->p);
 	source_end = flow_key_of(&w->p, &w->key);
-	flow = bpf_map_lookup_elem(&rs_flows_v2, &w->key);
+	flow = bpf_map_lookup_elem(&rs_flows_v3, &w->key);
 	if (flow && flow_state(flow) != FLOW_DEAD && !(flow->flags & FLOW_AS_SENT) &&
 	    flow_is_current(flow, state) &&
 	    flow->side[source_end & 1].ifindex == ctx->ingress_ifindex)

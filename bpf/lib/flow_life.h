@@ -23,7 +23,7 @@ account_of(__u64 life)
 {
 	__u32 index = FLOW_LIFE_ACCOUNT(life);
 
-	return bpf_map_lookup_elem(&rs_accounts_v1, &index);
+	return bpf_map_lookup_elem(&rs_accounts_v2, &index);
 }
 
 static __always_inline void
@@ -58,7 +58,7 @@ flow_opened(struct flow_value *flow, __u64 life)
 static __always_inline int
 flow_is_there(const struct flow_key *key, __u64 life)
 {
-	const struct flow_value *flow = bpf_map_lookup_elem(&rs_flows_v2, key);
+	const struct flow_value *flow = bpf_map_lookup_elem(&rs_flows_v3, key);
 
 	return flow && flow_life(flow) == life;
 }
@@ -75,7 +75,7 @@ flow_kill(const struct flow_key *key, struct flow_value *flow, __u64 life)
 
 	if ((state != FLOW_HALF_OPEN && state != FLOW_OPEN) || !flow_change(flow, life, FLOW_DEAD))
 		return 0;
-	if (!flow_is_there(key, dead) || bpf_map_delete_elem(&rs_flows_v2, key)) {
+	if (!flow_is_there(key, dead) || bpf_map_delete_elem(&rs_flows_v3, key)) {
 		__sync_val_compare_and_swap(&flow->life, dead, life);
 		return 0;
 	}
@@ -130,7 +130,7 @@ evict_half_open(__u32 account, __u32 nth, __u32 limit, struct flow_key *room)
 		if (!place)
 			return 0;
 		*room = *place;
-		flow = bpf_map_lookup_elem(&rs_flows_v2, room);
+		flow = bpf_map_lookup_elem(&rs_flows_v3, room);
 		if (!flow)
 			continue;
 		life = flow_life(flow);
@@ -153,7 +153,7 @@ static __always_inline enum drop_reason
 flow_insert(const struct flow_key *key, struct flow_value *value, __u32 account,
             struct flow_key *room, const struct datapath_state *state)
 {
-	struct flow_account *counted = bpf_map_lookup_elem(&rs_accounts_v1, &account);
+	struct flow_account *counted = bpf_map_lookup_elem(&rs_accounts_v2, &account);
 	__u32 limit = account_room(account, state->account_half_open);
 	enum drop_reason reason = DROP_NONE;
 	struct flow_key *place;
@@ -178,7 +178,7 @@ flow_insert(const struct flow_key *key, struct flow_value *value, __u32 account,
 		reason = DROP_NONE;
 	value->life = FLOW_LIFE(FLOW_HALF_OPEN, account, nth);
 	if (!reason)
-		error = bpf_map_update_elem(&rs_flows_v2, key, value, BPF_NOEXIST);
+		error = bpf_map_update_elem(&rs_flows_v3, key, value, BPF_NOEXIST);
 	if (reason || error) {
 		__sync_fetch_and_add(&counted->counts, -(FLOW_COUNT_HALF_OPEN + 1));
 		/* Another CPU was first with a packet of the same flow, and judged it. */

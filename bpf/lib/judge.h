@@ -299,9 +299,11 @@ walk_find_again(const struct walk *w)
 
 	if (!w->life)
 		return NULL;
-	flow = bpf_map_lookup_elem(&rs_flows_v2, &w->key);
+	flow = bpf_map_lookup_elem(&rs_flows_v3, &w->key);
 	/* Gone meanwhile, or another one. */
-	return flow && !((flow_life(flow) ^ w->life) >> 8) ? flow : NULL;
+	if (!flow || FLOW_LIFE_STATE(flow_life(flow)) == FLOW_DEAD)
+		return NULL;
+	return (flow_life(flow) ^ w->life) >> 8 ? NULL : flow;
 }
 
 /* What is asked of policy, and whether it is asked at all: w->settled when not. */

@@ -87,7 +87,7 @@ struct {
 	__uint(max_entries, 262144);
 	__type(key, struct flow_key);
 	__type(value, struct flow_value);
-} rs_flows_v2 SEC(".maps");
+} rs_flows_v3 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -95,7 +95,7 @@ struct {
 	__uint(max_entries, FLOW_ACCOUNTS);
 	__type(key, __u32);
 	__type(value, struct flow_account);
-} rs_accounts_v1 SEC(".maps");
+} rs_accounts_v2 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

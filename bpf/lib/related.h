@@ -82,7 +82,7 @@ relation_of(struct __sk_buff *skb, const struct packet *p, struct packet *quoted
 	if (from_endpoint && !address_equal(&quoted->destination, &p->source))
 		return UNRELATED;
 	flow_key_of(quoted, &key);
-	flow = bpf_map_lookup_elem(&rs_flows_v2, &key);
+	flow = bpf_map_lookup_elem(&rs_flows_v3, &key);
 	if (!flow || flow_state(flow) == FLOW_DEAD || !flow_is_current(flow, state))
 		return UNRELATED;
 	if (flow->flags & FLOW_AS_SENT)

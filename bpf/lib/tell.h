@@ -29,7 +29,7 @@ walk_tell(__u32 type, __u32 loser)
 	                   subject.egress_verdict | subject.ingress_verdict) == EVENT_UNWANTED)
 		return 0;
 	if (type == FLOW_EVENT_CHANGED) {
-		flow = bpf_map_lookup_elem(&rs_flows_v2, &w->key);
+		flow = bpf_map_lookup_elem(&rs_flows_v3, &w->key);
 		if (flow)
 			subject.sent = flow->sent;
 	}
@@ -114,7 +114,7 @@ walk_end_flow(__u32 closed_by)
 
 	if (!w)
 		return 0;
-	flow = bpf_map_lookup_elem(&rs_flows_v2, &w->key);
+	flow = bpf_map_lookup_elem(&rs_flows_v3, &w->key);
 	if (!flow)
 		return 0;
 	w->shown = w->key;

@@ -42,11 +42,14 @@ walk_find_flow(struct walk *w)
 	w->source_end = flow_key_of(&w->p, &w->key);
 	if (w->unresolved || !has_flow(&w->p))
 		return NULL;
-	flow = bpf_map_lookup_elem(&rs_flows_v2, &w->key);
+	flow = bpf_map_lookup_elem(&rs_flows_v3, &w->key);
 	if (!flow)
 		return NULL;
 	w->life = flow_life(flow);
-	return FLOW_LIFE_STATE(w->life) != FLOW_DEAD ? flow : NULL;
+	if (FLOW_LIFE_STATE(w->life) != FLOW_DEAD)
+		return flow;
+	w->life = 0;
+	return NULL;
 }
 
 /* To the host's stack, with the mark that the hooks behind it ask for. What limits a pod's
@@ -90,7 +93,7 @@ walk_deliver_routed(struct __sk_buff *skb, struct walk *w, const struct datapath
 	action = deliver_noted(skb, &w->p, &flow->next_hop, stamp, marks);
 	if (action != TC_ACT_UNSPEC)
 		return action;
-	return deliver_routed(skb, &w->p, &flow->next_hop, stamp, marks);
+	return deliver_routed(skb, &w->p, flow, stamp, marks);
 }
 
 static __always_inline int
@@ -250,9 +253,6 @@ walk_slow(struct __sk_buff *skb, struct walk *w, const struct datapath_state *st
 	enum drop_reason reason;
 
 	w->answers = 0;
-	/* Whomever it is for, and known or not who is a pod here. */
-	if (is_from_outside(hook) && (is_loopback(&w->p.source) || is_loopback(&w->p.destination)))
-		return drop(skb, DROP_MARTIAN);
 	/* For whomever it is. What comes natively and is for no pod of this node is the stack's. */
 	if (hook == FROM_TUNNEL) {
 		reason = check_arrival(w, state, flow);

@@ -21,8 +21,6 @@
 namespace ripstop::loader {
 namespace {
 
-constexpr char kAside[] = "_aside";
-
 absl::Status NotOnBpffs(const std::string& dir) {
   return absl::FailedPreconditionError(
       absl::StrCat(dir, " is not on a bpffs; mount one: mount -t bpf bpf /sys/fs/bpf"));
@@ -51,7 +49,7 @@ absl::Status SetSizes(datapath* skeleton, const DatapathSizes& sizes) {
     bpf_map* map;
     uint32_t entries;
   } wanted[] = {
-      {skeleton->maps.rs_flows_v2, sizes.flows},
+      {skeleton->maps.rs_flows_v3, sizes.flows},
       {skeleton->maps.rs_frags_v1, sizes.fragments},
       {skeleton->maps.rs_events_v2, sizes.event_bytes},
   };
@@ -71,7 +69,6 @@ uint32_t MaxEntries(int map) {
 }
 
 absl::Status SetPinPaths(datapath* skeleton, const std::string& dir) {
-  RETURN_IF_ERROR(EnsurePinDir(dir));
   bpf_map* map;
   bpf_object__for_each_map(map, skeleton->obj) {
     if (!absl::StartsWith(bpf_map__name(map), "rs_")) continue;
@@ -90,35 +87,15 @@ absl::Status SetPinPaths(datapath* skeleton, const std::string& dir) {
   return absl::OkStatus();
 }
 
-// The flow table of another size is put aside, where it stays pinned until its flows are
-// adopted, also across a crash. What is aside already has not been adopted yet: it holds
-// most flows, for the newer one was made just before that crash. The accounts are of the flows
-// in one table, so a new table has new ones.
-absl::StatusOr<UniqueFd> PutFlowsAside(const std::string& path, const std::string& accounts,
-                                       const std::string& aside, uint32_t wanted) {
-  UniqueFd waiting(bpf_obj_get(aside.c_str()));
-  UniqueFd pinned(bpf_obj_get(path.c_str()));
-  const bool counted = pinned.ok() && access(accounts.c_str(), F_OK) == 0;
-  if (counted && (waiting.ok() || MaxEntries(pinned.get()) == wanted)) return waiting;
-  if (unlink(accounts.c_str()) != 0 && errno != ENOENT) {
-    return absl::ErrnoToStatus(errno, absl::StrCat("unpin ", accounts));
-  }
-  if (waiting.ok() || !pinned.ok()) return waiting;
-  if (rename(path.c_str(), aside.c_str()) != 0) {
-    return absl::ErrnoToStatus(errno, absl::StrCat("put aside ", path));
-  }
-  return pinned;
-}
-
-// Maps that an agent of another layout left: nothing of ours reads them. Their programs,
-// if any still run, keep them until they are replaced.
-void UnpinOtherLayouts(const datapath* skeleton, const std::string& dir) {
+// Maps that an agent of another layout left: nothing of ours reads them, but for the flows. Their
+// programs, if any still run, keep them until they are replaced.
+void UnpinOtherLayouts(const datapath* skeleton, const std::string& dir, const char* flows) {
   DIR* list = opendir(dir.c_str());
   if (list == nullptr) return;
   while (const dirent* entry = readdir(list)) {
     if (!absl::StartsWith(entry->d_name, "rs_")) continue;
     if (bpf_object__find_map_by_name(skeleton->obj, entry->d_name) != nullptr) continue;
-    if (entry->d_name == absl::StrCat(bpf_map__name(skeleton->maps.rs_flows_v2), kAside)) continue;
+    if (absl::StartsWith(entry->d_name, flows)) continue;  // until they are adopted
     unlinkat(dirfd(list), entry->d_name, 0);
   }
   closedir(list);
@@ -144,13 +121,8 @@ absl::StatusOr<std::unique_ptr<DatapathObject>> DatapathObject::Load(
   RETURN_IF_ERROR(SetSizes(object->skeleton_, sizes));
   object->pin_dir_ = pin_dir;
   if (!pin_dir.empty()) {
-    const std::string flows =
-        absl::StrCat(pin_dir, "/", bpf_map__name(object->skeleton_->maps.rs_flows_v2));
-    object->old_flows_path_ = flows + kAside;
-    const std::string accounts =
-        absl::StrCat(pin_dir, "/", bpf_map__name(object->skeleton_->maps.rs_accounts_v1));
-    ASSIGN_OR_RETURN(object->old_flows_,
-                     PutFlowsAside(flows, accounts, object->old_flows_path_, sizes.flows));
+    RETURN_IF_ERROR(EnsurePinDir(pin_dir));
+    RETURN_IF_ERROR(object->FindOldFlows(sizes.flows));
     RETURN_IF_ERROR(SetPinPaths(object->skeleton_, pin_dir));
   }
   bpf_program* program;
@@ -160,7 +132,7 @@ absl::StatusOr<std::unique_ptr<DatapathObject>> DatapathObject::Load(
   if (int error = datapath__load(object->skeleton_); error != 0)
     return LoadFailed(error, messages.text());
   ASSIGN_OR_RETURN(object->programs_, LoadPrograms(*object->skeleton_, unwanted));
-  if (!pin_dir.empty()) UnpinOtherLayouts(object->skeleton_, pin_dir);
+  if (!pin_dir.empty()) UnpinOtherLayouts(object->skeleton_, pin_dir, kFlowTables);
   const auto& maps = object->skeleton_->maps;
   ASSIGN_OR_RETURN(object->state_,
                    MapPages(bpf_map__fd(maps.rs_state_v4), sizeof(datapath_state), "rs_state_v4"));
@@ -168,8 +140,8 @@ absl::StatusOr<std::unique_ptr<DatapathObject>> DatapathObject::Load(
                    MapPages(bpf_map__fd(maps.rs_epochs_v1),
                             EPOCHS_MAX * kEpochStrideWords * sizeof(uint32_t), "rs_epochs_v1"));
   ASSIGN_OR_RETURN(object->accounts_,
-                   MapPages(bpf_map__fd(maps.rs_accounts_v1), FLOW_ACCOUNTS * sizeof(flow_account),
-                            "rs_accounts_v1"));
+                   MapPages(bpf_map__fd(maps.rs_accounts_v2), FLOW_ACCOUNTS * sizeof(flow_account),
+                            "rs_accounts_v2"));
   object->LimitAccounts(sizes);
   constexpr size_t kSenderStride = (sizeof(sender_value) + 7) / 8 * 8;
   ASSIGN_OR_RETURN(object->senders_,
@@ -188,40 +160,6 @@ void DatapathObject::LimitAccounts(const DatapathSizes& sizes) const {
   state()->account_half_open = sizes.account_half_open != 0
                                    ? sizes.account_half_open
                                    : std::min(kHalfOpen, state()->account_flows / 2);
-}
-
-absl::StatusOr<uint64_t> DatapathObject::AdoptFlows() const {
-  uint64_t left = 0;
-  if (!old_flows_.ok()) return left;
-  flow_key key, next;
-  flow_value value;
-  const void* from = nullptr;
-  while (bpf_map_get_next_key(old_flows_.get(), from, &next) == 0) {
-    key = next;
-    from = &key;
-    if (bpf_map_lookup_elem(old_flows_.get(), &key, &value) != 0) continue;  // just gone
-    const uint32_t state = FLOW_LIFE_STATE(value.life);
-    const uint32_t account = FLOW_LIFE_ACCOUNT(value.life);
-    value.life &= ~uint64_t{FLOW_HELD};
-    if (state == FLOW_DEAD || account >= FLOW_ACCOUNTS) continue;
-    // Counted first, as the programs do, which may end it at once.
-    const uint64_t counts = 1 + (state == FLOW_HALF_OPEN ? FLOW_COUNT_HALF_OPEN : 0);
-    __atomic_fetch_add(&flow_accounts()[account].counts, counts, __ATOMIC_SEQ_CST);
-    if (bpf_map_update_elem(flows(), &key, &value, BPF_NOEXIST) == 0) continue;
-    const int error = errno;
-    __atomic_fetch_sub(&flow_accounts()[account].counts, counts, __ATOMIC_SEQ_CST);
-    if (error == EEXIST) continue;
-    if (error != E2BIG) return absl::ErrnoToStatus(error, "rs_flows_v2: adopt a flow");
-    ++left;
-  }
-  if (errno != ENOENT) return absl::ErrnoToStatus(errno, "rs_flows_v2: read the old table");
-  return left;
-}
-
-void DatapathObject::ForgetOldFlows() {
-  if (!old_flows_.ok()) return;
-  unlink(old_flows_path_.c_str());
-  old_flows_.reset();
 }
 
 absl::StatusOr<uint32_t> DatapathObject::ForgetFlows(
@@ -272,8 +210,8 @@ int DatapathObject::arena_used() const { return Program("arena_used"); }
 int DatapathObject::addresses() const { return bpf_map__fd(skeleton_->maps.rs_addresses_v2); }
 int DatapathObject::arena() const { return bpf_map__fd(skeleton_->maps.rs_arena_v2); }
 int DatapathObject::hits() const { return bpf_map__fd(skeleton_->maps.rs_hits_v1); }
-int DatapathObject::flows() const { return bpf_map__fd(skeleton_->maps.rs_flows_v2); }
-int DatapathObject::accounts() const { return bpf_map__fd(skeleton_->maps.rs_accounts_v1); }
+int DatapathObject::flows() const { return bpf_map__fd(skeleton_->maps.rs_flows_v3); }
+int DatapathObject::accounts() const { return bpf_map__fd(skeleton_->maps.rs_accounts_v2); }
 int DatapathObject::fragments() const { return bpf_map__fd(skeleton_->maps.rs_frags_v1); }
 absl::StatusOr<uint32_t> DatapathObject::RestorePins() const {
   uint32_t restored = 0;

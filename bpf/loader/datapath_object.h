@@ -4,10 +4,10 @@
 //
 // With a pin directory (on a bpffs) the maps that are pinned there are reused, so
 // flows, counters and the tables in force outlive the process; their sizes win over
-// `sizes`, except for that of the flow table: where that differs, a new one is made and
-// AdoptFlows brings over what is in the old one. Maps of another layout's version are unpinned once
-// all is loaded; packets that would ask them are denied until a generation is committed. Programs
-// are loaded anew by each Load, and by nothing else (no reload).
+// `sizes`, except for that of the flow table: where that differs, or its layout, a new one is made
+// and AdoptFlows brings over what is in the old one. Other maps of another layout's version are
+// unpinned once all is loaded; packets that would ask ours are denied until a generation is
+// committed. Programs are loaded anew by each Load, and by nothing else (no reload).
 #ifndef RIPSTOP_BPF_LOADER_DATAPATH_OBJECT_H_
 #define RIPSTOP_BPF_LOADER_DATAPATH_OBJECT_H_
 
@@ -105,7 +105,7 @@ class DatapathObject {
     return static_cast<uint32_t*>(epochs_.base()) + size_t{set_index} * kEpochStrideWords;
   }
   int epochs() const;
-  // Mapped pages of rs_accounts_v1: FLOW_ACCOUNTS of them.
+  // Mapped pages of rs_accounts_v2: FLOW_ACCOUNTS of them.
   flow_account* flow_accounts() const { return static_cast<flow_account*>(accounts_.base()); }
   // Mapped pages of rs_senders_v1.
   uint8_t* senders() const { return static_cast<uint8_t*>(senders_.base()); }
@@ -124,11 +124,12 @@ class DatapathObject {
   // FORGOTTEN_MAX of them; how many. One thread at a time.
   absl::StatusOr<uint32_t> ForgetFlows(const std::vector<ip_address>& addresses) const;
 
-  // Copies the flows that the table of another size holds, where Load has found one, and
+  // Copies the flows that a table of another size or layout holds, where Load has found one, and
   // which are not in the new one yet. Call it before programs of this object replace those
   // that use the old one, so that live flows are known to them, and again after, for the
   // flows that began meanwhile; then ForgetOldFlows. Returns how many had no room.
-  // Nothing is done when there is no old table.
+  // Nothing is done when there is no old table. Of a newer layout the beginning is taken, of an
+  // older one what it had (abi/flows.h).
   absl::StatusOr<uint64_t> AdoptFlows() const;
   void ForgetOldFlows();
 
@@ -139,14 +140,23 @@ class DatapathObject {
 
  private:
   static constexpr size_t kEpochStrideWords = 2;
+  static constexpr char kFlowTables[] = "rs_flows_v";  // of any layout
+
+  // A flow table that is not ours, pinned until its flows are adopted.
+  struct OldFlows {
+    std::string path;
+    UniqueFd map;
+    uint32_t value_bytes = 0;
+  };
 
   DatapathObject() = default;
+  absl::Status FindOldFlows(uint32_t wanted_size);
+  absl::StatusOr<uint64_t> AdoptFrom(const OldFlows& old) const;
   void LimitAccounts(const DatapathSizes& sizes) const;
   datapath* skeleton_ = nullptr;  // its maps
   Programs programs_;
   std::string pin_dir_;
-  UniqueFd old_flows_;
-  std::string old_flows_path_;
+  std::vector<OldFlows> old_flows_;  // what is newer first
   MappedPages state_;
   MappedPages epochs_;
   MappedPages senders_;

@@ -38,7 +38,7 @@ absl::StatusOr<FlowPart> ReadFlows(const DatapathObject& object, uint32_t from) 
             ? 0
             : errno;
     if (error == ENOSPC) continue;  // for the first bucket
-    if (error != 0 && error != ENOENT) return absl::ErrnoToStatus(error, "rs_flows_v2: read");
+    if (error != 0 && error != ENOENT) return absl::ErrnoToStatus(error, "rs_flows_v3: read");
     if (error == ENOENT) part.next = 0;
     for (uint32_t i = 0; i < count; ++i) {
       if (FLOW_LIFE_STATE(values[i].life) == FLOW_DEAD) continue;
@@ -46,7 +46,7 @@ absl::StatusOr<FlowPart> ReadFlows(const DatapathObject& object, uint32_t from) 
     }
     return part;
   }
-  return absl::ResourceExhaustedError("rs_flows_v2: too many flows in one bucket to be read");
+  return absl::ResourceExhaustedError("rs_flows_v3: too many flows in one bucket to be read");
 }
 
 absl::StatusOr<bool> EndFlow(const DatapathObject& object, const FlowRecord& flow) {

@@ -25,7 +25,7 @@ class PacketProbeTest : public PacketTest {
   std::map<std::string, std::vector<std::string>> Everything() {
     std::map<std::string, std::vector<std::string>> contents;
     for (const char* name :
-         {"rs_flows_v2", "rs_drops_v1", "rs_accounts_v1", "rs_half_open_v1", "rs_frags_v1",
+         {"rs_flows_v3", "rs_drops_v1", "rs_accounts_v2", "rs_half_open_v1", "rs_frags_v1",
           "rs_sockets_v1", "rs_lost_v2", "rs_budget_v2", "rs_epochs_v1", "rs_interfaces_v1"}) {
       const int map = kernel_->object().Map(name);
       bpf_map_info info = {};
@@ -158,11 +158,29 @@ TEST_F(PacketProbeTest, EveryMapIsEitherReadOrWritten) {
          "probe_programs.cc, else to this list";
 }
 
-TEST_F(PacketProbeTest, AFullAccountIsFullForItToo) {
-  kernel_->object().state()->account_flows = 1;
+TEST_F(PacketProbeTest, AFullAccountIsFullForItTooUnlessOneOfTheLatestMakesRoom) {
   kernel_->object().state()->account_half_open = 1;
   Run(Hook::kFromWorkload, Tcp(kClient, kServer, 80, 50000));
-  EXPECT_EQ(Probe(Tcp(kClient, kServer))[0].reason, DROP_POD_HALF_OPEN);
+  const auto before = Everything();
+  const auto stages = Probe(Tcp(kClient, kServer));
+  EXPECT_EQ(stages[0].reason, DROP_NONE);
+  EXPECT_TRUE(stages[0].begins_flow);
+  EXPECT_EQ(Everything(), before) << "the one that would make room stands";
+  Run(Hook::kFromWorkload, Tcp(kClient, kServer));
+  EXPECT_FALSE(Probe(Tcp(kClient, kServer, 80, 50000))[0].flow.has_value()) << "as it was said";
+  // An open one makes no room.
+  FrameSpec answer = Tcp(kServer, kClient, 40000, 80), acknowledged = Tcp(kClient, kServer);
+  answer.tcp_flags = 0x12;
+  answer.tcp_sequence = 5000;
+  answer.tcp_acknowledged = 1;
+  acknowledged.tcp_flags = 0x10;
+  acknowledged.tcp_sequence = 1;
+  acknowledged.tcp_acknowledged = 5001;
+  Run(Hook::kFromWorkload, answer);
+  Run(Hook::kFromWorkload, acknowledged);
+  kernel_->object().state()->account_half_open = 100;
+  kernel_->object().state()->account_flows = 1;
+  EXPECT_EQ(Probe(Tcp(kClient, kServer, 80, 50000))[0].reason, DROP_POD_FLOWS);
 }
 
 }  // namespace

@@ -29,6 +29,18 @@ constexpr std::string_view kShared[] = {"rs_addresses_v", "rs_arena_v",   "rs_ep
 // A packet begins one flow, two where it is translated. Beside them room for those that are known.
 constexpr uint32_t kFlows = 64;
 
+// Those from which another flow may be refused, unless one of the latest makes room for it.
+std::vector<uint32_t> FullAccounts(const DatapathObject& object) {
+  const uint32_t flows = object.state()->account_flows, half = object.state()->account_half_open;
+  std::vector<uint32_t> full;
+  for (uint32_t account = 0; account < FLOW_ACCOUNTS; ++account) {
+    const uint64_t counts = object.flow_accounts()[account].counts;
+    if (counts / FLOW_COUNT_HALF_OPEN >= half || static_cast<uint32_t>(counts) >= flows)
+      full.push_back(account);
+  }
+  return full;
+}
+
 absl::Status Size(bpf_map* map, uint32_t entries) {
   const int error = bpf_map__set_max_entries(map, entries);
   if (error == 0) return absl::OkStatus();
@@ -56,8 +68,11 @@ absl::StatusOr<std::unique_ptr<ProbePrograms>> ProbePrograms::Load(
     if (int error = bpf_map__reuse_fd(map, object.Map(bpf_map__name(map))); error != 0)
       return absl::ErrnoToStatus(-error, absl::StrCat("probe: use map ", bpf_map__name(map)));
   }
-  RETURN_IF_ERROR(Size(made->skeleton_->maps.rs_flows_v2, kFlows));
-  RETURN_IF_ERROR(Size(made->skeleton_->maps.rs_half_open_v1, 1));
+  const std::vector<uint32_t> full = FullAccounts(object);
+  RETURN_IF_ERROR(Size(made->skeleton_->maps.rs_flows_v3,
+                       kFlows + 2 * FLOW_EVICTION_TRIES * static_cast<uint32_t>(full.size())));
+  // Ten megabytes, which only who may be refused has to have.
+  if (full.empty()) RETURN_IF_ERROR(Size(made->skeleton_->maps.rs_half_open_v1, 1));
   bpf_program* program;
   bpf_object__for_each_program(program, made->skeleton_->obj) {
     const std::string_view name = bpf_program__name(program);
@@ -68,6 +83,7 @@ absl::StatusOr<std::unique_ptr<ProbePrograms>> ProbePrograms::Load(
   if (int error = datapath__load(made->skeleton_); error != 0)
     return LoadFailed(error, messages.text());
   RETURN_IF_ERROR(made->CopyAccounts(object));
+  for (uint32_t account : full) RETURN_IF_ERROR(made->CopyLatest(object, account));
   return made;
 }
 
@@ -77,22 +93,46 @@ ProbePrograms::~ProbePrograms() { datapath__destroy(skeleton_); }
 absl::Status ProbePrograms::CopyAccounts(const DatapathObject& object) const {
   constexpr size_t kBytes = FLOW_ACCOUNTS * sizeof(flow_account);
   void* base = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED,
-                    bpf_map__fd(skeleton_->maps.rs_accounts_v1), 0);
-  if (base == MAP_FAILED) return absl::ErrnoToStatus(errno, "probe: map rs_accounts_v1");
+                    bpf_map__fd(skeleton_->maps.rs_accounts_v2), 0);
+  if (base == MAP_FAILED) return absl::ErrnoToStatus(errno, "probe: map rs_accounts_v2");
   const MappedPages accounts(base, kBytes);
   std::memcpy(accounts.base(), object.flow_accounts(), kBytes);
   return absl::OkStatus();
 }
 
+// Those of the latest flows on the account that the next one would ask for room, whichever limit it
+// meets.
+absl::Status ProbePrograms::CopyLatest(const DatapathObject& object, uint32_t account) const {
+  const int from = object.Map(bpf_map__name(skeleton_->maps.rs_half_open_v1));
+  const uint32_t begun = object.flow_accounts()[account].begun;
+  const uint32_t one = object.state()->account_half_open;
+  for (const uint32_t limit : {one, 4 * one}) {
+    const uint32_t first = begun - std::min(limit, FLOW_HALF_OPEN_RING);
+    for (uint32_t i = 0; i < FLOW_EVICTION_TRIES; ++i) {
+      const uint32_t index = account * FLOW_HALF_OPEN_RING + (first + i) % FLOW_HALF_OPEN_RING;
+      flow_key key;
+      flow_value value;
+      if (bpf_map_lookup_elem(from, &index, &key) != 0 ||
+          bpf_map_update_elem(bpf_map__fd(skeleton_->maps.rs_half_open_v1), &index, &key,
+                              BPF_ANY) != 0)
+        return absl::ErrnoToStatus(errno, "probe: copy the latest flows of an account");
+      if (bpf_map_lookup_elem(object.flows(), &key, &value) != 0) continue;  // gone
+      if (bpf_map_update_elem(bpf_map__fd(skeleton_->maps.rs_flows_v3), &key, &value, BPF_ANY) != 0)
+        return absl::ErrnoToStatus(errno, "probe: copy a flow that may make room");
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ProbePrograms::AddFlow(const flow_key& key, const flow_value& value) {
-  if (bpf_map_update_elem(bpf_map__fd(skeleton_->maps.rs_flows_v2), &key, &value, BPF_ANY) == 0)
+  if (bpf_map_update_elem(bpf_map__fd(skeleton_->maps.rs_flows_v3), &key, &value, BPF_ANY) == 0)
     return absl::OkStatus();
   return absl::ErrnoToStatus(errno, "probe: copy the known flow");
 }
 
 bool ProbePrograms::HasFlow(const flow_key& key) const {
   flow_value value;
-  return bpf_map_lookup_elem(bpf_map__fd(skeleton_->maps.rs_flows_v2), &key, &value) == 0 &&
+  return bpf_map_lookup_elem(bpf_map__fd(skeleton_->maps.rs_flows_v3), &key, &value) == 0 &&
          FLOW_LIFE_STATE(value.life) != FLOW_DEAD;
 }
 

@@ -82,7 +82,7 @@ void PrintCosts(const Site& site, const std::string& at, const Costs& costs, con
 
 // Connections between addresses that are no pod's of this node.
 absl::Status FillFlows(const Site& site, uint32_t from, uint32_t to) {
-  const std::string path = site.pins() + "/maps/rs_flows_v2";
+  const std::string path = site.pins() + "/maps/rs_flows_v3";
   const UniqueFd map(bpf_obj_get(path.c_str()));
   if (!map.ok()) return absl::ErrnoToStatus(errno, path);
   timespec now = {};

@@ -31,6 +31,7 @@ struct Options {
   // Where ripstop-agent, ripstop-cni, ripstopctl and ripstop-probe are. Empty:
   // RIPSTOP_BIN_DIR, else the folder of this executable, else ../bin beside it.
   std::string bin_dir;
+  std::string agent;  // another program in the place of ripstop-agent
   std::function<void(const std::string&)> progress = [](const std::string&) {};
   absl::Duration agent_patience = absl::Seconds(30);
   bool keep_on_failure = false;  // leave a lab that did not come up, to look at
@@ -67,6 +68,8 @@ class Lab {
   // kDeadlineExceeded with the reasons, if it does not get ready in time.
   absl::Status StartAgent(const std::string& node);
   absl::Status WaitReady(const std::string& node);
+  // Which program StartAgent starts from now on; empty: the product's. For agents of another build.
+  void UseAgent(const std::string& path) { options_.agent = path; }
   // SIGKILL or SIGTERM; returns when it is gone. BIRD and the datapath stay.
   absl::Status StopAgent(const std::string& node, int signal);
   absl::StatusOr<agent::v1::StatusReply> AgentStatus(const std::string& node) const;

@@ -44,8 +44,9 @@ absl::Status Lab::SpawnAgent(const std::string& node) {
   // The socket of an agent that was killed is still there, and nobody behind it.
   std::error_code error;
   fs::remove(entry.socket, error);
-  return Spawn({.argv = {Binary("ripstop-agent"), "--node", node, "--store", state_.store_url(),
-                         "--socket", entry.socket, "--bpffs", entry.pins, "--run-dir", dir + "/run",
+  const std::string agent = options_.agent.empty() ? Binary("ripstop-agent") : options_.agent;
+  return Spawn({.argv = {agent, "--node", node, "--store", state_.store_url(), "--socket",
+                         entry.socket, "--bpffs", entry.pins, "--run-dir", dir + "/run",
                          "--state-dir", dir + "/state", "--secrets-dir", dir + "/secrets",
                          "--log-file", dir + "/agent.log"},
                 .netns = entry.netns},

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From the programs of the agent before to ours. They know each other's flows and nothing else
+// where the layout of the tables has changed; so theirs go on, by the tables that they have, until
+// ours have tables in force. Where the agent before has left tables that we can read, that is at
+// once.
+#include "absl/status/status.h"
+#include "agent/dataplane/dataplane.h"
+#include "agent/dataplane/program_places.h"
+#include "policy/status_macros.h"
+
+namespace ripstop::agent {
+
+bool Dataplane::LeftFor(const char* name, uint32_t ifindex, Again again) {
+  if (!waiting_ || !links_->IsOurs(name, ifindex, AttachPoint::kIngress)) return false;
+  left_.insert_or_assign(ifindex, std::move(again));
+  return true;
+}
+
+absl::Status Dataplane::TakeOver() {
+  RETURN_IF_ERROR(object_->AdoptFlows().status());
+  // Their packets on the way have marks already, and ours would have to look for them.
+  if (marks_wanted_ && links_->HasPinned(kToHost))
+    __atomic_fetch_or(&object_->state()->flags, kMarkFlags, __ATOMIC_RELEASE);
+  for (const char* name :
+       {kFromWorkload, kToWorkload, kFromHost, kFromTunnel, kFromElsewhere, kToHost}) {
+    RETURN_IF_ERROR(links_->Refresh(name, Program(name)));
+  }
+  RETURN_IF_ERROR(socket_link_.Refresh(object_->to_socket()));
+  waiting_ = false;
+  absl::Status status;
+  for (const auto& [ifindex, again] : std::exchange(left_, {})) {
+    const absl::Status attached = again();
+    if (!absl::IsNotFound(attached)) status.Update(attached);  // gone, and its program with it
+  }
+  if (marks_wanted_) status.Update(BeginMarks());
+  // On clsact each program goes on with the old table until it is attached anew.
+  if (links_->uses_tcx()) status.Update(FinishAdoption().status());
+  return status;
+}
+
+absl::StatusOr<uint64_t> Dataplane::FinishAdoption() {
+  if (waiting_) return flows_lost_;
+  ASSIGN_OR_RETURN(const uint64_t lost, object_->AdoptFlows());
+  flows_lost_ += lost;
+  object_->ForgetOldFlows();
+  return flows_lost_;
+}
+
+}  // namespace ripstop::agent
