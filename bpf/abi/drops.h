@@ -80,7 +80,7 @@
 	X(TUNNEL_FROM_WORKLOAD, "tunnel-from-workload", \
 	  "A pod sent IPIP, 6in4 or GRE (protocols 4, 41, 47) and not to another pod: a node could take it out of its wrapping, past policy.") \
 	X(DHCP_FROM_WORKLOAD, "dhcp-from-workload", \
-	  "A pod sent DHCP to a node, or as a server to anybody. Pods have their addresses from the agent, and nobody has one from pods.")
+	  "A pod sent DHCP to a node, or as a server of its own accord. Pods have their addresses from the agent, and no node is asked by them or told by them.")
 /* clang-format on */
 
 enum drop_reason {

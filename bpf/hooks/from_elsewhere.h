@@ -25,7 +25,7 @@ HOOK_PROGRAM(from_elsewhere)
 	int action;
 
 	skb->tc_index = 0;
-	if (skb->pkt_type == PACKET_HOST && names_loopback(skb)) {
+	if (names_loopback(skb)) {
 		walk_begin(skb);
 		return drop(skb, DROP_MARTIAN);
 	}

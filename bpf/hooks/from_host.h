@@ -37,8 +37,6 @@ from_bare_device(struct __sk_buff *skb, struct walk *w, const struct datapath_st
 	struct ip_address *source = &w->p.source;
 	__be32 v4;
 
-	if (names_loopback(skb))
-		return drop(skb, DROP_MARTIAN);
 	if (!state->vxlan_port)
 		return TC_ACT_OK;
 	if (skb->protocol == bpf_htons(ETH_P_IP)) {
@@ -88,6 +86,8 @@ HOOK_PROGRAM(from_host)
 
 	if (!w || !state)
 		return TC_ACT_OK;
+	if (names_loopback(skb))
+		return drop(skb, DROP_MARTIAN);
 	/* A frame of a VLAN is for that VLAN's own interface (VLAN 0 is none: a priority). */
 	if (skb->pkt_type != PACKET_HOST || (skb->vlan_present && (skb->vlan_tci & VLAN_ID_MASK)))
 		return TC_ACT_OK;

@@ -21,6 +21,8 @@ HOOK_PROGRAM(from_tunnel)
 		return drop(skb, DROP_NO_GENERATION);
 	if (!sender)
 		return drop(skb, DROP_VXLAN_FOREIGN);
+	if (names_loopback(skb))
+		return drop(skb, DROP_MARTIAN);
 	reason = parse(skb, &w->p);
 	if (reason)
 		return drop(skb, reason);

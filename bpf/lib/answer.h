@@ -19,13 +19,15 @@
 #define ICMPV6_UNREACHABLE 1
 #define ICMPV6_PROHIBITED 1
 
-/* No answers to answers, to parts of a datagram, or past headers that are not followed here. */
+/* No answers to answers, to parts of a datagram, or past headers that are not followed here; nor to
+ * SCTP, whose checksum the device still has to make: its frame cannot be cut to what is quoted.
+ */
 static __always_inline int
 is_answerable(const struct packet *p)
 {
 	__u32 plain = ETH_HLEN + (p->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
 
-	if (p->fragment || p->l4_offset != plain || is_icmp_error(p))
+	if (p->fragment || p->l4_offset != plain || is_icmp_error(p) || p->protocol == IPPROTO_SCTP)
 		return 0;
 	return p->protocol != IPPROTO_TCP || !(p->tcp_flags & TCP_RST);
 }

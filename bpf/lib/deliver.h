@@ -7,8 +7,10 @@
 #include <linux/ipv6.h>
 #include <linux/pkt_cls.h>
 
+#include "bpf/lib/flow_life.h"
 #include "bpf/lib/maps.h"
 #include "bpf/lib/packet.h"
+#include "bpf/lib/walk_state.h"
 
 #ifndef AF_INET
 #define AF_INET 2
@@ -76,15 +78,24 @@ wire_length(struct __sk_buff *skb, const struct packet *p)
 	return p->ip_length;
 }
 
-/* Notes where packets go that find @stamp, unless somebody else does. */
+/* Notes where packets go that find @stamp, unless somebody else does. The flow may be gone by now,
+ * and its memory another one's, of whose time the stamp would be: then as it was. Whoever comes to
+ * be there after that writes all of it, and the last exchange fails.
+ */
 static __always_inline void
-next_hop_note(struct flow_next_hop *hop, __u64 stamp, const struct bpf_fib_lookup *fib)
+next_hop_note(struct flow_value *flow, __u64 stamp, const struct bpf_fib_lookup *fib)
 {
+	struct flow_next_hop *hop = &flow->next_hop;
+	const struct walk *w = walk_get();
 	__u64 before = *(volatile __u64 *)&hop->stamp;
 
-	if (before == NEXT_HOP_WRITTEN ||
+	if (!w || before == NEXT_HOP_WRITTEN ||
 	    __sync_val_compare_and_swap(&hop->stamp, before, NEXT_HOP_WRITTEN) != before)
 		return;
+	if ((flow_life(flow) ^ w->life) >> 8) {
+		__sync_val_compare_and_swap(&hop->stamp, NEXT_HOP_WRITTEN, before);
+		return;
+	}
 	hop->ifindex = fib->ifindex;
 	hop->mtu = fib->mtu_result;
 	__builtin_memcpy(hop->destination_mac, fib->dmac, ETH_ALEN);
@@ -99,13 +110,16 @@ static __always_inline int
 deliver_noted(struct __sk_buff *skb, const struct packet *p, const struct flow_next_hop *noted,
               __u64 stamp, int marks)
 {
-	struct flow_next_hop hop = *noted;
+	struct flow_next_hop hop;
 	struct ethhdr *eth;
 
-	if (hop.stamp != stamp || p->ttl <= 1 || wire_length(skb, p) > hop.mtu)
+	/* Before what is read and after it, or it may be of two. */
+	if (*(const volatile __u64 *)&noted->stamp != stamp || p->ttl <= 1)
 		return TC_ACT_UNSPEC;
 	asm volatile("" ::: "memory");
-	if (*(const volatile __u64 *)&noted->stamp != stamp)
+	hop = *noted;
+	asm volatile("" ::: "memory");
+	if (*(const volatile __u64 *)&noted->stamp != stamp || wire_length(skb, p) > hop.mtu)
 		return TC_ACT_UNSPEC;
 	if (decrement_ttl(skb, p))
 		return TC_ACT_SHOT;
@@ -119,13 +133,13 @@ deliver_noted(struct __sk_buff *skb, const struct packet *p, const struct flow_n
 	return bpf_redirect(hop.ifindex, 0);
 }
 
-/* Out of this machine as the routing table says; @hop, if there is one, is told. Whatever needs
+/* Out of this machine as the routing table says; @flow, if there is one, is told. Whatever needs
  * an answer or a neighbour goes to the stack, which gives it. A function of its own, whose stack
  * is not there while a packet is judged: 6.1 counts calls together, up to 512 bytes.
  */
 __noinline int
-deliver_routed(struct __sk_buff *skb, const struct packet *p, struct flow_next_hop *hop,
-               __u64 stamp, int marks)
+deliver_routed(struct __sk_buff *skb, const struct packet *p, struct flow_value *flow, __u64 stamp,
+               int marks)
 {
 	struct bpf_redir_neigh next = {};
 	struct bpf_fib_lookup fib = {};
@@ -149,8 +163,8 @@ deliver_routed(struct __sk_buff *skb, const struct packet *p, struct flow_next_h
 	}
 	if (bpf_fib_lookup(skb, &fib, sizeof(fib), 0) != BPF_FIB_LKUP_RET_SUCCESS)
 		return TC_ACT_OK;
-	if (hop)
-		next_hop_note(hop, stamp, &fib);
+	if (flow)
+		next_hop_note(flow, stamp, &fib);
 	if (decrement_ttl(skb, p))
 		return TC_ACT_SHOT;
 	/* An IPv4 route may have an IPv6 next hop (RFC 5549): fib.family says which. */

@@ -87,6 +87,9 @@ opens_flow(const struct flow_value *flow, __u32 source_end, const struct packet 
 	int forward = source_end == flow->initiator;
 	__s32 ahead = p->tcp_acknowledged - responder->sequence;
 
+	/* A refusal opens nothing. */
+	if (p->protocol == IPPROTO_SCTP && p->sctp_chunk == SCTP_ABORT)
+		return 0;
 	if (p->protocol != IPPROTO_TCP)
 		return !forward;
 	/* The responder has answered, and the packet says that it has seen the answer. */

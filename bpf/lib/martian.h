@@ -18,20 +18,10 @@ is_martian(const struct ip_address *a)
 	       (a->words[3] == 0 || a->words[3] == bpf_htonl(1));
 }
 
-/* 127.0.0.0/8 and ::1, which only the loopback device has (RFC 1122 section 3.2.1.3, RFC 4291
- * section 2.5.3). The kernel takes the former from anywhere where route_localnet is set.
- */
-static __always_inline int
-is_loopback(const struct ip_address *a)
-{
-	if (address_is_mapped(a))
-		return ((const __u8 *)a->words)[12] == 127;
-	return a->words[0] == 0 && a->words[1] == 0 && a->words[2] == 0 &&
-	       a->words[3] == bpf_htonl(1);
-}
-
-/* The same of an IPv4 packet that need not be parsed for anything else; ::1 no kernel takes from
- * another device.
+/* Whether an end of the packet is in 127.0.0.0/8, which only the loopback device has (RFC 1122
+ * section 3.2.1.3). The kernel takes it from anywhere where route_localnet is set, in pieces and in
+ * frames to everybody too, so this comes before all that a packet may be let through for. ::1 no
+ * kernel takes from another device.
  */
 static __always_inline int
 names_loopback(struct __sk_buff *skb)

@@ -51,6 +51,7 @@ class ProbePrograms {
  private:
   ProbePrograms() = default;
   absl::Status CopyAccounts(const DatapathObject& object) const;
+  absl::Status CopyLatest(const DatapathObject& object, uint32_t account) const;
   absl::StatusOr<int> ProgramOf(const Run& run);
   std::vector<uint8_t> TakeWalk() const;
 

@@ -77,6 +77,14 @@ TEST_F(SctpTest, ItEndsByWhoeverKnowsATag) {
   }
 }
 
+// The tag of a refusal is the one that the INIT proposes, which no header has had yet.
+TEST_F(SctpTest, ARefusalOpensNothing) {
+  Pass(Out(kInit, 0));
+  Pass(Back(kAbort, kOfServer));
+  EXPECT_TRUE(FlowExists(Out(kInit, 0), false)) << "still unanswered";
+  EXPECT_EQ(Swept(25), 1u);
+}
+
 TEST_F(SctpTest, AnAssociationThatGoesOnOutlivesAnEnd) {
   Associate();
   Pass(Back(kAbort, kOfServer));
