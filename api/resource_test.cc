@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "api/text.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -86,6 +87,15 @@ TEST(ResourceTest, BadBytesAndUnknownKindsAreErrorsThatNameTheKey) {
   const auto bytes = Deserialize({.key = {"Tier", "", "t"}, .value = "\xff\xff\xff"});
   EXPECT_EQ(bytes.status().code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(std::string(bytes.status().message()), testing::HasSubstr("Tier t"));
+}
+
+TEST(PrintableTest, WhatATerminalWouldObeyIsWrittenOut) {
+  EXPECT_EQ(Printable("r\xc3\xa8gle 1 \"a\\b\" \xe2\x82\xac"),
+            "r\xc3\xa8gle 1 \"a\\b\" \xe2\x82\xac");
+  EXPECT_EQ(Printable("\x1b[31mred\x07\nline\x7f"), "\\x1b[31mred\\x07\\x0aline\\x7f");
+  EXPECT_EQ(Printable("\xc2\x9b"
+                      "2J\xc2\xa9\xc2"),
+            "\\x9b2J\xc2\xa9\xc2");
 }
 
 }  // namespace

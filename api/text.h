@@ -5,6 +5,7 @@
 #ifndef RIPSTOP_API_TEXT_H_
 #define RIPSTOP_API_TEXT_H_
 
+#include <string>
 #include <string_view>
 
 #include "absl/strings/string_view.h"
@@ -12,6 +13,10 @@
 namespace ripstop::api {
 
 inline absl::string_view Av(std::string_view text) { return {text.data(), text.size()}; }
+
+// The text with each control character written out, such as "\x1b", C1's too: for a terminal or a
+// log, which would obey them. Everything else is as it was.
+std::string Printable(std::string_view text);
 
 }  // namespace ripstop::api
 

@@ -4,10 +4,14 @@
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
+#include <cstring>
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
@@ -43,8 +47,9 @@ absl::Status MakePrivateFolder(const std::string& path) {
 }
 
 // A predecessor that was killed holds its locks until the kernel is done with it.
+constexpr absl::Duration kExiting = absl::Seconds(5);
+
 absl::Status LockAlone(int fd, absl::string_view path, absl::string_view option) {
-  constexpr absl::Duration kExiting = absl::Seconds(5);
   const absl::Time deadline = absl::Now() + kExiting;
   for (bool told = false; ::flock(fd, LOCK_EX | LOCK_NB) != 0; told = true) {
     if (!told) spdlog::info("{}: another agent has it; waiting for its end", std::string(path));
@@ -55,6 +60,28 @@ absl::Status LockAlone(int fd, absl::string_view path, absl::string_view option)
     absl::SleepFor(absl::Milliseconds(50));
   }
   return absl::OkStatus();
+}
+
+// Two agents in one network would each undo the other's routes, whatever folders they have. The
+// name of a socket that is in no file system is its network namespace's (unix(7)).
+absl::StatusOr<UniqueFd> LockNetwork() {
+  constexpr char kName[] = "\0ripstop-agent";
+  sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = {}};
+  std::memcpy(address.sun_path, kName, sizeof(kName) - 1);
+  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + sizeof(kName) - 1);
+  UniqueFd lock(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!lock.ok()) return absl::ErrnoToStatus(errno, "lock the network namespace");
+  const absl::Time deadline = absl::Now() + kExiting;
+  while (::bind(lock.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) {
+    if (errno != EADDRINUSE) return absl::ErrnoToStatus(errno, "lock the network namespace");
+    if (absl::Now() > deadline) {
+      return absl::AlreadyExistsError(
+          "another ripstop-agent runs in this network namespace, and two would undo each other's "
+          "routes; end it first");
+    }
+    absl::SleepFor(absl::Milliseconds(50));
+  }
+  return lock;
 }
 
 absl::StatusOr<UniqueFd> LockFolder(const std::string& path, absl::string_view option) {
@@ -98,6 +125,7 @@ absl::Status Agent::LockPins() {
   std::error_code error;
   std::filesystem::create_directories(options_.bpffs, error);
   ASSIGN_OR_RETURN(pins_lock_, LockFolder(options_.bpffs, "--bpffs"));
+  ASSIGN_OR_RETURN(network_lock_, LockNetwork());
   return absl::OkStatus();
 }
 

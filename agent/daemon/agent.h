@@ -125,6 +125,7 @@ class Agent final : private StorePlaneClient, private AgentApi {
   EventLoop* const loop_;
   UniqueFd lock_, state_lock_;
   UniqueFd pins_lock_;
+  UniqueFd network_lock_;
   std::unique_ptr<DataplaneInterface> dataplane_;
   std::unique_ptr<PolicyPlane> policy_;
   std::unique_ptr<FlowLog> flow_log_;
@@ -157,6 +158,7 @@ class Agent final : private StorePlaneClient, private AgentApi {
   FieldNotes fields_;
   DatapathSettings settings_;
   EventLoop::TimerId sweep_ = 0;
+  absl::Time swept_ = absl::InfinitePast();
   EventLoop::TimerId read_again_ = 0;
   bool network_changed_ = false;
   bool pools_changed_ = false;

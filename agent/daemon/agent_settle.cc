@@ -110,11 +110,15 @@ absl::Status Agent::HoldAddresses() {
   return unasked;
 }
 
+constexpr absl::Duration kSweepAgain = absl::Seconds(1);
+
 void Agent::ReadFlows() {
   constexpr absl::Duration kAgain = absl::Milliseconds(50);
   static_assert(kAgain > absl::Nanoseconds(EVENT_WAKE_NS));
-  loop_->CancelTimer(read_again_);
+  // What was found may be followed by more of which nobody is told for a while (EVENT_WAKE_NS). A
+  // reading that finds nothing leaves the one that is promised.
   if (flows_->Read(absl::Now())) {
+    loop_->CancelTimer(read_again_);
     read_again_ = loop_->AddTimer(kAgain, absl::ZeroDuration(), [this] { ReadFlows(); });
   }
   if (settings_.watch_closed) SetWatching();
@@ -129,8 +133,11 @@ void Agent::SetWatching() {
   settings_.watch_closed = watched;
   LogUnlessOk(dataplane_->Configure(settings_));
   flow_keeper_->set_watched(watched);
+  // Whoever comes and goes all the time has the table swept no oftener than one who stays.
   loop_->CancelTimer(sweep_);
-  SweepFlows();
+  const absl::Duration wait = swept_ + kSweepAgain - absl::Now();
+  if (wait <= absl::ZeroDuration() || wait > kSweepAgain) return SweepFlows();
+  sweep_ = loop_->AddTimer(wait, absl::ZeroDuration(), [this] { SweepFlows(); });
 }
 
 // Programs at all interfaces first: then packets may wait for their verdict.
@@ -160,6 +167,7 @@ absl::Status Agent::FirstSync() {
 }
 
 void Agent::SweepFlows() {
+  swept_ = absl::Now();
   LogUnlessOk(flow_keeper_->Sweep());
   sweep_ = loop_->AddTimer(flow_keeper_->period(), absl::ZeroDuration(), [this] { SweepFlows(); });
   if (!settings_.watch_closed) return;
@@ -188,6 +196,7 @@ void Agent::Housekeeping() {
     }
   }
   flows_->Tick(absl::Now());
+  ReadFlows();
   network_->RefreshSecrets();
   shaping_->Retry();
   store_plane_->Housekeeping();

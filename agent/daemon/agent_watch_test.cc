@@ -22,6 +22,10 @@ class AgentWatchTest : public AgentTest {
   }
   // `events` of new flows, by destination ports that count on from `first`.
   static void Tell(RunningAgent& agent, uint16_t first, int events) {
+    Push(agent, first, events);
+    agent.StagedPolicies();
+  }
+  static void Push(RunningAgent& agent, uint16_t first, int events) {
     agent.Datapath([&](FakeDataplane& dataplane) {
       for (int i = 0; i < events; ++i) {
         flow_event event = {};
@@ -33,7 +37,6 @@ class AgentWatchTest : public AgentTest {
       }
       return 0;
     });
-    agent.StagedPolicies();
   }
   static std::pair<bool, bool> Watched(RunningAgent& agent) {
     return agent.Datapath([](FakeDataplane& dataplane) {
@@ -76,6 +79,24 @@ TEST_F(AgentWatchTest, TheDatapathTellsOfEveryFlowWhileSomebodyWatches) {
   context.TryCancel();
   watch->Finish();
   EXPECT_TRUE(agent.Until([&](const auto&) { return Watched(agent) == kNone; }));
+}
+
+// The kernel tells at most once in EVENT_WAKE_NS that there are events.
+TEST_F(AgentWatchTest, AnEventOfWhichNobodyIsToldIsReadAllTheSame) {
+  RunningAgent agent(options_, false);
+  ASSERT_TRUE(agent.UntilReady());
+  grpc::ClientContext context;
+  v1::WatchFlowsReply reply;
+  const auto watch = agent.Watch(&context);
+  ASSERT_TRUE(watch->Read(&reply));
+  Tell(agent, 80, 1);
+  ASSERT_TRUE(watch->Read(&reply));
+  agent.StagedPolicies();  // looks, and finds nothing
+  Push(agent, 81, 1);
+  ASSERT_TRUE(watch->Read(&reply));
+  EXPECT_EQ(reply.event().destination_port(), 81u);
+  context.TryCancel();
+  watch->Finish();
 }
 
 TEST_F(AgentWatchTest, ASlowReaderMissesEventsOfWhichItIsToldAndHoldsUpNobody) {

@@ -306,13 +306,24 @@ TEST_P(TunnelTest, LoopbackIsNotBelievedFromOutside) {
     return {testing::Ip(Addr(from), Addr(to), 17,
                         testing::UdpDatagram(Addr(from), Addr(to), 7777, {'x'}))};
   };
+  const auto [first, later] =
+      testing::Fragments(Addr(kFar), Addr("127.0.0.1"),
+                         testing::UdpDatagram(Addr(kFar), Addr("127.0.0.1"), 7777, Bytes(24, 'x')));
+  const std::vector<Bytes> pieces = {first, later};
   const std::vector<Attack> attacks = {
       Raw("a stranger", DROP_MARTIAN, *far_, kUplinkMac, packet(kFar, "127.0.0.1")),
       Raw("a stranger, to another of them", DROP_MARTIAN, *far_, kUplinkMac,
           packet(kFar, "127.9.9.9")),
+      Raw("a stranger, in pieces", DROP_MARTIAN, *far_, kUplinkMac, pieces),
+      Raw("a stranger, the later piece first", DROP_MARTIAN, *far_, kUplinkMac,
+          {pieces[1], pieces[0]}),
+      Raw("a stranger, in a frame to everybody", DROP_MARTIAN, *far_, kBroadcast,
+          packet(kFar, "127.0.0.1")),
       Raw("a stranger, as the node itself", DROP_MARTIAN, *far_, kUplinkMac,
           packet("127.0.0.1", "10.255.0.1")),
       Raw("in at another interface", DROP_MARTIAN, *guest_, kElsewhereMac,
+          packet("10.99.0.2", "127.0.0.1")),
+      Raw("in at another interface, in a frame to everybody", DROP_MARTIAN, *guest_, kBroadcast,
           packet("10.99.0.2", "127.0.0.1")),
       Raw("in at another interface, as the node itself", DROP_MARTIAN, *guest_, kElsewhereMac,
           packet("127.0.0.1", "10.99.0.1")),

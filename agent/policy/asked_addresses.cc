@@ -9,7 +9,7 @@ absl::StatusOr<std::optional<Addresses>> AddressesOf(const PolicyFeed& feed, con
                                                      const std::string& text) {
   if (text.empty()) return std::nullopt;
   if (auto address = policy::Address::Parse(text); address.ok()) return Addresses{*address};
-  if (text.find('/') == std::string::npos) {
+  if (text.find('/') == std::string::npos || policy::Cidr::Parse(text).ok()) {
     return absl::InvalidArgumentError(absl::StrCat(
         field, " '", text, "': neither an address nor namespace/pod; for example shop/cart-1"));
   }

@@ -1,24 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/policy/drop_queries.h"
 
-#include <net/if.h>
-
 #include <map>
 #include <string>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "agent/policy/kernel_words.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::agent {
 namespace {
-
-std::string InterfaceName(uint32_t ifindex) {
-  char name[IF_NAMESIZE];
-  // One that has just gone, or is in another namespace.
-  return if_indextoname(ifindex, name) != nullptr ? name : absl::StrCat("#", ifindex);
-}
 
 bool IsOf(const std::string& pod, const std::string& asked) {
   return pod == asked || absl::StartsWith(pod, asked + "/");

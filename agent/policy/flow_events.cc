@@ -7,18 +7,12 @@
 #include <cstring>
 #include <string>
 
+#include "agent/policy/kernel_words.h"
 #include "agent/policy/rule_words.h"
 #include "bpf/abi/drops.h"
 
 namespace ripstop::agent {
 namespace {
-
-policy::Address AddressOf(const ip_address& address) {
-  policy::Address out;
-  static_assert(sizeof(address) == sizeof(out.bytes));
-  std::memcpy(out.bytes.data(), &address, sizeof(address));
-  return out;
-}
 
 const char* TypeName(uint8_t type) {
   switch (type) {

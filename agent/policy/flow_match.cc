@@ -16,7 +16,7 @@ absl::StatusOr<FlowMatch::Wanted> FlowMatch::ReadEnd(const PolicyFeed* feed, con
     wanted.addresses.emplace({*address});
     return wanted;
   }
-  if (text.find('/') == std::string::npos) {
+  if (text.find('/') == std::string::npos || policy::Cidr::Parse(text).ok()) {
     return absl::InvalidArgumentError(absl::StrCat(
         field, " '", text, "': neither an address nor namespace/pod; for example shop/cart-1"));
   }

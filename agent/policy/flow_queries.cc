@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "agent/policy/flow_match.h"
+#include "agent/policy/kernel_words.h"
 #include "agent/policy/rule_words.h"
 #include "policy/status_macros.h"
 
@@ -15,12 +16,6 @@ namespace {
 
 constexpr uint8_t kFin = 0x01;
 
-policy::Address FromKey(const ip_address& address) {
-  policy::Address out;
-  std::memcpy(out.bytes.data(), &address, sizeof(address));
-  return out;
-}
-
 // One end as the flow has it; `begun`: of who began it.
 struct FlowEnd {
   policy::Address address;
@@ -28,7 +23,7 @@ struct FlowEnd {
 };
 FlowEnd EndOf(const loader::FlowRecord& record, bool begun) {
   const uint32_t end = (record.value.initiator & 1) ^ (begun ? 0 : 1);
-  return {FromKey(record.key.address[end]), ntohs(record.key.port[end])};
+  return {AddressOf(record.key.address[end]), ntohs(record.key.port[end])};
 }
 
 const char* StateOf(const flow_value& flow) {

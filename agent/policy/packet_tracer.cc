@@ -3,10 +3,10 @@
 
 #include <arpa/inet.h>
 #include <linux/pkt_cls.h>
-#include <net/if.h>
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -15,6 +15,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "agent/policy/asked_addresses.h"
+#include "agent/policy/kernel_words.h"
 #include "agent/policy/rule_words.h"
 #include "bpf/loader/tables_reader.h"
 #include "policy/status_macros.h"
@@ -23,12 +24,8 @@ namespace ripstop::agent {
 namespace {
 
 constexpr absl::Duration kTurn = absl::Milliseconds(100);
-
-policy::Address FromKey(const ip_address& address) {
-  policy::Address out;
-  std::memcpy(out.bytes.data(), &address, sizeof(address));
-  return out;
-}
+// Packets that are described at a time: the loop has others to serve.
+constexpr size_t kPart = 128;
 
 absl::Status SetEnd(const PolicyFeed& feed, const char* field, const std::string& text,
                     trace_end* ret) {
@@ -148,12 +145,10 @@ void PacketTracer::Describe(const loader::TracedPacket& packet, v1::TracedPacket
   ret->set_time_ns(UnixNs(r.time_ns));
   ret->set_hook(loader::TraceHookName(r.hook));
   ret->set_ifindex(r.ifindex);
-  char interface[IF_NAMESIZE] = {};
-  if (if_indextoname(r.ifindex, interface) != nullptr) ret->set_interface(interface);
   ret->set_packet(r.packet);
   bool to_pod = false;
   if (r.family != 0) {
-    const policy::Address from = FromKey(r.source), to = FromKey(r.destination);
+    const policy::Address from = AddressOf(r.source), to = AddressOf(r.destination);
     const auto source = policy_->feed().OwnerOf(from), target = policy_->feed().OwnerOf(to);
     ret->set_ip_version(r.family);
     ret->set_protocol(ProtocolName(r.protocol));
@@ -231,11 +226,18 @@ absl::Status PacketTracer::Follow(loader::PacketTrace& trace, const v1::TraceReq
                      trace.Take(std::clamp(left, absl::ZeroDuration(), kTurn)));
     v1::TraceReply reply;
     reply.set_lost(trace.lost());
-    if (!packets.empty()) {
+    for (size_t begin = 0; begin < packets.size(); begin += kPart) {
+      const size_t end = std::min(packets.size(), begin + kPart);
       RETURN_IF_ERROR(loop_->CallStatus([&] {
-        for (const loader::TracedPacket& packet : packets) Describe(packet, reply.add_packets());
+        for (size_t i = begin; i < end; ++i) Describe(packets[i], reply.add_packets());
         return absl::OkStatus();
       }));
+    }
+    std::map<uint32_t, std::string> names;
+    for (v1::TracedPacket& packet : *reply.mutable_packets()) {
+      std::string& name = names[packet.ifindex()];
+      if (name.empty()) name = InterfaceName(packet.ifindex());
+      packet.set_interface(name);
     }
     const bool news = !packets.empty() || reply.lost() != told_lost;
     told_lost = reply.lost();

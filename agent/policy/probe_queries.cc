@@ -2,10 +2,10 @@
 #include "agent/policy/probe_queries.h"
 
 #include <linux/pkt_cls.h>
-#include <net/if.h>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "agent/policy/kernel_words.h"
 #include "agent/policy/rule_words.h"
 #include "policy/status_macros.h"
 
@@ -13,11 +13,6 @@ namespace ripstop::agent {
 namespace {
 
 constexpr uint32_t kLoopback = 1;
-
-std::string InterfaceName(uint32_t ifindex) {
-  char name[IF_NAMESIZE] = {};
-  return if_indextoname(ifindex, name) != nullptr ? name : absl::StrCat("#", ifindex);
-}
 
 std::string PacketText(const loader::ProbeStage& stage) {
   std::string text = FlowText(stage.packet);

@@ -141,8 +141,11 @@ absl::StatusOr<policy::Packet> Queries::PacketAsked(const v1::WhyRequest& reques
   if (packet.destination_port == 0 && policy::HasPorts(packet.protocol)) {
     return absl::InvalidArgumentError("port: is missing; this protocol has ports (--port)");
   }
-  // Absent: -1.
-  const int type = std::max(0, request.icmp_type()), code = std::max(0, request.icmp_code());
+  // Absent: -1, and whoever asks for ICMP without a type asks whether a ping passes.
+  const bool v6 = packet.protocol == policy::kProtocolIcmpV6;
+  const int echo = v6 ? 128 : packet.protocol == policy::kProtocolIcmp ? 8 : 0;
+  const int type = request.icmp_type() < 0 ? echo : request.icmp_type();
+  const int code = std::max(0, request.icmp_code());
   ASSIGN_OR_RETURN(packet.icmp_type, Within<uint8_t>("ICMP type", type));
   ASSIGN_OR_RETURN(packet.icmp_code, Within<uint8_t>("ICMP code", code));
   return packet;
@@ -182,7 +185,11 @@ absl::StatusOr<v1::WhyReply> Queries::Why(const v1::WhyRequest& request) const {
   describe(lookup.ingress, reply.mutable_ingress());
   reply.set_verdict(Verdict(allow));
   DescribeStaged(policy_->staged(), packet, reply.mutable_staged());
-  if (!lookup.egress && !lookup.ingress) {
+  if (lookup.ingress && (lookup.source.flags & ADDRESS_THIS_HOST) != 0) {
+    reply.set_verdict("Allow");
+    reply.set_note(
+        "this node's own processes reach its pods before policy; the ingress rule is for others");
+  } else if (!lookup.egress && !lookup.ingress) {
     reply.set_verdict("Unknown");
     reply.set_note("neither end is an endpoint of this node; ask the agent of a node that has one");
   } else if (!lookup.ingress && to.endpoint && !to.local) {

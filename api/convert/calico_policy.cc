@@ -12,6 +12,7 @@
 #include "api/convert/selector_text.h"
 #include "api/convert/unknown_fields.h"
 #include "api/convert/values.h"
+#include "api/text.h"
 #include "policy/selector.h"
 #include "policy/status_macros.h"
 
@@ -146,7 +147,7 @@ absl::StatusOr<policy::Rule> ConvertRule(const v1::Rule& from, const std::string
   ASSIGN_OR_RETURN(rule.action, ParseAction(from.action(), absl::StrCat(path, ".action")));
   const auto& annotations = from.metadata().annotations();
   if (const auto name = annotations.find("name"); name != annotations.end()) {
-    rule.name = name->second;
+    rule.name = Printable(name->second);  // whoever may write a policy writes to root's terminal
   }
   if (from.has_ip_version()) {
     if (from.ip_version() != 4 && from.ip_version() != 6) {

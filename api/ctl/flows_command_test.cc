@@ -32,8 +32,10 @@ struct FakeWatch : agent::v1::Agent::Service {
                           grpc::ServerWriter<WatchFlowsReply>* writer) override {
     asked = *request;
     if (!error.ok()) return error;
+    // Its own: the test changes them when its client is gone, which the server may learn later.
+    const std::vector<WatchFlowsReply> told = replies;
     writer->Write({});
-    for (const WatchFlowsReply& reply : replies) writer->Write(reply);
+    for (const WatchFlowsReply& reply : told) writer->Write(reply);
     while (holds && !context->IsCancelled()) usleep(1000);
     return grpc::Status::OK;
   }

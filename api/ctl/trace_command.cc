@@ -141,18 +141,22 @@ void Trace(Context& context, TraceOptions& options) {
         absl::ToChronoTime(absl::Now() + absl::Milliseconds(options.request.for_ms()) + kGrace));
   }
   Sink sink(context, options);
-  if (!sink.Open()) return;
   // Before the client, which begins threads.
   const OnInterrupt interrupt([&call] { call.TryCancel(); });
   AgentClient client(context.socket);
-  bool begun = false;
+  bool begun = false, refused = false;
   const absl::Status status = client.Trace(call, options.request, [&](const TraceReply& reply) {
+    // What the file had is lost only now that there is something to put in its place.
+    refused = !begun && !sink.Open();
+    if (refused) return false;
     if (!begun) context.io.err << "Tracing; Ctrl-C ends it.\n" << std::flush;
     begun = true;
     return sink.Take(reply);
   });
   if (!status.ok()) context.Fail(status);
-  if (begun || status.ok()) sink.Finish();
+  // Ended before anything came: that is what the file has to say.
+  if (!begun && !refused && status.ok()) begun = sink.Open();
+  if (begun) sink.Finish();
 }
 
 }  // namespace
@@ -182,7 +186,8 @@ void AddTraceCommand(CLI::App& app, Context& context) {
         options->request.set_for_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(time)));
       },
       "Ends after that time (10s, 5m); else with Ctrl-C");
-  trace->add_option("--count", options->count, "Ends after so many packets");
+  trace->add_option("--count", options->count, "Ends after so many packets")
+      ->check(CLI::PositiveNumber);
   trace->add_option("-w,--write", options->file,
                     "Writes them to this file as pcapng, with what was decided as comments");
   trace->add_option("-s,--snap", options->snap, "How much of each packet -w keeps (256 bytes)")

@@ -128,6 +128,14 @@ TEST_F(TraceTest, EverythingIsAskedForByName) {
 TEST_F(TraceTest, WhatTheAgentRefusesIsSaid) {
   EXPECT_EQ(Ctl({"trace", "--reason", "nonsense"}), kExitError);
   EXPECT_THAT(err_, AllOf(HasSubstr("no drop has it"), Not(HasSubstr("packets"))));
+  EXPECT_EQ(Ctl({"trace", "--all", "--count", "0"}), kExitUsage);
+  // A trace that does not begin costs nobody his file.
+  const std::string file = folder_ + "/precious";
+  std::ofstream(file) << "precious";
+  EXPECT_EQ(Ctl({"trace", "--reason", "nonsense", "-w", file}), kExitError);
+  std::stringstream bytes;
+  bytes << std::ifstream(file).rdbuf();
+  EXPECT_EQ(bytes.str(), "precious");
 }
 
 TEST_F(TraceTest, JsonIsAnObjectALine) {
