@@ -20,8 +20,9 @@ using Arrived = std::function<bool()>;
 absl::StatusOr<Arrived> Captured(const Ground& ground, const std::string& target,
                                  const Bytes& marker, const std::string& link = "eth0");
 
-// A socket of `target` was given a datagram with these bytes: bound to a port of one address
-// (with "", any of either family), which groups that every machine is in lead to as well.
+// A socket of `target` was given a datagram with these bytes: bound to a port of one address, or
+// with "" of any of either family. Groups that every machine is in lead to it as well, if it is
+// of their family.
 absl::StatusOr<Arrived> Delivered(const Ground& ground, const std::string& target,
                                   const std::string& address, uint16_t port, const Bytes& marker);
 

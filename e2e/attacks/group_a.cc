@@ -308,14 +308,17 @@ Attack TunnelOfOutsiders() {
 absl::StatusOr<std::vector<Shot>> Loopback(Ground& ground, const Variant&) {
   std::vector<Shot> shots;
   const Address to = Parse("127.0.0.1");
-  for (const char* who : {kMallory, kOutside}) {
+  for (const auto& [who, to_all] :
+       {std::pair(kMallory, false), std::pair(kOutside, false), std::pair(kOutside, true)}) {
     const Bytes marker = Marker();
     const uint16_t port = NextPort();
     const Bytes packet = Udp(ground.Address(who, 4), to, 40000, port, marker);
-    ASSIGN_OR_RETURN(const Mac mac,
+    ASSIGN_OR_RETURN(Mac mac,
                      who == kMallory ? ground.HostMac(kMallory) : ground.MacOf("node1", "eth0"));
+    if (to_all) mac = kBroadcastMac;
     ASSIGN_OR_RETURN(Arrived arrived, Delivered(ground, "node1", "127.0.0.1", port, marker));
-    shots.push_back({StrCat("from ", who), "martian", arrived, [&ground, who, mac, packet] {
+    const std::string name = StrCat("from ", who, to_all ? ", in a frame to everybody" : "");
+    shots.push_back({name, "martian", arrived, [&ground, who = who, mac, packet] {
                        return SendPackets(ground, who, "eth0", mac, {packet});
                      }});
   }
@@ -395,6 +398,8 @@ absl::StatusOr<std::vector<Shot>> Martians(Ground& ground, const Variant& v) {
                                                                 {"0/8", "0.1.2.3", false},
                                                                 {"240/4", "240.1.2.3", false}}
                                           : std::vector<Target>{{"multicast", "ff02::1", true}};
+  // A group of IPv4 leads to no socket of IPv6.
+  const std::string any = v.family == 4 ? "0.0.0.0" : "";
   for (const Target& target : targets) {
     if (!target.group) {
       RETURN_IF_ERROR(ground.Shell("node1", {StrCat("ip addr replace ", target.address,
@@ -403,7 +408,7 @@ absl::StatusOr<std::vector<Shot>> Martians(Ground& ground, const Variant& v) {
     const Bytes marker = Marker();
     const uint16_t port = NextPort();
     ASSIGN_OR_RETURN(Shot shot, Packet(ground, target.name, "martian",
-                                       Delivered(ground, "node1", "", port, marker),
+                                       Delivered(ground, "node1", any, port, marker),
                                        Udp(pod, Parse(target.address), 40000, port, marker)));
     shots.push_back(std::move(shot));
   }

@@ -70,7 +70,8 @@ absl::Status BirdIsBack(Ground& ground, const std::string& node, const lab::Proc
     const auto bird = BirdOf(ground, node);
     const auto status = ground.lab().AgentStatus(node);
     if (!bird.ok() || bird->pid == old.pid || !status.ok()) return false;
-    if (status->bgp().empty()) return false;
+    // Past its recovery too: while it waits, the end of another BIRD is one fault too many.
+    if (status->bgp().empty() || !status->ready()) return false;
     for (const auto& session : status->bgp()) {
       last = StrCat(session.peer_address(), " ", session.state());
       if (session.state() != "Established") return false;

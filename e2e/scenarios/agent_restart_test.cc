@@ -3,6 +3,7 @@
 // The agent dies and comes back under traffic: no packet lost, no denied one let through.
 #include <signal.h>
 
+#include <filesystem>
 #include <iostream>
 
 #include "absl/time/clock.h"
@@ -88,6 +89,23 @@ TEST_F(AgentRestart, PolicyChangedWhileTheAgentWasAwayIsInForceWhenItIsReady) {
   EXPECT_TRUE(Reaches(flow)) << "node1 cannot know yet";
   ASSERT_TRUE(lab().StartAgent("node1").ok());
   EXPECT_TRUE(Eventually([&] { return Silent(flow); }));
+}
+
+TEST_F(AgentRestart, AnotherAgentInTheSameNetworkIsRefusedWhateverItsFolders) {
+  const std::string own = lab().state().dir() + "/another";
+  const std::string pins = lab().state().nodes.at("node1").pins + "-another";
+  for (const char* folder : {"/run", "/state"}) std::filesystem::create_directories(own + folder);
+  const auto output =
+      lab().Exec("node1", {lab().Binary("ripstop-agent"), "--node", "node1", "--store",
+                           lab().state().store_url(), "--socket", own + "/agent.sock", "--bpffs",
+                           pins, "--run-dir", own + "/run", "--state-dir", own + "/state"});
+  std::error_code error;
+  std::filesystem::remove(pins, error);
+  ASSERT_TRUE(output.ok()) << output.status();
+  EXPECT_NE(output->exit_code, 0);
+  EXPECT_THAT(output->out + output->err,
+              ::testing::HasSubstr("another ripstop-agent runs in this network namespace"));
+  ExpectMatrix();
 }
 
 TEST_F(AgentRestart, PodMayBeAddedAndRemovedAfterARestart) {
