@@ -117,6 +117,26 @@ TEST_P(HandoverTest, FlowsOfAnOlderAndOfANewerLayoutAreTakenOver) {
   EXPECT_EQ(dataplane_->SweepFlows(false)->entries, 0u);
 }
 
+TEST_P(HandoverTest, AMapOfOurNameAndAnotherLayoutIsNoObstacle) {
+  Connect();
+  for (const char* name : {"rs_asked_v2", "rs_flows_v3"}) {
+    SCOPED_TRACE(name);
+    if (name == std::string("rs_flows_v3")) {
+      PinFlowsOf(176, "rs_flows_v3_176");
+      ASSERT_EQ(rename(Pin("rs_flows_v3_176").c_str(), Pin(name).c_str()), 0);
+    } else {
+      const UniqueFd other(bpf_map_create(BPF_MAP_TYPE_PERCPU_ARRAY, "other", 4, 8, 1, nullptr));
+      Rename(name);
+      ASSERT_EQ(bpf_obj_pin(other.get(), Pin(name).c_str()), 0);
+    }
+    Open();
+    Attach();
+    ASSERT_TRUE(dataplane_->FinishAdoption().ok());
+    EXPECT_TRUE(connection_.Echo().ok());
+    EXPECT_EQ(Dropped(DROP_NO_FLOW), 0u);
+  }
+}
+
 TEST_P(HandoverTest, FlowsWhoseKeyIsAnotherOneAreForgotten) {
   Connect();
   const UniqueFd other(bpf_map_create(BPF_MAP_TYPE_HASH, "rs_flows", 8, 8, 10, nullptr));

@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "bpf/abi/flows.h"
 #include "bpf/datapath.skel.h"
+#include "bpf/loader/map_info.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::loader {
@@ -61,13 +62,6 @@ absl::Status SetSizes(datapath* skeleton, const DatapathSizes& sizes) {
   return absl::OkStatus();
 }
 
-// 0: it cannot be told.
-uint32_t MaxEntries(int map) {
-  bpf_map_info info = {};
-  uint32_t bytes = sizeof(info);
-  return bpf_obj_get_info_by_fd(map, &info, &bytes) == 0 ? info.max_entries : 0;
-}
-
 absl::Status SetPinPaths(datapath* skeleton, const std::string& dir) {
   bpf_map* map;
   bpf_object__for_each_map(map, skeleton->obj) {
@@ -79,10 +73,15 @@ absl::Status SetPinPaths(datapath* skeleton, const std::string& dir) {
     // The pinned map may have been made with another size. It is full of live state:
     // keep it as it is.
     UniqueFd pinned(bpf_obj_get(path.c_str()));
-    if (!pinned.ok()) continue;
-    if (const uint32_t entries = MaxEntries(pinned.get()); entries != 0) {
-      bpf_map__set_max_entries(map, entries);
+    const bpf_map_info info = InfoOf(pinned.get());
+    if (info.id == 0) continue;
+    // Another layout's by this name, such as the notes that a program makes of a packet.
+    if (info.key_size != bpf_map__key_size(map) || info.value_size != bpf_map__value_size(map)) {
+      if (unlink(path.c_str()) != 0)
+        return absl::ErrnoToStatus(errno, absl::StrCat("unpin ", path, " of another layout"));
+      continue;
     }
+    bpf_map__set_max_entries(map, info.max_entries);
   }
   return absl::OkStatus();
 }
@@ -230,7 +229,7 @@ absl::StatusOr<uint32_t> DatapathObject::RestorePins() const {
   return restored;
 }
 
-uint32_t DatapathObject::flow_capacity() const { return MaxEntries(flows()); }
+uint32_t DatapathObject::flow_capacity() const { return InfoOf(flows()).max_entries; }
 int DatapathObject::vteps() const { return bpf_map__fd(skeleton_->maps.rs_vteps_v1); }
 int DatapathObject::owners() const { return bpf_map__fd(skeleton_->maps.rs_owners_v1); }
 int DatapathObject::externals() const { return bpf_map__fd(skeleton_->maps.rs_external_v1); }

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "bpf/datapath.skel.h"
 #include "bpf/loader/datapath_object.h"
+#include "bpf/loader/map_info.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::loader {
@@ -21,13 +22,6 @@ namespace {
 
 // What a table is called that gave its name to one of another size.
 constexpr char kAside[] = "_aside";
-
-bpf_map_info InfoOf(int map) {
-  bpf_map_info info = {};
-  uint32_t bytes = sizeof(info);
-  if (bpf_obj_get_info_by_fd(map, &info, &bytes) != 0) info = {};
-  return info;
-}
 
 // Newest first: what is aside gave way to what is not, and a newer layout comes after an older.
 std::vector<std::string> Tables(const std::string& dir, const char* prefix) {
@@ -58,7 +52,10 @@ absl::Status DatapathObject::FindOldFlows(uint32_t wanted_size) {
   const UniqueFd pinned(bpf_obj_get(path.c_str()));
   const bool waiting = access(aside.c_str(), F_OK) == 0;
   const bool counted = pinned.ok() && access(accounts.c_str(), F_OK) == 0;
-  if (!counted || (!waiting && InfoOf(pinned.get()).max_entries != wanted_size)) {
+  const bpf_map_info own_info = InfoOf(pinned.get());
+  const bool fits =
+      own_info.value_size == sizeof(flow_value) && (waiting || own_info.max_entries == wanted_size);
+  if (!counted || !fits) {
     // The accounts are of the flows in one table, so a new table has new ones.
     if (unlink(accounts.c_str()) != 0 && errno != ENOENT)
       return absl::ErrnoToStatus(errno, absl::StrCat("unpin ", accounts));

@@ -77,10 +77,10 @@ absl::Status PolicyHolds(Ground& ground, const Variant& v) {
 }
 
 absl::StatusOr<lab::LiveFlow> AliceToBob(Ground& ground, const Variant& v,
-                                         const char* protocol = "UDP") {
+                                         const char* protocol = "UDP", uint16_t port = 7002) {
   ASSIGN_OR_RETURN(
       lab::LiveFlow live,
-      lab::LiveFlow::Start(ground.lab(), {kAlice, ground.Victim(v.path), protocol, 7002, v.family},
+      lab::LiveFlow::Start(ground.lab(), {kAlice, ground.Victim(v.path), protocol, port, v.family},
                            {}));
   RETURN_IF_ERROR(live.WaitFor("connected").status());
   return live;
@@ -293,7 +293,7 @@ absl::Status PutInPlace(Ground& ground, const Variant& v, const std::string& nod
 absl::StatusOr<Failed> HoldsAcrossLayouts(Ground& ground, const Variant& v) {
   ASSIGN_OR_RETURN(const Ground::Drops before, ground.DropsNow());
   ASSIGN_OR_RETURN(const lab::LiveFlow live, AliceToBob(ground, v));
-  ASSIGN_OR_RETURN(const lab::LiveFlow stream, AliceToBob(ground, v, "TCP"));
+  ASSIGN_OR_RETURN(const lab::LiveFlow stream, AliceToBob(ground, v, "TCP", 7001));
   const std::set<std::string> nodes = {"node1", ground.NodeOf(v.path)};
   absl::Status status;
   for (const auto& [next, signal] :
