@@ -119,7 +119,7 @@ TEST_P(HandoverTest, FlowsOfAnOlderAndOfANewerLayoutAreTakenOver) {
 
 TEST_P(HandoverTest, AMapOfOurNameAndAnotherLayoutIsNoObstacle) {
   Connect();
-  for (const char* name : {"rs_asked_v2", "rs_flows_v3"}) {
+  for (const char* name : {"rs_asked_v3", "rs_flows_v3"}) {
     SCOPED_TRACE(name);
     if (name == std::string("rs_flows_v3")) {
       PinFlowsOf(176, "rs_flows_v3_176");

@@ -80,7 +80,13 @@
 	X(TUNNEL_FROM_WORKLOAD, "tunnel-from-workload", \
 	  "A pod sent IPIP, 6in4 or GRE (protocols 4, 41, 47) and not to another pod: a node could take it out of its wrapping, past policy.") \
 	X(DHCP_FROM_WORKLOAD, "dhcp-from-workload", \
-	  "A pod sent DHCP to a node, or as a server of its own accord. Pods have their addresses from the agent, and no node is asked by them or told by them.")
+	  "A pod sent DHCP to a node, or as a server of its own accord. Pods have their addresses from the agent, and no node is asked by them or told by them.") \
+	X(NAT_PORTS, "nat-ports", \
+	  "A pod of a pool with `natOutgoing` began a flow, and no port was found free towards that address and port: widen `natPortRange` of the FelixConfiguration, give the pods routes back instead, or let them keep their connections. Protocols without ports have room for one pod per address.") \
+	X(NAT_ADDRESS, "nat-address", \
+	  "A pod of a pool with `natOutgoing` sent a packet out at an interface, and the host has no address of that family to send it under: give the interface one, or set `natOutgoingAddress`.") \
+	X(NAT_PROTOCOL, "nat-protocol", \
+	  "A pod of a pool with `natOutgoing` sent what cannot be translated: ICMP other than echo and errors, DCCP, or AH, whose checksum covers addresses. Only pods with routes back can use these.")
 /* clang-format on */
 
 enum drop_reason {

@@ -75,14 +75,14 @@ struct flow_count {
 };
 ABI_ASSERT(sizeof(struct flow_count) == 16);
 
-/* What this node's programs make of the responder (translation of their own, services).
- * Nothing does yet: zero.
+/* What this node's programs make of the initiator where its packets leave the host
+ * (abi/masquerade.h). Written once, while the flow is held; the kind last.
  */
 struct flow_translation {
 	struct ip_address address;
 	__be16 port;
-	__u16 kind;
-	__u32 service;
+	__u16 kind; /* enum translation_kind */
+	__u32 reserved;
 };
 ABI_ASSERT(sizeof(struct flow_translation) == 24);
 

@@ -40,6 +40,8 @@ ABI_ASSERT(offsetof(struct datapath_state, active) == 0);
  */
 #define STATE_RESET_UNKNOWN 128u
 #define STATE_REJECT 256u
+/* Some pool is masqueraded, or was: flows that began so go on (abi/masquerade.h). */
+#define STATE_MASQUERADE 512u
 
 /* What a run leaves in skb->cb, for callers of BPF_PROG_TEST_RUN. */
 enum run_result {

@@ -9,6 +9,7 @@ flow_end(struct end_request *context)
 	struct flow_key key = context->key, shown = key;
 	struct flow_value *flow = bpf_map_lookup_elem(&rs_flows_v3, &key);
 	const struct sender_value *sender;
+	struct masquerade_key room;
 
 	context->ended = 0;
 	if (!flow)
@@ -17,6 +18,6 @@ flow_end(struct end_request *context)
 	if (sender)
 		flow_show_sender(&shown, flow, &sender->address);
 	context->ended = flow_end_told(state_get(), &key, &shown, flow, context->life,
-	                               FLOW_CLOSED_FLUSHED, bpf_ktime_get_ns());
+	                               FLOW_CLOSED_FLUSHED, bpf_ktime_get_ns(), &room);
 	return 0;
 }

@@ -117,6 +117,7 @@ sweep_one(void *map __attribute__((unused)), struct flow_key *key, struct flow_v
 	const struct sweep_request *request = &sweep->request;
 	struct flow_key copy = *key, shown = copy;
 	__u64 life = flow_life(flow);
+	struct masquerade_key room;
 	__u8 closed_by;
 
 	sweep->request.visited++;
@@ -136,7 +137,7 @@ sweep_one(void *map __attribute__((unused)), struct flow_key *key, struct flow_v
 		return 0;
 	}
 	sweep->request.removed +=
-	    flow_end_told(state, &copy, &shown, flow, life, closed_by, request->now_ns);
+	    flow_end_told(state, &copy, &shown, flow, life, closed_by, request->now_ns, &room);
 	return 0;
 }
 

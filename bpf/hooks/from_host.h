@@ -4,6 +4,7 @@
  * matters: to the tunnel, which drops what nobody vouches for.
  */
 #include "bpf/lib/hook.h"
+#include "bpf/lib/masquerade.h"
 #include "bpf/lib/walk.h"
 
 #define VLAN_ID_MASK 0xfff
@@ -35,8 +36,15 @@ static __always_inline int
 from_bare_device(struct __sk_buff *skb, struct walk *w, const struct datapath_state *state)
 {
 	struct ip_address *source = &w->p.source;
+	enum drop_reason reason;
+	struct flow_value *flow;
 	__be32 v4;
 
+	if ((state->flags & STATE_MASQUERADE) && !parse_headless(skb, &w->p)) {
+		reason = walk_restore(skb, w, state, 0, &flow);
+		if (reason)
+			return drop(skb, reason);
+	}
 	if (!state->vxlan_port)
 		return TC_ACT_OK;
 	if (skb->protocol == bpf_htons(ETH_P_IP)) {
@@ -83,6 +91,7 @@ HOOK_PROGRAM(from_host)
 	enum drop_reason reason;
 	struct datapath_state *state = state_get();
 	struct walk *w = walk_begin(skb);
+	struct flow_value *flow;
 
 	if (!w || !state)
 		return TC_ACT_OK;
@@ -105,5 +114,8 @@ HOOK_PROGRAM(from_host)
 	if (is_for_tunnel(w, state))
 		return TC_ACT_OK;
 	w->arrival = ARRIVED_NATIVELY;
-	return walk_packet(skb, w, state, FROM_HOST, prepare_from_host);
+	reason = walk_restore(skb, w, state, ETH_HLEN, &flow);
+	if (reason)
+		return drop(skb, reason);
+	return walk_packet_of(skb, w, state, flow, FROM_HOST, prepare_from_host);
 }

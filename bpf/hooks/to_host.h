@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /* tcx egress of every interface by which packets leave this host, other than pods' own and
  * loopback: what pods sent to a service address, or to any other whose verdict waited, is
- * judged here as what the host's stack has made of it. Attached only once host's NAT is on.
+ * judged here as what the host's stack has made of it. Then what must not show a pod's address
+ * is masqueraded. Attached only once host's NAT is on, or some pool is masqueraded.
  */
 #include "bpf/lib/hook.h"
+#include "bpf/lib/masquerade.h"
 #include "bpf/lib/walk.h"
 
 /* Whether the packet is one of these. What is judged already has its mark, and whatever is
@@ -34,13 +36,13 @@ is_to_be_judged(struct __sk_buff *skb, const struct datapath_state *state)
 
 WALK_PREPARE(prepare_to_host, TO_HOST)
 
-HOOK_PROGRAM(to_host)
+static __always_inline int
+judge_at_exit(struct __sk_buff *skb, const struct datapath_state *state)
 {
-	struct datapath_state *state = state_get();
 	enum drop_reason reason;
 	struct walk *w;
 
-	if (!state || !is_to_be_judged(skb, state))
+	if (!is_to_be_judged(skb, state))
 		return TC_ACT_OK;
 	w = walk_begin(skb);
 	if (!w)
@@ -52,4 +54,17 @@ HOOK_PROGRAM(to_host)
 	if (reason)
 		return drop(skb, reason);
 	return walk_packet(skb, w, state, TO_HOST, prepare_to_host);
+}
+
+HOOK_PROGRAM(to_host)
+{
+	struct datapath_state *state = state_get();
+	int action;
+
+	if (!state)
+		return TC_ACT_OK;
+	action = judge_at_exit(skb, state);
+	if (action != TC_ACT_OK || !(state->flags & STATE_MASQUERADE))
+		return action;
+	return masquerade(skb);
 }

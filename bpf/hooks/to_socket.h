@@ -21,6 +21,7 @@ struct socket_walk {
 	struct verdict verdict;
 	struct flow_value value;
 	struct flow_key evicted;
+	struct masquerade_key claimed;
 };
 
 struct {
@@ -28,7 +29,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct socket_walk);
-} rs_asked_v2 SEC(".maps");
+} rs_asked_v3 SEC(".maps");
 
 static __always_inline void
 socket_packet(const struct bpf_sk_lookup *ctx, struct packet *ret)
@@ -110,9 +111,9 @@ socket_write_flow(struct socket_walk *w, __u32 source_end, struct flow_value *kn
 	value->side[~source_end & 1].flags = FLOW_SIDE_HOST;
 	pod->number = w->source.number;
 	if (known)
-		flow_kill(&w->key, known, flow_life(known));
+		flow_kill(&w->key, known, flow_life(known), &w->claimed);
 	return flow_insert(&w->key, value, FLOW_ACCOUNT_BEGUN(w->source.number), &w->evicted,
-	                   state);
+	                   &w->claimed, state);
 }
 
 SEC("sk_lookup")
@@ -129,7 +130,7 @@ to_socket(struct bpf_sk_lookup *ctx)
 	if (!state || !(state->flags & STATE_MARKS) || !ctx->ingress_ifindex ||
 	    !is_workload(ctx->ingress_ifindex))
 		return SK_PASS;
-	w = bpf_map_lookup_elem(&rs_asked_v2, &zero);
+	w = bpf_map_lookup_elem(&rs_asked_v3, &zero);
 	active = active_generation_get(state);
 	if (!w || !active.l4_table)
 		return socket_drop(ctx, DROP_NO_GENERATION);

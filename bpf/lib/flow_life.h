@@ -11,6 +11,7 @@
 
 #include "bpf/abi/drops.h"
 #include "bpf/lib/flow.h"
+#include "bpf/lib/masquerade_entry.h"
 
 static __always_inline __u64
 flow_life(const struct flow_value *flow)
@@ -65,20 +66,28 @@ flow_is_there(const struct flow_key *key, __u64 life)
 
 /* Takes the flow of @life, as it was when it was looked up, out of the table, unless somebody
  * else does or it has become another one. Returns whether it did. The delete may fail, where a
- * lock of the map is held below this program.
+ * lock of the map is held below this program. @room: for the key of what the flow has claimed.
  */
 static __always_inline int
-flow_kill(const struct flow_key *key, struct flow_value *flow, __u64 life)
+flow_kill(const struct flow_key *key, struct flow_value *flow, __u64 life,
+          struct masquerade_key *room)
 {
 	__u64 dead = (life & ~0xffull) | FLOW_DEAD;
 	__u32 state = (__u32)life & 0xff;
+	int masqueraded;
 
 	if ((state != FLOW_HALF_OPEN && state != FLOW_OPEN) || !flow_change(flow, life, FLOW_DEAD))
 		return 0;
+	masqueraded = flow->translation.kind == TRANSLATION_MASQUERADED;
+	if (masqueraded)
+		masquerade_key_of(key, flow, room);
 	if (!flow_is_there(key, dead) || bpf_map_delete_elem(&rs_flows_v3, key)) {
 		__sync_val_compare_and_swap(&flow->life, dead, life);
 		return 0;
 	}
+	/* After the flow: it would go on without. */
+	if (masqueraded)
+		masquerade_release(room, MASQUERADE_LIFE(life));
 	account_add(life, state == FLOW_HALF_OPEN ? -(FLOW_COUNT_HALF_OPEN + 1) : -1ull);
 	return 1;
 }
@@ -114,11 +123,13 @@ latest_place(__u32 account, __u32 nth)
 }
 
 /* Gives up the oldest that is still half open of the account's latest flows, @limit of them at
- * most, before the @nth. @room: for its key, which another CPU may overwrite in its place.
+ * most, before the @nth. @room: for its key, which another CPU may overwrite in its place;
+ * @claimed: for that of flow_kill.
  * Returns whether there was one.
  */
 static __always_inline int
-evict_half_open(__u32 account, __u32 nth, __u32 limit, struct flow_key *room)
+evict_half_open(__u32 account, __u32 nth, __u32 limit, struct flow_key *room,
+                struct masquerade_key *claimed)
 {
 	__u32 first = nth - (limit < FLOW_HALF_OPEN_RING ? limit : FLOW_HALF_OPEN_RING);
 
@@ -135,7 +146,7 @@ evict_half_open(__u32 account, __u32 nth, __u32 limit, struct flow_key *room)
 			continue;
 		life = flow_life(flow);
 		if (FLOW_LIFE_STATE(life) == FLOW_HALF_OPEN && FLOW_LIFE_ACCOUNT(life) == account &&
-		    flow_kill(room, flow, life))
+		    flow_kill(room, flow, life, claimed))
 			return 1;
 	}
 	return 0;
@@ -148,16 +159,17 @@ account_room(__u32 account, __u32 one)
 	return account < 2 && one < 0x40000000 ? 4 * one : one;
 }
 
-/* Puts the new flow, on @account, into the table. @room: for a key. */
+/* Puts the new flow, on @account, into the table. @room, @claimed: for keys. */
 static __always_inline enum drop_reason
 flow_insert(const struct flow_key *key, struct flow_value *value, __u32 account,
-            struct flow_key *room, const struct datapath_state *state)
+            struct flow_key *room, struct masquerade_key *claimed,
+            const struct datapath_state *state)
 {
 	struct flow_account *counted = bpf_map_lookup_elem(&rs_accounts_v2, &account);
 	__u32 limit = account_room(account, state->account_half_open);
 	enum drop_reason reason = DROP_NONE;
 	struct flow_key *place;
-	long error = 0;
+	int error = 0; /* before 6.4 an inlined map operation returns no more bits */
 	__u64 before;
 	__u32 nth;
 
@@ -169,7 +181,7 @@ flow_insert(const struct flow_key *key, struct flow_value *value, __u32 account,
 		reason = DROP_POD_HALF_OPEN;
 	else if ((__s32)before >= (__s32)account_room(account, state->account_flows))
 		reason = DROP_POD_FLOWS;
-	if (reason && evict_half_open(account, nth, limit, room)) {
+	if (reason && evict_half_open(account, nth, limit, room, claimed)) {
 		__sync_fetch_and_add(&counted->evicted, 1);
 		reason = DROP_NONE;
 	}

@@ -195,7 +195,7 @@ walk_renew_flow(struct __sk_buff *skb, struct walk *w, struct flow_value *flow)
 		flow_answered(flow, life, w->source_end, &w->p);
 }
 
-/* A new flow, in the place of the one that was known under its key. Asks for the walk, as
+/* A new flow. Asks for the walk, as
  * walk_judge does.
  */
 __noinline int
@@ -208,8 +208,6 @@ walk_begin_flow(struct __sk_buff *skb)
 
 	if (!w || !state)
 		return DROP_NO_GENERATION;
-	if (w->replaces)
-		walk_end_flow(FLOW_CLOSED_REPLACED);
 	source_end = w->source_end & 1;
 	value = &w->value;
 	value->side[source_end].tcp_flags = w->p.tcp_flags;
@@ -218,7 +216,7 @@ walk_begin_flow(struct __sk_buff *skb)
 	__builtin_memset(value->sent, 0, sizeof(value->sent));
 	value->sent[source_end].packets = 1;
 	value->sent[source_end].bytes = skb->len;
-	return flow_insert(&w->key, value, walk_account(w), &w->evicted, state);
+	return flow_insert(&w->key, value, walk_account(w), &w->evicted, &w->claimed, state);
 }
 
 /* Writes the flow that the judgement admits, between the ends that w->value has: over the known
@@ -255,7 +253,8 @@ walk_write_flow(struct __sk_buff *skb, struct walk *w, struct flow_value *flow)
 		walk_renew_flow(skb, w, flow);
 		return DROP_NONE;
 	}
-	w->replaces = flow != NULL;
+	if (flow)
+		walk_end_flow(FLOW_CLOSED_REPLACED);
 	return walk_begin_flow(skb);
 }
 

@@ -14,6 +14,7 @@
 #include "bpf/abi/events.h"
 #include "bpf/abi/flows.h"
 #include "bpf/abi/marks.h"
+#include "bpf/abi/masquerade.h"
 #include "bpf/abi/owners.h"
 #include "bpf/abi/state.h"
 #include "bpf/abi/tables.h"
@@ -165,6 +166,38 @@ struct {
 	__type(key, __u32);
 	__type(value, struct interface_value);
 } rs_interfaces_v1 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, POOLS_MAX);
+	__type(key, struct owner_key);
+	__type(value, struct pool_value);
+} rs_pools_v1 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, EXITS_MAX);
+	__type(key, __u32);
+	__type(value, struct exit_value);
+} rs_exits_v1 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct nat_settings);
+} rs_nat_v1 SEC(".maps");
+
+/* As many as flows; memory only for those that there are. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 262144);
+	__type(key, struct masquerade_key);
+	__type(value, struct masquerade_value);
+} rs_masquerade_v1 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -75,12 +75,12 @@ flow_closed_by(const struct flow_value *flow, __u8 otherwise)
 
 /* Takes the flow of @life under @key out and tells of it, as of @closed_by, at @now. @shown: the
  * key under the address of who began it. What a translated flow was as sent nobody is told.
- * Returns whether this was who took it out.
+ * @room: as of flow_kill. Returns whether this was who took it out.
  */
 static __always_inline int
 flow_end_told(const struct datapath_state *state, const struct flow_key *key,
               const struct flow_key *shown, struct flow_value *flow, __u64 life, __u8 closed_by,
-              __u64 now)
+              __u64 now, struct masquerade_key *room)
 {
 	__u32 initiator = flow->initiator & 1;
 	struct flow_count sent[2] = {flow->sent[0], flow->sent[1]};
@@ -97,7 +97,7 @@ flow_end_told(const struct datapath_state *state, const struct flow_key *key,
 	int silent = (flow->flags & FLOW_AS_SENT) || (flow->told & FLOW_TOLD_CLOSED);
 
 	/* From here on its memory may be another flow's. */
-	if (!flow_kill(key, flow, life))
+	if (!flow_kill(key, flow, life, room))
 		return 0;
 	if (!silent && state)
 		event_send(state, now, &subject);
@@ -124,7 +124,7 @@ walk_end_flow(__u32 closed_by)
 	if (closed_by == FLOW_CLOSED_REPLACED)
 		closed_by = flow_closed_by(flow, closed_by);
 	return flow_end_told(state_get(), &w->key, &w->shown, flow, w->life, closed_by,
-	                     bpf_ktime_get_coarse_ns());
+	                     bpf_ktime_get_coarse_ns(), &w->claimed);
 }
 
 #endif

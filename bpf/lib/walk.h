@@ -303,19 +303,30 @@ walk_slow(struct __sk_buff *skb, struct walk *w, const struct datapath_state *st
 	                    &w->value.side[~w->source_end & 1], NULL);
 }
 
-/* Parsed packet in @w->p: all the rest of its way. */
+/* Packet whose flow, if any, has been looked up: all the rest of its way. */
+static __always_inline int
+walk_packet_of(struct __sk_buff *skb, struct walk *w, const struct datapath_state *state,
+               struct flow_value *flow, enum hook hook, walk_prepare_function prepare)
+{
+	int action = walk_established(skb, w, state, flow, hook);
+
+	return action == NOT_ESTABLISHED ? walk_slow(skb, w, state, flow, hook, prepare) : action;
+}
+
+static __always_inline void
+walk_resolve_fragment(struct walk *w)
+{
+	if (w->p.fragment == FRAGMENT_LATER && !fragment_resolve(&w->p))
+		w->unresolved = 1;
+}
+
+/* Parsed packet in @w->p. */
 static __always_inline int
 walk_packet(struct __sk_buff *skb, struct walk *w, const struct datapath_state *state,
             enum hook hook, walk_prepare_function prepare)
 {
-	struct flow_value *flow;
-	int action;
-
-	if (w->p.fragment == FRAGMENT_LATER && !fragment_resolve(&w->p))
-		w->unresolved = 1;
-	flow = walk_find_flow(w);
-	action = walk_established(skb, w, state, flow, hook);
-	return action == NOT_ESTABLISHED ? walk_slow(skb, w, state, flow, hook, prepare) : action;
+	walk_resolve_fragment(w);
+	return walk_packet_of(skb, w, state, walk_find_flow(w), hook, prepare);
 }
 
 /* What every program does first. */

@@ -52,7 +52,6 @@ struct walk {
 	__u8 new_flags;                           /* of the flow to write: FLOW_* */
 	__u8 known;                               /* the flow's verdict is of such packets */
 	__u8 renewed;                             /* a SYN of the known flow's initiator */
-	__u8 replaces;                            /* a known flow, by one of its own */
 	__u8 opening, bypass;                     /* see walk_prepare_at */
 	__u8 settled;                             /* enum settled */
 	__u8 icmp_type, icmp_code;                /* of the flow's initiator */
@@ -64,9 +63,10 @@ struct walk {
 	struct ip_address sender_address;
 	struct socket_value socket; /* port 0: the flow was not translated to one */
 	struct judgement judgement;
-	struct flow_key shown;   /* in events */
-	struct flow_key evicted; /* working room */
-	__u64 life;              /* of the known flow, when it was looked up */
+	struct flow_key shown;         /* in events */
+	struct flow_key evicted;       /* working room */
+	struct masquerade_key claimed; /* working room */
+	__u64 life;                    /* of the known flow, when it was looked up */
 	struct flow_value value;
 	struct packet quoted; /* by an ICMP error */
 };
@@ -76,14 +76,14 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct walk);
-} rs_walk_v5 SEC(".maps");
+} rs_walk_v6 SEC(".maps");
 
 static __always_inline struct walk *
 walk_get(void)
 {
 	__u32 zero = 0;
 
-	return bpf_map_lookup_elem(&rs_walk_v5, &zero);
+	return bpf_map_lookup_elem(&rs_walk_v6, &zero);
 }
 
 /* A packet that asks for something new is judged in its own direction, whatever

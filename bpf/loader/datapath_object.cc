@@ -51,6 +51,7 @@ absl::Status SetSizes(datapath* skeleton, const DatapathSizes& sizes) {
     uint32_t entries;
   } wanted[] = {
       {skeleton->maps.rs_flows_v3, sizes.flows},
+      {skeleton->maps.rs_masquerade_v1, sizes.flows},
       {skeleton->maps.rs_frags_v1, sizes.fragments},
       {skeleton->maps.rs_events_v2, sizes.event_bytes},
   };

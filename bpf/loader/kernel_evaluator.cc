@@ -16,9 +16,15 @@ namespace {
 constexpr uint32_t kLoopback = 1;
 
 absl::Span<const char* const> Unwanted(KernelEvaluator::Use use) {
-  static constexpr const char* kNotRun[] = {"from_elsewhere", "to_host", "to_socket",
+  static constexpr const char* kNotRun[] = {"to_socket", "from_elsewhere", "to_host",
                                             "from_tunnel"};
-  return absl::MakeConstSpan(kNotRun).first(use == KernelEvaluator::Use::kVerdicts ? 4 : 3);
+  const absl::Span<const char* const> not_run(kNotRun);
+  switch (use) {
+    case KernelEvaluator::Use::kVerdicts: return not_run;
+    case KernelEvaluator::Use::kFrames: return not_run.first(3);
+    case KernelEvaluator::Use::kExits: break;
+  }
+  return not_run.first(1);
 }
 
 }  // namespace

@@ -43,7 +43,8 @@ struct RunResult {
 class KernelEvaluator {
  public:
   // What is asked of it: Evaluate alone needs three of seven programs, which is half of the time.
-  enum class Use { kVerdicts, kFrames };
+  // kExits: what leaves the host too.
+  enum class Use { kVerdicts, kFrames, kExits };
 
   // Errors: those of DatapathObject::Load.
   static absl::StatusOr<std::unique_ptr<KernelEvaluator>> Open(const DatapathSizes& sizes = Sizes(),

@@ -46,7 +46,7 @@ class PacketTest : public ::testing::Test {
     if (libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_SCHED_CLS, nullptr) != 1) {
       GTEST_SKIP() << "needs CAP_BPF and CAP_NET_ADMIN";
     }
-    auto evaluator = KernelEvaluator::Open();
+    auto evaluator = KernelEvaluator::Open(Sizes(), use());
     ASSERT_TRUE(evaluator.ok()) << evaluator.status();
     kernel_ = *std::move(evaluator);
     HandmadeTables tables(kernel_->engine_options());
@@ -80,6 +80,8 @@ class PacketTest : public ::testing::Test {
     ASSERT_TRUE(kernel_->tables().Apply(tables.Take()).ok());
   }
 
+  virtual KernelEvaluator::Use use() const { return KernelEvaluator::Use::kFrames; }
+  static DatapathSizes Sizes() { return {.flows = 1024, .fragments = 1024, .event_bytes = 65536}; }
   static FrameSpec Tcp(const char* from, const char* to, uint16_t port = 80,
                        uint16_t source_port = 40000) {
     FrameSpec spec;

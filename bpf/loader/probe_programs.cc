@@ -23,9 +23,9 @@ namespace ripstop::loader {
 namespace {
 
 // What the programs read and never write; any version.
-constexpr std::string_view kShared[] = {"rs_addresses_v", "rs_arena_v",   "rs_epochs_v",
-                                        "rs_state_v",     "rs_vteps_v",   "rs_owners_v",
-                                        "rs_external_v",  "rs_senders_v", "rs_interfaces_v"};
+constexpr std::string_view kShared[] = {
+    "rs_addresses_v", "rs_arena_v",   "rs_epochs_v",     "rs_state_v", "rs_vteps_v", "rs_owners_v",
+    "rs_external_v",  "rs_senders_v", "rs_interfaces_v", "rs_pools_v", "rs_exits_v", "rs_nat_v"};
 // A packet begins one flow, two where it is translated. Beside them room for those that are known.
 constexpr uint32_t kFlows = 64;
 
@@ -73,6 +73,7 @@ absl::StatusOr<std::unique_ptr<ProbePrograms>> ProbePrograms::Load(
                        kFlows + 2 * FLOW_EVICTION_TRIES * static_cast<uint32_t>(full.size())));
   // Ten megabytes, which only who may be refused has to have.
   if (full.empty()) RETURN_IF_ERROR(Size(made->skeleton_->maps.rs_half_open_v1, 1));
+  RETURN_IF_ERROR(Size(made->skeleton_->maps.rs_masquerade_v1, kFlows));
   bpf_program* program;
   bpf_object__for_each_program(program, made->skeleton_->obj) {
     const std::string_view name = bpf_program__name(program);

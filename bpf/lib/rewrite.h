@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* Another address and port in a packet, whoever computes its checksum, and when: this host long
+ * ago, its device later (CHECKSUM_PARTIAL), a device that has received it (CHECKSUM_COMPLETE).
+ *
+ * The sum that a device gave (skb->csum) is of all bytes behind the Ethernet header. What
+ * changes in IPv4's header is undone by its own checksum; IPv6 has none, so its address is
+ * stored with BPF_F_RECOMPUTE_CSUM, and BPF_F_PSEUDO_HDR takes back what the transport's checksum
+ * changes. Ports are undone by that.
+ */
+#ifndef RIPSTOP_BPF_LIB_REWRITE_H
+#define RIPSTOP_BPF_LIB_REWRITE_H
+
+#include <asm-generic/errno-base.h>
+
+#include "bpf/lib/parse.h"
+
+enum end { SOURCE = 0, DESTINATION = 1 };
+
+struct rewrite {
+	struct ip_address from, to; /* addresses of one family */
+	__be16 from_port, to_port;  /* of ICMP echo the identifier */
+	__u16 ip_offset;            /* from the start of the frame */
+	__u16 l4_offset;
+	__u8 protocol;
+	__u8 family;
+	__u8 end;  /* enum end */
+	__u8 bare; /* a later fragment: the address is all there is */
+};
+
+/* Where the transport's checksum is that covers addresses; 0: none does. */
+static __always_inline __u32
+pseudo_checksum_at(__u8 protocol)
+{
+	switch (protocol) {
+	case IPPROTO_TCP:
+		return offsetof(struct tcphdr, check);
+	case IPPROTO_UDP:
+	case IPPROTO_UDPLITE:
+		return offsetof(struct udphdr, check);
+	case PROTOCOL_ICMPV6:
+		return 2;
+	default:
+		return 0;
+	}
+}
+
+static __always_inline __u32
+address_offset(__u8 family, __u8 end)
+{
+	if (family == 4)
+		return end == DESTINATION ? offsetof(struct iphdr, daddr)
+		                          : offsetof(struct iphdr, saddr);
+	return end == DESTINATION ? offsetof(struct ipv6hdr, daddr)
+	                          : offsetof(struct ipv6hdr, saddr);
+}
+
+static __always_inline __u32
+port_offset(__u8 protocol, __u8 end)
+{
+	if (has_icmp_type(protocol))
+		return 4;
+	return end == DESTINATION ? 2 : 0;
+}
+
+static __always_inline __s64
+address_difference(const struct rewrite *r)
+{
+	struct ip_address from = r->from, to = r->to;
+
+	return bpf_csum_diff(from.words, sizeof(from), to.words, sizeof(to), 0);
+}
+
+/* IPv4, with the header's own checksum. */
+static __always_inline int
+store_v4(struct __sk_buff *skb, const struct rewrite *r)
+{
+	__u32 at = r->ip_offset;
+	__be32 to = r->to.words[3];
+
+	return bpf_l3_csum_replace(skb, at + offsetof(struct iphdr, check), r->from.words[3], to,
+	                           sizeof(to)) ||
+	       bpf_skb_store_bytes(skb, at + address_offset(4, r->end), &to, sizeof(to), 0);
+}
+
+static __always_inline int
+store_v6(struct __sk_buff *skb, const struct rewrite *r, __u64 flags)
+{
+	struct ip_address to = r->to;
+
+	return bpf_skb_store_bytes(skb, r->ip_offset + address_offset(6, r->end), &to, sizeof(to),
+	                           flags);
+}
+
+/* @checksum: where the sum is that covers the port; 0: none does. */
+static __always_inline int
+store_port(struct __sk_buff *skb, const struct rewrite *r, __u32 checksum, __u64 flags)
+{
+	__be16 to = r->to_port;
+
+	if (r->from_port == to)
+		return 0;
+	if (checksum && bpf_l4_csum_replace(skb, checksum, r->from_port, to, flags | sizeof(to)))
+		return -1;
+	return bpf_skb_store_bytes(skb, r->l4_offset + port_offset(r->protocol, r->end), &to,
+	                           sizeof(to), 0);
+}
+
+/* Gives one end of the packet another address and port. */
+static __always_inline int
+rewrite_packet(struct __sk_buff *skb, const struct rewrite *r)
+{
+	__u32 covers = r->bare ? 0 : pseudo_checksum_at(r->protocol);
+	__u32 port_sum = r->protocol == IPPROTO_ICMP ? 2 : covers;
+	/* Of UDP zero says that there is none. */
+	__u64 flags = r->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+
+	if (r->family == 4 ? store_v4(skb, r) : store_v6(skb, r, BPF_F_RECOMPUTE_CSUM))
+		return -1;
+	if (covers && bpf_l4_csum_replace(skb, r->l4_offset + covers, 0, address_difference(r),
+	                                  flags | BPF_F_PSEUDO_HDR))
+		return -1;
+	if (r->bare)
+		return 0;
+	return store_port(skb, r, port_sum ? r->l4_offset + port_sum : 0, flags);
+}
+
+/* The same of the packet that an ICMP error quotes, whose checksum is at @checksum. The quoted
+ * transport's own is left: all of what it covers is rarely there, and nobody looks.
+ */
+static __always_inline int
+rewrite_quote(struct __sk_buff *skb, const struct rewrite *r, __u32 checksum)
+{
+	if (r->family == 4) {
+		/* Address and header checksum cancel out in the sum. */
+		if (store_v4(skb, r))
+			return -1;
+	} else if (bpf_l4_csum_replace(skb, checksum, 0, address_difference(r), 0) ||
+	           store_v6(skb, r, 0)) {
+		return -1;
+	}
+	return store_port(skb, r, checksum, 0);
+}
+
+#endif
