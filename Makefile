@@ -58,7 +58,8 @@ KERNELS ?= 6.1 6.12
 KERNEL_TESTS := loader_table_store_test loader_epochs_test loader_rule_hits_test \
   loader_kernel_property_test loader_policy_set_test loader_packet_test \
   loader_packet_trace_test loader_packet_probe_test dataplane_host_drops_test \
-  dataplane_test dataplane_live_test agent_netlink_test agent_routes_kernel_test
+  dataplane_test dataplane_live_test dataplane_masquerade_test \
+  agent_netlink_test agent_routes_kernel_test
 kernels: build
 	@./scripts/setup.sh long
 	@for version in $(KERNELS); do RIPSTOP_FUZZ_CASES=2000 \

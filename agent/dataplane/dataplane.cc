@@ -58,6 +58,7 @@ absl::StatusOr<std::unique_ptr<Dataplane>> Dataplane::Open(const DataplaneOption
   RETURN_IF_ERROR(dataplane->RecallShaped());
   RETURN_IF_ERROR(loader::ForgetDropsOfGoneInterfaces(*dataplane->object_));
   dataplane->owners_ = std::make_unique<loader::OwnerStore>(dataplane->object_.get());
+  dataplane->masquerade_ = std::make_unique<loader::MasqueradeStore>(dataplane->object_.get());
   dataplane->ring_ =
       ring_buffer__new(dataplane->object_->events(), OnEvent, dataplane.get(), nullptr);
   if (dataplane->ring_ == nullptr) return absl::ErrnoToStatus(errno, "open rs_events_v2");
@@ -134,9 +135,10 @@ absl::Status Dataplane::AttachHost(const char* name, uint32_t ifindex, bool head
   return AttachExit(ifindex, headless);
 }
 
-// Nothing is attached where nothing is marked: whoever needs no NAT does not pay for it.
+// Nothing is attached where nothing is marked or masqueraded: whoever needs no NAT does not pay
+// for it.
 absl::Status Dataplane::AttachExit(uint32_t ifindex, bool headless) {
-  if ((object_->state()->flags & STATE_MARKS) == 0) return absl::OkStatus();
+  if ((object_->state()->flags & (STATE_MARKS | STATE_MASQUERADE)) == 0) return absl::OkStatus();
   RETURN_IF_ERROR(SetInterfaceFlags(ifindex, INTERFACE_HEADLESS, headless));
   return links_->Attach(kToHost, Program(kToHost), ifindex, AttachPoint::kEgress);
 }
@@ -237,15 +239,32 @@ absl::Status Dataplane::BeginMarks() {
   if ((object_->state()->flags & kMarkFlags) == kMarkFlags) return absl::OkStatus();
   RETURN_IF_ERROR(socket_link_.Attach(object_->to_socket()));
   __atomic_fetch_or(&object_->state()->flags, STATE_MARKS, __ATOMIC_RELEASE);
-  for (const auto& [ifindex, headless] : exits_) {
-    absl::Status status = AttachExit(ifindex, headless);
-    if (!status.ok() && !absl::IsNotFound(status)) return status;
-  }
+  RETURN_IF_ERROR(AttachExits());
   // No packet without a mark is on its way any more.
   RETURN_IF_ERROR(loader::RcuGrace());
   __atomic_fetch_or(&object_->state()->flags, STATE_MARKS_TRUSTED, __ATOMIC_RELEASE);
   return absl::OkStatus();
 }
+
+absl::Status Dataplane::AttachExits() {
+  for (const auto& [ifindex, headless] : exits_) {
+    absl::Status status = AttachExit(ifindex, headless);
+    if (!status.ok() && !absl::IsNotFound(status)) return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Dataplane::SetMasquerade(const loader::Masquerade& masquerade) {
+  RETURN_IF_ERROR(masquerade_->Set(masquerade));
+  if (!masquerade.any() || exits_masquerade_) return absl::OkStatus();
+  __atomic_fetch_or(&object_->state()->flags, STATE_MASQUERADE, __ATOMIC_RELEASE);
+  if (waiting_) return absl::OkStatus();  // TakeOver does
+  RETURN_IF_ERROR(AttachExits());
+  exits_masquerade_ = true;
+  return absl::OkStatus();
+}
+
+bool Dataplane::masquerades() const { return (object_->state()->flags & STATE_MASQUERADE) != 0; }
 
 int Dataplane::Program(const char* name) const {
   return traced_ != nullptr ? traced_->Program(name) : object_->Program(name);
@@ -291,7 +310,7 @@ absl::Status Dataplane::Configure(const DatapathSettings& settings) {
   std::memcpy(state.host_mac, settings.host_mac.data(), sizeof(state.host_mac));
   marks_wanted_ = settings.host_nat;
   if (marks_wanted_ && !waiting_) RETURN_IF_ERROR(BeginMarks());
-  const uint32_t kept = state.flags & (kMarkFlags | STATE_SHAPED);
+  const uint32_t kept = state.flags & (kMarkFlags | STATE_SHAPED | STATE_MASQUERADE);
   const uint32_t flags = kept | (settings.host_nat ? STATE_HOST_NAT : 0) |
                          (settings.host_obeys_policy ? STATE_HOST_OBEYS_POLICY : 0) |
                          (settings.watch_flows ? STATE_WATCH_FLOWS : 0) |

@@ -57,6 +57,8 @@ class Dataplane : public DataplaneInterface {
   absl::Status AttachElsewhere(uint32_t ifindex, bool headless) override;
   absl::Status DetachHost(uint32_t ifindex) override;
   std::vector<ProgramFinding> Repair() override;
+  absl::Status SetMasquerade(const loader::Masquerade& masquerade) override;
+  bool masquerades() const override;
   bool marks() const override { return (object_->state()->flags & STATE_MARKS) != 0; }
   absl::Status SetShaped(uint32_t ifindex, bool shaped) override;
   size_t addresses_without_number() const override { return tables_->addresses_without_number(); }
@@ -115,6 +117,7 @@ class Dataplane : public DataplaneInterface {
   absl::StatusOr<sweep_request> RunSweep(sweep_request request);
   absl::Status BeginMarks();
   absl::Status AttachExit(uint32_t ifindex, bool headless);
+  absl::Status AttachExits();
   absl::StatusOr<uint32_t> InterfaceFlags(uint32_t ifindex) const;
   absl::Status SetInterfaceFlags(uint32_t ifindex, uint32_t flags, bool set);
   absl::Status RecallShaped();
@@ -130,6 +133,8 @@ class Dataplane : public DataplaneInterface {
   std::unique_ptr<ProgramLinks> links_;
   std::unique_ptr<loader::TableStore> tables_;
   std::unique_ptr<loader::OwnerStore> owners_;
+  std::unique_ptr<loader::MasqueradeStore> masquerade_;
+  bool exits_masquerade_ = false;   // all there were then have their program
   std::map<uint32_t, bool> exits_;  // the host's interfaces, to whether they are headless
   std::set<uint32_t> shaped_;
   // No tables of ours are in force yet, and programs of the agent before may be attached.

@@ -27,6 +27,7 @@
 #include "bpf/loader/drop_reader.h"
 #include "bpf/loader/flow_reader.h"
 #include "bpf/loader/host_drops.h"
+#include "bpf/loader/masquerade_store.h"
 #include "bpf/loader/owner_store.h"
 #include "bpf/loader/packet_probe.h"
 #include "bpf/loader/packet_trace.h"
@@ -81,6 +82,13 @@ class DataplaneInterface {
   // Where no node is. `headless`: its frames have no Ethernet header.
   virtual absl::Status AttachElsewhere(uint32_t ifindex, bool headless) = 0;
   virtual absl::Status DetachHost(uint32_t ifindex) = 0;
+  // Pools, and under which addresses and ports their pods leave. Once some pool is masqueraded,
+  // each of the host's own interfaces has a program for what leaves by it, for good, as flows that
+  // began so go on.
+  //   those of loader::MasqueradeStore::Set
+  virtual absl::Status SetMasquerade(const loader::Masquerade& masquerade) = 0;
+  // Whether that is so.
+  virtual bool masquerades() const = 0;
   // Whether pods' packets have ever been marked on this node (`host_nat`), by this agent or an
   // earlier one: flows that began so go on, so their programs stay, for good.
   virtual bool marks() const = 0;

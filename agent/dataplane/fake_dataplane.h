@@ -28,6 +28,8 @@ class FakeDataplane : public DataplaneInterface {
   std::set<uint32_t> headless;
   std::set<uint32_t> shaped;
   bool marked = false;
+  loader::Masquerade masquerade;
+  bool masqueraded = false;
   policy::TableWrites written;  // everything applied in the current generation
   DatapathSettings settings;
   std::vector<ProgramFinding> findings;  // what Repair answers
@@ -92,6 +94,12 @@ class FakeDataplane : public DataplaneInterface {
   absl::StatusOr<uint64_t> FinishAdoption() override { return 0; }
   std::vector<ProgramFinding> Repair() override { return findings; }
   bool marks() const override { return marked; }
+  absl::Status SetMasquerade(const loader::Masquerade& value) override {
+    masquerade = value;
+    masqueraded |= value.any();
+    return Fail();
+  }
+  bool masquerades() const override { return masqueraded; }
   absl::Status SetShaped(uint32_t ifindex, bool value) override {
     if (!workloads.contains(ifindex)) return absl::NotFoundError("no workload's");
     if (value) {

@@ -34,6 +34,7 @@ absl::Status Dataplane::TakeOver() {
     if (!absl::IsNotFound(attached)) status.Update(attached);  // gone, and its program with it
   }
   if (marks_wanted_) status.Update(BeginMarks());
+  if (masquerades()) status.Update(AttachExits());
   // On clsact each program goes on with the old table until it is attached anew.
   if (links_->uses_tcx()) status.Update(FinishAdoption().status());
   return status;

@@ -122,6 +122,29 @@ TEST_P(HostNatTest, MasqueradedPodsAreJudgedAsThemselves) {
   }
 }
 
+TEST_P(HostNatTest, PoolsAreMasqueradedAfterTheHostsOwnNat) {
+  for (const Plan& plan : {kV4, kV6}) Dnat(plan, RuleTool::kNft, plan.service, 80, plan.far, 8080);
+  ASSERT_EQ(far_->Shell("ip route del 198.51.100.0/24; ip -6 route del 2001:db8:a::/64"), 0);
+  Start(Policy::kOnlyClass1);
+  loader::Masquerade masquerade;
+  for (const Plan& plan : {kV4, kV6})
+    masquerade.pools[policy::Cidr::Parse(plan.pods).value()] = true;
+  masquerade.exits[Ifindex("up0")] = {.v4 = policy::Address::Parse(kV4.node).value(),
+                                      .v6 = policy::Address::Parse(kV6.node).value()};
+  const absl::Status set = node_->Run([&] { return dataplane_->SetMasquerade(masquerade); });
+  ASSERT_TRUE(set.ok()) << set;
+  for (const auto& [plan, transport] : kCases) {
+    Conversation talk = FromA(transport, plan, plan.service, *far_, plan.far);
+    const absl::Status open = talk.Open();
+    EXPECT_TRUE(open.ok()) << open;
+    EXPECT_EQ(talk.peer(), plan.node);
+    const absl::Status more = talk.Exchange();
+    EXPECT_TRUE(more.ok()) << more;
+    ExpectDenied(FromA(transport, plan, plan.far_other, *far_, plan.far_other, 80, 80),
+                 DROP_POLICY_EGRESS);
+  }
+}
+
 TEST_P(HostNatTest, HostPortsAreReachedFromOutsideAndFromTheNode) {
   for (const Plan& plan : {kV4, kV6}) Dnat(plan, RuleTool::kNft, plan.node, 7080, plan.b, 8080);
   const auto from = [&](Transport transport, const Plan& plan, const TestNetns& client,

@@ -39,6 +39,7 @@ class Conversation {
     std::string server;  // where the server is
     uint16_t server_port = 0;
     uint32_t client_mark = 0;  // SO_MARK
+    uint16_t client_port = 0;  // 0: any
   };
   explicit Conversation(Transport transport, Ends ends)
       : transport_(transport), ends_(std::move(ends)) {}
@@ -50,7 +51,7 @@ class Conversation {
     if (transport_ == Transport::kTcp && listen(listener_.get(), 8) != 0) {
       return absl::ErrnoToStatus(errno, "listen at " + ends_.server);
     }
-    return Bind(ends_.client_ns, ends_.client, 0, ends_.client_mark, &client_);
+    return Bind(ends_.client_ns, ends_.client, ends_.client_port, ends_.client_mark, &client_);
   }
 
   // TCP: a SYN leaves. UDP: nothing.
@@ -65,17 +66,21 @@ class Conversation {
     return absl::OkStatus();
   }
 
-  // TCP: the connection stands at both ends.
-  absl::Status Accept(int timeout_ms = kPatience) {
-    if (transport_ == Transport::kUdp) return absl::OkStatus();
+  // TCP: the client's connection stands, wherever its server is.
+  absl::Status Connected(int timeout_ms = kPatience) {
     if (!Wait(client_.get(), POLLOUT, timeout_ms)) return Late("no connection to ", ends_.to);
     int error = 0;
     socklen_t length = sizeof(error);
     getsockopt(client_.get(), SOL_SOCKET, SO_ERROR, &error, &length);
-    if (error != 0) return absl::ErrnoToStatus(error, "connect to " + ends_.to);
+    return error == 0 ? absl::OkStatus() : absl::ErrnoToStatus(error, "connect to " + ends_.to);
+  }
+  // TCP: the connection stands at both ends.
+  absl::Status Accept(int timeout_ms = kPatience) {
+    if (transport_ == Transport::kUdp) return absl::OkStatus();
+    if (absl::Status connected = Connected(timeout_ms); !connected.ok()) return connected;
     if (!Wait(listener_.get(), POLLIN, timeout_ms)) return Late("nobody came to ", ends_.server);
     sockaddr_storage peer{};
-    length = sizeof(peer);
+    socklen_t length = sizeof(peer);
     server_.reset(accept4(listener_.get(), reinterpret_cast<sockaddr*>(&peer), &length,
                           SOCK_CLOEXEC | SOCK_NONBLOCK));
     peer_ = peer;
@@ -93,11 +98,12 @@ class Conversation {
       (void)!send(client_.get(), text.data(), bytes, MSG_NOSIGNAL);
     }
   }
-  void ServerSays() {
+  void ServerSays(size_t bytes = 1) {
+    const std::string text(bytes, '!');
     if (transport_ == Transport::kTcp) {
-      (void)!send(server_.get(), "!", 1, MSG_NOSIGNAL);
+      (void)!send(server_.get(), text.data(), bytes, MSG_NOSIGNAL);
     } else {
-      sendto(listener_.get(), "!", 1, 0, reinterpret_cast<const sockaddr*>(&peer_),
+      sendto(listener_.get(), text.data(), bytes, 0, reinterpret_cast<const sockaddr*>(&peer_),
              LengthOf(peer_));
     }
   }
@@ -150,6 +156,11 @@ class Conversation {
                 sizeof(text));
     }
     return text;
+  }
+  uint16_t peer_port() const {
+    return ntohs(peer_.ss_family == AF_INET
+                     ? reinterpret_cast<const sockaddr_in*>(&peer_)->sin_port
+                     : reinterpret_cast<const sockaddr_in6*>(&peer_)->sin6_port);
   }
   int client_fd() const { return client_.get(); }
   int server_fd() const { return server_.get(); }  // TCP, once accepted
