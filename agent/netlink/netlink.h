@@ -79,6 +79,10 @@ class Netlink {
   absl::Status DeleteRoute(const Route& route);
   absl::StatusOr<std::vector<Route>> ListRoutes(const RouteFilter& filter = {});
 
+  // What the kernel would send from, to `to` by that interface; nullopt: nothing leads there.
+  absl::StatusOr<std::optional<policy::Address>> SourceTowards(const policy::Address& to,
+                                                               uint32_t ifindex);
+
   // Rules of the routing policy. Adding one that is there already succeeds.
   absl::Status AddRule(const RoutingRule& rule);
   absl::Status DeleteRule(const RoutingRule& rule);

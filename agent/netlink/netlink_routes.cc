@@ -74,6 +74,32 @@ absl::StatusOr<std::vector<Route>> Netlink::ListRoutes(const RouteFilter& filter
   return routes;
 }
 
+absl::StatusOr<std::optional<policy::Address>> Netlink::SourceTowards(const policy::Address& to,
+                                                                      uint32_t ifindex) {
+  NetlinkRequest request(
+      RTM_GETROUTE, 0,
+      absl::StrCat("asking for the route to ", to.ToString(), " by interface ", ifindex));
+  auto* info = request.Fixed<rtmsg>();
+  info->rtm_family = FamilyOf(to);
+  info->rtm_dst_len = to.is_v4() ? 32 : 128;
+  request.PutAddress(RTA_DST, to);
+  request.PutU32(RTA_OIF, ifindex);
+  std::optional<policy::Address> source;
+  const absl::Status status = socket_->Query(
+      request, [] {},
+      [&](const nlmsghdr* message) {
+        const auto* answer = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(message));
+        if (answer->rtm_type != RTN_UNICAST) return;
+        source = Attributes(message, sizeof(*answer)).Address(RTA_PREFSRC);
+      });
+  // Unreachable, prohibited, no such interface any more.
+  if (absl::IsNotFound(status) || absl::IsUnavailable(status) || absl::IsPermissionDenied(status) ||
+      absl::IsInvalidArgument(status))
+    return std::nullopt;
+  RETURN_IF_ERROR(status);
+  return source;
+}
+
 absl::Status Netlink::WriteNeighbour(uint16_t type, uint16_t flags, const char* verb,
                                      const Neighbour& neighbour) {
   NetlinkRequest request(type, flags, absl::StrCat(verb, " ", neighbour.ToString()));

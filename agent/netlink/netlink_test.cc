@@ -283,6 +283,30 @@ std::vector<MonitorEvent> Drain(Monitor& monitor) {
   return *std::move(events);
 }
 
+TEST_F(NetlinkTest, TheSourceTowardsAnAddressIsTheKernelsOwnChoice) {
+  const Link link = MakeVethUp();
+  ASSERT_TRUE(netlink_->SetLinkUp(1, true).ok());
+  const auto source = [&](const char* to) {
+    const auto asked = netlink_->SourceTowards(*policy::Address::Parse(to), link.index);
+    EXPECT_TRUE(asked.ok()) << asked.status();
+    return asked.ok() && asked->has_value() ? (*asked)->ToString() : std::string("none");
+  };
+  EXPECT_EQ(source("2001:db8:f::1"), "none") << "nothing leads there";
+  ASSERT_EQ(host_->Shell("ip addr add 192.0.2.1/24 dev cali0 && ip addr add 192.0.2.2/24 dev cali0 "
+                         "&& ip addr add 2001:db8::1/64 dev cali0 nodad && ip route add default "
+                         "via 192.0.2.9 && ip route add default via 2001:db8::9"),
+            0);
+  EXPECT_EQ(source("203.0.113.1"), "192.0.2.1");
+  EXPECT_EQ(source("2001:db8:f::1"), "2001:db8::1");
+  ASSERT_EQ(host_->Shell("ip route replace default via 192.0.2.9 src 192.0.2.2 && "
+                         "ip route add unreachable 198.51.100.0/24"),
+            0);
+  EXPECT_EQ(source("203.0.113.1"), "192.0.2.2") << "the route says so";
+  const auto gone = netlink_->SourceTowards(*policy::Address::Parse("203.0.113.1"), 4711);
+  ASSERT_TRUE(gone.ok()) << gone.status();
+  EXPECT_FALSE(gone->has_value()) << "no such interface";
+}
+
 TEST_F(NetlinkTest, MonitorTellsOwnRoutesAndReplacementsButNotForeignRoutes) {
   const Link link = MakeVethUp();
   auto monitor = Monitor::Open(host_->fd());

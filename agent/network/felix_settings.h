@@ -34,7 +34,7 @@ struct TunnelSettings {
 enum class NatExclusions { kPoolsOnly, kPoolsAndHosts };
 
 struct NatSettings {
-  std::optional<api::PortRange> ports;     // absent: the host's own choice
+  std::optional<api::PortRange> ports;     // absent: NatPortsBeside (masquerade_plan.h)
   std::optional<policy::Address> address;  // absent: by the route
   NatExclusions exclusions = NatExclusions::kPoolsOnly;
   bool operator==(const NatSettings&) const = default;
@@ -62,8 +62,9 @@ struct FelixSettings {
 
   bool reject_denied = false;  // answer what policy denies, instead of silence
 
-  // Nothing acts on these yet (api/fields/rows_felix.cc).
   NatSettings nat;
+
+  // Nothing acts on these yet (api/fields/rows_felix.cc).
   std::string gro_off_interfaces;  // regular expression; empty: none
   std::vector<FailsafePort> failsafe_inbound = DefaultFailsafeInbound();
   std::vector<FailsafePort> failsafe_outbound = DefaultFailsafeOutbound();

@@ -94,7 +94,7 @@ TEST_F(FelixSettingsTest, NoTimeIsShorterThanWhatCanBeTold) {
   EXPECT_EQ(Settings().timeouts.icmp_ns, 8760 * 3600 * kSecond);
 }
 
-TEST_F(FelixSettingsTest, WhatNothingActsOnYetIsReadAllTheSame) {
+TEST_F(FelixSettingsTest, NatIsReadAndWhatNothingActsOnYetAllTheSame) {
   Say("default",
       "{natPortRange: '32768:65535', natOutgoingAddress: 203.0.113.7, natOutgoingExclusions: "
       "IPPoolsAndHostIPs, bpfDisableGROForIfaces: ^eth}");
@@ -115,6 +115,9 @@ TEST_F(FelixSettingsTest, EveryFieldThatActsMovesTheSettings) {
       {"logActionRateLimit", "7/minute"},
       {"logSeverityScreen", "Debug"},
       {"mtuIfacePattern", "^eth"},
+      {"natOutgoingAddress", "203.0.113.7"},
+      {"natOutgoingExclusions", "IPPoolsAndHostIPs"},
+      {"natPortRange", "40000:40100"},
       {"nftablesFilterDenyAction", "Reject"},
       {"vxlanMTU", "1400"},
       {"vxlanMTUV6", "1400"},
@@ -138,7 +141,7 @@ TEST_F(FelixSettingsTest, EveryFieldThatActsMovesTheSettings) {
     EXPECT_FALSE(Settings() == FelixSettings()) << path;
     ++acting;
   }
-  EXPECT_GE(acting, 19);
+  EXPECT_GE(acting, 22);
 }
 
 }  // namespace

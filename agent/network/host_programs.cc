@@ -129,6 +129,14 @@ InterfaceRole HostPrograms::role(uint32_t ifindex) const {
   return it == roles_.end() ? InterfaceRole::kNone : it->second;
 }
 
+std::vector<uint32_t> HostPrograms::exits() const {
+  std::vector<uint32_t> all;
+  for (const auto& [ifindex, role] : roles_) {
+    if (role == InterfaceRole::kUplink || role == InterfaceRole::kElsewhere) all.push_back(ifindex);
+  }
+  return all;
+}
+
 std::vector<std::string> HostPrograms::problems() const {
   std::vector<std::string> all;
   for (const auto& [ifindex, problem] : problems_) all.push_back(problem);

@@ -21,7 +21,7 @@ enum class InterfaceRole {
   kNone,       // no program: loopback, pods', what a bridge or bond has taken
   kUplink,     // leads to other nodes: from_host
   kTunnel,     // the VXLAN device: from_tunnel
-  kElsewhere,  // anything else, while there is a tunnel or host's NAT: from_elsewhere
+  kElsewhere,  // anything else, while there is a tunnel or any NAT: from_elsewhere
 };
 
 struct HostNetwork {
@@ -63,6 +63,8 @@ class HostPrograms {
   // What could not be attached, by interface. Tried again by each call.
   std::vector<std::string> problems() const;
   InterfaceRole role(uint32_t ifindex) const;
+  // Interfaces by which packets leave this host, but for the tunnel.
+  std::vector<uint32_t> exits() const;
 
  private:
   void Settle();

@@ -20,6 +20,10 @@ namespace {
 // What a question of the operator waits for BIRD's answer: it has one within a millisecond or two.
 constexpr absl::Duration kBirdPatience = absl::Milliseconds(300);
 
+constexpr char kLocalPorts[] = "net/ipv4/ip_local_port_range";
+// Of networks that answer everywhere (RFC 7534), so no route of a host's own leads there.
+constexpr char kAnywhereV4[] = "192.175.48.1", kAnywhereV6[] = "2620:4f:8000::1";
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<NetworkPlane>> NetworkPlane::Create(const NetworkOptions& options,
@@ -44,8 +48,12 @@ absl::Status NetworkPlane::Init() {
   RETURN_IF_ERROR(loop_->AddFd(route_watch_->fd(), EPOLLIN, [this](uint32_t) {
     const absl::StatusOr<bool> changed = route_watch_->Changed();
     if (!changed.ok()) spdlog::warn("{}", std::string(changed.status().message()));
-    if (!changed.ok() || *changed) dataplane_->RoutesChanged();
+    if (changed.ok() && !*changed) return;
+    dataplane_->RoutesChanged();
+    if (cluster_ != nullptr) ApplyMasquerade(*cluster_);
   }));
+  ASSIGN_OR_RETURN(const std::string local_ports, ReadSysctl(kLocalPorts));
+  ASSIGN_OR_RETURN(nat_ports_, NatPortsBeside(local_ports));
   if (options_.bird.empty()) return absl::OkStatus();
   bgp::Supervisor::Options bird;
   bird.run_dir = options_.run_dir;
@@ -77,8 +85,12 @@ void NetworkPlane::Apply(const ClusterView& cluster, const FelixSettings& settin
   if (mtu_interfaces_.text() != settings.mtu_interfaces) {
     mtu_interfaces_ = InterfacePattern(settings.mtu_interfaces);
   }
+  nat_settings_ = settings.nat;
   FindUnderlay(cluster);
+  // First it says whether all interfaces are exits, then which they are.
+  ApplyMasquerade(cluster);
   ApplyVxlan(cluster);
+  ApplyMasquerade(cluster);
   ApplyBgp(cluster);
 }
 
@@ -107,6 +119,65 @@ void NetworkPlane::FindUnderlay(const ClusterView& cluster) {
                          " matches no interface of this node; its MTU is that of the "
                          "interfaces that hold the node's addresses")
           : "";
+}
+
+NatHost NetworkPlane::AskNatHost(const ClusterView& cluster) {
+  NatHost host;
+  host.ports = nat_ports_;
+  if (const api::v1::Node* self = cluster.FindNode(options_.node)) {
+    if (const auto one = NodeIpv4(*self)) host.node.v4 = one->address;
+    if (const auto one = NodeIpv6(*self)) host.node.v6 = one->address;
+  }
+  for (const uint32_t ifindex : tunnel_->exits()) {
+    loader::Exit& exit = host.exits[ifindex];
+    for (const auto& [to, ret] : {std::pair{kAnywhereV4, &exit.v4}, {kAnywhereV6, &exit.v6}}) {
+      const auto source = netlink_->SourceTowards(policy::Address::Parse(to).value(), ifindex);
+      if (!source.ok()) masquerade_problems_.push_back(std::string(source.status().message()));
+      if (source.ok()) *ret = *source;
+    }
+    if (exit.v4.has_value() && exit.v6.has_value()) continue;
+    // No way to anywhere, but to somewhere: then the first that it has.
+    const auto addresses = netlink_->ListAddresses(ifindex);
+    if (!addresses.ok()) continue;  // gone
+    for (const InterfaceAddress& one : *addresses) {
+      auto& address = one.address.is_v4() ? exit.v4 : exit.v6;
+      if (one.scope == RT_SCOPE_UNIVERSE && !address.has_value()) address = one.address;
+    }
+  }
+  return host;
+}
+
+// A node without masqueraded pools is asked nothing.
+void NetworkPlane::ApplyMasquerade(const ClusterView& cluster) {
+  const bool any = std::any_of(cluster.pools.begin(), cluster.pools.end(),
+                               [](const auto& pool) { return pool.second.spec().nat_outgoing(); });
+  masquerade_problems_.clear();
+  if (!any && !dataplane_->masquerades()) return;
+  const NatHost host = AskNatHost(cluster);
+  MasqueradePlan plan = PlanMasquerade(cluster, nat_settings_, host);
+  masquerade_problems_.insert(masquerade_problems_.end(), plan.problems.begin(),
+                              plan.problems.end());
+  if (masquerade_ == plan.tables) return;
+  const absl::Status status = dataplane_->SetMasquerade(plan.tables);
+  masquerade_.reset();
+  if (status.ok()) {
+    masquerade_ = std::move(plan.tables);
+    return;
+  }
+  spdlog::error("{}", std::string(status.message()));
+  masquerade_problems_.push_back(std::string(status.message()));
+}
+
+// Pods bring addresses of the link only.
+bool NetworkPlane::ConcernsExits(const std::vector<MonitorEvent>& events) const {
+  if (masquerade_.has_value() && tunnel_->exits().size() != masquerade_->exits.size()) return true;
+  return std::any_of(events.begin(), events.end(), [this](const MonitorEvent& event) {
+    if (std::holds_alternative<ResyncEvent>(event)) return true;
+    if (const auto* link = std::get_if<LinkEvent>(&event))
+      return tunnel_->role(link->link.index) != InterfaceRole::kNone;
+    const auto* address = std::get_if<AddressEvent>(&event);
+    return address != nullptr && address->address.scope == RT_SCOPE_UNIVERSE;
+  });
 }
 
 void NetworkPlane::ApplyVxlan(const ClusterView& cluster) {
@@ -145,6 +216,7 @@ void NetworkPlane::ReadMonitor() {
     FindUnderlay(*cluster_);
     ApplyVxlan(*cluster_);
   }
+  if (cluster_ != nullptr && ConcernsExits(*events)) ApplyMasquerade(*cluster_);
   if (on_events_) on_events_(*events);
 }
 
@@ -205,6 +277,7 @@ std::vector<std::string> NetworkPlane::problems() const {
     if (!problem->empty()) all.push_back(*problem);
   }
   if (!bgp_problem_.empty()) all.push_back(bgp_problem_);
+  all.insert(all.end(), masquerade_problems_.begin(), masquerade_problems_.end());
   all.insert(all.end(), secrets_.problems().begin(), secrets_.problems().end());
   return all;
 }

@@ -16,6 +16,7 @@
 #include "agent/network/bird_worker.h"
 #include "agent/network/cluster_view.h"
 #include "agent/network/felix_settings.h"
+#include "agent/network/masquerade_plan.h"
 #include "agent/network/node_identity.h"
 #include "agent/network/secrets.h"
 #include "agent/network/tunnel_plane.h"
@@ -91,6 +92,9 @@ class NetworkPlane {
   void ApplyBgp(const ClusterView& cluster);
   void ApplyVxlan(const ClusterView& cluster);
   void FindUnderlay(const ClusterView& cluster);
+  void ApplyMasquerade(const ClusterView& cluster);
+  NatHost AskNatHost(const ClusterView& cluster);
+  bool ConcernsExits(const std::vector<MonitorEvent>& events) const;
   void ReadMonitor();
   bool ConcernsUnderlay(const std::vector<MonitorEvent>& events) const;
 
@@ -108,6 +112,10 @@ class NetworkPlane {
   const ClusterView* cluster_ = nullptr;  // as last applied
   std::optional<bgp::RenderedConfig> rendered_;
   TunnelSettings tunnel_settings_;
+  NatSettings nat_settings_;
+  api::PortRange nat_ports_;
+  std::optional<loader::Masquerade> masquerade_;  // as last set
+  std::vector<std::string> masquerade_problems_;
   InterfacePattern mtu_interfaces_;
   Underlay underlay_;
   NodeAddressProblems addresses_;

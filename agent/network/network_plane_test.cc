@@ -22,6 +22,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Pair;
+using ::testing::UnorderedElementsAre;
 
 // How the world is when the tunnel's device gets its program.
 class OrderlyDataplane : public FakeDataplane {
@@ -324,6 +325,69 @@ TEST_F(NetworkPlaneTest, EachPartThatFailsIsNamedAndKeepsNoOtherFromBeingApplied
   Apply();
   EXPECT_EQ(Problems(), "");
   EXPECT_TRUE(Device()->up);
+}
+
+// ---- masquerade ----
+
+TEST_F(NetworkPlaneTest, PodsLeaveUnderTheAddressThatTheKernelWouldSendFrom) {
+  Shell("ip link add web type bridge && ip link set web up && ip addr add 172.18.0.1/16 dev web");
+  const uint32_t web = netlink_->GetLink("web")->index;
+  SetPool("Never");
+  Apply();
+  EXPECT_FALSE(dataplane_->masqueraded) << "no pool wants it, and nothing is asked or attached";
+  EXPECT_FALSE(dataplane_->host.contains(web));
+  cluster_.pools["pool"].mutable_spec()->set_nat_outgoing(true);
+  cluster_.pools["six"] = MessageFromYaml<api::v1::IPPool>(
+      "{apiVersion: projectcalico.org/v3, kind: IPPool, metadata: {name: six}, "
+      "spec: {cidr: 'fd00:65::/64', natOutgoing: true}}");
+  Apply();
+  const auto v4 = [&](uint32_t ifindex) {
+    const auto& exit = dataplane_->masquerade.exits[ifindex].v4;
+    return exit.has_value() ? exit->ToString() : "none";
+  };
+  const auto v6 = [&](uint32_t ifindex) {
+    const auto& exit = dataplane_->masquerade.exits[ifindex].v6;
+    return exit.has_value() ? exit->ToString() : "none";
+  };
+  EXPECT_THAT(dataplane_->masquerade.pools, UnorderedElementsAre(Pair(Net("fd00:65::/64"), true),
+                                                                 Pair(Net("10.65.0.0/16"), true)));
+  EXPECT_THAT(dataplane_->host, Contains(Pair(web, "elsewhere"))) << "its answers come there";
+  EXPECT_EQ(v4(eth0_), "192.0.2.1");
+  EXPECT_EQ(v4(web), "172.18.0.1");
+  EXPECT_EQ(v6(eth0_), "none");
+  EXPECT_THAT(Problems(), HasSubstr("no IPv6 address to send pods' packets under"));
+
+  // Addresses and routes come, and it follows.
+  Shell("ip addr add 2001:db8::1/64 dev eth0 nodad");
+  EXPECT_TRUE(Until([&] { return v6(eth0_) == "2001:db8::1"; }));
+  EXPECT_EQ(Problems(), "");
+  Shell("ip addr add 192.0.2.77/24 dev eth0");
+  Shell("ip route add default via 192.0.2.254 dev eth0 src 192.0.2.77");
+  EXPECT_TRUE(Until([&] { return v4(eth0_) == "192.0.2.77"; })) << "the route says from where";
+  Shell("ip addr del 172.18.0.1/16 dev web && ip link set web down");
+  Shell(
+      "ip link add late type bridge && ip link set late up && ip addr add 172.19.0.1/16 dev late");
+  const uint32_t late = netlink_->GetLink("late")->index;
+  EXPECT_TRUE(Until([&] { return v4(late) == "172.19.0.1"; }));
+  EXPECT_TRUE(Until([&] { return v4(web) != "172.18.0.1"; }));
+
+  // What the settings say comes first, and the range is beside the host's own ports.
+  EXPECT_EQ(dataplane_->masquerade.first_port, 1024);
+  EXPECT_EQ(dataplane_->masquerade.last_port, 32767);
+  FelixSettings settings;
+  settings.nat.address = policy::Address::Parse("203.0.113.7").value();
+  settings.nat.ports = api::PortRange{40000, 40100};
+  Apply(settings);
+  EXPECT_EQ(v4(eth0_), "203.0.113.7");
+  EXPECT_EQ(v6(eth0_), "2001:db8::1");
+  EXPECT_EQ(dataplane_->masquerade.last_port, 40100);
+
+  // The last pool gives it up: flows that there are go on, so the rest stays.
+  cluster_.pools["pool"].mutable_spec()->set_nat_outgoing(false);
+  cluster_.pools.erase("six");
+  Apply();
+  EXPECT_FALSE(dataplane_->masquerade.any());
+  EXPECT_THAT(dataplane_->host, Contains(Pair(late, "elsewhere")));
 }
 
 TEST_F(NetworkPlaneTest, OthersHearOfEventsWhenThisHasDealtWithThem) {

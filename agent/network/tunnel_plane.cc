@@ -69,7 +69,7 @@ HostNetwork TunnelPlane::Network() const {
   return {.holders = {holders_.begin(), holders_.end()},
           .tunnel_ifindex = vxlan_.ifindex(),
           .vxlan = tunnel_,
-          .nat = host_nat_ || dataplane_->marks()};
+          .nat = host_nat_ || dataplane_->marks() || dataplane_->masquerades()};
 }
 
 void TunnelPlane::SetHostNat(bool on) {

@@ -43,6 +43,7 @@ class TunnelPlane {
   uint32_t ifindex() const { return vxlan_.ifindex(); }
   std::string device() const { return vxlan_.device(); }  // empty: none
   InterfaceRole role(uint32_t ifindex) const { return programs_.role(ifindex); }
+  std::vector<uint32_t> exits() const { return programs_.exits(); }
   std::vector<std::string> problems() const;
 
  private:
