@@ -9,6 +9,7 @@
 #include "agent/policy/flow_match.h"
 #include "agent/policy/kernel_words.h"
 #include "agent/policy/rule_words.h"
+#include "bpf/abi/masquerade.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::agent {
@@ -84,6 +85,10 @@ void FlowQueries::Describe(const loader::FlowRecord& record, v1::Flow* ret) cons
   ret->set_bytes_received(flow.sent[initiator ^ 1].bytes);
   ret->set_egress_rule(RuleText(record, flow.side[initiator].verdict));
   ret->set_ingress_rule(RuleText(record, flow.side[initiator ^ 1].verdict));
+  if (flow.translation.kind == TRANSLATION_MASQUERADED) {
+    ret->set_leaves_as(AddressOf(flow.translation.address).ToString());
+    ret->set_leaves_as_port(ntohs(flow.translation.port));
+  }
   if ((flow.flags & FLOW_HOST_BYPASS) != 0) ret->add_notes("begun by this host, before policy");
   if ((flow.flags & FLOW_AS_SENT) != 0) {
     ret->add_notes("as the pod sends it; judged as what the host's NAT makes of it");

@@ -9,6 +9,7 @@
 
 #include "agent/base/testing/from_yaml.h"
 #include "agent/dataplane/fake_dataplane.h"
+#include "bpf/abi/masquerade.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -97,6 +98,19 @@ class FlowQueriesTest : public ::testing::Test {
   PolicyPlane plane_{"node1", &dataplane_};
   FlowQueries queries_{&plane_, &dataplane_};
 };
+
+TEST_F(FlowQueriesTest, AMasqueradedFlowSaysAsWhatItLeaves) {
+  flow_value& flow = Add(40000, FLOW_OPEN);
+  EXPECT_EQ(Flows().at(0).leaves_as(), "");
+  const policy::Address ours = *policy::Address::Parse("203.0.113.1");
+  std::memcpy(&flow.translation.address, ours.bytes.data(), sizeof(ip_address));
+  flow.translation.port = htons(20001);
+  flow.translation.kind = TRANSLATION_NONE;
+  EXPECT_EQ(Flows().at(0).leaves_as(), "");
+  flow.translation.kind = TRANSLATION_MASQUERADED;
+  EXPECT_EQ(Flows().at(0).leaves_as(), "203.0.113.1");
+  EXPECT_EQ(Flows().at(0).leaves_as_port(), 20001u);
+}
 
 TEST_F(FlowQueriesTest, AFlowNamesItsEndsAndTheRuleThatAdmittedIt) {
   flow_value& flow = Add(40000, FLOW_OPEN);

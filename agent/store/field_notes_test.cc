@@ -33,7 +33,7 @@ TEST_F(FieldNotesTest, WhatNothingActsOnIsListedUntilItIsGone) {
                           "IPIP; use vxlanMode)"));
   Put("IPPool", "p", "{cidr: 10.65.0.0/16, vxlanMode: Always}");
   EXPECT_THAT(notes_.unheeded(), IsEmpty());
-  Put("IPPool", "p", "{cidr: 10.65.0.0/16, natOutgoing: true}");
+  Put("IPPool", "p", "{cidr: 10.65.0.0/16, ipipMode: Always}");
   notes_.Delete(pool.key());
   EXPECT_THAT(notes_.unheeded(), IsEmpty());
 }
@@ -63,7 +63,7 @@ TEST_F(FieldNotesTest, EndpointsOfOtherNodesAreTheirs) {
 
 TEST_F(FieldNotesTest, ALongListIsCut) {
   for (size_t i = 0; i < FieldNotes::kLinesMax + 7; ++i) {
-    Put("IPPool", absl::StrCat("p", i), "{cidr: 10.65.0.0/16, natOutgoing: true}");
+    Put("IPPool", absl::StrCat("p", i), "{cidr: 10.65.0.0/16, ipipMode: Always}");
   }
   ASSERT_THAT(notes_.unheeded(), SizeIs(FieldNotes::kLinesMax + 1));
   EXPECT_EQ(notes_.unheeded().back(), "and 7 more");

@@ -2,6 +2,7 @@
 //
 // conntrack list, show and flush: the flows of this node.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <functional>
 
 #include "absl/strings/str_cat.h"
@@ -38,8 +39,11 @@ void PrintTable(const FlowsReply& reply, bool wide, std::ostream& out) {
     out << "No such flow on this node.\n";
     return;
   }
+  const bool masquerade = std::any_of(reply.flows().begin(), reply.flows().end(),
+                                      [](const auto& flow) { return !flow.leaves_as().empty(); });
   std::vector<std::string> header = {"PROTOCOL", "SOURCE",       "DESTINATION", "STATE",
                                      "IDLE",     "PACKETS SENT", "RECEIVED"};
+  if (masquerade) header.insert(header.begin() + 2, "LEAVES AS");
   if (wide) header.insert(header.end(), {"BYTES SENT", "RECEIVED", "ADMITTED BY"});
   Table table(header);
   for (const agent::v1::Flow& flow : reply.flows()) {
@@ -51,6 +55,12 @@ void PrintTable(const FlowsReply& reply, bool wide, std::ostream& out) {
         Idle(flow.idle_ms()),
         absl::StrCat(flow.packets_sent()),
         absl::StrCat(flow.packets_received())};
+    if (masquerade) {
+      const std::string own = "-";
+      row.insert(row.begin() + 2, flow.leaves_as().empty()
+                                      ? own
+                                      : WithPort(flow.leaves_as(), flow.leaves_as_port()));
+    }
     if (wide) {
       row.insert(row.end(), {absl::StrCat(flow.bytes_sent()), absl::StrCat(flow.bytes_received()),
                              Rules(flow.egress_rule(), flow.ingress_rule())});
@@ -70,6 +80,8 @@ void PrintEach(const FlowsReply& reply, std::ostream& out) {
         {"  begun by", flow.source_name().empty() ? "no endpoint's address" : flow.source_name()});
     table.Add({"  to", flow.destination_name().empty() ? "no endpoint's address"
                                                        : flow.destination_name()});
+    if (!flow.leaves_as().empty())
+      table.Add({"  leaves as", WithPort(flow.leaves_as(), flow.leaves_as_port())});
     table.Add({"  state", absl::StrCat(flow.state(), ", idle for ", Idle(flow.idle_ms()))});
     table.Add(
         {"  sent", absl::StrCat(flow.packets_sent(), " packets, ", flow.bytes_sent(), " bytes")});

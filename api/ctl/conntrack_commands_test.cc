@@ -78,6 +78,17 @@ class ConntrackTest : public WithAgent<FakeConntrack> {
   }
 };
 
+TEST_F(ConntrackTest, AsWhatAFlowLeavesIsAColumnWhereOneIsMasqueraded) {
+  agent_.flows[0].set_leaves_as("203.0.113.1");
+  agent_.flows[0].set_leaves_as_port(20001);
+  EXPECT_EQ(Ctl({"list"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("SOURCE                           LEAVES AS           DESTINATION"));
+  EXPECT_THAT(out_, HasSubstr("shop/web (192.0.2.7:40000)       203.0.113.1:20001   shop/cart"));
+  EXPECT_THAT(out_, HasSubstr("shop/web ([2001:db8::7]:40000)   -                   [2001:"));
+  EXPECT_EQ(Ctl({"show"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("  leaves as   203.0.113.1:20001\n"));
+}
+
 TEST_F(ConntrackTest, ListReadsEveryPart) {
   EXPECT_EQ(Ctl({"list"}), kExitOk);
   EXPECT_EQ(out_,

@@ -17,7 +17,7 @@ metadata: {name: pods}
 spec:
   cidr: 10.65.0.0/16
   ipipMode: Always
-  natOutgoing: true
+  namespaceSelector: team == 'web'
 )";
 constexpr char kKept[] = R"(apiVersion: projectcalico.org/v3
 kind: KubeControllersConfiguration
@@ -57,10 +57,10 @@ TEST_F(FieldWarningsTest, ApplyNamesWhatNothingActsOnAndGoesOn) {
   EXPECT_EQ(out_, "ippool pods created\n");
   EXPECT_EQ(err_, "Warning: " + file +
                       ":1: IPPool pods: nothing acts on spec.ipipMode (pods are not tunnelled by "
-                      "IPIP; use vxlanMode), spec.natOutgoing (pods leave with their own "
-                      "addresses; masquerade them by a rule of the host)\n");
+                      "IPIP; use vxlanMode), spec.namespaceSelector (pods of every namespace take "
+                      "addresses of the pool)\n");
   EXPECT_EQ(Ctl({"validate", "-f", file}), kExitOk);
-  EXPECT_THAT(err_, HasSubstr("spec.natOutgoing"));
+  EXPECT_THAT(err_, HasSubstr("spec.namespaceSelector"));
 }
 
 TEST_F(FieldWarningsTest, StrictRefusesItFieldByField) {
@@ -68,7 +68,7 @@ TEST_F(FieldWarningsTest, StrictRefusesItFieldByField) {
   EXPECT_EQ(Ctl({"apply", "--strict", "-f", file}), kExitError);
   EXPECT_THAT(err_, AllOf(HasSubstr(":6: IPPool pods: spec.ipipMode: \"Always\" would be kept, and "
                                     "nothing acts on it; pods are not tunnelled"),
-                          HasSubstr(":7: IPPool pods: spec.natOutgoing: true would be kept")));
+                          HasSubstr(":7: IPPool pods: spec.namespaceSelector")));
   EXPECT_NE(Ctl({"get", "ippool", "pods"}), kExitOk) << "nothing may be written";
   EXPECT_EQ(Ctl({"validate", "--strict", "-f", file}), kExitError);
 }
@@ -100,9 +100,8 @@ TEST_F(FieldWarningsTest, AKindThatNothingReadsIsKeptAndGivenBack) {
 TEST_F(FieldWarningsTest, AFelixConfigurationIsAppliedShownAndDeletedByCalicoctlsWords) {
   EXPECT_EQ(Ctl({"apply", "-f", "-"}, kFelix), kExitOk) << err_;
   EXPECT_EQ(out_, "felixconfiguration default created\n");
-  EXPECT_THAT(err_,
-              AllOf(HasSubstr("FelixConfiguration default: nothing acts on spec.bpfLogLevel"),
-                    HasSubstr("spec.natPortRange (pods leave"), Not(HasSubstr("udpTimeout"))));
+  EXPECT_THAT(err_, AllOf(HasSubstr("FelixConfiguration default: nothing acts on spec.bpfLogLevel"),
+                          Not(HasSubstr("natPortRange")), Not(HasSubstr("udpTimeout"))));
   for (const char* word : {"felixconfig", "felixconfigs", "felixconfiguration",
                            "felixconfigurations", "FelixConfiguration"}) {
     EXPECT_EQ(Ctl({"get", word, "default", "-o", "yaml"}), kExitOk) << word;

@@ -40,10 +40,12 @@ TEST_F(JudgeTest, WhatActsIsNotNamed) {
 }
 
 TEST_F(JudgeTest, WhatNothingActsOnIsNamedWithWhatToDo) {
-  EXPECT_EQ(Kept("IPPool", "{cidr: 10.65.0.0/16, ipipMode: Always, natOutgoing: true}"),
-            "nothing acts on spec.ipipMode (pods are not tunnelled by IPIP; use vxlanMode), "
-            "spec.natOutgoing (pods leave with their own addresses; masquerade them by a rule of "
-            "the host)");
+  EXPECT_EQ(
+      Kept(
+          "IPPool",
+          "{cidr: 10.65.0.0/16, ipipMode: Always, natOutgoing: true, allowedUses: [LoadBalancer]}"),
+      "nothing acts on spec.ipipMode (pods are not tunnelled by IPIP; use vxlanMode), "
+      "spec.allowedUses (addresses are given to pods only)");
   EXPECT_THAT(Kept("BGPConfiguration", "{serviceClusterIPs: [{cidr: 10.96.0.0/12}]}"),
               HasSubstr("spec.serviceClusterIPs[0].cidr"));
 }

@@ -20,7 +20,6 @@ constexpr char kNoMetrics[] = "there are no metrics yet";
 constexpr char kNoHealth[] = "`ripstopctl node status` tells whether a node is ready";
 constexpr char kNoHostEndpoints[] = "nothing is enforced at interfaces of the host yet";
 constexpr char kServices[] = "addresses of services are translated by kube-proxy, not here";
-constexpr char kNoNat[] = "pods leave with their own addresses";
 constexpr char kFlowLogs[] = "ripstop-agent --flow-log says where flows are logged";
 constexpr char kMaps[] = "maps grow as they fill";
 constexpr char kFlows[] = "flows end by the datapath's own times";
@@ -167,9 +166,10 @@ constexpr Row kFelix[] = {
     {"metadataPort", kKept},
     {"mtuIfacePattern", kActs,
      "absent: the interfaces that hold the node's addresses; pods get it as they start"},
-    {"natOutgoingAddress", kKept, kNoNat},
-    {"natOutgoingExclusions", kKept, kNoNat},
-    {"natPortRange", kKept, kNoNat},
+    {"natOutgoingAddress", kActs, "absent: what the host itself would send from, by the route"},
+    {"natOutgoingExclusions", kActs},
+    {"natPortRange", kActs,
+     "absent: the larger part of what net.ipv4.ip_local_port_range leaves from 1024 on"},
     {"netlinkTimeout", kKept},
     {"nftablesFilterAllowAction", kKept, kNoNetfilter},
     {"nftablesFilterDenyAction", kActs},
