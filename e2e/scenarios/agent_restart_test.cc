@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The agent dies and comes back under traffic: no packet lost, no denied one let through.
+#include <gmock/gmock.h>
 #include <signal.h>
 
 #include <filesystem>
