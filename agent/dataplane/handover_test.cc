@@ -13,6 +13,7 @@
 #include "agent/dataplane/testing_node.h"
 #include "agent/dataplane/testing_tcp.h"
 #include "bpf/abi/flows.h"
+#include "bpf/loader/map_info.h"
 #include "policy/base/unique_fd.h"
 
 namespace ripstop::agent {
@@ -135,6 +136,20 @@ TEST_P(HandoverTest, AMapOfOurNameAndAnotherLayoutIsNoObstacle) {
     EXPECT_TRUE(connection_.Echo().ok());
     EXPECT_EQ(Dropped(DROP_NO_FLOW), 0u);
   }
+}
+
+TEST_P(HandoverTest, CountersFromBeforeThereWereSoManyAreMadeAnew) {
+  Connect();
+  const auto info = [this] {
+    return loader::InfoOf(UniqueFd(bpf_obj_get(Pin("rs_drops_v1").c_str())).get());
+  };
+  const bpf_map_info ours = info();
+  const UniqueFd fewer(bpf_map_create(BPF_MAP_TYPE_PERCPU_ARRAY, "fewer", ours.key_size,
+                                      ours.value_size, ours.max_entries - 1, nullptr));
+  Rename("rs_drops_v1");
+  ASSERT_EQ(bpf_obj_pin(fewer.get(), Pin("rs_drops_v1").c_str()), 0);
+  Open();
+  EXPECT_EQ(info().max_entries, ours.max_entries);
 }
 
 TEST_P(HandoverTest, FlowsWhoseKeyIsAnotherOneAreForgotten) {

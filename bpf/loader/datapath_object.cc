@@ -76,8 +76,11 @@ absl::Status SetPinPaths(datapath* skeleton, const std::string& dir) {
     UniqueFd pinned(bpf_obj_get(path.c_str()));
     const bpf_map_info info = InfoOf(pinned.get());
     if (info.id == 0) continue;
-    // Another layout's by this name, such as the notes that a program makes of a packet.
-    if (info.key_size != bpf_map__key_size(map) || info.value_size != bpf_map__value_size(map)) {
+    // Another layout's by this name, such as the notes that a program makes of a packet, or
+    // counters from before there were so many.
+    const bool array = info.type == BPF_MAP_TYPE_ARRAY || info.type == BPF_MAP_TYPE_PERCPU_ARRAY;
+    if (info.key_size != bpf_map__key_size(map) || info.value_size != bpf_map__value_size(map) ||
+        (array && info.max_entries < bpf_map__max_entries(map))) {
       if (unlink(path.c_str()) != 0)
         return absl::ErrnoToStatus(errno, absl::StrCat("unpin ", path, " of another layout"));
       continue;
