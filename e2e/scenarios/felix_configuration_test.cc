@@ -100,11 +100,11 @@ TEST_F(FelixConfiguration, WhatNothingActsOnIsNamedAndWhatWouldDeceiveIsRefused)
                                   "metadata: {name: default}, spec: ",
                                   spec, "}"));
   };
-  const auto kept = apply("{bpfLogLevel: Debug, natPortRange: '32768:60999'}");
+  const auto kept = apply("{bpfLogLevel: Debug, bpfDisableGROForIfaces: ^eth}");
   ASSERT_TRUE(kept.ok()) << kept.status();
   EXPECT_EQ(kept->exit_code, 0) << kept->err;
   EXPECT_TRUE(absl::StrContains(kept->err, "nothing acts on spec.bpfLogLevel")) << kept->err;
-  EXPECT_TRUE(absl::StrContains(kept->err, "spec.natPortRange")) << kept->err;
+  EXPECT_TRUE(absl::StrContains(kept->err, "spec.bpfDisableGROForIfaces")) << kept->err;
   const auto refused = apply("{wireguardEnabled: true}");
   ASSERT_TRUE(refused.ok()) << refused.status();
   EXPECT_NE(refused->exit_code, 0);
