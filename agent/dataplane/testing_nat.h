@@ -210,7 +210,8 @@ class NatNode : public NodeTest {
     tables.AddCidr(policy::Cidr::Parse("2001:db8:f::/64").value(), 1);
     const absl::Status applied = dataplane_->Apply(tables.Take());
     ASSERT_TRUE(applied.ok()) << applied;
-    const absl::Status committed = dataplane_->CommitGeneration(tables.l4_table());
+    const absl::Status committed =
+        node_->Run([&] { return dataplane_->CommitGeneration(tables.l4_table()); });
     ASSERT_TRUE(committed.ok()) << committed;
   }
 
