@@ -10,6 +10,7 @@
 #include "agent/policy/kernel_words.h"
 #include "agent/policy/rule_words.h"
 #include "bpf/abi/drops.h"
+#include "bpf/loader/table_store.h"
 
 namespace ripstop::agent {
 namespace {
@@ -51,7 +52,8 @@ const char* ReasonName(uint8_t reason) {
 }  // namespace
 
 policy::Packet PacketOf(const flow_event& event) {
-  policy::Packet packet{AddressOf(event.source), AddressOf(event.destination), event.protocol};
+  policy::Packet packet{loader::FromKey(event.source), loader::FromKey(event.destination),
+                        event.protocol};
   if (policy::HasPorts(event.protocol)) {
     packet.source_port = ntohs(event.source_port);
     packet.destination_port = ntohs(event.destination_port);
@@ -84,8 +86,8 @@ v1::FlowEvent Describe(const flow_event& event, const PolicyPlane& policy, uint3
   out.set_verdict(event.reason == DROP_NONE ? "Allow" : "Deny");
   out.set_reason(ReasonName(event.reason));
   out.set_closed_by(ClosedByName(event.closed_by));
-  const policy::Address source = AddressOf(event.source);
-  const policy::Address destination = AddressOf(event.destination);
+  const policy::Address source = loader::FromKey(event.source);
+  const policy::Address destination = loader::FromKey(event.destination);
   // Neither: the packet was not read so far.
   if (source != policy::Address() || destination != policy::Address()) {
     const auto name = [&](const policy::Address& address) {
@@ -116,8 +118,8 @@ v1::FlowEvent Describe(const flow_event& event, const PolicyPlane& policy, uint3
 }
 
 FlowTraits TraitsOf(const flow_event& event, const v1::FlowEvent& described) {
-  return {.from = {AddressOf(event.source), described.source_name()},
-          .to = {AddressOf(event.destination), described.destination_name()},
+  return {.from = {loader::FromKey(event.source), described.source_name()},
+          .to = {loader::FromKey(event.destination), described.destination_name()},
           .port = ntohs(event.destination_port),
           .protocol = event.protocol,
           .state = ""};

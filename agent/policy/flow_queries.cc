@@ -10,6 +10,7 @@
 #include "agent/policy/kernel_words.h"
 #include "agent/policy/rule_words.h"
 #include "bpf/abi/masquerade.h"
+#include "bpf/loader/table_store.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::agent {
@@ -24,7 +25,7 @@ struct FlowEnd {
 };
 FlowEnd EndOf(const loader::FlowRecord& record, bool begun) {
   const uint32_t end = (record.value.initiator & 1) ^ (begun ? 0 : 1);
-  return {AddressOf(record.key.address[end]), ntohs(record.key.port[end])};
+  return {loader::FromKey(record.key.address[end]), ntohs(record.key.port[end])};
 }
 
 const char* StateOf(const flow_value& flow) {
@@ -86,7 +87,7 @@ void FlowQueries::Describe(const loader::FlowRecord& record, v1::Flow* ret) cons
   ret->set_egress_rule(RuleText(record, flow.side[initiator].verdict));
   ret->set_ingress_rule(RuleText(record, flow.side[initiator ^ 1].verdict));
   if (flow.translation.kind == TRANSLATION_MASQUERADED) {
-    ret->set_leaves_as(AddressOf(flow.translation.address).ToString());
+    ret->set_leaves_as(loader::FromKey(flow.translation.address).ToString());
     ret->set_leaves_as_port(ntohs(flow.translation.port));
   }
   if ((flow.flags & FLOW_HOST_BYPASS) != 0) ret->add_notes("begun by this host, before policy");

@@ -6,21 +6,11 @@
 
 #include <net/if.h>
 
-#include <cstring>
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "bpf/abi/abi.h"
-#include "policy/model.h"
 
 namespace ripstop::agent {
-
-inline policy::Address AddressOf(const ip_address& address) {
-  policy::Address out;
-  static_assert(sizeof(address) == sizeof(out.bytes));
-  std::memcpy(out.bytes.data(), &address, sizeof(address));
-  return out;
-}
 
 // "#7": one that has just gone, or is in another namespace.
 inline std::string InterfaceName(uint32_t ifindex) {

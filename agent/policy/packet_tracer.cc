@@ -17,6 +17,7 @@
 #include "agent/policy/asked_addresses.h"
 #include "agent/policy/kernel_words.h"
 #include "agent/policy/rule_words.h"
+#include "bpf/loader/table_store.h"
 #include "bpf/loader/tables_reader.h"
 #include "policy/status_macros.h"
 
@@ -148,7 +149,7 @@ void PacketTracer::Describe(const loader::TracedPacket& packet, v1::TracedPacket
   ret->set_packet(r.packet);
   bool to_pod = false;
   if (r.family != 0) {
-    const policy::Address from = AddressOf(r.source), to = AddressOf(r.destination);
+    const policy::Address from = loader::FromKey(r.source), to = loader::FromKey(r.destination);
     const auto source = policy_->feed().OwnerOf(from), target = policy_->feed().OwnerOf(to);
     ret->set_ip_version(r.family);
     ret->set_protocol(ProtocolName(r.protocol));

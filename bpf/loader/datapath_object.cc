@@ -16,7 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "bpf/abi/flows.h"
 #include "bpf/datapath.skel.h"
-#include "bpf/loader/map_info.h"
+#include "bpf/loader/map_access.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::loader {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "bpf/loader/table_store.h"
+#include "bpf/loader/map_access.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::loader {
@@ -19,31 +19,6 @@ namespace {
 constexpr char kPools[] = "rs_pools_v1";
 constexpr char kExits[] = "rs_exits_v1";
 constexpr char kSettings[] = "rs_nat_v1";
-
-absl::Status WriteError(int error, const char* map, const std::string& what) {
-  const std::string message = absl::StrCat(map, ": write ", what);
-  if (error == E2BIG || error == ENOSPC)
-    return absl::ResourceExhaustedError(absl::StrCat(message, ": the table is full"));
-  return absl::ErrnoToStatus(error, message);
-}
-
-template <typename Key, typename Value, typename F>
-absl::Status ForEach(int map, const char* name, F visit) {
-  Key key, next;
-  const void* from = nullptr;
-  while (bpf_map_get_next_key(map, from, &next) == 0) {
-    Value value;
-    if (bpf_map_lookup_elem(map, &next, &value) == 0) visit(next, value);
-    key = next;
-    from = &key;
-  }
-  if (errno != ENOENT) return absl::ErrnoToStatus(errno, absl::StrCat("read ", name));
-  return absl::OkStatus();
-}
-
-owner_key KeyOf(const policy::Cidr& prefix) {
-  return {.bits = prefix.bits, .address = ToKey(prefix.address)};
-}
 
 exit_value ValueOf(const Exit& exit) {
   exit_value value = {};
@@ -78,9 +53,7 @@ absl::Status MasqueradeStore::Load() {
   exits_.clear();
   RETURN_IF_ERROR((ForEach<owner_key, pool_value>(
       object_->Map(kPools), kPools, [this](const owner_key& key, const pool_value& value) {
-        policy::Address address;
-        std::memcpy(address.bytes.data(), &key.address, sizeof(key.address));
-        pools_[policy::Cidr::Of(address, static_cast<int>(key.bits))] = value.flags;
+        pools_[CidrOf(key)] = value.flags;
       })));
   RETURN_IF_ERROR((ForEach<uint32_t, exit_value>(
       object_->Map(kExits), kExits,

@@ -5,51 +5,14 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "bpf/loader/table_store.h"
+#include "bpf/loader/map_access.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::loader {
-namespace {
-
-policy::Address FromKey(const ip_address& key) {
-  policy::Address address;
-  std::memcpy(address.bytes.data(), &key, sizeof(key));
-  return address;
-}
-
-owner_key KeyOf(const policy::Cidr& prefix) {
-  return {.bits = prefix.bits, .address = ToKey(prefix.address)};
-}
-
-absl::Status WriteError(int error, const char* map, const std::string& what) {
-  const std::string message = absl::StrCat(map, ": write ", what);
-  if (error == E2BIG || error == ENOSPC) {
-    return absl::ResourceExhaustedError(absl::StrCat(message, ": the table is full"));
-  }
-  return absl::ErrnoToStatus(error, message);
-}
-
-// Calls `visit` for every entry of a map; it must not be written meanwhile.
-template <typename Key, typename Value, typename F>
-absl::Status ForEach(int map, const char* name, F visit) {
-  Key key, next;
-  const void* from = nullptr;
-  while (bpf_map_get_next_key(map, from, &next) == 0) {
-    Value value;
-    if (bpf_map_lookup_elem(map, &next, &value) == 0) visit(next, value);
-    key = next;
-    from = &key;
-  }
-  if (errno != ENOENT) return absl::ErrnoToStatus(errno, absl::StrCat("read ", name));
-  return absl::OkStatus();
-}
-
-}  // namespace
 
 absl::Status OwnerStore::Load() {
   if (loaded_) return absl::OkStatus();
@@ -60,13 +23,11 @@ absl::Status OwnerStore::Load() {
         last_number_ = std::max(last_number_, value.node);
       })));
   RETURN_IF_ERROR((ForEach<owner_key, owner_value>(
-      object_->owners(), "rs_owners_v1", [this](const owner_key& key, const owner_value& value) {
-        owners_[policy::Cidr::Of(FromKey(key.address), static_cast<int>(key.bits))] = value;
-      })));
+      object_->owners(), "rs_owners_v1",
+      [this](const owner_key& key, const owner_value& value) { owners_[CidrOf(key)] = value; })));
   RETURN_IF_ERROR((ForEach<owner_key, external_value>(
-      object_->externals(), "rs_external_v1", [this](const owner_key& key, const external_value&) {
-        externals_.insert(policy::Cidr::Of(FromKey(key.address), static_cast<int>(key.bits)));
-      })));
+      object_->externals(), "rs_external_v1",
+      [this](const owner_key& key, const external_value&) { externals_.insert(CidrOf(key)); })));
   loaded_ = true;
   return absl::OkStatus();
 }

@@ -29,6 +29,13 @@ ip_address ToKey(const policy::Address& address) {
   return key;
 }
 
+policy::Address FromKey(const ip_address& key) {
+  policy::Address address;
+  static_assert(sizeof(key) == sizeof(address.bytes));
+  std::memcpy(address.bytes.data(), &key, sizeof(key));
+  return address;
+}
+
 absl::StatusOr<policy::EngineOptions> TableStore::Begin() {
   const active_generation active = object_->active();
   begun_ = committed_ = false;
@@ -78,14 +85,18 @@ absl::Status TableStore::Commit(uint32_t l4_table) {
   if (l4_table == 0) return absl::InvalidArgumentError("commit: no L4 table");
   const active_generation before = object_->active();
   object_->SetActive({.slot = slot_, .l4_table = l4_table});
-  RETURN_IF_ERROR(RcuGrace());
+  RETURN_IF_ERROR(JudgeFlowsAnew());
   numbers_.End();
-  for (uint32_t i = 0; i < EPOCHS_MAX; ++i) {
-    __atomic_fetch_add(object_->epoch(i), 1, __ATOMIC_RELEASE);
-  }
   committed_ = true;
   if (before.l4_table == 0 || before.slot == slot_) return absl::OkStatus();
   return FreeSlot(before.slot & 1, first_chunk_ == 0 ? kHalf : 0);
+}
+
+absl::Status TableStore::JudgeFlowsAnew() {
+  RETURN_IF_ERROR(RcuGrace());
+  for (uint32_t i = 0; i < EPOCHS_MAX; ++i)
+    __atomic_fetch_add(object_->epoch(i), 1, __ATOMIC_RELEASE);
+  return absl::OkStatus();
 }
 
 // Local addresses have numbers, which are known before the address is.

@@ -48,6 +48,10 @@ class TableStore {
   // was in force before. Flows are judged once more by the new tables.
   absl::Status Commit(uint32_t l4_table);
 
+  // Waits a grace period and moves every epoch: once programs that judge by other tables have gone,
+  // no flow keeps what they made of it.
+  absl::Status JudgeFlowsAnew();
+
   uint32_t slot() const { return slot_; }
   // Local addresses that packets cannot be marked with, since there are too many.
   size_t addresses_without_number() const { return numbers_.without(); }
@@ -90,6 +94,7 @@ class TableStore {
 
 // The key form of an address.
 ip_address ToKey(const policy::Address& address);
+policy::Address FromKey(const ip_address& key);
 // Of this node's own network.
 address_key AddressKeyOf(const policy::Address& address);
 
