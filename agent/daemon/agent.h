@@ -68,6 +68,7 @@ class Agent final : private StorePlaneClient, private AgentApi {
   absl::Status InitEndpoints();
   void Settle();
   absl::Status FirstSync();
+  void TakeOver();
   void ReadFlows();
   void SetWatching();
   void SweepFlows();
@@ -168,6 +169,7 @@ class Agent final : private StorePlaneClient, private AgentApi {
   bool in_sync_ = false;     // the kernel, with what is to be in force
   std::string policy_problem_;
   std::string host_nat_problem_;
+  std::string handover_problem_;
   std::vector<std::string> address_problems_;   // of pools
   std::vector<std::string> address_conflicts_;  // of pods of this node
   std::vector<std::string> alarms_;             // as last logged

@@ -69,12 +69,12 @@ absl::StatusOr<v1::StatusReply> Agent::Status() {
   const bgp::BirdStatus bgp = network_->BgpStatus();
   reply.set_ready(in_sync_ && store_plane_->in_sync() && policy_problem_.empty() &&
                   !policy_->broken() && bgp.ready && network_->has_its_addresses() &&
-                  host_nat_problem_.empty() && !flow_keeper_->full());
+                  host_nat_problem_.empty() && handover_problem_.empty() && !flow_keeper_->full());
   for (const std::string& problem : store_plane_->problems()) reply.add_not_ready_reasons(problem);
   if (policy_->broken() && policy_problem_.empty()) {
     reply.add_not_ready_reasons("policy: the last change could not be written; trying again");
   }
-  for (const std::string* problem : {&policy_problem_, &host_nat_problem_}) {
+  for (const std::string* problem : {&policy_problem_, &host_nat_problem_, &handover_problem_}) {
     if (!problem->empty()) reply.add_not_ready_reasons(*problem);
   }
   for (const std::string& reason : bgp.reasons) reply.add_not_ready_reasons(reason);

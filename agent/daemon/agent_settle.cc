@@ -149,16 +149,30 @@ void Agent::ApplyHostNat() {
   LogUnlessOk(status);
 }
 
+// Programs of an agent of another layout go on until all that ours go by is there.
+void Agent::TakeOver() {
+  const absl::Status status = dataplane_->TakeOver();
+  handover_problem_ = status.ok()
+                          ? ""
+                          : absl::StrCat(
+                                "programs of the agent before are still in charge of some of the "
+                                "interfaces: ",
+                                std::string(status.message()));
+  LogUnlessOk(status);
+}
+
 absl::Status Agent::FirstSync() {
   workloads_->Reattach(endpoints_->endpoints());
   shaping_->Compare();
+  TakeOver();
   const absl::StatusOr<uint64_t> lost = dataplane_->FinishAdoption();
   LogUnlessOk(lost.status());
   if (lost.ok() && *lost > 0) {
     spdlog::warn("flow table: {} flows had no room in the smaller one", *lost);
   }
   if (lost.ok()) {
-    settings_.reset_unknown = true;
+    settings_.reset_unknown = options_.tcp_mid_stream == TcpMidStream::kReset;
+    settings_.adopt_unknown = options_.tcp_mid_stream == TcpMidStream::kAdopt;
     LogUnlessOk(dataplane_->Configure(settings_));
   }
   // Ready is said only once this node's interfaces have been looked at.
@@ -201,6 +215,7 @@ void Agent::Housekeeping() {
   shaping_->Retry();
   store_plane_->Housekeeping();
   if (!host_nat_problem_.empty()) ApplyHostNat();
+  if (!handover_problem_.empty()) TakeOver();
   // What a pod's ADD or DEL could not write, and what the store lost. Before anything whole is
   // known there is nothing to go by: half a cluster has no tunnel and no peers.
   const bool owed = policy_->broken() || !policy_problem_.empty() || ipam_->lost() || republish_;

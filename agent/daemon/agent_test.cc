@@ -148,7 +148,18 @@ TEST_F(AgentTest, PodsOfTheLastRunAreInTheFirstGenerationAndKeepTheirPrograms) {
   };
   EXPECT_LT(at("attach"), at("apply")) << absl::StrJoin(calls, ", ");
   EXPECT_EQ(at("detach"), static_cast<ptrdiff_t>(calls.size())) << "at no moment is it open";
+  EXPECT_LT(at("commit"), at("take over"));
+  EXPECT_LT(at("tunnel"), at("take over"));
   EXPECT_EQ(again.Del(request).code(), 0);
+}
+
+TEST_F(AgentTest, AsLongAsTheAgentBeforeIsInChargeANodeIsNotReadyAndSaysSo) {
+  MakeStore();
+  RunningAgent agent(options_, false, absl::ResourceExhaustedError("replace program"));
+  ASSERT_TRUE(agent.UntilReason("still in charge"));
+  agent.AllowHandover();
+  // Housekeeping tries again.
+  ASSERT_TRUE(agent.UntilReady());
 }
 
 TEST_F(AgentTest, BeforePolicyIsInForceWhyAndHitsSayWhatKeepsItFromThat) {

@@ -11,6 +11,13 @@
 
 namespace ripstop::agent {
 
+// What becomes of segments of connections that nobody here has seen begin, or that were forgotten.
+enum class TcpMidStream {
+  kReset,  // dropped; who may begin such a connection gets a reset
+  kDrop,   // dropped in silence
+  kAdopt,  // let through, and known from there on, where policy allows it
+};
+
 // How one agent is told apart from another; everything else comes from the store.
 // Defaults are those of a node that runs one agent.
 struct Options {
@@ -29,6 +36,7 @@ struct Options {
   absl::Duration block_idle = absl::Minutes(5);
   FlowLogOptions flow_log;          // what Log rules say
   uint32_t flow_table_entries = 0;  // 0: by memory (flow_keeper.h)
+  TcpMidStream tcp_mid_stream = TcpMidStream::kReset;
   HostNatMode host_nat = HostNatMode::kAuto;
   uint32_t mark_mask = DataplaneOptions{}.mark_mask;  // bits of packets' marks that are ours
 };

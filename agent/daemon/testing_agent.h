@@ -47,8 +47,9 @@ namespace fs = std::filesystem;
 // An agent on a thread of its own, as its process would run it.
 class RunningAgent {
  public:
-  RunningAgent(const Options& options, bool in_force) {
+  RunningAgent(const Options& options, bool in_force, const absl::Status& handover = {}) {
     auto dataplane = std::make_unique<FakeDataplane>();
+    dataplane->refuse_handover = handover;
     dataplane->in_force = in_force;
     dataplane_ = dataplane.get();
     std::atomic<bool> started = false;
@@ -144,6 +145,10 @@ class RunningAgent {
     return Until([&text](const v1::StatusReply& status) {
       return absl::StrContains(absl::StrJoin(status.not_ready_reasons(), "; "), text);
     });
+  }
+  void AllowHandover() {
+    EXPECT_TRUE(
+        loop_->CallStatus([this] { return dataplane_->refuse_handover = absl::OkStatus(); }).ok());
   }
   std::vector<std::string> Calls() {
     return loop_->Call([this] { return dataplane_->calls; }).value();

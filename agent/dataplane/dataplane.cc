@@ -45,7 +45,8 @@ absl::StatusOr<std::unique_ptr<Dataplane>> Dataplane::Open(const DataplaneOption
                    loader::DatapathObject::Load(sizes, options.pin_dir + "/maps"));
   __atomic_store_n(&dataplane->object_->state()->mark_mask, options.mark_mask, __ATOMIC_RELEASE);
   // A flow of the older table that is not here yet is not unknown.
-  __atomic_fetch_and(&dataplane->object_->state()->flags, ~STATE_RESET_UNKNOWN, __ATOMIC_RELEASE);
+  __atomic_fetch_and(&dataplane->object_->state()->flags,
+                     ~(STATE_RESET_UNKNOWN | STATE_ADOPT_UNKNOWN), __ATOMIC_RELEASE);
   const std::string links = options.pin_dir + "/links";
   if (mkdir(links.c_str(), 0700) != 0 && errno != EEXIST) {
     return absl::ErrnoToStatus(errno, absl::StrCat("create ", links));
@@ -53,7 +54,10 @@ absl::StatusOr<std::unique_ptr<Dataplane>> Dataplane::Open(const DataplaneOption
   dataplane->links_ = std::make_unique<ProgramLinks>(links, options.force_clsact);
   // Programs of another layout go on by their own tables until ours are whole.
   dataplane->waiting_ = !dataplane->InForce();
-  if (!dataplane->waiting_) RETURN_IF_ERROR(dataplane->TakeOver());
+  if (!dataplane->waiting_) {
+    RETURN_IF_ERROR(dataplane->ExchangePrograms());
+    RETURN_IF_ERROR(dataplane->TakeOver());
+  }
   dataplane->tables_ = std::make_unique<loader::TableStore>(dataplane->object_.get(), sizes);
   RETURN_IF_ERROR(dataplane->RecallShaped());
   RETURN_IF_ERROR(loader::ForgetDropsOfGoneInterfaces(*dataplane->object_));
@@ -114,7 +118,7 @@ absl::Status Dataplane::DetachWorkload(uint32_t ifindex) {
 }
 
 absl::Status Dataplane::CheckWorkload(uint32_t ifindex) const {
-  if (left_.contains(ifindex)) return absl::OkStatus();
+  if (waiting_ && left_.contains(ifindex)) return absl::OkStatus();
   RETURN_IF_ERROR(links_->Check(kToWorkload, Program(kToWorkload), ifindex, AttachPoint::kEgress));
   return links_->Check(kFromWorkload, Program(kFromWorkload), ifindex, AttachPoint::kIngress);
 }
@@ -316,6 +320,7 @@ absl::Status Dataplane::Configure(const DatapathSettings& settings) {
                          (settings.watch_flows ? STATE_WATCH_FLOWS : 0) |
                          (settings.watch_closed ? STATE_WATCH_CLOSED : 0) |
                          (settings.reset_unknown ? STATE_RESET_UNKNOWN : 0) |
+                         (settings.adopt_unknown ? STATE_ADOPT_UNKNOWN : 0) |
                          (settings.reject_denied ? STATE_REJECT : 0);
   __atomic_store_n(&state.flags, flags, __ATOMIC_RELEASE);
   return absl::OkStatus();
@@ -330,11 +335,7 @@ absl::Status Dataplane::ConfigureTunnel(uint16_t port, uint32_t ifindex) {
 
 absl::StatusOr<policy::EngineOptions> Dataplane::BeginGeneration() { return tables_->Begin(); }
 absl::Status Dataplane::Apply(const policy::TableWrites& writes) { return tables_->Apply(writes); }
-absl::Status Dataplane::CommitGeneration(uint32_t l4_table) {
-  RETURN_IF_ERROR(tables_->Commit(l4_table));
-  if (!std::exchange(waiting_, false)) return absl::OkStatus();
-  return TakeOver();
-}
+absl::Status Dataplane::CommitGeneration(uint32_t l4_table) { return tables_->Commit(l4_table); }
 bool Dataplane::InForce() const { return object_->active().l4_table != 0; }
 
 absl::StatusOr<sweep_request> Dataplane::RunSweep(sweep_request request) {

@@ -72,6 +72,7 @@ class Dataplane : public DataplaneInterface {
   absl::Status Apply(const policy::TableWrites& writes) override;
   absl::Status CommitGeneration(uint32_t l4_table) override;
   bool InForce() const override;
+  absl::Status TakeOver() override;
   void RoutesChanged() override {
     __atomic_add_fetch(&object_->state()->routes_epoch, 1, __ATOMIC_RELEASE);
   }
@@ -110,8 +111,7 @@ class Dataplane : public DataplaneInterface {
   int Program(const char* name) const;
   using Again = std::function<absl::Status()>;
   static constexpr uint32_t kMarkFlags = STATE_MARKS | STATE_MARKS_TRUSTED;
-  // Puts our programs in the place of those of the agent before, who knows of their flows.
-  absl::Status TakeOver();
+  absl::Status ExchangePrograms();
   // True: while we wait, `name` of the agent before goes on there, and `again` is for later.
   bool LeftFor(const char* name, uint32_t ifindex, Again again);
   absl::StatusOr<sweep_request> RunSweep(sweep_request request);
@@ -137,7 +137,7 @@ class Dataplane : public DataplaneInterface {
   bool exits_masquerade_ = false;   // all there were then have their program
   std::map<uint32_t, bool> exits_;  // the host's interfaces, to whether they are headless
   std::set<uint32_t> shaped_;
-  // No tables of ours are in force yet, and programs of the agent before may be attached.
+  // Programs of the agent before may be attached, and ours have not all that they need.
   bool waiting_ = false;
   bool marks_wanted_ = false;
   std::map<uint32_t, Again> left_;  // by interface

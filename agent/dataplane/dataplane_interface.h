@@ -51,6 +51,9 @@ struct DatapathSettings {
   // Segments of no known flow are answered by a reset, not by silence. Not before all flows
   // of an older table have been taken over (FinishAdoption).
   bool reset_unknown = false;
+  // Or such a connection is taken up where it is, if policy allows it as begun by whoever is heard
+  // first. Not before all flows of an older table are there, either.
+  bool adopt_unknown = false;
   // What policy denies is answered: a reset, or "prohibited".
   bool reject_denied = false;
   std::array<uint8_t, 6> host_mac = {0xee, 0xee, 0xee, 0xee, 0xee, 0xee};  // of veth host sides
@@ -101,9 +104,9 @@ class DataplaneInterface {
   // often: the kernel tells nobody.
   virtual std::vector<ProgramFinding> Repair() = 0;
 
-  // When all programs have been attached: what flows of an older table of another size
-  // began meanwhile are taken over too, and that table is let go. How many had no room in
-  // this one so far.
+  // When all programs have been attached (after TakeOver): what flows of an older table of
+  // another size began meanwhile are taken over too, and that table is let go. How many had no
+  // room in this one so far.
   virtual absl::StatusOr<uint64_t> FinishAdoption() = 0;
 
   virtual absl::Status Configure(const DatapathSettings& settings) = 0;
@@ -125,6 +128,11 @@ class DataplaneInterface {
   virtual absl::Status CommitGeneration(uint32_t l4_table) = 0;
   // Whether tables are in force, of this process or of an earlier one.
   virtual bool InForce() const = 0;
+  // Where an agent of another layout was before, its programs go on by its tables until this puts
+  // ours in their place: once the first tables are in force, and tunnel, owners and settings are
+  // told. Known flows are judged anew then. Nothing where ours are there already; after an error
+  // call it again.
+  virtual absl::Status TakeOver() = 0;
 
   // By which way packets leave this host has changed: flows ask for theirs anew.
   virtual void RoutesChanged() = 0;

@@ -51,6 +51,7 @@ class FakeDataplane : public DataplaneInterface {
   uint32_t l4_table = 0;
   absl::Status tunnel_error, owners_error;  // of AttachTunnel and SetOwners, as long as set
   absl::Status refuse_commit;               // of CommitGeneration, as long as set
+  absl::Status refuse_handover;             // of TakeOver, as long as set
   absl::Status next_error;                  // returned once by the next call that can fail
 
   absl::Status AttachWorkload(uint32_t ifindex) override {
@@ -82,6 +83,7 @@ class FakeDataplane : public DataplaneInterface {
     return Fail();
   }
   absl::Status ConfigureTunnel(uint16_t port, uint32_t ifindex) override {
+    calls.push_back("tunnel " + std::to_string(port));
     tunnel_port = port;
     tunnel_ifindex = ifindex;
     return Fail();
@@ -152,6 +154,10 @@ class FakeDataplane : public DataplaneInterface {
     return absl::OkStatus();
   }
   bool InForce() const override { return in_force; }
+  absl::Status TakeOver() override {
+    calls.push_back("take over");
+    return refuse_handover;
+  }
   void RoutesChanged() override { ++routes_changed; }
   int routes_changed = 0;
   void SetTimeouts(const flow_timeouts& value) override { timeouts.push_back(value); }

@@ -2,8 +2,10 @@
 //
 // From the programs of the agent before to ours. They know each other's flows and nothing else
 // where the layout of the tables has changed; so theirs go on, by the tables that they have, until
-// ours have tables in force. Where the agent before has left tables that we can read, that is at
-// once.
+// ours have theirs: policy, the tunnel with its owners, the host's NAT. Where the agent before has
+// left what we can read, that is at once.
+#include <iterator>
+
 #include "absl/status/status.h"
 #include "agent/dataplane/dataplane.h"
 #include "agent/dataplane/program_places.h"
@@ -18,6 +20,27 @@ bool Dataplane::LeftFor(const char* name, uint32_t ifindex, Again again) {
 }
 
 absl::Status Dataplane::TakeOver() {
+  if (waiting_) {
+    RETURN_IF_ERROR(ExchangePrograms());
+    // Since ours were committed, theirs have judged flows by their own tables.
+    RETURN_IF_ERROR(tables_->JudgeFlowsAnew());
+  }
+  absl::Status status;
+  for (auto it = left_.begin(); it != left_.end();) {
+    const absl::Status attached = it->second();
+    const bool gone = absl::IsNotFound(attached);  // and its program with it
+    if (!gone) status.Update(attached);
+    it = attached.ok() || gone ? left_.erase(it) : std::next(it);
+  }
+  if (marks_wanted_) status.Update(BeginMarks());
+  if (masquerades()) status.Update(AttachExits());
+  // On clsact each program goes on with the old table until it is attached anew.
+  if (links_->uses_tcx()) status.Update(FinishAdoption().status());
+  return status;
+}
+
+// All that are pinned, in one step each.
+absl::Status Dataplane::ExchangePrograms() {
   RETURN_IF_ERROR(object_->AdoptFlows().status());
   // Their packets on the way have marks already, and ours would have to look for them.
   if (marks_wanted_ && links_->HasPinned(kToHost))
@@ -28,16 +51,7 @@ absl::Status Dataplane::TakeOver() {
   }
   RETURN_IF_ERROR(socket_link_.Refresh(object_->to_socket()));
   waiting_ = false;
-  absl::Status status;
-  for (const auto& [ifindex, again] : std::exchange(left_, {})) {
-    const absl::Status attached = again();
-    if (!absl::IsNotFound(attached)) status.Update(attached);  // gone, and its program with it
-  }
-  if (marks_wanted_) status.Update(BeginMarks());
-  if (masquerades()) status.Update(AttachExits());
-  // On clsact each program goes on with the old table until it is attached anew.
-  if (links_->uses_tcx()) status.Update(FinishAdoption().status());
-  return status;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<uint64_t> Dataplane::FinishAdoption() {

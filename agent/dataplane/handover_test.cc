@@ -13,7 +13,7 @@
 #include "agent/dataplane/testing_node.h"
 #include "agent/dataplane/testing_tcp.h"
 #include "bpf/abi/flows.h"
-#include "bpf/loader/map_info.h"
+#include "bpf/loader/map_access.h"
 #include "policy/base/unique_fd.h"
 
 namespace ripstop::agent {
@@ -78,6 +78,29 @@ TEST_P(HandoverTest, ProgramsOfTheAgentBeforeGoOnUntilOursHaveTables) {
   WriteGeneration(false);
   EXPECT_TRUE(PodsBlocked());
   EXPECT_GT(Dropped(DROP_POLICY_INGRESS), 0u);
+}
+
+// Tables alone are not all: the tunnel's owners and the host's NAT come behind them.
+TEST_P(HandoverTest, TheFirstTablesAloneExchangeNothing) {
+  Connect();
+  for (const char* name : {"rs_state_v4", "rs_addresses_v2", "rs_arena_v2"}) Rename(name);
+  Open();
+  Attach();
+  auto options = dataplane_->BeginGeneration();
+  ASSERT_TRUE(options.ok()) << options.status();
+  loader::testing::HandmadeTables tables(*options);
+  const uint32_t closed = tables.DenyAll(1, 11);
+  tables.AddPod(kPodA, 1, closed, closed, Ifindex("hosta"), {2, 0, 0, 0, 0, 0x0a});
+  tables.AddPod(kPodB, 1, closed, closed, Ifindex("hostb"), {2, 0, 0, 0, 0, 0x0b});
+  ASSERT_TRUE(dataplane_->Apply(tables.Take()).ok());
+  ASSERT_EQ(node_->Run([&] { return dataplane_->CommitGeneration(tables.l4_table()); }),
+            absl::OkStatus());
+  EXPECT_TRUE(PodsPass()) << "those of before, by what they know";
+  ASSERT_EQ(node_->Run([&] { return dataplane_->TakeOver(); }), absl::OkStatus());
+  // The same flow, which they have judged anew meanwhile.
+  EXPECT_TRUE(PodsBlocked());
+  EXPECT_GT(Dropped(DROP_POLICY_EGRESS), 0u);
+  EXPECT_EQ(node_->Run([&] { return dataplane_->TakeOver(); }), absl::OkStatus()) << "once more";
 }
 
 TEST_P(HandoverTest, APodThatIsNewMeanwhileIsJudgedByNobodyElse) {

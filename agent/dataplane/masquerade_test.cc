@@ -12,17 +12,11 @@
 namespace ripstop::agent {
 namespace {
 
+using testing::kCases;
 using testing::kV4;
 using testing::kV6;
 using testing::NatNode;
 using testing::Plan;
-
-struct Case {
-  const Plan& plan;
-  Transport transport;
-};
-const Case kCases[] = {
-    {kV4, Transport::kTcp}, {kV4, Transport::kUdp}, {kV6, Transport::kTcp}, {kV6, Transport::kUdp}};
 
 class MasqueradeNodeTest : public NatNode {
  protected:

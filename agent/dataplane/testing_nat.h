@@ -41,6 +41,14 @@ inline constexpr Plan kV6{false,           "2001:db8:a::10", "2001:db8:a::20",
                           "2001:db8:f::5", "2001:db8:e::77", "2001:db8:ff::1",
                           "fd00:96::10",   "2001:db8:a::/64"};
 
+// Families and transports, all of them.
+struct Case {
+  const Plan& plan;
+  Transport transport;
+};
+inline constexpr Case kCases[] = {
+    {kV4, Transport::kTcp}, {kV4, Transport::kUdp}, {kV6, Transport::kTcp}, {kV6, Transport::kUdp}};
+
 class NatNode : public NodeTest {
  protected:
   // What class 0 and class 1 may: the sets below deny one of them or none.
@@ -210,8 +218,7 @@ class NatNode : public NodeTest {
     tables.AddCidr(policy::Cidr::Parse("2001:db8:f::/64").value(), 1);
     const absl::Status applied = dataplane_->Apply(tables.Take());
     ASSERT_TRUE(applied.ok()) << applied;
-    const absl::Status committed =
-        node_->Run([&] { return dataplane_->CommitGeneration(tables.l4_table()); });
+    const absl::Status committed = PutInForce(tables.l4_table());
     ASSERT_TRUE(committed.ok()) << committed;
   }
 

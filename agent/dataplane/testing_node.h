@@ -29,6 +29,8 @@
 #include "agent/dataplane/dataplane.h"
 #include "bpf/loader/testing_bpffs.h"
 #include "bpf/loader/testing_tables.h"
+#include "policy/base/unique_fd.h"
+#include "policy/status_macros.h"
 
 namespace ripstop::agent::testing {
 
@@ -214,6 +216,13 @@ class NodeTest : public ::testing::TestWithParam<bool> {
     });
     ASSERT_TRUE(attached.ok()) << attached;
   }
+  // As the agent does at the end of its start.
+  absl::Status PutInForce(uint32_t l4_table) {
+    return node_->Run([&]() -> absl::Status {
+      RETURN_IF_ERROR(dataplane_->CommitGeneration(l4_table));
+      return dataplane_->TakeOver();
+    });
+  }
   // A generation in which B admits address class 1 when `admit`, else nobody. The pods
   // are of class 1.
   void WriteGeneration(bool admit) {
@@ -231,8 +240,7 @@ class NodeTest : public ::testing::TestWithParam<bool> {
     tables.AddOther("192.0.2.1", ADDRESS_THIS_HOST);
     tables.AddCidr(policy::Cidr::Parse("203.0.113.0/24").value(), 1);
     ASSERT_TRUE(dataplane_->Apply(tables.Take()).ok());
-    const absl::Status committed =
-        node_->Run([&] { return dataplane_->CommitGeneration(tables.l4_table()); });
+    const absl::Status committed = PutInForce(tables.l4_table());
     ASSERT_TRUE(committed.ok()) << committed;
   }
 

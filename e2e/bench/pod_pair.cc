@@ -90,7 +90,8 @@ absl::Status PodPair::Compile(const std::vector<policy::Rule>& rules) {
     PutWorld(World(rules), engine);
     RETURN_IF_ERROR(dataplane_->Apply(engine.Flush()));
     for (const std::string& alarm : engine.Alarms()) return absl::ResourceExhaustedError(alarm);
-    return dataplane_->CommitGeneration(engine.l4_table());
+    RETURN_IF_ERROR(dataplane_->CommitGeneration(engine.l4_table()));
+    return dataplane_->TakeOver();
   });
 }
 
