@@ -67,6 +67,20 @@ TEST_F(AgentFelixTest, EachDocumentActsWithoutARestartAndItsEndGivesBackWhatWas)
   EXPECT_EQ(agent.Commits(), 1) << "no table was made anew";
 }
 
+TEST_F(AgentFelixTest, WhatBecomesOfUnknownConnectionsIsAnOption) {
+  for (const auto& [option, resets, adopts] : {std::tuple(TcpMidStream::kReset, true, false),
+                                               std::tuple(TcpMidStream::kDrop, false, false),
+                                               std::tuple(TcpMidStream::kAdopt, false, true)}) {
+    options_.tcp_mid_stream = option;
+    RunningAgent agent(options_, false);
+    ASSERT_TRUE(agent.UntilReady());
+    const DatapathSettings settings =
+        agent.Datapath([](const FakeDataplane& fake) { return fake.settings; });
+    EXPECT_EQ(settings.reset_unknown, resets);
+    EXPECT_EQ(settings.adopt_unknown, adopts);
+  }
+}
+
 TEST_F(AgentFelixTest, WhatIsDeniedIsAnsweredWhileADocumentSaysSo) {
   RunningAgent agent(options_, false);
   ASSERT_TRUE(agent.UntilReady());

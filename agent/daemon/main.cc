@@ -94,6 +94,16 @@ int main(int argc, char** argv) {
                  "connections known at a time; 0: by the machine's memory. Live ones are kept when "
                  "this changes")
       ->check(CLI::Range(uint32_t{0}, uint32_t{1} << 24));
+  const std::map<std::string, ripstop::agent::TcpMidStream> mid_stream = {
+      {"Reset", ripstop::agent::TcpMidStream::kReset},
+      {"Drop", ripstop::agent::TcpMidStream::kDrop},
+      {"Adopt", ripstop::agent::TcpMidStream::kAdopt}};
+  app.add_option("--tcp-mid-stream", options.tcp_mid_stream,
+                 "segments of TCP connections that this node does not know: Reset (dropped and "
+                 "answered), Drop, Adopt (let through where policy allows, as when pods were there "
+                 "before the agent)")
+      ->envname("RIPSTOP_TCP_MID_STREAM")
+      ->transform(CLI::CheckedTransformer(mid_stream, CLI::ignore_case));
   const std::map<std::string, HostNatMode> modes = {{"Auto", HostNatMode::kAuto},
                                                     {"Always", HostNatMode::kAlways},
                                                     {"Never", HostNatMode::kNever}};
