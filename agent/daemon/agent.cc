@@ -175,7 +175,8 @@ absl::Status Agent::InitNode() {
   loop_->AddTimer(absl::ZeroDuration(), absl::ZeroDuration(), [this] { ReadFlows(); });
   queries_ = std::make_unique<Queries>(policy_.get(), dataplane_.get());
   flow_queries_ = std::make_unique<FlowQueries>(policy_.get(), dataplane_.get());
-  probe_ = std::make_unique<ProbeQueries>(policy_.get(), dataplane_.get(), queries_.get(), loop_);
+  probe_ = std::make_unique<ProbeQueries>(policy_.get(), dataplane_.get(), queries_.get(),
+                                          &flows_->drops(), loop_);
   tracer_ = std::make_unique<PacketTracer>(policy_.get(), dataplane_.get(), loop_);
   const NetworkOptions network = {options_.node, options_.run_dir, options_.bird,
                                   options_.secrets_dir};

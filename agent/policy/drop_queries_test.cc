@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/policy/drop_queries.h"
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -144,6 +145,44 @@ TEST(RecentDropsTest, TheSameAgainIsOneAndTheNewestComesFirst) {
   EXPECT_EQ(newest[0].event().destination_port(), 80u);
   EXPECT_EQ(newest[0].event().source_port(), 2u);
   EXPECT_EQ(newest[1].times(), 1u);
+}
+
+TEST(RecentDropsTest, ThoseLikeAPacketAreOfItsEndsAndItsPortBothWays) {
+  const policy::Packet packet = {*policy::Address::Parse("192.0.2.11"),
+                                 *policy::Address::Parse("192.0.2.10"), policy::kProtocolTcp, 40000,
+                                 80};
+  v1::FlowEvent event;
+  event.set_protocol("TCP");
+  event.set_source("192.0.2.11");
+  event.set_destination("192.0.2.10");
+  event.set_source_port(1);
+  event.set_destination_port(80);
+  v1::FlowEvent answer = event;
+  answer.set_source(event.destination());
+  answer.set_destination(event.source());
+  answer.set_source_port(80);
+  answer.set_destination_port(5);
+  RecentDrops drops;
+  drops.Add(event, "shop/web");
+  drops.Add(answer, "shop/web");
+  for (const auto& change : std::vector<std::function<void(v1::FlowEvent*)>>{
+           [](auto* e) { e->set_protocol("UDP"); }, [](auto* e) { e->set_source("192.0.2.12"); },
+           [](auto* e) { e->set_destination("192.0.2.12"); },
+           [](auto* e) { e->set_destination_port(81); }}) {
+    v1::FlowEvent other = event;
+    change(&other);
+    drops.Add(other, "shop/web");
+  }
+  const auto like = drops.Like(packet);
+  ASSERT_EQ(like.size(), 2u);
+  EXPECT_EQ(like[0].event().source(), "192.0.2.10");
+  EXPECT_EQ(like[1].event().source(), "192.0.2.11");
+  for (uint32_t i = 0; i < 2 * RecentDrops::kAnswered; ++i) {
+    event.set_reason(std::to_string(i));
+    drops.Add(event, "shop/web");
+  }
+  EXPECT_EQ(drops.Like(packet).size(), RecentDrops::kAnswered);
+  EXPECT_EQ(drops.Like(packet).front().event().reason(), "9") << "the newest first";
 }
 
 TEST(RecentDropsTest, AFloodOfOnePodLeavesTheOthersTheirs) {

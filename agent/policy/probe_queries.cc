@@ -109,6 +109,8 @@ absl::Status ProbeQueries::Run(const v1::WhyRequest& request, v1::WhyReply* ret)
   return loop_->CallStatus([&]() -> absl::Status {
     ASSIGN_OR_RETURN(const loader::PacketLookup lookup, dataplane_->Lookup(*packet));
     for (const loader::ProbeStage& stage : stages) Describe(stage, lookup, ret->add_probe());
+    for (v1::DropsReply::Sample& sample : drops_->Like(*packet))
+      *ret->add_recent() = std::move(sample);
     return absl::OkStatus();
   });
 }

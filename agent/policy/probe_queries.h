@@ -9,17 +9,18 @@
 #include "agent/dataplane/dataplane_interface.h"
 #include "agent/policy/policy_plane.h"
 #include "agent/policy/queries.h"
+#include "agent/policy/recent_drops.h"
 #include "api/proto/agent.pb.h"
 
 namespace ripstop::agent {
 
 // What `ripstopctl why --probe` adds to why: what the programs do with such a packet, and what
-// they read. All given outlive this.
+// they read; and which such packets were dropped lately. All given outlive this.
 class ProbeQueries {
  public:
   ProbeQueries(const PolicyPlane* policy, const DataplaneInterface* dataplane,
-               const Queries* queries, EventLoop* loop)
-      : policy_(policy), dataplane_(dataplane), queries_(queries), loop_(loop) {}
+               const Queries* queries, const RecentDrops* drops, EventLoop* loop)
+      : policy_(policy), dataplane_(dataplane), queries_(queries), drops_(drops), loop_(loop) {}
 
   // On the asking thread, since programs are loaded for it.
   //   those of Queries::Why, and of loader::ProbePacket
@@ -35,6 +36,7 @@ class ProbeQueries {
   const PolicyPlane* const policy_;
   const DataplaneInterface* const dataplane_;
   const Queries* const queries_;
+  const RecentDrops* const drops_;
   EventLoop* const loop_;
 };
 

@@ -72,7 +72,8 @@ class ProbeQueriesTest : public ::testing::Test {
   FakeDataplane dataplane_;
   PolicyPlane plane_{"node1", &dataplane_};
   Queries queries_{&plane_, &dataplane_};
-  ProbeQueries probe_{&plane_, &dataplane_, &queries_, nullptr};
+  RecentDrops drops_;
+  ProbeQueries probe_{&plane_, &dataplane_, &queries_, &drops_, nullptr};
   loader::ProbeStage stage_;
   loader::PacketLookup lookup_;
 };

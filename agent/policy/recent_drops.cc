@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_join.h"
+#include "agent/policy/rule_words.h"
 
 namespace ripstop::agent {
 
@@ -44,6 +45,23 @@ std::vector<v1::DropsReply::Sample> RecentDrops::Newest() const {
   samples.reserve(entries_.size());
   for (const Entry& entry : entries_) samples.push_back(entry.sample);
   return samples;
+}
+
+std::vector<v1::DropsReply::Sample> RecentDrops::Like(const policy::Packet& packet) const {
+  const std::string source = packet.source.ToString(), destination = packet.destination.ToString();
+  const std::string protocol = ProtocolName(packet.protocol);
+  std::vector<v1::DropsReply::Sample> like;
+  for (const Entry& entry : entries_) {
+    const v1::FlowEvent& event = entry.sample.event();
+    const bool there = event.source() == source && event.destination() == destination &&
+                       event.destination_port() == packet.destination_port;
+    const bool back = event.source() == destination && event.destination() == source &&
+                      event.source_port() == packet.destination_port;
+    if (event.protocol() != protocol || (!there && !back)) continue;
+    like.push_back(entry.sample);
+    if (like.size() == kAnswered) break;
+  }
+  return like;
 }
 
 }  // namespace ripstop::agent

@@ -9,6 +9,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "api/proto/agent.pb.h"
+#include "policy/model.h"
 
 namespace ripstop::agent {
 
@@ -23,6 +24,9 @@ class RecentDrops {
   void Add(const v1::FlowEvent& event, const std::string& pod);
   // The newest first.
   std::vector<v1::DropsReply::Sample> Newest() const;
+  // Those of such packets and of their answers, from whatever port; kAnswered at most.
+  static constexpr size_t kAnswered = 5;
+  std::vector<v1::DropsReply::Sample> Like(const policy::Packet& packet) const;
 
  private:
   struct Entry {

@@ -12,6 +12,7 @@
 #include "api/codec/writer.h"
 #include "api/ctl/agent_client.h"
 #include "api/ctl/context.h"
+#include "api/ctl/drop_samples.h"
 #include "api/ctl/message_text.h"
 #include "api/ctl/staged_text.h"
 #include "api/ctl/table.h"
@@ -142,6 +143,15 @@ void PrintProbe(const agent::v1::WhyReply& reply, std::ostream& out) {
   }
 }
 
+void PrintRecent(const agent::v1::WhyReply& reply, std::ostream& out) {
+  if (reply.recent().empty()) {
+    out << "\nNo such packet, and no answer to one, is in the sample of what was dropped lately.\n";
+    return;
+  }
+  out << "\nDropped lately, of such packets and their answers:\n\n";
+  SamplesTable(reply.recent(), reply.recent_size()).Print(out);
+}
+
 void PrintWhy(const agent::v1::WhyRequest& request, const agent::v1::WhyReply& reply,
               std::ostream& out) {
   out << reply.verdict() << "   " << Party(request.from(), reply.source_address()) << " -> "
@@ -154,7 +164,9 @@ void PrintWhy(const agent::v1::WhyRequest& request, const agent::v1::WhyReply& r
   table.Print(out);
   PrintWhyStaged(reply.staged(), out);
   if (!reply.note().empty()) out << "\n" << reply.note() << "\n";
-  if (request.probe()) PrintProbe(reply, out);
+  if (!request.probe()) return;
+  PrintProbe(reply, out);
+  PrintRecent(reply, out);
 }
 
 // "NetworkPolicy shop/db (default) 120, Profile kns.shop 1"

@@ -121,6 +121,17 @@ TEST_F(AgentCommandsTest, AProbeShowsEachProgramAndWhatItRead) {
   EXPECT_THAT(out_, HasSubstr("from_workload at shop/web (cali1)\n"
                               "  verdict   Drop policy-egress\n"
                               "  flow      not known\n"));
+  EXPECT_THAT(out_, HasSubstr("is in the sample of what was dropped lately"));
+  agent::v1::DropsReply::Sample* sample = agent_.why.add_recent();
+  sample->set_pod("shop/web");
+  sample->set_times(3);
+  sample->mutable_event()->set_reason("policy-egress");
+  sample->mutable_event()->set_egress_rule("NetworkPolicy shop/web egress rule 0");
+  EXPECT_EQ(Ctl(probe), 0);
+  EXPECT_THAT(out_, HasSubstr("Dropped lately, of such packets and their answers:\n\nLAST (UTC)"));
+  EXPECT_THAT(out_, HasSubstr("policy-egress   shop/web"));
+  EXPECT_EQ(Ctl(why), 0);
+  EXPECT_THAT(out_, Not(HasSubstr("Dropped lately"))) << "is not asked for";
   agent_.why.clear_probe();
   EXPECT_EQ(Ctl(probe), 0);
   EXPECT_THAT(out_, HasSubstr("No program of this node sees such a packet."));

@@ -15,6 +15,7 @@
 #include "api/codec/writer.h"
 #include "api/ctl/agent_client.h"
 #include "api/ctl/context.h"
+#include "api/ctl/drop_samples.h"
 #include "api/ctl/flow_words.h"
 #include "api/ctl/message_text.h"
 #include "api/ctl/table.h"
@@ -100,16 +101,7 @@ void PrintLosses(const DropsReply& reply, bool all, std::ostream& out) {
 }
 
 void PrintSamples(const DropsReply& reply, int most, std::ostream& out) {
-  Table table({"LAST (UTC)", "TIMES", "REASON", "POD", "PROTOCOL", "PACKET", "DENIED BY"});
-  int shown = 0;
-  for (const DropsReply::Sample& sample : reply.last()) {
-    if (++shown > most) break;
-    const agent::v1::FlowEvent& event = sample.event();
-    const auto dash = [](const std::string& text) { return text.empty() ? "-" : text; };
-    table.Add({TimeOfDay(event.time()), absl::StrCat(sample.times()), event.reason(),
-               dash(sample.pod()), dash(event.protocol()), FlowName(event),
-               Rules(event.egress_rule(), event.ingress_rule())});
-  }
+  const Table table = SamplesTable(reply.last(), most);
   if (table.empty()) return;
   out << "\n";
   table.Print(out);
