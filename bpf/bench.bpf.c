@@ -110,6 +110,17 @@ bench_renew(struct __sk_buff *skb)
 	}
 	if (asked.answered && turn_around(eth, port, end))
 		return TC_ACT_SHOT;
+	if (asked.resent) {
+		if (eth->h_proto == bpf_htons(ETH_P_IP)) {
+			((struct iphdr *)(eth + 1))->saddr = asked.source.words[3];
+		} else {
+			struct ipv6hdr *ip = (void *)(eth + 1);
+
+			for (int i = 0; i < 4; i++)
+				ip->saddr.in6_u.u6_addr32[i] = asked.source.words[i];
+		}
+		*port = asked.source_port;
+	}
 	if (asked.new_flow && !(asked.answered && asked.turn++ % 2))
 		*port = bpf_htons(++asked.port);
 	bpf_tail_call(skb, &bench_next, asked.next);

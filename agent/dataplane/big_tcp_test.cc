@@ -1,18 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Streams in packets of more than 64 KiB (BIG TCP), which kernels hand on in one piece.
-#include <libmnl/libmnl.h>
-#include <linux/if_link.h>
-#include <linux/rtnetlink.h>
+#include "agent/base/testing/big_tcp.h"
 
 #include <fstream>
 #include <sstream>
 
 #include "agent/dataplane/testing_nat.h"
-
-#ifndef IFLA_GSO_IPV4_MAX_SIZE
-#define IFLA_GSO_IPV4_MAX_SIZE 63 /* Linux 6.3 */
-#endif
 
 namespace ripstop::agent {
 namespace {
@@ -24,27 +18,6 @@ using testing::Plan;
 
 constexpr uint32_t kBig = 196'608;
 constexpr size_t kBytes = size_t{64} << 20;
-
-// As `ip link set dev eth0 gso_max_size N gso_ipv4_max_size N`, which Debian 12's does not know.
-absl::Status MakePacketsBig(const char* device) {
-  char buffer[1024];
-  nlmsghdr* const header = mnl_nlmsg_put_header(buffer);
-  header->nlmsg_type = RTM_NEWLINK;
-  header->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
-  auto* const link = static_cast<ifinfomsg*>(mnl_nlmsg_put_extra_header(header, sizeof(ifinfomsg)));
-  link->ifi_index = static_cast<int>(if_nametoindex(device));
-  for (const uint16_t attribute : {uint16_t{IFLA_GSO_MAX_SIZE}, uint16_t{IFLA_GSO_IPV4_MAX_SIZE}}) {
-    mnl_attr_put_u32(header, attribute, kBig);
-  }
-  mnl_socket* const socket = mnl_socket_open(NETLINK_ROUTE);
-  if (socket == nullptr) return absl::ErrnoToStatus(errno, "netlink");
-  ssize_t bytes = mnl_socket_sendto(socket, header, header->nlmsg_len);
-  if (bytes > 0) bytes = mnl_socket_recvfrom(socket, buffer, sizeof(buffer));
-  if (bytes > 0) bytes = mnl_cb_run(buffer, bytes, 0, 0, nullptr, nullptr);
-  const int error = bytes < 0 ? errno : 0;
-  mnl_socket_close(socket);
-  return error == 0 ? absl::OkStatus() : absl::ErrnoToStatus(error, device);
-}
 
 // What has come in by an interface.
 struct Arrived {
@@ -105,7 +78,7 @@ void Stream(const Conversation& talk) {
 
 TEST_P(BigTcpTest, AStreamOfLargerPacketsThanAnyLengthFieldPasses) {
   Start(Policy::kOpen, Policy::kOpen, false);
-  const absl::Status big = a_->Run([] { return MakePacketsBig("eth0"); });
+  const absl::Status big = a_->Run([] { return SetLargestPacket("eth0", kBig); });
   ASSERT_TRUE(big.ok()) << big;
   uint16_t port = 8080;
   for (const Plan& plan : {kV4, kV6}) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "bpf/loader/masquerade_store.h"
 #include "bpf/loader/tables_reader.h"
 #include "bpf/testing/bench_query.h"
 #include "e2e/bench/map_memory.h"
@@ -27,13 +28,17 @@ constexpr int kRepeat = 2000;
 constexpr double kSlowNs = 5000;
 constexpr int kSlowRuns = 9;
 constexpr double kSlowRunNs = 5e6;
+constexpr uint32_t kPodsInterface = 7;
 constexpr uint32_t kEmpty = BENCH_EMPTY, kSubject = BENCH_SUBJECT;
 
 absl::StatusOr<double> RunOnce(int program_fd, const loader::Frame& frame, int repeat) {
   loader::Frame out(frame.size() + 64);
+  __sk_buff context = {};
+  context.ingress_ifindex = kPodsInterface;  // of no meaning to programs at an ingress
   LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(), .data_out = out.data(),
               .data_size_in = static_cast<uint32_t>(frame.size()),
-              .data_size_out = static_cast<uint32_t>(out.size()), .repeat = repeat);
+              .data_size_out = static_cast<uint32_t>(out.size()), .ctx_in = &context,
+              .ctx_size_in = sizeof(context), .repeat = repeat);
   if (bpf_prog_test_run_opts(program_fd, &options) != 0) {
     return absl::ErrnoToStatus(errno, "timed test run");
   }
@@ -68,7 +73,9 @@ absl::Status ShareMaps(bpf_object* object, const loader::DatapathObject& datapat
 
 absl::StatusOr<std::unique_ptr<BenchKernel>> BenchKernel::Open() {
   auto kernel = std::unique_ptr<BenchKernel>(new BenchKernel());
-  ASSIGN_OR_RETURN(kernel->evaluator_, loader::KernelEvaluator::Open(loader::DatapathSizes{}));
+  ASSIGN_OR_RETURN(
+      kernel->evaluator_,
+      loader::KernelEvaluator::Open(loader::DatapathSizes{}, loader::KernelEvaluator::Use::kExits));
   kernel->skeleton_ = bench__open();
   if (kernel->skeleton_ == nullptr) return absl::ErrnoToStatus(errno, "open the bench object");
   RETURN_IF_ERROR(ShareMaps(kernel->skeleton_->obj, kernel->evaluator_->object()));
@@ -235,24 +242,64 @@ absl::StatusOr<Timing> BenchKernel::AnsweredFlow(const loader::FrameSpec& spec) 
   return timing;
 }
 
-absl::StatusOr<Timing> BenchKernel::EstablishedFlow(const loader::FrameSpec& spec, int program) {
+absl::StatusOr<Timing> BenchKernel::EstablishedFlow(const loader::FrameSpec& spec, int program,
+                                                    loader::Hook answers) {
   loader::FrameSpec first = spec, answer = spec;
   first.tcp_flags = 0x02;
   std::swap(answer.packet.source, answer.packet.destination);
   std::swap(answer.packet.source_port, answer.packet.destination_port);
   answer.tcp_flags = 0x12;
-  for (const loader::FrameSpec& one : {first, answer}) {
-    ASSIGN_OR_RETURN(const loader::RunResult run,
-                     evaluator_->Run(loader::Hook::kFromWorkload, MakeFrame(one)));
-    if (!run.verdict.delivered) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("the flow is not admitted: reason ", run.verdict.reason));
-    }
-  }
+  RETURN_IF_ERROR(Passed(evaluator_->object().from_workload(), MakeFrame(first)).status());
+  RETURN_IF_ERROR(Passed(evaluator_->Program(answers), MakeFrame(answer)).status());
   loader::FrameSpec next = spec;
   next.tcp_flags = 0x10;
   return TimeRenewed(program >= 0 ? program : evaluator_->object().from_workload(), MakeFrame(next),
                      false, spec.packet.source);
+}
+
+absl::StatusOr<loader::Frame> BenchKernel::Passed(int program_fd, const loader::Frame& frame) {
+  ASSIGN_OR_RETURN(loader::RunResult run,
+                   evaluator_->RunProgram(program_fd, frame, kPodsInterface));
+  if (run.verdict.action == TC_ACT_SHOT)
+    return absl::FailedPreconditionError(absl::StrCat("dropped: reason ", run.verdict.reason));
+  return std::move(run.frame);
+}
+
+absl::StatusOr<Timing> BenchKernel::MasqueradedExit(const loader::FrameSpec& spec,
+                                                    const policy::Address& ours) {
+  loader::DatapathObject& object = evaluator_->object();
+  const interface_value workload = {.flags = INTERFACE_WORKLOAD};
+  if (bpf_map_update_elem(object.interfaces(), &kPodsInterface, &workload, BPF_ANY) != 0)
+    return absl::ErrnoToStatus(errno, "rs_interfaces_v1");
+  const bool v4 = ours.is_v4();
+  loader::Exit exit;
+  (v4 ? exit.v4 : exit.v6) = ours;
+  loader::MasqueradeStore store(&object);
+  RETURN_IF_ERROR(store.Set(
+      {.pools = {{policy::Cidr::Of(spec.packet.source, 112), true}}, .exits = {{1, exit}}}));
+  object.state()->flags |= STATE_MASQUERADE;
+  loader::FrameSpec first = spec, next = spec, answer = spec;
+  first.tcp_flags = 0x02;
+  next.tcp_flags = 0x10;
+  RETURN_IF_ERROR(Passed(object.from_workload(), MakeFrame(first)).status());
+  ASSIGN_OR_RETURN(const loader::Frame out, Passed(object.to_host(), MakeFrame(first)));
+  const size_t l4 = v4 ? 34 : 54;
+  answer.packet = {spec.packet.destination, ours, spec.packet.protocol,
+                   spec.packet.destination_port, static_cast<uint16_t>(out[l4] << 8 | out[l4 + 1])};
+  answer.tcp_flags = 0x12;
+  if (answer.packet.destination_port == spec.packet.source_port && out == MakeFrame(first))
+    return absl::FailedPreconditionError("the flow was not masqueraded");
+  RETURN_IF_ERROR(Passed(object.from_host(), MakeFrame(answer)).status());
+  auto& query = skeleton_->bss->asked;
+  query.resent = 1;
+  const ip_address source = loader::ToKey(spec.packet.source);
+  std::memcpy(const_cast<ip_address*>(&query.source), &source, sizeof(source));
+  query.source_port = htons(spec.packet.source_port);
+  absl::StatusOr<Timing> timing =
+      TimeRenewed(object.to_host(), MakeFrame(next), false, spec.packet.source);
+  query.resent = 0;
+  RETURN_IF_ERROR(store.Set({}));
+  return timing;
 }
 
 }  // namespace ripstop::bench

@@ -53,7 +53,12 @@ class BenchKernel {
   // A SYN between pods of this node and its answer, together.
   absl::StatusOr<Timing> AnsweredFlow(const loader::FrameSpec& spec);
   // The same for a flow that both ends have talked on. `program`: in the place of from_workload.
-  absl::StatusOr<Timing> EstablishedFlow(const loader::FrameSpec& spec, int program = -1);
+  // `answers`: where the other end's packets come in.
+  absl::StatusOr<Timing> EstablishedFlow(const loader::FrameSpec& spec, int program = -1,
+                                         loader::Hook answers = loader::Hook::kFromWorkload);
+  // What to_host adds to it where the pod is masqueraded as `ours`; both ends have talked.
+  absl::StatusOr<Timing> MasqueradedExit(const loader::FrameSpec& spec,
+                                         const policy::Address& ours);
   // Any program that takes this packet's frame.
   absl::StatusOr<Timing> Program(int program_fd, const policy::Packet& packet);
 
@@ -65,6 +70,8 @@ class BenchKernel {
   absl::StatusOr<Timing> Time(int program_fd, const loader::Frame& frame);
   absl::StatusOr<Timing> TimeRenewed(int subject_fd, const loader::Frame& frame, bool new_flow,
                                      const policy::Address& forget);
+  // kFailedPrecondition: it is dropped.
+  absl::StatusOr<loader::Frame> Passed(int program_fd, const loader::Frame& frame);
 
   std::unique_ptr<loader::KernelEvaluator> evaluator_;
   struct bench* skeleton_ = nullptr;

@@ -82,7 +82,22 @@ TEST_F(BenchSmokeTest, PacketCostsArePrintedBesideTheirBars) {
   size_t with_bar = 0;
   for (const json& figure : Figures(output))
     with_bar += figure.contains("bar") && figure.contains("met");
-  EXPECT_EQ(with_bar, 14u);
+  EXPECT_EQ(with_bar, 16u);
+}
+
+TEST_F(BenchSmokeTest, TrafficOfEveryPathIsComparedWithPlainRouting) {
+  const Output output = RunBench("traffic_bench");
+  EXPECT_EQ(output.exit_code, 0);
+  EXPECT_THAT(output.others, testing::IsEmpty());
+  const std::vector<json> figures = Figures(output);
+  EXPECT_EQ(figures.size(), 36u);
+  for (const json& figure : figures) EXPECT_GT(figure.value("value", 0.0), 0) << figure;
+}
+
+TEST_F(BenchSmokeTest, ASweepSeesAndEndsEveryFlow) {
+  const Output output = RunBench("sweep_bench");
+  EXPECT_EQ(output.exit_code, 0);
+  EXPECT_EQ(Figures(output).size(), 2u);
 }
 
 TEST_F(BenchSmokeTest, EveryPointOfTheCurvesIsTimedOrSaysWhyNot) {

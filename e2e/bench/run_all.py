@@ -25,8 +25,8 @@ import time
 
 import tables
 
-BENCHES = ["datapath_bench", "verdict_bench", "connect_bench", "control_bench", "guard_bench",
-           "ipam_bench", "start_bench", "apply_bench", "agent_bench"]
+BENCHES = ["datapath_bench", "sweep_bench", "traffic_bench", "verdict_bench", "connect_bench",
+           "control_bench", "guard_bench", "ipam_bench", "start_bench", "apply_bench", "agent_bench"]
 HERE = os.path.dirname(os.path.abspath(__file__))
 DOCS = os.path.join(HERE, "..", "..", "docs")
 

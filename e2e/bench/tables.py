@@ -53,7 +53,7 @@ def bars(figures):
 def packet(figures):
     rows = [[f["figure"], f"{f['value']:g}", f.get("note", "").replace("median ", ""),
              f"{f['bar']:g}" if "bar" in f else "-"]
-            for f in figures if f["bench"] == "datapath_bench"]
+            for f in figures if f["bench"] == "datapath_bench" and f["unit"] == "ns"]
     return grid(["ns", "least", "median", "bar"], rows)
 
 
@@ -126,6 +126,10 @@ def render(records):
         blocks["bars"] = bars(figures)
     if any(f["bench"] == "datapath_bench" for f in figures):
         blocks["packet"] = packet(figures)
+    if any(f["bench"] == "traffic_bench" for f in figures):
+        blocks["traffic"] = plain(figures, ["traffic_bench"])
+    if any(f["bench"] == "sweep_bench" for f in figures):
+        blocks["sweep"] = plain(figures, ["sweep_bench"])
     if of("verdict"):
         rules = [r for r in of("verdict") if r["family"] not in ("policies", "pods")]
         blocks["rules"] = verdict(rules, {r["family"] for r in rules}, "rules") + verdict_notes(rules)
