@@ -162,6 +162,7 @@ TEST_F(AgentCommandsTest, AgentsOwnErrorKeepsItsMeaning) {
 }
 
 TEST_F(AgentCommandsTest, NodeStatusNamesRulesOfOtherFirewallsAndWhatToType) {
+  agent_.status.set_ready(true);
   ASSERT_EQ(Ctl({"node", "status"}), kExitOk);
   EXPECT_THAT(out_, Not(HasSubstr("firewalls"))) << "nothing is said of what does nothing";
   agent::v1::HostFirewall& firewall = *agent_.status.mutable_host_firewall();
