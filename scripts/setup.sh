@@ -23,10 +23,10 @@ demo=(
 # `make test` more: tests, fuzzers, the form of the tree, what benchmarks measure against.
 test=(
   git ca-certificates python3 clang-format-19 libclang-rt-19-dev
-  libgtest-dev libgmock-dev libbenchmark-dev nftables
+  libgtest-dev libgmock-dev libbenchmark-dev nftables iptables
 )
-# `make test-long` more: other kernels, in an emulator.
-long=(qemu-system-x86 busybox-static cpio xz-utils)
+# `make test-long` more: other kernels, in an emulator; other firewalls, on a node of the lab.
+long=(qemu-system-x86 busybox-static cpio xz-utils ufw firewalld dbus docker.io)
 # `make tidy` more.
 tidy=(clang-tidy-19)
 

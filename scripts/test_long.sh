@@ -6,6 +6,7 @@
 #
 #   next-layout  an agent of another layout, for the attacks; and what `make demo` builds
 #   attacks   the attack matrix, on two fabrics (make attacks)
+#   firewalls real ufw, firewalld and dockerd on a node (docs/beside-firewalls.md)
 #   kernels   programs and netlink on Debian's own 6.1, in an emulator (make kernels: more of them)
 set -uo pipefail
 build=${1:?usage: test_long.sh BUILD}
@@ -32,6 +33,7 @@ sample() { GTEST_TOTAL_SHARDS=6 GTEST_SHARD_INDEX=0 kernel "$@"; }
 
 part next-layout "$here/next_layout.sh" "$build"
 part attacks "$build/bin/ripstop-attacks"
+part firewalls "$build/tests/real_firewalls"
 part kernel-6.1 kernel 6.1 loader_table_store_test agent_netlink_test agent_routes_kernel_test
 part kernel-6.1-packets sample 6.1 loader_packet_test dataplane_test
 

@@ -191,6 +191,7 @@ absl::Status Agent::InitNode() {
   ASSIGN_OR_RETURN(host_nat_, HostNat::Create(options_.host_nat, options_.mark_mask, loop_, [this] {
                      if (in_sync_) ApplyHostNat();
                    }));
+  firewall_ = std::make_unique<HostFirewall>(loop_, [this] { LogFirewall(); });
   host_ = std::make_unique<NetlinkHost>(network_->netlink());
   guard_ =
       std::make_unique<NodeGuard>(host_.get(), dataplane_.get(),

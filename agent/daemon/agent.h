@@ -17,6 +17,7 @@
 #include "agent/dataplane/dataplane.h"
 #include "agent/ipam/ipam.h"
 #include "agent/network/felix_settings.h"
+#include "agent/network/host_firewall.h"
 #include "agent/network/host_nat.h"
 #include "agent/network/netlink_host.h"
 #include "agent/network/network_plane.h"
@@ -73,6 +74,9 @@ class Agent final : private StorePlaneClient, private AgentApi {
   void SetWatching();
   void SweepFlows();
   void ApplyHostNat();
+  void SettleFirewall();
+  void LogFirewall() const;
+  void ReportFirewall(const bgp::BirdStatus& bgp, v1::StatusReply& reply);
   void Housekeeping();
   void VisitGuarded(const NodeGuard::Visitor& visit) const;
   void ReportGuard(v1::StatusReply& reply) const;
@@ -134,6 +138,8 @@ class Agent final : private StorePlaneClient, private AgentApi {
   std::unique_ptr<FlowKeeper> flow_keeper_;
   std::unique_ptr<NetworkPlane> network_;
   std::unique_ptr<HostNat> host_nat_;
+  std::unique_ptr<HostFirewall> firewall_;
+  FirewallLosses firewall_losses_;
   std::unique_ptr<Shaping> shaping_;
   std::unique_ptr<Queries> queries_;
   std::unique_ptr<FlowQueries> flow_queries_;

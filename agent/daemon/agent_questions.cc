@@ -115,6 +115,7 @@ absl::StatusOr<v1::StatusReply> Agent::Status() {
   reply.set_programs_loaded(dataplane_->programs_loaded());
   reply.set_table_writes(dataplane_->table_writes());
   DescribeHostNat(*host_nat_, *dataplane_, reply);
+  ReportFirewall(bgp, reply);
   return reply;
 }
 

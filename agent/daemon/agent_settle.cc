@@ -147,6 +147,7 @@ void Agent::ApplyHostNat() {
   const absl::Status status = dataplane_->Configure(settings_);
   host_nat_problem_ = status.ok() ? "" : absl::StrCat("settings: ", std::string(status.message()));
   LogUnlessOk(status);
+  SettleFirewall();
 }
 
 // Programs of an agent of another layout go on until all that ours go by is there.
@@ -216,6 +217,7 @@ void Agent::Housekeeping() {
   store_plane_->Housekeeping();
   if (!host_nat_problem_.empty()) ApplyHostNat();
   if (!handover_problem_.empty()) TakeOver();
+  SettleFirewall();
   // What a pod's ADD or DEL could not write, and what the store lost. Before anything whole is
   // known there is nothing to go by: half a cluster has no tunnel and no peers.
   const bool owed = policy_->broken() || !policy_problem_.empty() || ipam_->lost() || republish_;

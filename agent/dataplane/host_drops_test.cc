@@ -68,7 +68,8 @@ TEST_P(HostDropsTest, ARuleOfTheHostsNetfilterIsNamed) {
                          "{ type filter hook forward priority 0\\; policy drop\\; } && "
                          "ip route add 203.0.113.200/32 via 10.255.0.77 dev up0"),
             0);
-  // Its neighbour is not known, so the program leaves it to the stack.
+  // What a pod sends whose bandwidth is limited goes by the stack.
+  ASSERT_EQ(dataplane_->SetShaped(Ifindex("hosta"), true), absl::OkStatus());
   Send(*a_, kPodA, "203.0.113.200");
   EXPECT_EQ(Count("NETFILTER_DROP", HOST_DROP_HERE), 1u);
 }

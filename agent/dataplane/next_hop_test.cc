@@ -104,6 +104,22 @@ TEST_P(NextHopTest, ANeighbourThatMovesIsFollowed) {
   }
 }
 
+// The host's netfilter sees nothing of it; it may drop whatever is forwarded.
+TEST_P(NextHopTest, ANeighbourThatIsNotKnownIsAskedForPastNetfilter) {
+  Start(Policy::kOpen, Policy::kOpen, false);
+  Node(
+      "nft add table inet t && nft add chain inet t f "
+      "{ type filter hook forward priority 0\\; policy drop\\; }");
+  for (const Plan& plan : {kV4, kV6}) {
+    Node(Ip(plan, absl::StrCat("neigh del ", Gateway(plan), " dev up0")));
+    Conversation talk = TalkToFar(plan);
+    Begin(talk);
+    EXPECT_TRUE(Arrives(talk)) << plan.far;
+    EXPECT_TRUE(Arrives(talk)) << plan.far;
+    EXPECT_EQ(FlowTo(plan).next_hop.destination_mac[5], 0x0f);
+  }
+}
+
 // The pod learns the path's MTU from the stack, as before there were notes.
 TEST_P(NextHopTest, WhatIsTooLargeForTheRouteIsTheStacks) {
   Start(Policy::kOpen, Policy::kOpen, false);

@@ -75,7 +75,7 @@ class NatNode : public NodeTest {
                                         "/128 via 2001:db8:ff::2 && ip route add default via "
                                         "10.255.0.2 && ip route add default via 2001:db8:ff::2")),
               0);
-    // Known beforehand, so that nothing goes to the stack only for its neighbour's sake.
+    // Known beforehand: nobody's packets wait for its neighbour.
     ASSERT_EQ(far_->Shell("ip link set eth0 address 02:00:00:00:00:0f"), 0);
     for (const char* gateway : {"10.255.0.2", "2001:db8:ff::2"}) {
       ASSERT_EQ(node_->Shell(absl::StrCat("ip neigh replace ", gateway,

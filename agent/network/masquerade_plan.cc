@@ -11,7 +11,7 @@ namespace {
 constexpr uint32_t kFirstPort = 1024, kLastPort = 65535, kPortsMin = 1024;
 
 // Link-local and loopback addresses mean nothing beyond the link.
-bool IsUsable(const policy::Address& address) {
+bool LeadsBeyondLink(const policy::Address& address) {
   static const policy::Cidr kUseless[] = {
       policy::Cidr::Parse("127.0.0.0/8").value(), policy::Cidr::Parse("0.0.0.0/8").value(),
       policy::Cidr::Parse("fe80::/10").value(), policy::Cidr::Parse("::/127").value()};
@@ -25,7 +25,7 @@ std::optional<policy::Address> FirstUsable(const std::optional<policy::Address>&
                                            const std::optional<policy::Address>& second,
                                            const std::optional<policy::Address>& third) {
   for (const auto& one : {first, second, third}) {
-    if (one.has_value() && IsUsable(*one)) return one;
+    if (one.has_value() && LeadsBeyondLink(*one)) return one;
   }
   return std::nullopt;
 }

@@ -16,6 +16,7 @@
 #include "agent/network/bird_worker.h"
 #include "agent/network/cluster_view.h"
 #include "agent/network/felix_settings.h"
+#include "agent/network/firewall_findings.h"
 #include "agent/network/masquerade_plan.h"
 #include "agent/network/node_identity.h"
 #include "agent/network/secrets.h"
@@ -71,6 +72,9 @@ class NetworkPlane {
 
   // Whether the host lives by router advertisements there (router_advertisements.h).
   bool NeedsAdvertisements(const LinkSettings& settings) const;
+
+  // What of the host's netfilter our packets meet; `host_nat`: whether that is on.
+  FirewallScene SceneForFirewall(bool host_nat) const;
 
   // As BIRD said last, and how long ago if it is silent since.
   bgp::BirdStatus BgpStatus() const;

@@ -42,6 +42,7 @@ class TunnelPlane {
   std::optional<uint32_t> mtu() const { return mtu_; }
   uint32_t ifindex() const { return vxlan_.ifindex(); }
   std::string device() const { return vxlan_.device(); }  // empty: none
+  uint16_t port() const { return config_.port; }
   InterfaceRole role(uint32_t ifindex) const { return programs_.role(ifindex); }
   std::vector<uint32_t> exits() const { return programs_.exits(); }
   std::vector<std::string> problems() const;

@@ -13,6 +13,7 @@
 #include "api/ctl/agent_client.h"
 #include "api/ctl/context.h"
 #include "api/ctl/drop_samples.h"
+#include "api/ctl/firewall_text.h"
 #include "api/ctl/message_text.h"
 #include "api/ctl/staged_text.h"
 #include "api/ctl/table.h"
@@ -63,6 +64,7 @@ void PrintStatus(const agent::v1::StatusReply& reply, std::ostream& out) {
   facts.Print(out);
   out << "\n";
   PrintHostNat(reply.host_nat(), out);
+  PrintHostFirewall(reply.host_firewall(), out);
   if (reply.bgp_size() == 0) {
     out << "No BGP peers.\n";
   } else {

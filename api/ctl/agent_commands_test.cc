@@ -172,6 +172,30 @@ TEST_F(AgentCommandsTest, AgentsOwnErrorKeepsItsMeaning) {
   EXPECT_THAT(err_, HasSubstr("no endpoint a/x"));
 }
 
+TEST_F(AgentCommandsTest, NodeStatusNamesRulesOfOtherFirewallsAndWhatToType) {
+  agent_.status.set_ready(true);
+  ASSERT_EQ(Ctl({"node", "status"}), kExitOk);
+  EXPECT_THAT(out_, Not(HasSubstr("firewalls"))) << "nothing is said of what does nothing";
+  agent::v1::HostFirewall& firewall = *agent_.status.mutable_host_firewall();
+  firewall.set_dropped_packets(3);
+  ASSERT_EQ(Ctl({"node", "status"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("Other firewalls on this host: they have dropped 3 packets of pods\n"
+                              "  by none of the rules that were read; `nft list ruleset`"));
+  EXPECT_THAT(out_, Not(HasSubstr("not read")));
+  firewall.add_unread("iptables-legacy filter");
+  firewall.set_dropping(true);
+  agent::v1::HostFirewall::Finding& finding = *firewall.add_findings();
+  finding.set_what("VXLAN of other nodes, IPv4");
+  finding.set_rule("nftables ip filter INPUT: its policy drops");
+  finding.set_owner("ufw");
+  finding.set_remedy("ufw allow 4789/udp");
+  finding.set_certain(true);
+  ASSERT_EQ(Ctl({"node", "status"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("3 packets of pods, some of them just now\n"));
+  EXPECT_THAT(out_, HasSubstr("INPUT: its policy drops   ufw   yes         ufw allow 4789/udp"));
+  EXPECT_THAT(out_, HasSubstr("not read: iptables-legacy filter\n"));
+}
+
 TEST_F(AgentCommandsTest, NodeStatusShowsReadinessAndSessions) {
   agent_.status.set_node("node1");
   agent_.status.set_version("0.1.0");

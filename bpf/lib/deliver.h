@@ -134,8 +134,11 @@ deliver_noted(struct __sk_buff *skb, const struct packet *p, const struct flow_n
 }
 
 /* Out of this machine as the routing table says; @flow, if there is one, is told. Whatever needs
- * an answer or a neighbour goes to the stack, which gives it. A function of its own, whose stack
- * is not there while a packet is judged: 6.1 counts calls together, up to 512 bytes.
+ * an answer goes to the stack, which gives it. What needs a neighbour does not: there the host's
+ * netfilter may drop the packet (ufw, firewalld, Docker: a FORWARD chain whose policy is DROP), and
+ * who is never asked for stays unknown. bpf_redirect_neigh asks, and the packet waits for the
+ * answer. A function of its own, whose stack is not there while a packet is judged: 6.1 counts
+ * calls together, up to 512 bytes.
  */
 __noinline int
 deliver_routed(struct __sk_buff *skb, const struct packet *p, struct flow_value *flow, __u64 stamp,
@@ -143,6 +146,7 @@ deliver_routed(struct __sk_buff *skb, const struct packet *p, struct flow_value 
 {
 	struct bpf_redir_neigh next = {};
 	struct bpf_fib_lookup fib = {};
+	long found;
 
 	if (!p || p->ttl <= 1)
 		return TC_ACT_OK;
@@ -161,9 +165,10 @@ deliver_routed(struct __sk_buff *skb, const struct packet *p, struct flow_value 
 		__builtin_memcpy(fib.ipv6_src, &p->source, sizeof(fib.ipv6_src));
 		__builtin_memcpy(fib.ipv6_dst, &p->destination, sizeof(fib.ipv6_dst));
 	}
-	if (bpf_fib_lookup(skb, &fib, sizeof(fib), 0) != BPF_FIB_LKUP_RET_SUCCESS)
+	found = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return TC_ACT_OK;
-	if (flow)
+	if (flow && found == BPF_FIB_LKUP_RET_SUCCESS)
 		next_hop_note(flow, stamp, &fib);
 	if (decrement_ttl(skb, p))
 		return TC_ACT_SHOT;

@@ -21,7 +21,7 @@ struct bench_query {
 	__be16 source_port;
 	__be16 destination_port;
 	__u32 protocol;
-	__u32 resent;     /* each frame has this source again, as it was before a rewrite */
+	__u32 resent; /* each frame has this source again, as it was before a rewrite */
 	struct ip_address source;
 };
 ABI_ASSERT(sizeof(struct bench_query) == 72);
