@@ -99,12 +99,26 @@ done
 chmod +x "$root/init"
 (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) > "$work/initramfs.gz"
 
-timeout "${KERNEL_TEST_SECONDS:-1800}" qemu-system-x86_64 -accel "${KERNEL_TEST_ACCEL:-tcg,thread=multi}" \
-  -cpu max -smp 2 -m 4096 -display none -vga none -monitor none -serial stdio -no-reboot \
-  -kernel "$kernel" -initrd "$work/initramfs.gz" \
-  -append "console=ttyS0 quiet panic=-1" < /dev/null 2>&1 | sed -u 's/\r//g' | tee "$work/log"
+boot() {
+  timeout "${KERNEL_TEST_SECONDS:-1800}" qemu-system-x86_64 -accel "${KERNEL_TEST_ACCEL:-tcg,thread=multi}" \
+    -cpu max -smp 2 -m 4096 -display none -vga none -monitor none -serial stdio -no-reboot \
+    -kernel "$kernel" -initrd "$work/initramfs.gz" \
+    -append "console=ttyS0 quiet panic=-1" < /dev/null 2>&1 | sed -u 's/\r//g' | tee "$work/log"
+}
+# One of nine boots panicked before any test ("Oops: int3" in sched_clock_cpu, QEMU 7.2): a kernel that
+# patches its own code and an emulator with a thread for each CPU seem to disagree when that is done.
+# Only then again: what panics later may be ours.
+for attempt in 1 2 3; do
+  boot || true
+  { grep -q '^== ' "$work/log" || ! grep -q 'Oops: int3' "$work/log"; } && break
+  echo "kernel_test: $release: the emulator's panic, boot $attempt"
+done
 if grep -q 'SKIPPED' "$work/log"; then
   echo "kernel_test: $release: a skipped test proves nothing" >&2
+  exit 1
+fi
+if grep -q 'Running 0 tests' "$work/log"; then
+  echo "kernel_test: $release: no test has such a name: GTEST_FILTER=${GTEST_FILTER:-}" >&2
   exit 1
 fi
 grep -q KERNEL-TEST-PASSED "$work/log"

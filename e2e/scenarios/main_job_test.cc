@@ -3,7 +3,7 @@
 // The main job on the smallest fabric that has it whole: two nodes, the demo's applications on
 // both. Who reaches whom, a live connection cut, the agent killed and started again under traffic;
 // natively and by VXLAN, IPv4 and IPv6. `make kernels` runs this on other kernels, in an emulator:
-// one lab for all, since there each costs a minute.
+// one lab for all, since to raise one takes long there.
 #include <signal.h>
 #include <sys/utsname.h>
 
