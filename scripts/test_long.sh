@@ -7,7 +7,8 @@
 #   next-layout  an agent of another layout, for the attacks; and what `make demo` builds
 #   attacks   the attack matrix, on two fabrics (make attacks)
 #   firewalls real ufw, firewalld and dockerd on a node (docs/beside-firewalls.md)
-#   kernels   programs and netlink on Debian's own 6.1, in an emulator (make kernels: more of them)
+#   kernels   programs, netlink and the main job on Debian's own 6.1, in an emulator; on 6.12 that all
+#             programs load (make kernels: more of them)
 set -uo pipefail
 build=${1:?usage: test_long.sh BUILD}
 here=$(cd "$(dirname "$0")" && pwd)
@@ -31,11 +32,16 @@ kernel() {
 # loads them: every sixth here, all of them by `make kernels`.
 sample() { GTEST_TOTAL_SHARDS=6 GTEST_SHARD_INDEX=0 kernel "$@"; }
 
+# On two nodes, natively; by VXLAN too by `make kernels`.
+main_job() { GTEST_FILTER='*Native' kernel "$1" scenario_main_job_test; }
+
 part next-layout "$here/next_layout.sh" "$build"
 part attacks "$build/bin/ripstop-attacks"
 part firewalls "$build/tests/real_firewalls"
-part kernel-6.1 kernel 6.1 loader_table_store_test agent_netlink_test agent_routes_kernel_test
+part kernel-6.1 kernel 6.1 loader_programs_test loader_table_store_test agent_netlink_test agent_routes_kernel_test
 part kernel-6.1-packets sample 6.1 loader_packet_test dataplane_test
+part kernel-6.1-main-job main_job 6.1
+part kernel-6.12 kernel 6.12 loader_programs_test
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

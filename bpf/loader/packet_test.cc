@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Verdicts and flows of single packets.
-#include <cstdio>
 #include <set>
 
 #include "bpf/loader/packet_testing.h"
@@ -9,15 +8,6 @@
 
 namespace ripstop::loader {
 namespace {
-
-TEST_F(PacketTest, ProgramsLoadAndStayBelowAQuarterOfTheInstructionLimit) {
-  for (const ProgramStats& stats : kernel_->object().Stats()) {
-    std::printf("%-16s verified %7u instructions, %5u translated, %6u bytes of machine code\n",
-                stats.name.c_str(), stats.verified_instructions, stats.translated_instructions,
-                stats.machine_bytes);
-    EXPECT_LT(stats.verified_instructions, 250000u) << stats.name;
-  }
-}
 
 TEST_F(PacketTest, AllowedSynIsDeliveredAndNamesBothRules) {
   ExpectDelivered(Hook::kFromWorkload, Tcp(kClient, kServer));

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "api/proto/agent.grpc.pb.h"
+#include "e2e/lab/patience.h"
 
 namespace ripstop::lab {
 namespace {
@@ -23,7 +24,8 @@ absl::StatusOr<Reply> Ask(const std::string& socket, absl::Duration timeout,
   auto stub = agent::v1::Agent::NewStub(grpc::CreateCustomChannel(
       absl::StrCat("unix:", socket), grpc::InsecureChannelCredentials(), arguments));
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(timeout));
+  context.set_deadline(std::chrono::system_clock::now() +
+                       absl::ToChronoMilliseconds(Patient(timeout)));
   Reply reply;
   const grpc::Status status = (stub.get()->*method)(&context, Request(), &reply);
   if (!status.ok()) {

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "e2e/lab/patience.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::lab {
@@ -15,7 +16,8 @@ namespace {
 using nlohmann::json;
 
 absl::Status MeasureFrom(const Lab& lab, const std::string& from,
-                         const std::vector<FlowResult*>& results, absl::Duration timeout) {
+                         const std::vector<FlowResult*>& results, absl::Duration limit) {
+  const absl::Duration timeout = Patient(limit);
   std::string input;
   for (const FlowResult* result : results) {
     const Flow& flow = result->flow;

@@ -32,9 +32,9 @@ struct FlowResult {
   bool reached() const { return result == "ok"; }
 };
 
-// One result per flow, in their order. Takes little longer than `timeout`, since all are tried
-// at once, and ends when each has its result. An answer from another pod than the one asked is
-// result "error".
+// One result per flow, in their order. Takes little longer than `timeout` (of a machine of today:
+// patience.h), since all are tried at once, and ends when each has its result. An answer from
+// another pod than the one asked is result "error".
 absl::StatusOr<std::vector<FlowResult>> Measure(const Lab& lab, const std::vector<Flow>& flows,
                                                 absl::Duration timeout = absl::Milliseconds(1500));
 

@@ -13,6 +13,7 @@
 #include "e2e/lab/fabric.h"
 #include "e2e/lab/lab.h"
 #include "e2e/lab/netns.h"
+#include "e2e/lab/patience.h"
 #include "e2e/lab/plain_routing.h"
 #include "e2e/lab/resources.h"
 #include "policy/status_macros.h"
@@ -80,7 +81,7 @@ absl::Status Lab::StartServer(const Pod& pod, PodState* entry) {
                     entry->server = id;
                     return state_.Save();
                   }).status());
-  const absl::Time deadline = absl::Now() + absl::Seconds(10);
+  const absl::Time deadline = absl::Now() + Patient(absl::Seconds(10));
   while (!fs::exists(ready)) {
     if (!IsAlive(entry->server) || absl::Now() > deadline) {
       return absl::InternalError(StrCat("server of pod ", pod.key(), ": ", Tail(log)));

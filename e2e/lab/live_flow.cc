@@ -47,9 +47,11 @@ LiveFlow::~LiveFlow() {
   std::remove(log_.c_str());
 }
 
+// The process may have ended by itself, after an error: its last event is there then.
+void LiveFlow::StopSending() const { kill(process_.pid, SIGTERM); }
+
 absl::StatusOr<json> LiveFlow::Finish() const {
-  // The process may have ended by itself, after an error: its last event is there then.
-  kill(process_.pid, SIGTERM);
+  StopSending();
   return WaitFor("end");
 }
 

@@ -34,7 +34,9 @@ class LiveFlow {
   absl::StatusOr<nlohmann::json> WaitFor(const std::string& event, int count = 1) const;
   // Waits until at least so many more were sent.
   absl::Status WaitForMore(int64_t count) const;
-  // Has it send no more, wait for the answers that are under way, and tell how it went.
+  // Has it send no more. For several that then listen together, before Finish asks each.
+  void StopSending() const;
+  // The same, waits for the answers that are under way, and tells how it went.
   absl::StatusOr<nlohmann::json> Finish() const;
 
  private:

@@ -24,6 +24,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
+#include "e2e/lab/patience.h"
 #include "policy/status_macros.h"
 
 extern char** environ;
@@ -162,7 +163,8 @@ absl::StatusOr<Output> Run(const Command& command) {
 
   Output output;
   size_t fed = 0;
-  const absl::Time deadline = absl::Now() + command.timeout;
+  const absl::Duration timeout = Patient(command.timeout);
+  const absl::Time deadline = absl::Now() + timeout;
   bool expired = false;
   while (out_read.get() >= 0 || err_read.get() >= 0) {
     if (fed >= command.input.size()) in_write.reset();
@@ -202,7 +204,7 @@ absl::StatusOr<Output> Run(const Command& command) {
   if (expired) {
     return absl::DeadlineExceededError(
         absl::StrCat(absl::StrJoin(command.argv, " "), ": still running after ",
-                     absl::FormatDuration(command.timeout), "; ", LastLines(output.err)));
+                     absl::FormatDuration(timeout), "; ", LastLines(output.err)));
   }
   output.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return output;
@@ -270,7 +272,7 @@ absl::Status Stop(const ProcessId& id, int signal, absl::Duration patience) {
   auto send_and_wait = [&](int number, absl::Duration wait) {
     syscall(SYS_pidfd_send_signal, pidfd.get(), number, nullptr, 0);
     pollfd polled{pidfd.get(), POLLIN, 0};
-    return poll(&polled, 1, static_cast<int>(absl::ToInt64Milliseconds(wait))) == 1;
+    return poll(&polled, 1, static_cast<int>(absl::ToInt64Milliseconds(Patient(wait)))) == 1;
   };
   bool ended = send_and_wait(signal, patience);
   if (!ended) ended = send_and_wait(SIGKILL, absl::Seconds(2));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A test on the demo's fabric, under a name of its own, with every flow that should pass
-// passing before the test begins.
+// A test on the demo's fabric, or a smaller one with the demo's applications and policies, under a
+// name of its own, with every flow that should pass passing before the test begins.
 #ifndef RIPSTOP_E2E_SCENARIOS_DEMO_LAB_H_
 #define RIPSTOP_E2E_SCENARIOS_DEMO_LAB_H_
 
@@ -21,11 +21,8 @@ class DemoLab : public LabTest {
   void SetUp() override {
     LabTest::SetUp();
     if (IsSkipped()) return;
-    // The file's own name gives way to the test's.
-    std::string text = ReadText(Folder() + "/topology.yaml");
-    const size_t line = text.find("\nname: demo\n");
-    ASSERT_NE(line, std::string::npos);
-    text.erase(line, sizeof("\nname: demo") - 1);
+    const std::string text = TopologyText();
+    ASSERT_FALSE(text.empty());
     Raise(text, Folder());
     if (HasFatalFailure()) return;
     absl::StatusOr<Expectation> expectation =
@@ -34,6 +31,14 @@ class DemoLab : public LabTest {
     expectation_ = *std::move(expectation);
     const absl::Status passing = WaitUntilExpectedFlowsPass(lab(), expectation_, kHang);
     ASSERT_TRUE(passing.ok()) << passing;
+  }
+
+  // The demo's, whose own name gives way to the test's; or another with its applications.
+  virtual std::string TopologyText() const {
+    std::string text = ReadText(Folder() + "/topology.yaml");
+    const size_t line = text.find("\nname: demo\n");
+    if (line == std::string::npos) return "";
+    return text.erase(line, sizeof("\nname: demo") - 1);
   }
 
   const Expectation& expectation() const { return expectation_; }
