@@ -332,7 +332,9 @@ walk_prepare_at(struct __sk_buff *skb, enum hook hook)
 		w->initiator = flow->initiator & 1;
 		w->icmp_type = flow->icmp_type;
 		w->icmp_code = flow->icmp_code;
-		w->bypass = (flow->flags & FLOW_HOST_BYPASS) != 0;
+		/* What this host may, a pod that hides behind its address may not. */
+		w->bypass = (flow->flags & FLOW_HOST_BYPASS) &&
+		            !(w->sender && w->initiator == w->source_end);
 		w->new_flags = flow->flags & (FLOW_RESET | FLOW_BY_STACK | FLOW_TO_SOCKET);
 	} else {
 		w->bypass = hook == TO_WORKLOAD && w->host_origin;
