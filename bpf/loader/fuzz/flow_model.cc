@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bpf/loader/fuzz/flow_model.h"
 
-#include <algorithm>
-
 #include "absl/strings/str_cat.h"
 #include "bpf/abi/flows.h"
 
@@ -86,14 +84,15 @@ bool Opens(const Flow& flow, int end, const ParsedPacket& p) {
 bool Flow::closed() const { return reset || Has(sides[0].seen & sides[1].seen, kFin); }
 
 std::string Describe(const Flow& flow) {
-  std::string text = absl::StrCat(flow.open ? "open" : "half open", flow.reset ? ", reset" : "",
-                                  flow.bypass ? ", bypass" : "", ", of end ", flow.initiator,
-                                  ", asked ", flow.asked);
+  std::string text = absl::StrCat(
+      flow.open ? "open" : "half open", flow.reset ? ", reset" : "", flow.bypass ? ", bypass" : "",
+      flow.by_stack ? ", by stack" : "", flow.as_sent ? ", as sent" : "",
+      flow.has_sender ? ", has sender" : "", ", of end ", flow.initiator, ", asked ", flow.asked);
   for (const Flow::Side& side : flow.sides) {
-    absl::StrAppend(&text, "; interface ", side.ifindex, side.host ? " host" : "", " set ",
-                    side.set_index, " of epoch ", side.epoch, " seen ", absl::Hex(side.seen),
-                    " number ", side.number, ", ", side.packets, " packets, ", side.bytes,
-                    " bytes");
+    absl::StrAppend(&text, "; interface ", side.ifindex, side.host ? " host" : "", " number ",
+                    side.ifindex != 0 ? side.address_number : 0, " set ", side.set_index,
+                    " of epoch ", side.epoch, " seen ", absl::Hex(side.seen), " number ",
+                    side.number, ", ", side.packets, " packets, ", side.bytes, " bytes");
   }
   return text;
 }
@@ -131,11 +130,12 @@ Flow* FlowModel::Find(const FlowName& name) {
   return found == flows_.end() ? nullptr : &found->second;
 }
 
-void FlowModel::Forget(const std::vector<policy::Address>& addresses) {
-  std::erase_if(flows_, [&](const auto& flow) {
-    return std::any_of(addresses.begin(), addresses.end(), [&](const policy::Address& a) {
-      return a == flow.first.ends[0].address || a == flow.first.ends[1].address;
-    });
+void FlowModel::Forget(const std::set<policy::Address>& addresses,
+                       const std::set<uint16_t>& numbers) {
+  std::erase_if(flows_, [&](const auto& named) {
+    const auto& [name, flow] = named;
+    return addresses.contains(name.ends[0].address) || addresses.contains(name.ends[1].address) ||
+           numbers.contains(flow.sender());
   });
 }
 

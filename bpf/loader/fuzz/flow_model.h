@@ -9,8 +9,8 @@
 #include <compare>
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
-#include <vector>
 
 #include "bpf/loader/fuzz/reference_parser.h"
 
@@ -41,8 +41,9 @@ struct Flow {
     // Who was there when the flow was admitted: for delivery, and for whom it is.
     uint32_t ifindex = 0;  // of a pod of this node; else 0
     std::array<uint8_t, 6> mac{};
-    bool host = false;  // this node itself
-    bool pod = false;   // a pod, of whichever node
+    bool host = false;            // this node itself
+    bool pod = false;             // a pod, of whichever node
+    uint16_t address_number = 0;  // of the address of a pod of this node, in marks
     // The policy set that admitted it and what its epoch was; 0: none was asked.
     uint32_t set_index = 0;
     uint32_t epoch = 0;
@@ -52,15 +53,23 @@ struct Flow {
   };
   std::array<Side, 2> sides;
   int initiator = 0;
-  bool open = false;                     // else half open: not answered, of TCP: no handshake yet
-  bool reset = false;                    // an RST, or its like, was the last thing that counted
-  bool bypass = false;                   // admitted because this host began it
+  bool open = false;        // else half open: not answered, of TCP: no handshake yet
+  bool reset = false;       // an RST, or its like, was the last thing that counted
+  bool bypass = false;      // admitted because this host began it
+  bool by_stack = false;    // its packets pass the host's stack, which may translate them
+  bool as_sent = false;     // not judged: what its packets become is, where they show
+  bool has_sender = false;  // the address of the initiator's number began it, whatever shows
   uint8_t icmp_type = 0, icmp_code = 0;  // of the initiator's message
   uint32_t asked = 0;                    // TCP: the number of the initiator's last SYN
 
   int responder() const { return 1 - initiator; }
   // Over, as far as packets say: a SYN begins another one.
   bool closed() const;
+  // Of the pod of this node at that end; 0: there is none.
+  uint16_t NumberAt(int end) const {
+    return sides[end].ifindex != 0 ? sides[end].address_number : 0;
+  }
+  uint16_t sender() const { return has_sender ? NumberAt(initiator) : 0; }
 };
 
 std::string Describe(const Flow& flow);
@@ -82,8 +91,8 @@ class FlowModel {
   void End(const FlowName& name) { flows_.erase(name); }
   // A packet that was let through. A refusal takes the flow away.
   void Note(const NamedPacket& named, const ParsedPacket& p, size_t bytes);
-  // All of these addresses, whichever end they are.
-  void Forget(const std::vector<policy::Address>& addresses);
+  // All of these addresses, whichever end they are, or that a pod of these numbers began.
+  void Forget(const std::set<policy::Address>& addresses, const std::set<uint16_t>& numbers);
   void Clear() { flows_.clear(); }
   const std::map<FlowName, Flow>& flows() const { return flows_; }
 

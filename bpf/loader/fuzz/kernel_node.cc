@@ -91,17 +91,24 @@ absl::StatusOr<std::unique_ptr<KernelNode>> KernelNode::Create() {
   state.tunnel_ifindex = kTunnel;
   state.events_per_second = 1000000;
   std::copy(kHostMac.begin(), kHostMac.end(), state.host_mac);
-  RETURN_IF_ERROR(node->LoadEntry());
+  state.mark_mask = kMarkMask;
+  for (uint32_t i = 0; i < kPods; ++i) {
+    const uint32_t ifindex = kFirstPod + i;
+    const interface_value workload = {.flags = INTERFACE_WORKLOAD};
+    if (bpf_map_update_elem(node->object_->interfaces(), &ifindex, &workload, BPF_ANY) != 0)
+      return absl::ErrnoToStatus(errno, "interfaces of pods");
+  }
+  RETURN_IF_ERROR(node->entries_[0].Load(node->object_->from_tunnel()));
+  RETURN_IF_ERROR(node->entries_[1].Load(node->object_->to_host()));
   return node;
 }
 
-absl::Status KernelNode::LoadEntry() {
-  entry_calls_ = UniqueFd(bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "fuzz_calls", sizeof(uint32_t),
-                                         sizeof(uint32_t), 1, nullptr));
+absl::Status KernelNode::Entry::Load(int next) {
+  calls = UniqueFd(bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "fuzz_calls", sizeof(uint32_t),
+                                  sizeof(uint32_t), 1, nullptr));
   const uint32_t zero = 0;
-  const int program = object_->from_tunnel();
-  if (bpf_map_update_elem(entry_calls_.get(), &zero, &program, BPF_ANY) != 0)
-    return absl::ErrnoToStatus(errno, "map of from_tunnel");
+  if (bpf_map_update_elem(calls.get(), &zero, &next, BPF_ANY) != 0)
+    return absl::ErrnoToStatus(errno, "map of a program to go on to");
   bpf_insn code[] = {{.code = BPF_LDX | BPF_MEM | BPF_W,
                       .dst_reg = 2,
                       .src_reg = 1,
@@ -113,28 +120,45 @@ absl::Status KernelNode::LoadEntry() {
                      {.code = BPF_LD | BPF_IMM | BPF_DW,
                       .dst_reg = 2,
                       .src_reg = BPF_PSEUDO_MAP_FD,
-                      .imm = entry_calls_.get()},
+                      .imm = calls.get()},
                      {},
                      {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 3, .imm = 0},
                      {.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_tail_call},
                      {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 99},
                      {.code = BPF_JMP | BPF_EXIT}};
-  entry_ = UniqueFd(
+  program = UniqueFd(
       bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "fuzz_entry", "GPL", code, std::size(code), nullptr));
-  return entry_.ok() ? absl::OkStatus() : absl::ErrnoToStatus(errno, "load of fuzz_entry");
+  return program.ok() ? absl::OkStatus() : absl::ErrnoToStatus(errno, "load of fuzz_entry");
 }
 
 absl::Status KernelNode::Apply(const policy::TableWrites& writes, uint32_t l4_table) {
   RETURN_IF_ERROR(tables_->Apply(writes));
+  ReadNumbers();
   if (in_force_) return absl::OkStatus();
   in_force_ = true;
   return tables_->Commit(l4_table);
 }
 
+// Elements of an array map are rounded up to eight bytes.
+void KernelNode::ReadNumbers() {
+  constexpr size_t kStride = (sizeof(sender_value) + 7) / 8 * 8;
+  senders_.clear();
+  for (uint16_t number = 1; number <= kSendersMax; ++number) {
+    sender_value value;
+    std::memcpy(&value, object_->senders() + number * kStride, sizeof(value));
+    if (value.ifindex == 0) continue;
+    Sender& sender = senders_[number];
+    std::memcpy(sender.address.bytes.data(), &value.address, sizeof(value.address));
+    sender.ifindex = value.ifindex;
+  }
+}
+
 void KernelNode::SetSettings(const NodeSettings& settings) {
-  object_->state()->flags = (settings.host_obeys_policy ? STATE_HOST_OBEYS_POLICY : 0) |
-                            (settings.reset_unknown ? STATE_RESET_UNKNOWN : 0) |
-                            (settings.reject ? STATE_REJECT : 0);
+  object_->state()->flags =
+      (settings.host_obeys_policy ? STATE_HOST_OBEYS_POLICY : 0) |
+      (settings.reset_unknown ? STATE_RESET_UNKNOWN : 0) | (settings.reject ? STATE_REJECT : 0) |
+      (settings.marks ? STATE_MARKS : 0) | (settings.marks_trusted ? STATE_MARKS_TRUSTED : 0) |
+      (settings.host_nat ? STATE_HOST_NAT : 0);
 }
 
 int KernelNode::ProgramOf(Program program) const {
@@ -142,9 +166,9 @@ int KernelNode::ProgramOf(Program program) const {
     case Program::kFromWorkload: return object_->from_workload();
     case Program::kToWorkload: return object_->to_workload();
     case Program::kFromHost: return object_->from_host();
-    case Program::kFromTunnel: return entry_.get();
+    case Program::kFromTunnel: return entries_[0].program.get();
     case Program::kFromElsewhere: return object_->from_elsewhere();
-    case Program::kToHost: return object_->to_host();
+    case Program::kToHost: return entries_[1].program.get();
   }
   return -1;
 }
@@ -155,7 +179,8 @@ absl::StatusOr<Outcome> KernelNode::Run(const PacketEvent& event) {
   __sk_buff context = {};
   context.ifindex = event.ifindex;
   context.ingress_ifindex = event.ingress_ifindex;
-  context.priority = event.sender;
+  context.priority = event.redirected ? TC_INDEX_REDIRECTED : event.sender;
+  context.mark = event.mark;
   context.gso_size = event.gso_size;
   context.gso_segs = event.gso_segs;
   __sk_buff after = {};
@@ -171,6 +196,7 @@ absl::StatusOr<Outcome> KernelNode::Run(const PacketEvent& event) {
   outcome.action = static_cast<int>(options.retval);
   outcome.reason = static_cast<drop_reason>(after.cb[RUN_DROP_REASON]);
   outcome.sender = after.cb[RUN_SENDER];
+  outcome.mark = after.mark;
   return outcome;
 }
 
@@ -201,6 +227,9 @@ std::optional<Flow> KernelNode::FlowOf(const FlowName& name) const {
   flow.open = FLOW_LIFE_STATE(value.life) == FLOW_OPEN;
   flow.reset = (value.flags & FLOW_RESET) != 0;
   flow.bypass = (value.flags & FLOW_HOST_BYPASS) != 0;
+  flow.by_stack = (value.flags & FLOW_BY_STACK) != 0;
+  flow.as_sent = (value.flags & FLOW_AS_SENT) != 0;
+  flow.has_sender = (value.flags & FLOW_HAS_SENDER) != 0;
   flow.icmp_type = value.icmp_type;
   flow.icmp_code = value.icmp_code;
   flow.asked = value.asked_sequence;
@@ -212,6 +241,7 @@ std::optional<Flow> KernelNode::FlowOf(const FlowName& name) const {
     std::copy_n(from.mac, side.mac.size(), side.mac.begin());
     side.host = (from.flags & FLOW_SIDE_HOST) != 0;
     side.pod = (from.flags & FLOW_SIDE_POD) != 0;
+    if (from.ifindex != 0) side.address_number = from.number;
     side.set_index = from.set_index;
     if (from.set_index != 0) side.epoch = *object_->epoch(from.set_index) - from.epoch;
     side.seen = from.tcp_flags;

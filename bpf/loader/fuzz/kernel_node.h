@@ -5,6 +5,7 @@
 #ifndef RIPSTOP_BPF_LOADER_FUZZ_KERNEL_NODE_H_
 #define RIPSTOP_BPF_LOADER_FUZZ_KERNEL_NODE_H_
 
+#include <array>
 #include <map>
 #include <memory>
 #include <optional>
@@ -13,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "bpf/loader/datapath_object.h"
 #include "bpf/loader/fuzz/node_model.h"
+#include "bpf/loader/fuzz/packet_mark.h"
 #include "bpf/loader/owner_store.h"
 #include "bpf/loader/table_store.h"
 
@@ -29,6 +31,9 @@ class KernelNode {
   void SetSettings(const NodeSettings& settings);
   const std::map<policy::Address, uint32_t>& vteps() const { return vteps_; }
 
+  // Whose a number in a mark is, as of the last Apply.
+  const std::map<uint16_t, Sender>& senders() const { return senders_; }
+
   absl::StatusOr<Outcome> Run(const PacketEvent& event);
   uint64_t Drops(uint32_t reason) const;
   // As the programs know it; nullopt: they do not. In the form and order of the model,
@@ -42,7 +47,7 @@ class KernelNode {
 
  private:
   KernelNode() = default;
-  absl::Status LoadEntry();
+  void ReadNumbers();
   int ProgramOf(Program program) const;
 
   std::unique_ptr<DatapathObject> object_;
@@ -50,9 +55,14 @@ class KernelNode {
   policy::EngineOptions engine_options_;
   bool in_force_ = false;
   std::map<policy::Address, uint32_t> vteps_;
+  std::map<uint16_t, Sender> senders_;
   // A test run cannot be given a traffic class. This program makes one of the packet's priority
-  // and goes on to from_tunnel.
-  UniqueFd entry_, entry_calls_;
+  // and goes on to another.
+  struct Entry {
+    UniqueFd program, calls;
+    absl::Status Load(int next);
+  };
+  std::array<Entry, 2> entries_;  // from_tunnel, to_host
 };
 
 }  // namespace ripstop::loader::fuzz

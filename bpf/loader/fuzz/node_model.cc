@@ -27,11 +27,11 @@ bool IsToVxlanPort(const ParsedPacket& p) {
 }
 
 Outcome Pass(const PacketEvent& event, int action = TC_ACT_OK) {
-  return {.action = action, .frame = event.frame};
+  return {.action = action, .mark = event.mark, .frame = event.frame};
 }
 
 Outcome DropUnparsed(const PacketEvent& event, drop_reason reason) {
-  return {.action = TC_ACT_SHOT, .reason = reason, .frame = event.frame};
+  return {.action = TC_ACT_SHOT, .reason = reason, .mark = event.mark, .frame = event.frame};
 }
 
 }  // namespace
@@ -39,6 +39,14 @@ Outcome DropUnparsed(const PacketEvent& event, drop_reason reason) {
 void NodeModel::Clear() {
   flows_.Clear();
   fragments_.clear();
+}
+
+void NodeModel::Forget(const std::vector<policy::Address>& addresses) {
+  const std::set<policy::Address> gone(addresses.begin(), addresses.end());
+  std::set<uint16_t> numbers;
+  for (const auto& [number, sender] : senders_)
+    if (gone.contains(sender.address)) numbers.insert(number);
+  flows_.Forget(gone, numbers);
 }
 
 Outcome NodeModel::Run(const PacketEvent& event) {
@@ -49,8 +57,7 @@ Outcome NodeModel::Run(const PacketEvent& event) {
     case Program::kFromHost: return FromHost(event);
     case Program::kFromTunnel: return FromTunnel(event);
     case Program::kFromElsewhere: return FromElsewhere(event);
-    // Without host's NAT and masquerade it is not attached, and has nothing to do.
-    case Program::kToHost: return Pass(event);
+    case Program::kToHost: return ToHost(event);
   }
   return {};
 }
@@ -67,10 +74,17 @@ Outcome NodeModel::FromWorkload(const PacketEvent& event) {
   return Go(w);
 }
 
+// This host's own stack made it; or has divided it anew, and it has kept its mark.
+bool NodeModel::IsHostOrigin(const Walk& w) const {
+  if (w.event.ingress_ifindex != 0) return false;
+  const bool marked = settings.marks && (w.event.mark & kMarkMask) != 0;
+  return w.p.piece == Piece::kWhole || !marked;
+}
+
 Outcome NodeModel::ToWorkload(const PacketEvent& event) {
   const ParseResult parsed = ParseFrame(event.frame, event.gso_size);
   Walk w{.event = event, .p = parsed.packet};
-  w.host_origin = event.ingress_ifindex == 0;
+  w.host_origin = IsHostOrigin(w);
   // from_tunnel has looked at what came by the tunnel.
   w.arrival = {.checked = !w.host_origin && event.ingress_ifindex != kTunnel};
   const bool links_own =
@@ -107,9 +121,29 @@ Outcome NodeModel::FromTunnel(const PacketEvent& event) {
   return Go(w);
 }
 
+// Only the answer to a flow that a pod began and the stack translated is known by its tuple here
+// alone; all else is to_workload's.
 Outcome NodeModel::FromElsewhere(const PacketEvent& event) {
   if (NamesLoopback(event.frame)) return DropUnparsed(event, DROP_MARTIAN);
-  return Pass(event, TC_ACT_UNSPEC);
+  if (!settings.marks || !IsToThisHost(event.frame)) return Pass(event, TC_ACT_UNSPEC);
+  const ParseResult parsed = ParseFrame(event.frame, event.gso_size);
+  if (parsed.reason != DROP_NONE) return Pass(event, TC_ACT_UNSPEC);
+  Walk w{.event = event, .p = parsed.packet, .arrival = {.checked = true}};
+  Flow* const flow = Meet(w);
+  const bool answer = flow != nullptr && flow->sender() != 0 && !flow->as_sent &&
+                      w.named.source_end == flow->responder() &&
+                      !IsOpening(w.p, flow, w.named.source_end);
+  return answer ? GoWith(w, flow) : Pass(event, TC_ACT_UNSPEC);
+}
+
+Outcome NodeModel::ToHost(const PacketEvent& event) {
+  if (!IsToBeJudged(event)) return Pass(event);
+  const ParseResult parsed = ParseFrame(event.frame, event.gso_size);
+  Walk w{.event = event, .p = parsed.packet};
+  w.host_origin = IsHostOrigin(w);
+  if (w.host_origin) return Pass(event);
+  if (parsed.reason != DROP_NONE) return DropUnparsed(event, parsed.reason);
+  return Go(w);
 }
 
 uint32_t NodeModel::VtepNumber(const policy::Address& outer) const {
@@ -126,13 +160,19 @@ void NodeModel::FindPorts(Walk& w) {
   if (!w.first_unknown) std::tie(p.source_port, p.destination_port) = found->second;
 }
 
-Outcome NodeModel::Go(Walk& w) {
+// Its flow, and who its ends are.
+Flow* NodeModel::Meet(Walk& w) {
   FindPorts(w);
   w.named = NameOf(w.p);
   last_ = w.named.name;
-  w.source = scene_.HolderOf(w.p.source);
-  w.destination = scene_.HolderOf(w.p.destination);
-  Flow* flow = w.first_unknown || !HasFlow(w.p) ? nullptr : flows_.Find(w.named.name);
+  w.source = Look(w.p.source);
+  w.destination = Look(w.p.destination);
+  return w.first_unknown || !HasFlow(w.p) ? nullptr : flows_.Find(w.named.name);
+}
+
+Outcome NodeModel::Go(Walk& w) { return GoWith(w, Meet(w)); }
+
+Outcome NodeModel::GoWith(Walk& w, Flow* flow) {
   if (flow != nullptr && IsEstablished(w, *flow)) return GoOn(w, *flow);
   return Ask(w, flow);
 }
@@ -143,11 +183,13 @@ bool NodeModel::IsEstablished(const Walk& w, const Flow& flow) const {
   const Flow::Side& source = flow.sides[w.named.source_end];
   const Flow::Side& destination = flow.sides[1 - w.named.source_end];
   if (IsOpening(w.p, &flow, w.named.source_end) || !IsCurrent(flow)) return false;
+  if (settings.marks && !MarkFits(w, flow)) return false;
   switch (w.event.program) {
     case Program::kFromWorkload:
       // The tunnel's port is for pods, whoever began.
       return source.ifindex == w.event.ifindex && (!IsToVxlanPort(w.p) || destination.pod);
     case Program::kToWorkload: return destination.ifindex == w.event.ifindex;
+    case Program::kToHost: return true;
     default: return source.ifindex == 0 && !source.host;
   }
 }
@@ -161,14 +203,19 @@ bool NodeModel::IsCurrent(const Flow& flow) const {
 
 bool NodeModel::HasSameHolders(const Walk& w, const Flow& flow) {
   const int end = w.named.source_end;
-  return flow.sides[end].ifindex == w.source.ifindex &&
-         flow.sides[1 - end].ifindex == w.destination.ifindex;
+  // Who began a translated flow is named by his number.
+  const auto same = [&](int side, const Holder& holder) {
+    return (flow.has_sender && side == flow.initiator) ||
+           flow.sides[side].ifindex == holder.ifindex;
+  };
+  return same(end, w.source) && same(1 - end, w.destination);
 }
 
 Outcome NodeModel::GoOn(Walk& w, Flow& flow) {
   if (const drop_reason reason = CheckArrival(w)) return DropUnparsed(w.event, reason);
   const bool same_holders = HasSameHolders(w, flow);
-  if (same_holders && !flow.bypass &&
+  TakeWay(w, flow);
+  if (same_holders && !flow.bypass && !flow.as_sent && !flow.has_sender &&
       Judge(w, flow.initiator, flow.icmp_type, flow.icmp_code).reason != DROP_NONE)
     ++stale_;
   const Flow::Side destination = flow.sides[1 - w.named.source_end];
@@ -178,7 +225,8 @@ Outcome NodeModel::GoOn(Walk& w, Flow& flow) {
 
 Outcome NodeModel::Ask(Walk& w, Flow* flow) {
   const Program program = w.event.program;
-  const bool outside = program == Program::kFromHost || program == Program::kFromTunnel;
+  const bool outside = program == Program::kFromHost || program == Program::kFromTunnel ||
+                       program == Program::kFromElsewhere;
   // By the tunnel nobody speaks for what is another's, whomever it is for.
   if (program == Program::kFromTunnel) {
     if (const drop_reason reason = CheckArrival(w)) return Drop(w, reason);
@@ -187,6 +235,11 @@ Outcome NodeModel::Ask(Walk& w, Flow* flow) {
     // One of its ends is somebody else by now.
     flows_.End(w.named.name);
     flow = nullptr;
+  }
+  w.flow_by_stack =
+      program == Program::kToHost || (program == Program::kToWorkload && settings.host_nat);
+  if (settings.marks) {
+    if (const drop_reason reason = FindSender(w, flow)) return Drop(w, reason);
   }
   if (outside && w.destination.ifindex == 0) return Pass(w.event);
   drop_reason reason = Admit(w);
@@ -209,8 +262,12 @@ drop_reason NodeModel::Admit(const Walk& w) const {
       break;
     case Program::kToWorkload:
       if (w.destination.ifindex != w.event.ifindex) return DROP_UNKNOWN_ENDPOINT;
-      if (!w.host_origin && w.source.ifindex != 0 && w.source.ifindex != w.event.ingress_ifindex)
+      if (!w.host_origin && w.sender == 0 && w.source.ifindex != 0 &&
+          w.source.ifindex != w.event.ingress_ifindex)
         return DROP_SPOOFED;
+      break;
+    case Program::kToHost:
+      if (IsToVxlanPort(p) && !w.destination.is_pod()) return DROP_VXLAN_FROM_WORKLOAD;
       break;
     default:
       if (w.source.ifindex != 0 || w.source.this_host) return DROP_SPOOFED;
@@ -243,15 +300,25 @@ Outcome NodeModel::Deliver(Walk& w, const Flow::Side& destination) {
     fragments_[{p.source, p.destination, p.fragment_id, p.protocol}] = {p.source_port,
                                                                         p.destination_port};
   }
+  if (event.program == Program::kToWorkload) return Pass(event);
+  if (event.program == Program::kToHost) w.mark.kind = MarkKind::kJudged;
+  if (w.by_stack || event.program == Program::kToHost || event.program == Program::kFromElsewhere)
+    return ToStack(w);
   // The stack answers what expires here.
-  if (event.program == Program::kToWorkload || p.ttl <= 1) return Pass(event);
+  const bool expires = p.ttl <= 1;
   if (destination.ifindex != 0) {
-    Outcome outcome = {.action = TC_ACT_REDIRECT, .frame = Forwarded(event.frame, p.family)};
+    if (expires) return Pass(event);
+    Outcome outcome = {
+        .action = TC_ACT_REDIRECT, .mark = event.mark, .frame = Forwarded(event.frame, p.family)};
     std::copy(destination.mac.begin(), destination.mac.end(), outcome.frame.begin());
     std::copy(kHostMac.begin(), kHostMac.end(), outcome.frame.begin() + 6);
     return outcome;
   }
-  if (event.program != Program::kFromWorkload || destination.host) return Pass(event);
+  if (event.program != Program::kFromWorkload) return Pass(event);
+  if (destination.host) {
+    w.mark.number = 0;
+    return ToStack(w);
+  }
   const std::optional<size_t> mtu = Scene::RouteTo(p.destination);
   size_t on_wire = p.ip_length;
   if (event.gso_size != 0) {
@@ -259,8 +326,16 @@ Outcome NodeModel::Deliver(Walk& w, const Flow::Side& destination) {
     const size_t ip_header = p.family == 6 && p.ip_length == 0 ? 40 : p.l4_offset - kEthernet;
     on_wire = ip_header + p.l4_header + event.gso_size;
   }
-  if (!mtu || on_wire > *mtu) return Pass(event);
-  return {.action = TC_ACT_REDIRECT, .frame = Forwarded(event.frame, p.family), .routed = true};
+  if (expires || !mtu || on_wire > *mtu) {
+    // To the stack after all: judged, and as that pod's.
+    const Holder sender = Look(p.source);
+    w.mark = {MarkKind::kJudged, sender.number};
+    return ToStack(w);
+  }
+  return {.action = TC_ACT_REDIRECT,
+          .mark = event.mark,
+          .frame = Forwarded(event.frame, p.family),
+          .routed = true};
 }
 
 Outcome NodeModel::Drop(const Walk& w, drop_reason reason, bool answered) const {

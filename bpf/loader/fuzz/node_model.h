@@ -13,9 +13,11 @@
 #include <map>
 #include <optional>
 #include <tuple>
+#include <vector>
 
 #include "bpf/loader/fuzz/flow_model.h"
 #include "bpf/loader/fuzz/packet_event.h"
+#include "bpf/loader/fuzz/packet_mark.h"
 #include "bpf/loader/fuzz/reference_parser.h"
 #include "bpf/loader/fuzz/scene.h"
 
@@ -25,16 +27,25 @@ struct NodeSettings {
   bool host_obeys_policy = false;
   bool reset_unknown = false;
   bool reject = false;
+  // Host's NAT: packets for the stack are marked; one without has lost its mark; new flows to
+  // whatever is no pod and no node pass the stack.
+  bool marks = false;
+  bool marks_trusted = false;
+  bool host_nat = false;
 };
 
 class NodeModel {
  public:
-  // `vteps`: the numbers that nodes have, by their outer addresses. Both outlive this.
-  NodeModel(Scene* scene, const std::map<policy::Address, uint32_t>* vteps)
-      : scene_(*scene), vteps_(*vteps) {}
+  // `vteps`: the numbers that nodes have, by their outer addresses. `senders`: those of pods'
+  // addresses. All outlive this.
+  NodeModel(Scene* scene, const std::map<policy::Address, uint32_t>* vteps,
+            const std::map<uint16_t, Sender>* senders)
+      : scene_(*scene), vteps_(*vteps), senders_(*senders) {}
 
   Outcome Run(const PacketEvent& event);
   void Clear();
+  // The agent knows that these have gone from where they were.
+  void Forget(const std::vector<policy::Address>& addresses);
   NodeSettings settings;
   FlowModel& flows() { return flows_; }
   // The flow that the last packet was, or could have been, of.
@@ -57,6 +68,14 @@ class NodeModel {
     bool first_unknown = false;  // a later fragment, of a first that was not let through
     Holder source, destination;
     NamedPacket named;
+    // Which pod's address began the flow, where translation may hide it; 0: what shows did.
+    uint16_t sender = 0;
+    policy::Address sender_address;
+    // How it goes on: by the host's stack, and with what mark.
+    bool by_stack = false;
+    Mark mark;
+    // Of a flow to write.
+    bool flow_by_stack = false;
   };
   // What policy says of a flow between its two ends.
   struct Judgement {
@@ -69,20 +88,38 @@ class NodeModel {
   Outcome FromHost(const PacketEvent& event);
   Outcome FromTunnel(const PacketEvent& event);
   Outcome FromElsewhere(const PacketEvent& event);
+  Outcome ToHost(const PacketEvent& event);
 
+  bool IsHostOrigin(const Walk& w) const;
+  Flow* Meet(Walk& w);
   Outcome Go(Walk& w);
+  Outcome GoWith(Walk& w, Flow* flow);
   bool IsEstablished(const Walk& w, const Flow& flow) const;
   static bool HasSameHolders(const Walk& w, const Flow& flow);
   Outcome GoOn(Walk& w, Flow& flow);
+  // node_marks.cc
+  bool IsToBeJudged(const PacketEvent& event) const;
+  bool MarkFits(const Walk& w, const Flow& flow) const;
+  void TakeWay(Walk& w, const Flow& flow) const;
+  drop_reason FindSender(Walk& w, const Flow* flow) const;
+  drop_reason FindSenderBehindStack(Walk& w) const;
+  bool Waits(Walk& w, const Flow* flow) const;
+  Outcome ToStack(const Walk& w) const;
+  Holder Look(const policy::Address& address) const;
   Outcome Ask(Walk& w, Flow* flow);
   drop_reason Admit(const Walk& w) const;
   drop_reason CheckArrival(const Walk& w) const;
   Outcome Decide(Walk& w, Flow* flow);
   Outcome NoFlow(Walk& w);
   Judgement Judge(const Walk& w, int initiator, uint8_t icmp_type, uint8_t icmp_code);
-  bool IsRelated(const Walk& w);
-  void WriteFlow(Walk& w, Flow* flow, bool continues, int initiator, bool bypass, bool opening,
-                 const Judgement& judgement, const Flow::Side sides[2]);
+  bool IsRelated(Walk& w);
+  struct Write {
+    bool continues = false, bypass = false, opening = false, as_sent = false;
+    int initiator = 0;
+    Judgement judgement;
+  };
+  // Returns the far side, as it goes into the flow.
+  Flow::Side WriteFlow(Walk& w, Flow* flow, const Write& write);
   Outcome Deliver(Walk& w, const Flow::Side& destination);
   Outcome Drop(const Walk& w, drop_reason reason, bool answered = false) const;
   bool IsCurrent(const Flow& flow) const;
@@ -92,6 +129,7 @@ class NodeModel {
 
   Scene& scene_;
   const std::map<policy::Address, uint32_t>& vteps_;
+  const std::map<uint16_t, Sender>& senders_;
   FlowModel flows_;
   // Source, destination, identification and protocol of first fragments that passed: their ports.
   std::map<std::tuple<policy::Address, policy::Address, uint32_t, uint8_t>,

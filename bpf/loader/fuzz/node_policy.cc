@@ -6,6 +6,11 @@
 #include "bpf/loader/fuzz/node_model.h"
 
 namespace ripstop::loader::fuzz {
+namespace {
+
+constexpr uint16_t kUnknownArrival = 65535;
+
+}  // namespace
 
 // As begun by `initiator`, an end of the packet's flow: egress of that end, ingress of the other.
 NodeModel::Judgement NodeModel::Judge(const Walk& w, int initiator, uint8_t icmp_type,
@@ -17,6 +22,10 @@ NodeModel::Judgement NodeModel::Judge(const Walk& w, int initiator, uint8_t icmp
     std::swap(packet.source, packet.destination);
     std::swap(packet.source_port, packet.destination_port);
     std::swap(from, to);
+  }
+  if (w.sender != 0) {
+    packet.source = w.sender_address;
+    if (from.ifindex == to.ifindex) return {};  // a pod that reaches itself by a service
   }
   if (w.p.is_icmp_number()) {
     packet.icmp_type = icmp_type;
@@ -37,19 +46,30 @@ NodeModel::Judgement NodeModel::Judge(const Walk& w, int initiator, uint8_t icmp
 
 // RFC 5508 section 4: an error passes that is about a packet of a flow which stands. A pod is no
 // router: it speaks only of what was sent to it.
-bool NodeModel::IsRelated(const Walk& w) {
+bool NodeModel::IsRelated(Walk& w) {
   const std::optional<ParsedPacket> quoted = ParseQuote(w.event.frame, w.p);
   if (!quoted || quoted->source != w.p.destination) return false;
   if (w.event.program == Program::kFromWorkload && quoted->destination != w.p.source) return false;
   const Flow* flow = flows_.Find(NameOf(*quoted).name);
-  return flow != nullptr && IsCurrent(*flow);
+  if (flow == nullptr || !IsCurrent(*flow)) return false;
+  const Program program = w.event.program;
+  const bool outside = program == Program::kFromHost || program == Program::kFromTunnel ||
+                       program == Program::kFromElsewhere;
+  // One about a form that nobody has judged proves nothing.
+  if (flow->as_sent && outside) return false;
+  if (!flow->as_sent && !flow->by_stack) return true;
+  // What translated the flow translates the error.
+  w.by_stack = true;
+  w.mark = {MarkKind::kSent, program == Program::kFromWorkload ? w.source.number : uint16_t{0}};
+  return true;
 }
 
 Flow::Side NodeModel::SideOf(const Holder& holder) const {
   return {.ifindex = holder.ifindex,
           .mac = holder.mac,
           .host = holder.this_host,
-          .pod = holder.is_pod()};
+          .pod = holder.is_pod(),
+          .address_number = holder.number};
 }
 
 // A TCP segment of no known flow is answered by a reset where its sender may begin one: as policy
@@ -65,66 +85,102 @@ Outcome NodeModel::NoFlow(Walk& w) {
 
 Outcome NodeModel::Decide(Walk& w, Flow* flow) {
   const int end = w.named.source_end;
-  const bool opening = IsOpening(w.p, flow, end);
-  const bool known = flow != nullptr && !opening;
+  const Program program = w.event.program;
+  Write write{.opening = IsOpening(w.p, flow, end), .initiator = end};
+  write.as_sent = program == Program::kFromWorkload && Waits(w, flow);
+  // Of packets of a flow as sent nobody has a verdict, but where nobody behind asks for one.
+  const bool judged =
+      flow != nullptr &&
+      (!flow->as_sent || program == Program::kFromWorkload ||
+       (program == Program::kToWorkload && w.host_origin && end != flow->initiator));
+  const bool known = judged && !write.opening;
   // A SYN that is sent again, or by somebody who forges or has forgotten the flow: it changes
   // nothing but the verdict.
-  const bool renews = flow != nullptr && opening && flow->initiator == end && !flow->closed();
-  bool bypass = known ? flow->bypass : w.event.program == Program::kToWorkload && w.host_origin;
+  const bool renews = flow != nullptr && write.opening && flow->initiator == end &&
+                      !flow->closed() && flow->as_sent == write.as_sent &&
+                      flow->sender() == w.sender;
+  write.continues = known || renews;
+  if (write.as_sent) return Deliver(w, WriteFlow(w, flow, write));
+
   if (!known && NeedsFlow(w.p)) return NoFlow(w);
-  if (settings.host_obeys_policy) bypass = false;
-
-  const int initiator = known ? flow->initiator : end;
-  const Flow::Side sides[2] = {SideOf(end == 0 ? w.source : w.destination),
-                               SideOf(end == 0 ? w.destination : w.source)};
-  if (w.p.is_icmp_error() && (bypass || IsRelated(w))) return Deliver(w, sides[1 - end]);
-
-  Judgement judgement;
-  if (!bypass) {
-    judgement = Judge(w, initiator, known ? flow->icmp_type : w.p.icmp_type,
-                      known ? flow->icmp_code : w.p.icmp_code);
+  // What this host may, a pod that hides behind its address may not.
+  const bool another = w.sender != 0 && known && end == flow->initiator;
+  write.bypass =
+      known ? flow->bypass && !another : program == Program::kToWorkload && w.host_origin;
+  if (settings.host_obeys_policy) write.bypass = false;
+  if (known) {
+    write.initiator = flow->initiator;
+    w.flow_by_stack = flow->by_stack;
   }
-  const bool denied =
-      judgement.reason == DROP_POLICY_EGRESS || judgement.reason == DROP_POLICY_INGRESS;
-  if (judgement.reason != DROP_NONE) return Drop(w, judgement.reason, denied && settings.reject);
+  const Flow::Side destination = SideOf(w.destination);
+  if (w.p.is_icmp_error() && (write.bypass || IsRelated(w))) return Deliver(w, destination);
+  // No socket's answer: a reset, or a SYN cookie.
+  const bool to_socket = !write.bypass && known && flow->as_sent;
+  if (to_socket && program == Program::kToWorkload && w.p.protocol == 6)
+    return Deliver(w, destination);
+
+  if (!write.bypass) {
+    write.judgement = Judge(w, write.initiator, known ? flow->icmp_type : w.p.icmp_type,
+                            known ? flow->icmp_code : w.p.icmp_code);
+  }
+  const drop_reason reason = write.judgement.reason;
+  const bool denied = reason == DROP_POLICY_EGRESS || reason == DROP_POLICY_INGRESS;
+  if (reason != DROP_NONE) return Drop(w, reason, denied && settings.reject);
   if (w.p.is_icmp_error()) return Drop(w, DROP_ICMP_UNRELATED);
-  const bool begins = known || BeginsFlow(w.p);
   // A SYN or a ping of who was asked, on a live flow: theirs to sort out.
-  const bool crossing = opening && flow != nullptr && flow->initiator != end && !flow->closed();
-  Flow::Side destination = sides[1 - end];
-  if (begins && !crossing) {
-    WriteFlow(w, flow, known || renews, initiator, bypass, opening, judgement, sides);
-    // Whoever began it by this host's right is this host.
-    if (bypass && end != initiator) destination.host = true;
-  }
-  return Deliver(w, destination);
+  const bool crossing =
+      write.opening && flow != nullptr && flow->initiator != end && !flow->closed();
+  if ((!known && !BeginsFlow(w.p)) || crossing) return Deliver(w, destination);
+  return Deliver(w, WriteFlow(w, flow, write));
 }
 
-void NodeModel::WriteFlow(Walk& w, Flow* flow, bool continues, int initiator, bool bypass,
-                          bool opening, const Judgement& judgement, const Flow::Side sides[2]) {
+Flow::Side NodeModel::WriteFlow(Walk& w, Flow* flow, const Write& write) {
+  const int end = w.named.source_end;
   Flow next;
-  if (continues) next = *flow;
-  next.initiator = initiator;
-  next.bypass = bypass;
-  for (const int i : {0, 1}) {
-    const Scene::Stamp& stamp = i == initiator ? judgement.egress : judgement.ingress;
-    Flow::Side& side = next.sides[i];
-    side.mac = sides[i].mac;
-    side.ifindex = sides[i].ifindex;
-    side.host = sides[i].host || (bypass && i == initiator);
-    side.pod = sides[i].pod && !(bypass && i == initiator);
-    side.set_index = stamp.set_index;
-    side.epoch = stamp.epoch;
-  }
-  if (!continues) {
+  if (write.continues) {
+    next = *flow;
+  } else {
+    next.initiator = write.initiator;
     next.icmp_type = w.p.icmp_type;
     next.icmp_code = w.p.icmp_code;
-    flows_.Begin(w.named, next, w.p, w.event.frame.size());
-    return;
   }
-  if (opening) next.asked = w.p.protocol == 132 ? w.p.sctp_tag : w.p.sequence;
-  *flow = next;
-  flows_.Note(w.named, w.p, w.event.frame.size());
+  next.bypass = write.bypass;
+  next.as_sent = write.as_sent;
+  next.by_stack = w.flow_by_stack || w.sender != 0;
+  next.has_sender = w.sender != 0;
+  for (const int i : {0, 1}) {
+    const bool initiates = i == write.initiator;
+    const Scene::Stamp& stamp = initiates ? write.judgement.egress : write.judgement.ingress;
+    Flow::Side side = SideOf(i == end ? w.source : w.destination);
+    // Whoever began it by this host's right is this host.
+    if (write.bypass && initiates) side.host = true, side.pod = false;
+    side.set_index = stamp.set_index;
+    side.epoch = stamp.epoch;
+    side.seen = next.sides[i].seen;
+    side.number = next.sides[i].number;
+    side.packets = next.sides[i].packets;
+    side.bytes = next.sides[i].bytes;
+    next.sides[i] = side;
+  }
+  if (write.opening && write.continues)
+    next.asked = w.p.protocol == 132 ? w.p.sctp_tag : w.p.sequence;
+  const Flow::Side destination = next.sides[1 - end];
+  TakeWay(w, next);
+  if (write.continues) {
+    // A sender who is known by his number keeps his flow when he moves; it keeps its interfaces.
+    for (const int i : {0, 1}) {
+      Flow::Side& side = next.sides[i];
+      // Where the packet shows somebody without a number, it is of how that one's packets come.
+      if (side.ifindex == 0)
+        side.address_number = i == end && w.arrival.checked ? w.arrival.node : kUnknownArrival;
+      side.ifindex = flow->sides[i].ifindex;
+    }
+    *flow = next;
+    flows_.Note(w.named, w.p, w.event.frame.size());
+  } else {
+    flows_.Begin(w.named, next, w.p, w.event.frame.size());
+  }
+  return destination;
 }
 
 }  // namespace ripstop::loader::fuzz

@@ -42,7 +42,9 @@ std::string Describe(const PacketEvent& event) {
   return absl::StrCat(
       ToString(event.program), " at interface ", event.ifindex, ", in by ", event.ingress_ifindex,
       event.program == Program::kFromTunnel ? absl::StrCat(" of node ", event.sender) : "",
-      event.gso_size != 0 ? absl::StrCat(", segments of ", event.gso_size) : "", ": ",
+      event.gso_size != 0 ? absl::StrCat(", segments of ", event.gso_size) : "",
+      event.mark != 0 ? absl::StrCat(", mark ", absl::Hex(event.mark)) : "",
+      event.redirected ? ", redirected" : "", ": ",
       parsed.reason != DROP_NONE ? NameOfReason(parsed.reason) : Describe(parsed.packet), "\n  ",
       Hex(event.frame));
 }
@@ -50,6 +52,7 @@ std::string Describe(const PacketEvent& event) {
 std::string Describe(const Outcome& outcome) {
   return absl::StrCat("action ", outcome.action, ", reason ", NameOfReason(outcome.reason),
                       outcome.sender != 0 ? absl::StrCat(", vouches for ", outcome.sender) : "",
+                      outcome.mark != 0 ? absl::StrCat(", mark ", absl::Hex(outcome.mark)) : "",
                       outcome.answered ? ", answered" : "", "\n  ", Hex(outcome.frame));
 }
 

@@ -24,6 +24,8 @@ struct PacketEvent {
   uint32_t sender = 0;           // of from_tunnel: the number that from_host has left
   uint32_t gso_size = 0;
   uint32_t gso_segs = 0;
+  uint32_t mark = 0;        // as it comes out of the stack
+  bool redirected = false;  // to_host: it came past the stack, from a program of ours
 };
 std::string Describe(const PacketEvent& event);  // with the frame in hex
 
@@ -31,7 +33,8 @@ struct Outcome {
   int action = 0;  // TC_ACT_*
   drop_reason reason = DROP_NONE;
   uint32_t sender = 0;    // of from_host: the number of the node that it vouches for
-  Frame frame;            // as it goes on, or as it was
+  uint32_t mark = 0;      // as it goes on, or as it was
+  Frame frame;            // likewise
   bool answered = false;  // dropped, and the sender is told: the frame is the answer
   bool routed = false;    // to another machine: the next hop may be in the frame already
 };

@@ -43,14 +43,16 @@ std::string CheckAnswer(const PacketEvent& event, const Frame& answer) {
 }
 
 bool Same(const Flow::Side& a, const Flow::Side& b) {
-  return a.ifindex == b.ifindex && a.mac == b.mac && a.host == b.host && a.pod == b.pod &&
-         a.set_index == b.set_index && a.epoch == b.epoch && a.seen == b.seen &&
-         a.number == b.number && a.packets == b.packets && a.bytes == b.bytes;
+  return a.ifindex == b.ifindex && (a.ifindex == 0 || a.address_number == b.address_number) &&
+         a.mac == b.mac && a.host == b.host && a.pod == b.pod && a.set_index == b.set_index &&
+         a.epoch == b.epoch && a.seen == b.seen && a.number == b.number && a.packets == b.packets &&
+         a.bytes == b.bytes;
 }
 
 bool Same(const Flow& a, const Flow& b) {
   return a.initiator == b.initiator && a.open == b.open && a.reset == b.reset &&
-         a.bypass == b.bypass && a.icmp_type == b.icmp_type && a.icmp_code == b.icmp_code &&
+         a.bypass == b.bypass && a.by_stack == b.by_stack && a.as_sent == b.as_sent &&
+         a.has_sender == b.has_sender && a.icmp_type == b.icmp_type && a.icmp_code == b.icmp_code &&
          a.asked == b.asked && Same(a.sides[0], b.sides[0]) && Same(a.sides[1], b.sides[1]);
 }
 
@@ -71,7 +73,9 @@ std::string Describe(const FuzzTotals& t) {
 }
 
 PacketFuzz::PacketFuzz(KernelNode* node)
-    : node_(*node), scene_(node->engine_options()), model_(&scene_, &node->vteps()) {}
+    : node_(*node),
+      scene_(node->engine_options()),
+      model_(&scene_, &node->vteps(), &node->senders()) {}
 
 std::string PacketFuzz::Begin(uint64_t seed) {
   node_.Forget();
@@ -79,7 +83,11 @@ std::string PacketFuzz::Begin(uint64_t seed) {
   std::mt19937_64 random(seed);
   model_.settings = {.host_obeys_policy = random() % 4 == 0,
                      .reset_unknown = random() % 2 == 0,
-                     .reject = random() % 2 == 0};
+                     .reject = random() % 2 == 0,
+                     .marks = random() % 2 == 0,
+                     .marks_trusted = random() % 2 == 0,
+                     .host_nat = random() % 3 != 0};
+  if (!model_.settings.marks) model_.settings.marks_trusted = model_.settings.host_nat = false;
   if (deceit_) model_.settings = {};
   node_.SetSettings(deceit_.value_or(model_.settings));
   for (uint32_t i = 0; i < DROP_REASONS_MAX; ++i) counted_[i] = node_.Drops(i);
@@ -100,7 +108,10 @@ std::string PacketFuzz::World(uint64_t seed, uint64_t packets) {
       difference = Change(generator.Chance(50));
       if (!difference.empty()) break;
     }
-    difference = Step(generator.Next());
+    const PacketEvent event = generator.Next();
+    Outcome outcome;
+    difference = Step(event, &outcome);
+    if (model_.settings.marks) generator.Passed(event, outcome);
     ++totals_.packets;
   }
   for (const auto& [kind, count] : generator.kinds()) totals_.kinds[kind] += count;
@@ -116,14 +127,14 @@ std::string PacketFuzz::Change(bool forget) {
   const policy::TableWrites writes = scene_.Change();
   absl::Status done = node_.Apply(writes, scene_.l4_table());
   if (done.ok() && forget && !scene_.moved().empty()) {
-    model_.flows().Forget(scene_.moved());
+    model_.Forget(scene_.moved());
     done = node_.ForgetFlows(scene_.moved());
   }
   return done.ok() ? "" : done.ToString();
 }
 
-std::string PacketFuzz::Step(const PacketEvent& event) {
-  const Outcome want = model_.Run(event);
+std::string PacketFuzz::Step(const PacketEvent& event, Outcome* ret_outcome) {
+  const Outcome want = *ret_outcome = model_.Run(event);
   const absl::StatusOr<Outcome> got = node_.Run(event);
   if (!got.ok()) return got.status().ToString();
   ++totals_.drops[want.reason];
@@ -140,6 +151,7 @@ std::string PacketFuzz::Step(const PacketEvent& event) {
 std::string PacketFuzz::Compare(const PacketEvent& event, const Outcome& want, Outcome got) {
   if (got.action != want.action || got.reason != want.reason) return "they differ";
   if (got.sender != want.sender) return "another node is vouched for";
+  if (got.mark != want.mark) return "the marks differ";
   counted_[want.reason] += want.reason != DROP_NONE;
   if (want.reason != DROP_NONE && node_.Drops(want.reason) != counted_[want.reason])
     return absl::StrCat("the drop is counted ", node_.Drops(want.reason), " times, not ",

@@ -36,7 +36,7 @@ class PacketFuzz {
  private:
   std::string Begin(uint64_t seed);
   std::string Change(bool forget);
-  std::string Step(const PacketEvent& event);
+  std::string Step(const PacketEvent& event, Outcome* ret_outcome);
   std::string Compare(const PacketEvent& event, const Outcome& want, Outcome got);
   std::string CompareFlow(const FlowName& name);
   std::string CompareAll();

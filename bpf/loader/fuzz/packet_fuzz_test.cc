@@ -21,7 +21,7 @@ uint64_t Number(const char* name, uint64_t otherwise) {
   return text != nullptr ? std::strtoull(text, nullptr, 10) : otherwise;
 }
 
-// Defects of tables, limits of accounts, marks and masquerade: tests of their own have these.
+// Defects of tables, limits of accounts, and masquerade: tests of their own have these.
 const std::set<uint32_t> kNotReached = {
     DROP_NO_GENERATION,   DROP_NO_POLICY_SET, DROP_BAD_POLICY_SET, DROP_NO_VERDICT,
     DROP_FLOW_TABLE_FULL, DROP_MARK_CHANGED,  DROP_POD_FLOWS,      DROP_POD_HALF_OPEN,
@@ -65,7 +65,7 @@ TEST_F(PacketFuzzTest, ProgramsDoWhatTheReferencesSay) {
 // The control: programs that take another setting than the model are told from it.
 TEST_F(PacketFuzzTest, ControlAnotherSettingOfTheProgramsIsNoticed) {
   const NodeSettings others[] = {
-      {.host_obeys_policy = true}, {.reset_unknown = true}, {.reject = true}};
+      {.host_obeys_policy = true}, {.reset_unknown = true}, {.reject = true}, {.marks = true}};
   for (const NodeSettings& other : others) {
     PacketFuzz fuzz(node_.get());
     fuzz.Deceive(other);

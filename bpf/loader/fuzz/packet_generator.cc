@@ -21,6 +21,13 @@ void Reverse(policy::Packet& p) {
 }  // namespace
 
 PacketEvent PacketGenerator::Next() {
+  PacketEvent event;
+  if (in_stack_.empty() || !Chance(60) || !OutOfStack(event)) event = NextSent();
+  Count(ToString(event.program));
+  return event;
+}
+
+PacketEvent PacketGenerator::NextSent() {
   if (conversations_.size() < kConversations) {
     conversations_.push_back(NewConversation());
   } else if (Chance(6)) {
@@ -35,7 +42,6 @@ PacketEvent PacketGenerator::Next() {
   Place(spec, event);
   Offload(event);
   if (Chance(12)) Break(event);
-  Count(ToString(event.program));
   return event;
 }
 
@@ -235,6 +241,7 @@ void PacketGenerator::Place(const FrameSpec& spec, PacketEvent& event) {
       const uint32_t ways[] = {0, kUplink, kTunnel, any_pod};
       event.ingress_ifindex = source.this_host && Chance(90) ? 0 : ways[Below(4)];
       if (source.ifindex != 0 && Chance(80)) event.ingress_ifindex = source.ifindex;
+      if (Chance(15)) event.mark = AnyMark();
       break;
     }
     case Program::kFromTunnel:
@@ -243,6 +250,13 @@ void PacketGenerator::Place(const FrameSpec& spec, PacketEvent& event) {
       if (by_tunnel && vteps_.contains(owner->vtep) && Chance(85))
         event.sender = vteps_.at(owner->vtep);
       break;
+    case Program::kToHost: {
+      const uint32_t ways[] = {0, kUplink, any_pod, any_pod};
+      event.ingress_ifindex = source.ifindex != 0 ? source.ifindex : ways[Below(4)];
+      if (Chance(60)) event.mark = AnyMark();
+      event.redirected = Chance(5);
+      break;
+    }
     default: break;
   }
   std::copy(kHostMac.begin(), kHostMac.end(), event.frame.begin());
@@ -251,6 +265,7 @@ void PacketGenerator::Place(const FrameSpec& spec, PacketEvent& event) {
     std::copy_n(p.destination.bytes.begin() + 10, 6, event.frame.begin());
     event.frame[0] = event.frame[1] = 0x33;  // RFC 2464 section 7
   }
+  if (Chance(3)) event.mark |= 1;  // bits of others
   if (!Chance(4)) return;
   static constexpr uint8_t kFirst[] = {0xff, 0x01, 0x33, 0x02, 0x00};
   event.frame[0] = kFirst[Below(std::size(kFirst))];

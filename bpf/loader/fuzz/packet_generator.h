@@ -23,6 +23,9 @@ class PacketGenerator {
       : random_(seed), scene_(*scene), vteps_(*vteps) {}
 
   PacketEvent Next();
+  // What became of it: if it has passed to the host's stack, that may translate it, and it comes
+  // out of there.
+  void Passed(const PacketEvent& event, const Outcome& outcome);
   // How many packets had what, by name: that nothing is left out by chance.
   const std::map<std::string, uint64_t>& kinds() const { return kinds_; }
 
@@ -39,6 +42,18 @@ class PacketGenerator {
     bool echo = false;
   };
 
+  struct Tuple {
+    policy::Address source, destination;
+    uint16_t source_port = 0, destination_port = 0;
+    uint8_t protocol = 0;
+    auto operator<=>(const Tuple&) const = default;
+  };
+
+  PacketEvent NextSent();
+  bool OutOfStack(PacketEvent& event);
+  void Translate(PacketEvent& event, const ParsedPacket& p);
+  Tuple ChooseTranslation(const Tuple& from, const ParsedPacket& p);
+  uint32_t AnyMark();
   Conversation NewConversation();
   policy::Address AnyAddress(bool v4);
   FrameSpec SpecOf(Conversation& c, int from);
@@ -66,6 +81,8 @@ class PacketGenerator {
   const Scene& scene_;
   const std::map<policy::Address, uint32_t>& vteps_;
   std::vector<Conversation> conversations_;
+  std::vector<PacketEvent> in_stack_;
+  std::map<Tuple, Tuple> translations_;  // both ways
   std::map<std::string, uint64_t> kinds_;
 };
 

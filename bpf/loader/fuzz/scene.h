@@ -44,6 +44,7 @@ const Places& PlacesOf(bool v4);
 struct Holder {
   uint32_t ifindex = 0;  // of a pod of this node
   Mac mac{};
+  uint16_t number = 0;  // of its address, in marks; filled by the model
   bool remote_pod = false, this_host = false, other_node = false;
   bool is_pod() const { return (ifindex != 0 || remote_pod) && !this_host && !other_node; }
 };
