@@ -22,18 +22,6 @@ bool IsToThisHost(const Frame& frame) {
 // IEEE 802.3: below 1536 the field is a length, and the frame no Ethernet II.
 bool IsEthernetII(const Frame& frame) { return (frame[12] << 8 | frame[13]) >= 1536; }
 
-bool IsToVxlanPort(const ParsedPacket& p) {
-  return p.protocol == kUdp && p.destination_port == kVxlanPort;
-}
-
-Outcome Pass(const PacketEvent& event, int action = TC_ACT_OK) {
-  return {.action = action, .mark = event.mark, .frame = event.frame};
-}
-
-Outcome DropUnparsed(const PacketEvent& event, drop_reason reason) {
-  return {.action = TC_ACT_SHOT, .reason = reason, .mark = event.mark, .frame = event.frame};
-}
-
 }  // namespace
 
 void NodeModel::Clear() {
@@ -64,11 +52,11 @@ Outcome NodeModel::Run(const PacketEvent& event) {
 
 Outcome NodeModel::FromWorkload(const PacketEvent& event) {
   const ParseResult parsed = ParseFrame(event.frame, event.gso_size);
-  if (parsed.reason != DROP_NONE) return DropUnparsed(event, parsed.reason);
+  if (parsed.reason != DROP_NONE) return Dropped(event, parsed.reason);
   if (!IsToThisHost(event.frame)) {
-    return DropUnparsed(event, parsed.packet.is_neighbor_discovery() ? DROP_NEIGHBOR_DISCOVERY
-                               : parsed.packet.is_listener_report()  ? DROP_MULTICAST_LISTENER
-                                                                     : DROP_NOT_FOR_US);
+    return Dropped(event, parsed.packet.is_neighbor_discovery() ? DROP_NEIGHBOR_DISCOVERY
+                          : parsed.packet.is_listener_report()  ? DROP_MULTICAST_LISTENER
+                                                                : DROP_NOT_FOR_US);
   }
   Walk w{.event = event, .p = parsed.packet};
   return Go(w);
@@ -90,33 +78,33 @@ Outcome NodeModel::ToWorkload(const PacketEvent& event) {
   const bool links_own =
       parsed.reason == DROP_ARP ||
       (parsed.reason == DROP_NONE && (w.p.is_neighbor_discovery() || w.p.is_listener_report()));
-  if (w.host_origin && links_own) return Pass(event);
-  if (parsed.reason != DROP_NONE) return DropUnparsed(event, parsed.reason);
+  if (w.host_origin && links_own) return Passed(event);
+  if (parsed.reason != DROP_NONE) return Dropped(event, parsed.reason);
   return Go(w);
 }
 
 Outcome NodeModel::FromHost(const PacketEvent& event) {
-  if (NamesLoopback(event.frame)) return DropUnparsed(event, DROP_MARTIAN);
-  if (!IsToThisHost(event.frame) || !IsEthernetII(event.frame)) return Pass(event);
+  if (NamesLoopback(event.frame)) return Dropped(event, DROP_MARTIAN);
+  if (!IsToThisHost(event.frame) || !IsEthernetII(event.frame)) return Passed(event);
   const ParseResult parsed = ParseFrame(event.frame, event.gso_size);
-  if (parsed.reason == DROP_MAPPED_ADDRESS) return DropUnparsed(event, DROP_MAPPED_ADDRESS);
-  if (parsed.reason != DROP_NONE) return Pass(event);
+  if (parsed.reason == DROP_MAPPED_ADDRESS) return Dropped(event, DROP_MAPPED_ADDRESS);
+  if (parsed.reason != DROP_NONE) return Passed(event);
   Walk w{.event = event, .p = parsed.packet, .arrival = {.checked = true}};
   const bool piece = w.p.piece != Piece::kWhole;
   const bool may_be_vxlan = IsToVxlanPort(w.p) || (piece && w.p.protocol == kUdp);
   const uint32_t sender = may_be_vxlan ? VtepNumber(w.p.source) : 0;
   const bool to_tunnel = !piece && IsToVxlanPort(w.p) && scene_.HolderOf(w.p.destination).this_host;
-  Outcome outcome = to_tunnel ? Pass(event) : Go(w);
+  Outcome outcome = to_tunnel ? Passed(event) : Go(w);
   outcome.sender = sender;
   return outcome;
 }
 
 Outcome NodeModel::FromTunnel(const PacketEvent& event) {
-  if (event.sender == 0) return DropUnparsed(event, DROP_VXLAN_FOREIGN);
-  if (NamesLoopback(event.frame)) return DropUnparsed(event, DROP_MARTIAN);
+  if (event.sender == 0) return Dropped(event, DROP_VXLAN_FOREIGN);
+  if (NamesLoopback(event.frame)) return Dropped(event, DROP_MARTIAN);
   const ParseResult parsed = ParseFrame(event.frame, event.gso_size);
-  if (parsed.reason != DROP_NONE) return DropUnparsed(event, parsed.reason);
-  if (!IsToThisHost(event.frame)) return DropUnparsed(event, DROP_NOT_FOR_US);
+  if (parsed.reason != DROP_NONE) return Dropped(event, parsed.reason);
+  if (!IsToThisHost(event.frame)) return Dropped(event, DROP_NOT_FOR_US);
   Walk w{.event = event, .p = parsed.packet, .arrival = {true, event.sender}};
   return Go(w);
 }
@@ -124,25 +112,25 @@ Outcome NodeModel::FromTunnel(const PacketEvent& event) {
 // Only the answer to a flow that a pod began and the stack translated is known by its tuple here
 // alone; all else is to_workload's.
 Outcome NodeModel::FromElsewhere(const PacketEvent& event) {
-  if (NamesLoopback(event.frame)) return DropUnparsed(event, DROP_MARTIAN);
-  if (!settings.marks || !IsToThisHost(event.frame)) return Pass(event, TC_ACT_UNSPEC);
+  if (NamesLoopback(event.frame)) return Dropped(event, DROP_MARTIAN);
+  if (!settings.marks || !IsToThisHost(event.frame)) return Passed(event, TC_ACT_UNSPEC);
   const ParseResult parsed = ParseFrame(event.frame, event.gso_size);
-  if (parsed.reason != DROP_NONE) return Pass(event, TC_ACT_UNSPEC);
+  if (parsed.reason != DROP_NONE) return Passed(event, TC_ACT_UNSPEC);
   Walk w{.event = event, .p = parsed.packet, .arrival = {.checked = true}};
   Flow* const flow = Meet(w);
   const bool answer = flow != nullptr && flow->sender() != 0 && !flow->as_sent &&
                       w.named.source_end == flow->responder() &&
                       !IsOpening(w.p, flow, w.named.source_end);
-  return answer ? GoWith(w, flow) : Pass(event, TC_ACT_UNSPEC);
+  return answer ? GoWith(w, flow) : Passed(event, TC_ACT_UNSPEC);
 }
 
 Outcome NodeModel::ToHost(const PacketEvent& event) {
-  if (!IsToBeJudged(event)) return Pass(event);
+  if (!IsToBeJudged(event)) return Passed(event);
   const ParseResult parsed = ParseFrame(event.frame, event.gso_size);
   Walk w{.event = event, .p = parsed.packet};
   w.host_origin = IsHostOrigin(w);
-  if (w.host_origin) return Pass(event);
-  if (parsed.reason != DROP_NONE) return DropUnparsed(event, parsed.reason);
+  if (w.host_origin) return Passed(event);
+  if (parsed.reason != DROP_NONE) return Dropped(event, parsed.reason);
   return Go(w);
 }
 
@@ -212,7 +200,7 @@ bool NodeModel::HasSameHolders(const Walk& w, const Flow& flow) {
 }
 
 Outcome NodeModel::GoOn(Walk& w, Flow& flow) {
-  if (const drop_reason reason = CheckArrival(w)) return DropUnparsed(w.event, reason);
+  if (const drop_reason reason = CheckArrival(w)) return Dropped(w.event, reason);
   const bool same_holders = HasSameHolders(w, flow);
   TakeWay(w, flow);
   if (same_holders && !flow.bypass && !flow.as_sent && !flow.has_sender &&
@@ -241,114 +229,10 @@ Outcome NodeModel::Ask(Walk& w, Flow* flow) {
   if (settings.marks) {
     if (const drop_reason reason = FindSender(w, flow)) return Drop(w, reason);
   }
-  if (outside && w.destination.ifindex == 0) return Pass(w.event);
+  if (outside && w.destination.ifindex == 0) return Passed(w.event);
   drop_reason reason = Admit(w);
   if (reason == DROP_NONE && program != Program::kFromTunnel) reason = CheckArrival(w);
   return reason != DROP_NONE ? Drop(w, reason) : Decide(w, flow);
-}
-
-drop_reason NodeModel::Admit(const Walk& w) const {
-  const ParsedPacket& p = w.p;
-  const bool to_node = w.destination.this_host || w.destination.other_node;
-  switch (w.event.program) {
-    case Program::kFromWorkload:
-      if (p.is_neighbor_discovery()) return DROP_NEIGHBOR_DISCOVERY;
-      if (w.source.ifindex != w.event.ifindex) return DROP_SPOOFED;
-      if (IsMartian(p.destination) || p.source == p.destination) return DROP_MARTIAN;
-      if (!w.destination.this_host && IsUnroutable(p.destination)) return DROP_MARTIAN;
-      if (IsToVxlanPort(p) && !w.destination.is_pod()) return DROP_VXLAN_FROM_WORKLOAD;
-      if (IsTunnelProtocol(p.protocol) && !w.destination.is_pod()) return DROP_TUNNEL_FROM_WORKLOAD;
-      if (IsDhcp(p, to_node)) return DROP_DHCP_FROM_WORKLOAD;
-      break;
-    case Program::kToWorkload:
-      if (w.destination.ifindex != w.event.ifindex) return DROP_UNKNOWN_ENDPOINT;
-      if (!w.host_origin && w.sender == 0 && w.source.ifindex != 0 &&
-          w.source.ifindex != w.event.ingress_ifindex)
-        return DROP_SPOOFED;
-      break;
-    case Program::kToHost:
-      if (IsToVxlanPort(p) && !w.destination.is_pod()) return DROP_VXLAN_FROM_WORKLOAD;
-      break;
-    default:
-      if (w.source.ifindex != 0 || w.source.this_host) return DROP_SPOOFED;
-      if (IsMartian(p.source)) return DROP_MARTIAN;
-  }
-  if (w.first_unknown) return DROP_FRAGMENT_UNKNOWN;
-  return HasBadTcpFlags(p) ? DROP_BAD_TCP_FLAGS : DROP_NONE;
-}
-
-// Whether the source's packets come that way, as bpf/abi/owners.h has it.
-drop_reason NodeModel::CheckArrival(const Walk& w) const {
-  if (!w.arrival.checked) return DROP_NONE;
-  const Owner* owner = Scene::OwnerOf(w.p.source);
-  if (owner == nullptr) return DROP_NONE;
-  const bool other = owner->who == Owner::Who::kOtherNode;
-  if (w.arrival.node != 0)
-    return other && VtepNumber(owner->vtep) == w.arrival.node ? DROP_NONE : DROP_VXLAN_SPOOFED;
-  if (owner->who == Owner::Who::kThisNode || (owner->flags & OWNER_HOST) != 0) return DROP_NONE;
-  const Owner* receiver = Scene::OwnerOf(w.p.destination);
-  if (receiver == nullptr || receiver->who != Owner::Who::kThisNode) return DROP_NONE;
-  const bool across = (owner->flags & OWNER_ACROSS) != 0;
-  const uint32_t by_tunnel = across ? OWNER_TUNNEL_ACROSS : OWNER_TUNNEL_NEAR;
-  return (receiver->flags & by_tunnel) != 0 ? DROP_SPOOFED : DROP_NONE;
-}
-
-Outcome NodeModel::Deliver(Walk& w, const Flow::Side& destination) {
-  const PacketEvent& event = w.event;
-  const ParsedPacket& p = w.p;
-  if (p.piece == Piece::kFirst) {
-    fragments_[{p.source, p.destination, p.fragment_id, p.protocol}] = {p.source_port,
-                                                                        p.destination_port};
-  }
-  if (event.program == Program::kToWorkload) return Pass(event);
-  if (event.program == Program::kToHost) w.mark.kind = MarkKind::kJudged;
-  if (w.by_stack || event.program == Program::kToHost || event.program == Program::kFromElsewhere)
-    return ToStack(w);
-  // The stack answers what expires here.
-  const bool expires = p.ttl <= 1;
-  if (destination.ifindex != 0) {
-    if (expires) return Pass(event);
-    Outcome outcome = {
-        .action = TC_ACT_REDIRECT, .mark = event.mark, .frame = Forwarded(event.frame, p.family)};
-    std::copy(destination.mac.begin(), destination.mac.end(), outcome.frame.begin());
-    std::copy(kHostMac.begin(), kHostMac.end(), outcome.frame.begin() + 6);
-    return outcome;
-  }
-  if (event.program != Program::kFromWorkload) return Pass(event);
-  if (destination.host) {
-    w.mark.number = 0;
-    return ToStack(w);
-  }
-  const std::optional<size_t> mtu = Scene::RouteTo(p.destination);
-  size_t on_wire = p.ip_length;
-  if (event.gso_size != 0) {
-    // The jumbo option of BIG TCP is not in its segments.
-    const size_t ip_header = p.family == 6 && p.ip_length == 0 ? 40 : p.l4_offset - kEthernet;
-    on_wire = ip_header + p.l4_header + event.gso_size;
-  }
-  if (expires || !mtu || on_wire > *mtu) {
-    // To the stack after all: judged, and as that pod's.
-    const Holder sender = Look(p.source);
-    w.mark = {MarkKind::kJudged, sender.number};
-    return ToStack(w);
-  }
-  return {.action = TC_ACT_REDIRECT,
-          .mark = event.mark,
-          .frame = Forwarded(event.frame, p.family),
-          .routed = true};
-}
-
-Outcome NodeModel::Drop(const Walk& w, drop_reason reason, bool answered) const {
-  const Program program = w.event.program;
-  const bool way_back = program == Program::kFromWorkload || program == Program::kFromHost ||
-                        program == Program::kFromTunnel;
-  Outcome outcome = DropUnparsed(w.event, reason);
-  // An ICMP error quotes eight bytes of the transport; a frame that has fewer is not answered.
-  const bool quotable = w.p.protocol == 6 || w.event.frame.size() >= w.p.l4_offset + 8;
-  if (!answered || !way_back || !IsAnswerable(w.p) || !quotable) return outcome;
-  outcome.action = TC_ACT_REDIRECT;
-  outcome.answered = true;
-  return outcome;
 }
 
 }  // namespace ripstop::loader::fuzz

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "bpf/loader/fuzz/scene.h"
+
 namespace ripstop::loader::fuzz {
 namespace {
 
@@ -51,6 +53,10 @@ bool IsUnroutable(const policy::Address& address) {
   if (IsIn(kNat64, address)) return IsNotGlobal(Embedded(address, 12));
   if (IsIn(k6to4, address)) return IsNotGlobal(Embedded(address, 2));
   return IsIn(kNobodys, address) && !IsIn(kKnownLinkLocal, address);
+}
+
+bool IsToVxlanPort(const ParsedPacket& p) {
+  return p.protocol == 17 && p.destination_port == kVxlanPort;
 }
 
 bool IsTunnelProtocol(uint8_t protocol) {

@@ -12,6 +12,7 @@ namespace ripstop::loader::fuzz {
 bool IsMartian(const policy::Address& address);
 // What a pod asks nobody for, besides.
 bool IsUnroutable(const policy::Address& address);
+bool IsToVxlanPort(const ParsedPacket& p);
 // IPIP, 6in4 and GRE.
 bool IsTunnelProtocol(uint8_t protocol);
 bool IsDhcp(const ParsedPacket& p, bool to_node);

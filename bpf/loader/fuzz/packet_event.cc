@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bpf/loader/fuzz/packet_event.h"
 
+#include <linux/pkt_cls.h>
+
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "bpf/loader/fuzz/reference_parser.h"
@@ -54,6 +56,14 @@ std::string Describe(const Outcome& outcome) {
                       outcome.sender != 0 ? absl::StrCat(", vouches for ", outcome.sender) : "",
                       outcome.mark != 0 ? absl::StrCat(", mark ", absl::Hex(outcome.mark)) : "",
                       outcome.answered ? ", answered" : "", "\n  ", Hex(outcome.frame));
+}
+
+Outcome Passed(const PacketEvent& event, int action) {
+  return {.action = action, .mark = event.mark, .frame = event.frame};
+}
+
+Outcome Dropped(const PacketEvent& event, drop_reason reason) {
+  return {.action = TC_ACT_SHOT, .reason = reason, .mark = event.mark, .frame = event.frame};
 }
 
 }  // namespace ripstop::loader::fuzz

@@ -39,6 +39,8 @@ struct Outcome {
   bool routed = false;    // to another machine: the next hop may be in the frame already
 };
 std::string Describe(const Outcome& outcome);
+Outcome Passed(const PacketEvent& event, int action = 0);  // TC_ACT_OK
+Outcome Dropped(const PacketEvent& event, drop_reason reason);
 
 const char* NameOfReason(uint32_t reason);
 
