@@ -78,8 +78,9 @@ drop_reason NodeModel::FindSender(Walk& w, const Flow* flow) const {
   const auto sender = senders_.find(flow->sender());
   if (sender == senders_.end()) return DROP_NONE;
   w.sender = sender->first;
-  w.sender_address = sender->second.address;
-  if (end == flow->responder()) w.destination = Look(w.sender_address);
+  if (end == flow->initiator) return DROP_NONE;
+  w.asked_destination = sender->second.address;
+  w.destination = Look(w.asked_destination);
   return DROP_NONE;
 }
 
@@ -91,15 +92,14 @@ drop_reason NodeModel::FindSenderBehindStack(Walk& w) const {
     // Nothing hides it. What was judged under this very tuple has no other sender.
     if (mark.kind == MarkKind::kJudged && w.event.program == Program::kToWorkload) return DROP_NONE;
     w.sender = w.source.number;
-    w.sender_address = w.p.source;
     return DROP_NONE;
   }
   if (mark.number == 0 && !settings.marks_trusted) return DROP_NONE;
   const auto sender = senders_.find(mark.kind == MarkKind::kSent ? mark.number : 0);
   if (sender == senders_.end()) return DROP_MARK_CHANGED;
   if (came_by != 0 && sender->second.ifindex != came_by) return DROP_MARK_CHANGED;
-  w.sender_address = sender->second.address;
-  w.source = Look(w.sender_address);
+  w.asked_source = sender->second.address;
+  w.source = Look(w.asked_source);
   if (w.source.ifindex == 0 || (came_by != 0 && w.source.ifindex != came_by))
     return DROP_MARK_CHANGED;
   w.sender = sender->first;
@@ -116,7 +116,6 @@ bool NodeModel::Waits(Walk& w, const Flow* flow) const {
   if (flow != nullptr && !flow->as_sent && (!opening || flow->initiator != end)) return false;
   if (!BeginsFlow(w.p) || (w.p.protocol == kTcp && !opening)) return false;
   w.sender = w.source.number;
-  w.sender_address = w.p.source;
   w.flow_by_stack = true;
   if (w.p.protocol == kTcp || w.p.protocol == kUdp) return true;
   // At a socket of this host nobody asks for these.

@@ -153,8 +153,10 @@ Flow* NodeModel::Meet(Walk& w) {
   FindPorts(w);
   w.named = NameOf(w.p);
   last_ = w.named.name;
-  w.source = Look(w.p.source);
-  w.destination = Look(w.p.destination);
+  w.asked_source = w.p.source;
+  w.asked_destination = w.p.destination;
+  w.source = Look(w.asked_source);
+  w.destination = Look(w.asked_destination);
   return w.first_unknown || !HasFlow(w.p) ? nullptr : flows_.Find(w.named.name);
 }
 

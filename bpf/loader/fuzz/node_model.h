@@ -66,11 +66,11 @@ class NodeModel {
     Arrival arrival;
     bool host_origin = false;
     bool first_unknown = false;  // a later fragment, of a first that was not let through
-    Holder source, destination;
+    Holder source, destination;  // of whom is asked: of `asked_source`, `asked_destination`
+    policy::Address asked_source, asked_destination;
     NamedPacket named;
     // Which pod's address began the flow, where translation may hide it; 0: what shows did.
     uint16_t sender = 0;
-    policy::Address sender_address;
     // How it goes on: by the host's stack, and with what mark.
     bool by_stack = false;
     Mark mark;

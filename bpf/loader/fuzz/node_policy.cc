@@ -6,16 +6,10 @@
 #include "bpf/loader/fuzz/node_model.h"
 
 namespace ripstop::loader::fuzz {
-namespace {
-
-constexpr uint16_t kUnknownArrival = 65535;
-
-}  // namespace
-
 // As begun by `initiator`, an end of the packet's flow: egress of that end, ingress of the other.
 NodeModel::Judgement NodeModel::Judge(const Walk& w, int initiator, uint8_t icmp_type,
                                       uint8_t icmp_code) {
-  policy::Packet packet{w.p.source, w.p.destination, w.p.protocol, w.p.source_port,
+  policy::Packet packet{w.asked_source, w.asked_destination, w.p.protocol, w.p.source_port,
                         w.p.destination_port};
   Holder from = w.source, to = w.destination;
   if (initiator != w.named.source_end) {
@@ -23,10 +17,8 @@ NodeModel::Judgement NodeModel::Judge(const Walk& w, int initiator, uint8_t icmp
     std::swap(packet.source_port, packet.destination_port);
     std::swap(from, to);
   }
-  if (w.sender != 0) {
-    packet.source = w.sender_address;
-    if (from.ifindex == to.ifindex) return {};  // a pod that reaches itself by a service
-  }
+  // A pod that reaches itself by a service.
+  if (w.sender != 0 && from.ifindex == to.ifindex) return {};
   if (w.p.is_icmp_number()) {
     packet.icmp_type = icmp_type;
     packet.icmp_code = icmp_code;
@@ -137,12 +129,17 @@ Outcome NodeModel::Decide(Walk& w, Flow* flow) {
 Flow::Side NodeModel::WriteFlow(Walk& w, Flow* flow, const Write& write) {
   const int end = w.named.source_end;
   Flow next;
-  if (write.continues) {
+  // Who hides behind another's address, or has moved, has a flow of his own.
+  const bool continues = write.continues && flow->sides[end].ifindex == w.source.ifindex &&
+                         flow->sides[1 - end].ifindex == w.destination.ifindex;
+  if (continues) {
     next = *flow;
   } else {
     next.initiator = write.initiator;
-    next.icmp_type = w.p.icmp_type;
-    next.icmp_code = w.p.icmp_code;
+    // Judged as the known flow was, if there is one.
+    const bool as_known = write.continues && !write.as_sent;
+    next.icmp_type = as_known ? flow->icmp_type : w.p.icmp_type;
+    next.icmp_code = as_known ? flow->icmp_code : w.p.icmp_code;
   }
   next.bypass = write.bypass;
   next.as_sent = write.as_sent;
@@ -162,19 +159,10 @@ Flow::Side NodeModel::WriteFlow(Walk& w, Flow* flow, const Write& write) {
     side.bytes = next.sides[i].bytes;
     next.sides[i] = side;
   }
-  if (write.opening && write.continues)
-    next.asked = w.p.protocol == 132 ? w.p.sctp_tag : w.p.sequence;
+  if (write.opening && continues) next.asked = w.p.protocol == 132 ? w.p.sctp_tag : w.p.sequence;
   const Flow::Side destination = next.sides[1 - end];
   TakeWay(w, next);
-  if (write.continues) {
-    // A sender who is known by his number keeps his flow when he moves; it keeps its interfaces.
-    for (const int i : {0, 1}) {
-      Flow::Side& side = next.sides[i];
-      // Where the packet shows somebody without a number, it is of how that one's packets come.
-      if (side.ifindex == 0)
-        side.address_number = i == end && w.arrival.checked ? w.arrival.node : kUnknownArrival;
-      side.ifindex = flow->sides[i].ifindex;
-    }
+  if (continues) {
     *flow = next;
     flows_.Note(w.named, w.p, w.event.frame.size());
   } else {

@@ -28,8 +28,8 @@ inline Mark ReadMark(uint32_t word) {
 
 // Number 0 takes the mark away. Bits beside the field are somebody else's.
 inline uint32_t WithMark(uint32_t word, const Mark& mark) {
-  const uint32_t field = (static_cast<uint32_t>(mark.kind) << 10) + mark.number;
-  return (word & ~kMarkMask) | (mark.number != 0 ? (field << kMarkShift) & kMarkMask : 0);
+  const uint32_t field = static_cast<uint32_t>(mark.kind) << 10 | mark.number;
+  return (word & ~kMarkMask) | (mark.number != 0 ? field << kMarkShift : 0);
 }
 
 // Whose a number is.
