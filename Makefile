@@ -77,11 +77,13 @@ bench: build
 mutants: setup
 	@./scripts/mutants/run.py
 
-# The property tests at length: reference = tables = program. CASES in packets.
+# The property tests at length: reference = tables = program; and packets of every shape against the
+# reference parser and the model of flows (bpf/DESIGN.md). CASES in packets.
 CASES ?= 10000000
 fuzz: build
 	RIPSTOP_FUZZ_CASES=$(CASES) $(BUILD)/tests/policy_engine_property_test
 	RIPSTOP_FUZZ_CASES=$(CASES) $(BUILD)/tests/loader_kernel_property_test
+	RIPSTOP_FUZZ_CASES=$(CASES) $(BUILD)/tests/loader_packet_fuzz_test
 
 # Only what the demo needs is set up and built.
 demo:

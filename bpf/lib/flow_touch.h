@@ -92,9 +92,11 @@ opens_flow(const struct flow_value *flow, __u32 source_end, const struct packet 
 		return 0;
 	if (p->protocol != IPPROTO_TCP)
 		return !forward;
-	/* The responder has answered, and the packet says that it has seen the answer. */
-	return forward && (p->tcp_flags & TCP_ACK) && responder->tcp_flags && ahead >= 0 &&
-	       ahead <= FLOW_SEQUENCE_AHEAD;
+	/* The responder has answered, and the packet says that it has seen the answer, and does not
+	 * give up at once.
+	 */
+	return forward && (p->tcp_flags & (TCP_ACK | TCP_RST)) == TCP_ACK && responder->tcp_flags &&
+	       ahead >= 0 && ahead <= FLOW_SEQUENCE_AHEAD;
 }
 
 /* A refusal of the SYN that began a half-open flow: it names its number, which a blind guess

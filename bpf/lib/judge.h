@@ -210,6 +210,7 @@ walk_begin_flow(struct __sk_buff *skb)
 		return DROP_NO_GENERATION;
 	source_end = w->source_end & 1;
 	value = &w->value;
+	value->flags &= ~FLOW_RESET; /* of the one whose place it takes */
 	value->side[source_end].tcp_flags = w->p.tcp_flags;
 	value->side[source_end].sequence = w->p.tcp_sequence;
 	value->asked_sequence = w->p.tcp_sequence;
@@ -217,6 +218,16 @@ walk_begin_flow(struct __sk_buff *skb)
 	value->sent[source_end].packets = 1;
 	value->sent[source_end].bytes = skb->len;
 	return flow_insert(&w->key, value, walk_account(w), &w->evicted, &w->claimed, state);
+}
+
+/* Whether the ends are where the known flow has them. Who hides behind an address of another's has
+ * a flow of his own: a number means nothing beside the interface of somebody else.
+ */
+static __always_inline int
+is_between_same(const struct flow_value *flow, const struct flow_value *value)
+{
+	return flow->side[0].ifindex == value->side[0].ifindex &&
+	       flow->side[1].ifindex == value->side[1].ifindex;
 }
 
 /* Writes the flow that the judgement admits, between the ends that w->value has: over the known
@@ -230,7 +241,7 @@ walk_write_flow(struct __sk_buff *skb, struct walk *w, struct flow_value *flow)
 	struct flow_side *source = &value->side[w->source_end & 1];
 	struct flow_side *destination = &value->side[~w->source_end & 1];
 	int forward = w->initiator == w->source_end;
-	int continues = flow && (w->known || w->renewed);
+	int continues = flow && (w->known || w->renewed) && is_between_same(flow, value);
 
 	value->seen_ns = bpf_ktime_get_coarse_ns();
 	value->initiator = w->initiator;
@@ -332,7 +343,9 @@ walk_prepare_at(struct __sk_buff *skb, enum hook hook)
 		w->initiator = flow->initiator & 1;
 		w->icmp_type = flow->icmp_type;
 		w->icmp_code = flow->icmp_code;
-		w->bypass = (flow->flags & FLOW_HOST_BYPASS) != 0;
+		/* What this host may, a pod that hides behind its address may not. */
+		w->bypass = (flow->flags & FLOW_HOST_BYPASS) &&
+		            !(w->sender && w->initiator == w->source_end);
 		w->new_flags = flow->flags & (FLOW_RESET | FLOW_BY_STACK | FLOW_TO_SOCKET);
 	} else {
 		w->bypass = hook == TO_WORKLOAD && w->host_origin;

@@ -37,6 +37,15 @@ TEST_F(FlowTest, AnAckThatHasNotSeenTheAnswerOpensNothing) {
   EXPECT_TRUE(FlowExists(Out(1, kSyn), true));
 }
 
+// Nothing comes after it: the flow goes when the unanswered do, not when connections do.
+TEST_F(FlowTest, AResetOfWhoAskedOpensNothing) {
+  Pass(Out(1, kSyn));
+  Pass(Back(1, kSynAck));
+  Pass(Out(1, kRstAck, 1001, 5001));
+  EXPECT_TRUE(FlowExists(Out(1, kSyn), false));
+  EXPECT_EQ(Sweep({.now_ns = Flow(Out(1, kSyn)).seen_ns + 22 * kSecond}).removed, 1u);
+}
+
 TEST_F(FlowTest, WhatIsForgedDuringAHandshakeDoesNotKeepItFromOpeningNorFromClosing) {
   const FrameSpec flow = Out(1, kSyn);
   Pass(flow);

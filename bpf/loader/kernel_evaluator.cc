@@ -84,13 +84,15 @@ absl::StatusOr<RunResult> KernelEvaluator::Run(Hook hook, const Frame& frame,
 }
 
 absl::StatusOr<RunResult> KernelEvaluator::RunProgram(int program, const Frame& frame,
-                                                      uint32_t ingress_ifindex, uint32_t gso_size) {
+                                                      uint32_t ingress_ifindex, uint32_t gso_size,
+                                                      uint32_t mark) {
   RunResult result;
   result.frame.resize(frame.size() + 64);
   __sk_buff context = {};
   context.ingress_ifindex = ingress_ifindex;
   context.ifindex = kLoopback;
   context.gso_size = gso_size;
+  context.mark = mark;
   __sk_buff after = {};
   LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(), .data_out = result.frame.data(),
               .data_size_in = static_cast<uint32_t>(frame.size()),

@@ -73,7 +73,7 @@ class KernelEvaluator {
 
   // The same through a program of the caller's.
   absl::StatusOr<RunResult> RunProgram(int program, const Frame& frame, uint32_t ingress_ifindex,
-                                       uint32_t gso_size = 0);
+                                       uint32_t gso_size = 0, uint32_t mark = 0);
 
   int Program(Hook hook) const;
 

@@ -153,6 +153,25 @@ TEST_F(PacketTest, HostObeysPolicyWhenToldToAndItsLiveFlowsToo) {
   ExpectDrop(Hook::kToWorkload, Tcp(kHost, kClosed), DROP_POLICY_INGRESS);
 }
 
+// A pod that a rule has masqueraded shows the host's address, and its port may be one that the host
+// had: the flow is still known.
+TEST_F(PacketTest, WhatTheHostMayAPodBehindItsAddressMayNot) {
+  datapath_state& state = *kernel_->object().state();
+  state.flags |= STATE_MARKS;
+  state.mark_mask = 0x0fff0000;
+  const uint32_t away = 4242;  // where kElsewhere is
+  const interface_value workload = {.flags = INTERFACE_WORKLOAD};
+  ASSERT_EQ(bpf_map_update_elem(kernel_->object().interfaces(), &away, &workload, BPF_ANY), 0);
+  const FrameSpec own = Udp(kHost, kClosed, 80);
+  ExpectPassed(Hook::kToWorkload, own);
+  const auto got = kernel_->RunProgram(kernel_->object().to_workload(), MakeFrame(own), away, 0,
+                                       NumberOf(kElsewhere) << 16);
+  ASSERT_TRUE(got.ok()) << got.status();
+  EXPECT_EQ(got->verdict.action, TC_ACT_SHOT);
+  EXPECT_EQ(got->verdict.reason, DROP_POLICY_INGRESS);
+  ExpectPassed(Hook::kToWorkload, own);
+}
+
 TEST_F(PacketTest, ForwardedTrafficToAPodIsJudgedOnItsInterface) {
   ExpectPassed(Hook::kToWorkload, Tcp(kStranger, kServer), kAway);
   ExpectDrop(Hook::kToWorkload, Tcp(kStranger, kServer, 81), DROP_POLICY_INGRESS, kAway);

@@ -208,6 +208,19 @@ class PacketTest : public ::testing::Test {
     return bpf_map_lookup_elem(kernel_->object().flows(), &key, &value) == 0 &&
            FLOW_LIFE_STATE(value.life) == (open ? FLOW_OPEN : FLOW_HALF_OPEN);
   }
+  // By which marks name that pod.
+  uint32_t NumberOf(const char* pod) {
+    constexpr size_t kStride = (sizeof(sender_value) + 7) / 8 * 8;
+    for (uint32_t number = 1; number <= MARK_NUMBER_MAX; ++number) {
+      sender_value value;
+      std::memcpy(&value, kernel_->object().senders() + number * kStride, sizeof(value));
+      if (value.ifindex != 0 &&
+          std::memcmp(&value.address, Addr(pod).bytes.data(), sizeof(value.address)) == 0)
+        return number;
+    }
+    ADD_FAILURE() << pod << " has no number";
+    return 0;
+  }
   void Write(HandmadeTables& tables) { ASSERT_TRUE(kernel_->Apply(tables.Take(), 0).ok()); }
 
   std::unique_ptr<KernelEvaluator> kernel_;
