@@ -207,12 +207,13 @@ const Owner* Scene::OwnerOf(const policy::Address& address) {
 
 // On the uplink's own network two answer to ARP: node C and the gateway, which has the rest.
 std::optional<size_t> Scene::RouteTo(const policy::Address& address) {
-  const bool v4 = address.is_v4();
   for (const char* own : {"127.0.0.0/8", "::1/128", "fe80::/10", "ff00::/8"})
     if (C(own).Contains(address)) return std::nullopt;
-  if (!C(v4 ? "192.0.2.0/24" : "2001:db8:1::/64").Contains(address)) return kMtu;
-  if (address == PlacesOf(v4).nodes[1]) return kMtu;
-  return std::nullopt;
+  // Its own, a broadcast, and the subnet's anycast. A neighbour that nobody knows is asked for.
+  for (const char* own :
+       {"192.0.2.1/32", "192.0.2.255/32", "2001:db8:1::1/128", "2001:db8:1::/128"})
+    if (C(own).Contains(address)) return std::nullopt;
+  return kMtu;
 }
 
 std::string Scene::SetUpCommands() {
