@@ -144,38 +144,44 @@ void Agent::SetWatching() {
 void Agent::ApplyHostNat() {
   network_->SetHostNat(host_nat_->on());
   settings_.host_nat = host_nat_->on();
+  SettleUnknown();
   const absl::Status status = dataplane_->Configure(settings_);
   host_nat_problem_ = status.ok() ? "" : absl::StrCat("settings: ", std::string(status.message()));
   LogUnlessOk(status);
   SettleFirewall();
 }
 
-// Programs of an agent of another layout go on until all that ours go by is there.
+// Programs of an agent of another layout go on until all that ours go by is there. Flows are whole
+// after that only, and unknown ones unknown.
 void Agent::TakeOver() {
-  const absl::Status status = dataplane_->TakeOver();
-  handover_problem_ = status.ok()
-                          ? ""
-                          : absl::StrCat(
-                                "programs of the agent before are still in charge of some of the "
-                                "interfaces: ",
-                                std::string(status.message()));
+  absl::Status status = dataplane_->TakeOver();
+  if (status.ok()) status = AdoptFlows();
+  handover_problem_ =
+      status.ok() ? "" : absl::StrCat("taking over: ", std::string(status.message()));
   LogUnlessOk(status);
+}
+
+absl::Status Agent::AdoptFlows() {
+  ASSIGN_OR_RETURN(const uint64_t lost, dataplane_->FinishAdoption());
+  if (lost > 0) spdlog::warn("flow table: {} flows had no room in the smaller one", lost);
+  flows_whole_ = true;
+  SettleUnknown();
+  return dataplane_->Configure(settings_);
+}
+
+// A segment does not show whether its connection is one that the host translates, so while it
+// translates none is taken up.
+void Agent::SettleUnknown() {
+  const TcpMidStream asked = options_.tcp_mid_stream;
+  settings_.adopt_unknown = flows_whole_ && asked == TcpMidStream::kAdopt && !host_nat_->on();
+  settings_.reset_unknown =
+      flows_whole_ && asked != TcpMidStream::kDrop && !settings_.adopt_unknown;
 }
 
 absl::Status Agent::FirstSync() {
   workloads_->Reattach(endpoints_->endpoints());
   shaping_->Compare();
   TakeOver();
-  const absl::StatusOr<uint64_t> lost = dataplane_->FinishAdoption();
-  LogUnlessOk(lost.status());
-  if (lost.ok() && *lost > 0) {
-    spdlog::warn("flow table: {} flows had no room in the smaller one", *lost);
-  }
-  if (lost.ok()) {
-    settings_.reset_unknown = options_.tcp_mid_stream == TcpMidStream::kReset;
-    settings_.adopt_unknown = options_.tcp_mid_stream == TcpMidStream::kAdopt;
-    LogUnlessOk(dataplane_->Configure(settings_));
-  }
   // Ready is said only once this node's interfaces have been looked at.
   guard_->Check();
   return network_->Reconcile();

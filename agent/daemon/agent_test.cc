@@ -156,7 +156,7 @@ TEST_F(AgentTest, PodsOfTheLastRunAreInTheFirstGenerationAndKeepTheirPrograms) {
 TEST_F(AgentTest, AsLongAsTheAgentBeforeIsInChargeANodeIsNotReadyAndSaysSo) {
   MakeStore();
   RunningAgent agent(options_, false, absl::ResourceExhaustedError("replace program"));
-  ASSERT_TRUE(agent.UntilReason("still in charge"));
+  ASSERT_TRUE(agent.UntilReason("taking over: replace program"));
   agent.AllowHandover();
   // Housekeeping tries again.
   ASSERT_TRUE(agent.UntilReady());

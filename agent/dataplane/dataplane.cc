@@ -53,7 +53,7 @@ absl::StatusOr<std::unique_ptr<Dataplane>> Dataplane::Open(const DataplaneOption
   }
   dataplane->links_ = std::make_unique<ProgramLinks>(links, options.force_clsact);
   // Programs of another layout go on by their own tables until ours are whole.
-  dataplane->waiting_ = !dataplane->InForce();
+  dataplane->waiting_ = dataplane->judge_anew_ = !dataplane->InForce();
   if (!dataplane->waiting_) {
     RETURN_IF_ERROR(dataplane->ExchangePrograms());
     RETURN_IF_ERROR(dataplane->TakeOver());

@@ -139,6 +139,7 @@ class Dataplane : public DataplaneInterface {
   std::set<uint32_t> shaped_;
   // Programs of the agent before may be attached, and ours have not all that they need.
   bool waiting_ = false;
+  bool judge_anew_ = false;  // they have judged flows by tables that are not in force
   bool marks_wanted_ = false;
   std::map<uint32_t, Again> left_;  // by interface
   ring_buffer* ring_ = nullptr;

@@ -20,11 +20,7 @@ bool Dataplane::LeftFor(const char* name, uint32_t ifindex, Again again) {
 }
 
 absl::Status Dataplane::TakeOver() {
-  if (waiting_) {
-    RETURN_IF_ERROR(ExchangePrograms());
-    // Since ours were committed, theirs have judged flows by their own tables.
-    RETURN_IF_ERROR(tables_->JudgeFlowsAnew());
-  }
+  if (waiting_) RETURN_IF_ERROR(ExchangePrograms());
   absl::Status status;
   for (auto it = left_.begin(); it != left_.end();) {
     const absl::Status attached = it->second();
@@ -33,17 +29,24 @@ absl::Status Dataplane::TakeOver() {
     it = attached.ok() || gone ? left_.erase(it) : std::next(it);
   }
   if (marks_wanted_) status.Update(BeginMarks());
-  if (masquerades()) status.Update(AttachExits());
-  // On clsact each program goes on with the old table until it is attached anew.
-  if (links_->uses_tcx()) status.Update(FinishAdoption().status());
-  return status;
+  status.Update(AttachExits());
+  RETURN_IF_ERROR(status);
+  // On clsact each program goes on with the old table until it is attached anew, which without
+  // another layout is later.
+  if (links_->uses_tcx() || judge_anew_) RETURN_IF_ERROR(FinishAdoption().status());
+  if (judge_anew_) {
+    // Since ours were committed, theirs have judged flows by their own tables, up to now.
+    RETURN_IF_ERROR(tables_->JudgeFlowsAnew());
+    judge_anew_ = false;
+  }
+  return absl::OkStatus();
 }
 
 // All that are pinned, in one step each.
 absl::Status Dataplane::ExchangePrograms() {
   RETURN_IF_ERROR(object_->AdoptFlows().status());
   // Their packets on the way have marks already, and ours would have to look for them.
-  if (marks_wanted_ && links_->HasPinned(kToHost))
+  if (marks_wanted_ && socket_link_.IsPinned())
     __atomic_fetch_or(&object_->state()->flags, kMarkFlags, __ATOMIC_RELEASE);
   for (const char* name :
        {kFromWorkload, kToWorkload, kFromHost, kFromTunnel, kFromElsewhere, kToHost}) {
@@ -55,7 +58,8 @@ absl::Status Dataplane::ExchangePrograms() {
 }
 
 absl::StatusOr<uint64_t> Dataplane::FinishAdoption() {
-  if (waiting_) return flows_lost_;
+  // Theirs still write to it.
+  if (waiting_ || !left_.empty()) return flows_lost_;
   ASSIGN_OR_RETURN(const uint64_t lost, object_->AdoptFlows());
   flows_lost_ += lost;
   object_->ForgetOldFlows();

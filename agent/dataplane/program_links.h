@@ -47,8 +47,6 @@ class ProgramLinks {
 
   // Whether something that we or an agent before us attached is there.
   bool IsOurs(const std::string& name, uint32_t ifindex, AttachPoint point) const;
-  // Whether a link called `name` is pinned.
-  bool HasPinned(const std::string& name) const { return !PinnedAs(name).empty(); }
 
   // Whether `program_fd` is what Attach left there, as the kernel has it.
   //   kFailedPrecondition  it is not

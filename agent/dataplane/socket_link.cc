@@ -13,6 +13,8 @@
 
 namespace ripstop::agent {
 
+bool SocketLink::IsPinned() const { return access(path_.c_str(), F_OK) == 0; }
+
 absl::Status SocketLink::Refresh(int program_fd) {
   if (!link_.ok()) link_ = UniqueFd(bpf_obj_get(path_.c_str()));
   if (!link_.ok()) return absl::OkStatus();
@@ -46,7 +48,7 @@ absl::Status SocketLink::Create(int program_fd) {
 }
 
 absl::Status SocketLink::Pin() const {
-  if (access(path_.c_str(), F_OK) == 0) return absl::OkStatus();
+  if (IsPinned()) return absl::OkStatus();
   mkdir(dir_.c_str(), 0700);  // gone too where another bpffs was mounted
   if (bpf_obj_pin(link_.get(), path_.c_str()) == 0) return absl::OkStatus();
   return absl::ErrnoToStatus(errno, absl::StrCat("pin ", path_));

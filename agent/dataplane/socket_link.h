@@ -19,6 +19,8 @@ class SocketLink {
   // `dir`: where links are pinned, on a bpffs.
   explicit SocketLink(std::string dir) : dir_(std::move(dir)), path_(dir_ + "/to_socket") {}
 
+  // Whether an agent was here that attached it.
+  bool IsPinned() const;
   // Gives `program_fd` to the link that an earlier agent has pinned, if there is one.
   absl::Status Refresh(int program_fd);
   // Attaches it to the calling thread's network namespace, or gives it to the link that is

@@ -350,7 +350,7 @@ walk_prepare_at(struct __sk_buff *skb, enum hook hook)
 	} else {
 		w->bypass = hook == TO_WORKLOAD && w->host_origin;
 		if (needs_flow(&w->p) &&
-		    !((state->flags & STATE_ADOPT_UNKNOWN) && is_mid_stream(&w->p)))
+		    (flow || !(state->flags & STATE_ADOPT_UNKNOWN) || !is_mid_stream(&w->p)))
 			return DROP_NO_FLOW;
 	}
 	if (state->flags & STATE_HOST_OBEYS_POLICY)
