@@ -63,7 +63,7 @@ KERNEL_TESTS := loader_programs_test loader_table_store_test loader_epochs_test 
   dataplane_test dataplane_live_test dataplane_masquerade_test \
   agent_netlink_test agent_routes_kernel_test scenario_main_job_test
 kernels: build
-	@./scripts/setup.sh long
+	@./scripts/setup.sh kernels
 	@for version in $(KERNELS); do RIPSTOP_FUZZ_CASES=2000 KERNEL_TEST_SECONDS=3600 \
 	  ./scripts/kernel_test.sh $$version $(KERNEL_TESTS:%=$(BUILD)/tests/%) || exit 1; done
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# setup.sh [demo|test|long|tidy]: installs every Debian 12 package that the demo needs, or the tests
+# setup.sh [demo|test|kernels|long|tidy]: installs every Debian 12 package that the demo needs, or the tests
 # too (the default), or more than that. Idempotent: asks dpkg first and calls apt only when
 # something is missing.
 set -euo pipefail
@@ -25,17 +25,20 @@ test=(
   git ca-certificates python3 clang-format-19 libclang-rt-19-dev
   libgtest-dev libgmock-dev libbenchmark-dev nftables iptables
 )
-# `make test-long` more: other kernels, in an emulator; other firewalls, on a node of the lab.
-long=(qemu-system-x86 busybox-static cpio xz-utils ufw firewalld dbus docker.io)
+# `make kernels` more: an emulator, and what its machine consists of.
+kernels=(qemu-system-x86 busybox-static cpio xz-utils)
+# `make test-long` more than both: other firewalls, on a node of the lab.
+long=("${kernels[@]}" ufw firewalld dbus docker.io)
 # `make tidy` more.
 tidy=(clang-tidy-19)
 
 case "${1:-test}" in
   demo) packages=("${demo[@]}") ;;
   test) packages=("${demo[@]}" "${test[@]}") ;;
+  kernels) packages=("${demo[@]}" "${test[@]}" "${kernels[@]}") ;;
   long) packages=("${demo[@]}" "${test[@]}" "${long[@]}") ;;
   tidy) packages=("${demo[@]}" "${test[@]}" "${tidy[@]}") ;;
-  *) echo "usage: setup.sh [demo|test|long|tidy]" >&2; exit 2 ;;
+  *) echo "usage: setup.sh [demo|test|kernels|long|tidy]" >&2; exit 2 ;;
 esac
 
 [ "$(id -u)" = 0 ] || { echo "setup: needs root, to install packages; try: sudo $0" >&2; exit 1; }
@@ -48,7 +51,12 @@ done
 if [ "${#missing[@]}" -gt 0 ]; then
   echo "setup: installing ${#missing[@]} packages: ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
-  # A package must not start a BIRD of its own; ours are started by the agent.
+  # No package starts a BIRD, a firewall or a Docker of its own: not now, and not at the next boot.
+  enabled() {
+    find /etc/systemd/system -path '*.wants/*' -regextype egrep \
+      -regex '.*/(bird|containerd|docker|firewalld|ufw)[.](service|socket)' 2>/dev/null | sort
+  }
+  before=$(enabled)
   if [ ! -e /usr/sbin/policy-rc.d ]; then
     printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
     chmod +x /usr/sbin/policy-rc.d
@@ -60,6 +68,7 @@ if [ "${#missing[@]}" -gt 0 ]; then
     echo "setup: apt-get install failed; the whole log is in /tmp/ripstop-setup.log" >&2
     exit 1
   }
+  comm -13 <(echo "$before") <(enabled) | xargs -r rm -f
 else
   echo "setup: nothing missing"
 fi
