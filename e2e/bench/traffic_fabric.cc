@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "e2e/bench/traffic_fabric.h"
 
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstdio>
 #include <utility>
@@ -93,7 +95,8 @@ absl::Status SetOfAllLinks(uint32_t bytes) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<TrafficFabric>> TrafficFabric::Raise(bool plain) {
-  const std::string name = plain ? "bench-plain" : "bench-ours";
+  // Another run may be under way, or have left its own.
+  const std::string name = StrCat(plain ? "bench-plain-" : "bench-ours-", getpid());
   const std::string text =
       StrCat("name: ", name, plain ? "\nagents: none" : "", kFabric, plain ? "" : kCluster);
   ASSIGN_OR_RETURN(lab::Topology topology, lab::ParseTopology(text, "fabric of traffic", "/"));
