@@ -68,16 +68,23 @@ TEST_F(AgentFelixTest, EachDocumentActsWithoutARestartAndItsEndGivesBackWhatWas)
 }
 
 TEST_F(AgentFelixTest, WhatBecomesOfUnknownConnectionsIsAnOption) {
-  for (const auto& [option, resets, adopts] : {std::tuple(TcpMidStream::kReset, true, false),
-                                               std::tuple(TcpMidStream::kDrop, false, false),
-                                               std::tuple(TcpMidStream::kAdopt, false, true)}) {
-    options_.tcp_mid_stream = option;
+  struct Case {
+    TcpMidStream option;
+    HostNatMode host_nat;
+    bool resets, adopts;
+  };
+  for (const Case& c : {Case{TcpMidStream::kReset, HostNatMode::kNever, true, false},
+                        Case{TcpMidStream::kDrop, HostNatMode::kNever, false, false},
+                        Case{TcpMidStream::kAdopt, HostNatMode::kNever, false, true},
+                        Case{TcpMidStream::kAdopt, HostNatMode::kAlways, true, false}}) {
+    options_.tcp_mid_stream = c.option;
+    options_.host_nat = c.host_nat;
     RunningAgent agent(options_, false);
     ASSERT_TRUE(agent.UntilReady());
     const DatapathSettings settings =
         agent.Datapath([](const FakeDataplane& fake) { return fake.settings; });
-    EXPECT_EQ(settings.reset_unknown, resets);
-    EXPECT_EQ(settings.adopt_unknown, adopts);
+    EXPECT_EQ(settings.reset_unknown, c.resets);
+    EXPECT_EQ(settings.adopt_unknown, c.adopts);
   }
 }
 

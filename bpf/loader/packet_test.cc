@@ -90,18 +90,6 @@ TEST_F(PacketTest, MidStreamSegmentsAreAdoptedWhereThatIsWanted) {
   ExpectDrop(Hook::kFromHost, Flags(Tcp(kStranger, kServer), 0x10), DROP_NO_FLOW, kAway);
 }
 
-TEST_F(PacketTest, NothingIsAdoptedInThePlaceOfAKnownFlow) {
-  // As host's NAT leaves it: not judged, and let through as sent.
-  ExpectPassed(Hook::kFromWorkload, Tcp(kClient, kStranger));
-  const flow_key key = FlowKeyOf(Tcp(kClient, kStranger));
-  flow_value flow = {};
-  ASSERT_EQ(bpf_map_lookup_elem(kernel_->object().flows(), &key, &flow), 0);
-  flow.flags |= FLOW_AS_SENT;
-  ASSERT_EQ(bpf_map_update_elem(kernel_->object().flows(), &key, &flow, BPF_EXIST), 0);
-  kernel_->object().state()->flags |= STATE_ADOPT_UNKNOWN;
-  ExpectDrop(Hook::kFromHost, Flags(Tcp(kStranger, kClient, 40000, 80), 0x10), DROP_NO_FLOW, kAway);
-}
-
 TEST_F(PacketTest, ImpossibleTcpFlagsAreDropped) {
   for (uint8_t flags : {0x00, 0x03, 0x06, 0x20}) {
     ExpectDrop(Hook::kFromWorkload, Flags(Tcp(kClient, kServer), flags), DROP_BAD_TCP_FLAGS);
