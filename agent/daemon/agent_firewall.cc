@@ -12,13 +12,20 @@ namespace ripstop::agent {
 namespace {
 
 // Of the kernel's counters: what its netfilter has dropped of this node's pods.
-uint64_t DroppedByNetfilter(const absl::StatusOr<std::vector<loader::HostDrop>>& drops) {
+absl::StatusOr<uint64_t> DroppedByNetfilter(
+    const absl::StatusOr<std::vector<loader::HostDrop>>& drops) {
+  if (!drops.ok()) return drops.status();
   uint64_t packets = 0;
-  if (!drops.ok()) return packets;
   for (const loader::HostDrop& drop : *drops) {
     if (drop.name == "NETFILTER_DROP" && drop.place == HOST_DROP_HERE) packets += drop.packets;
   }
   return packets;
+}
+
+// Neither end of what arrives for the tunnel, or for BIRD, is a pod; of what leaves by the tunnel
+// the kernel knows what is in it.
+bool IsCounted(const FirewallFinding& finding) {
+  return finding.whose != FirewallFinding::kTunnel && finding.whose != FirewallFinding::kBgp;
 }
 
 std::string Sentence(const FirewallFinding& finding) {
@@ -53,12 +60,16 @@ void Agent::ReportFirewall(const bgp::BirdStatus& bgp, v1::StatusReply& reply) {
   v1::HostFirewall& firewall = *reply.mutable_host_firewall();
   firewall.set_dropped_packets(firewall_losses_.packets());
   firewall.set_dropping(firewall_losses_.recent(now));
+  firewall.set_count_problem(firewall_losses_.problem());
   for (const std::string& rules : report.unread) firewall.add_unread(rules);
   if (!report.problem.empty()) firewall.set_problem(report.problem);
   for (const FirewallFinding& finding : report.findings) {
     if (finding.whose == FirewallFinding::kBgp && !waiting) continue;
     // What may be is worth a word only while something is lost.
-    if (!finding.drop.certain && !firewall_losses_.recent(now)) continue;
+    if (!finding.drop.certain && !firewall_losses_.recent(now)) {
+      firewall.set_hidden_findings(firewall.hidden_findings() + 1);
+      continue;
+    }
     const bool loses =
         finding.loses() || (finding.whose == FirewallFinding::kBgp && finding.drop.certain);
     v1::HostFirewall::Finding& said = *firewall.add_findings();
@@ -68,6 +79,7 @@ void Agent::ReportFirewall(const bgp::BirdStatus& bgp, v1::StatusReply& reply) {
     said.set_remedy(finding.remedy);
     said.set_certain(finding.drop.certain);
     said.set_loses(loses);
+    said.set_uncounted(!IsCounted(finding));
     if (loses) reply.add_not_ready_reasons(Sentence(finding));
   }
 }

@@ -42,7 +42,8 @@ bool Lacking(const absl::Status& status) {
 
 class Reader {
  public:
-  explicit Reader(NetlinkSocket socket) : socket_(std::move(socket)) {}
+  Reader(NetlinkSocket socket, const std::function<bool()>& stop)
+      : socket_(std::move(socket)), stop_(stop) {}
 
   absl::StatusOr<FilterRules> Read() {
     RETURN_IF_ERROR(ReadChains());
@@ -65,7 +66,13 @@ class Reader {
     return request;
   }
 
+  absl::Status Going() const {
+    return stop_ && stop_() ? absl::CancelledError("reading of nftables' rules is called off")
+                            : absl::OkStatus();
+  }
+
   NetlinkSocket socket_;
+  const std::function<bool()>& stop_;
   FilterRules rules_;
 };
 
@@ -184,6 +191,7 @@ absl::Status Reader::ReadReached(const FilterTable& table, FilterRules::Table& c
   while (!waiting.empty()) {
     const std::string name = std::move(waiting.back());
     waiting.pop_back();
+    RETURN_IF_ERROR(Going());
     auto rules = ReadRules(table, name);
     if (absl::IsNotFound(rules.status())) continue;
     RETURN_IF_ERROR(rules.status());
@@ -191,6 +199,7 @@ absl::Status Reader::ReadReached(const FilterTable& table, FilterRules::Table& c
       for (const RuleStep& step : rule.steps) {
         reach(step.end);
         if (step.kind != RuleStep::kLookup || content.sets.contains(step.set)) continue;
+        RETURN_IF_ERROR(Going());
         auto set = ReadSet(table, step.set);
         if (absl::IsNotFound(set.status())) continue;
         RETURN_IF_ERROR(set.status());
@@ -203,7 +212,9 @@ absl::Status Reader::ReadReached(const FilterTable& table, FilterRules::Table& c
   return absl::OkStatus();
 }
 
-std::vector<std::string> LegacyTables() {
+}  // namespace
+
+std::vector<std::string> UnreadFilterRules() {
   std::vector<std::string> found;
   for (const char* program : {"ip", "ip6"}) {
     std::ifstream names(absl::StrCat("/proc/thread-self/net/", program, "_tables_names"));
@@ -213,8 +224,6 @@ std::vector<std::string> LegacyTables() {
   }
   return found;
 }
-
-}  // namespace
 
 std::string NameOf(const FilterTable& table) {
   const char* family = table.family == NFPROTO_IPV4   ? "ip"
@@ -230,13 +239,11 @@ int CompareBytes(const std::vector<uint8_t>& a, const std::vector<uint8_t>& b) {
   return a.size() < b.size() ? -1 : 1;
 }
 
-absl::StatusOr<FilterRules> ReadFilterRules() {
+absl::StatusOr<FilterRules> ReadFilterRules(const std::function<bool()>& stop) {
   auto socket = NetlinkSocket::Open(-1, NETLINK_NETFILTER);
   absl::StatusOr<FilterRules> rules = FilterRules();  // a kernel without nftables
-  if (socket.ok()) rules = Reader(*std::move(socket)).Read();
+  if (socket.ok()) rules = Reader(*std::move(socket), stop).Read();
   if (Lacking(rules.status())) rules = FilterRules();
-  RETURN_IF_ERROR(rules.status());
-  rules->unread = LegacyTables();
   return rules;
 }
 

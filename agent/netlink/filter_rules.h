@@ -8,6 +8,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -51,6 +52,7 @@ struct RuleStep {
     kXtStates,       // xt conntrack that asks for states alone: `data` is its mask, `flags` 1: not
     kXtPorts,        // xt tcp, udp: first source, last, first destination, last, in host order
     kXtAddressType,  // xt addrtype of the destination alone: `key` is a mask, `flags` 1: not
+    kNoTrack,        // matches always, and the packet's connection is not known from here on
     kEnd,
   };
   Kind kind = kUnknown;
@@ -107,14 +109,18 @@ struct FilterRules {
     std::map<std::string, RuleSet> sets;        // that their rules look in
   };
   std::map<FilterTable, Table> tables;
-  // Rules that are there and not read: "iptables-legacy filter".
-  std::vector<std::string> unread;
 };
 
 // Of the calling thread's namespace, IPv4 and IPv6. Reads what base chains of type filter reach
 // and nothing else, since kube-proxy's other chains are thousands: some microseconds for each
 // rule. Waits for the kernel: not for a loop.
-absl::StatusOr<FilterRules> ReadFilterRules();
+//
+// Asks `stop` before each query and is then kCancelled.
+absl::StatusOr<FilterRules> ReadFilterRules(const std::function<bool()>& stop = {});
+
+// Rules that are there and that ReadFilterRules leaves out: "iptables-legacy filter". Nothing
+// tells of a change: two small files are read.
+std::vector<std::string> UnreadFilterRules();
 
 // Moves with every change of nftables' rules in the calling thread's namespace; 0 without
 // nftables. Of iptables-legacy nothing tells.

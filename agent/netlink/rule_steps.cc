@@ -145,13 +145,14 @@ RuleStep Lookup(const Attributes& data) {
 }
 
 RuleStep StepOf(const nlattr* element) {
-  static const std::set<std::string> kNoMatch = {"counter", "log",          "notrack", "objref",
+  static const std::set<std::string> kNoMatch = {"counter", "log",          "objref",
                                                  "last",    "flow_offload", "dup"};
   static const std::set<std::string> kElsewhere = {"queue", "fwd", "tproxy", "synproxy"};
   const Attributes expression(element);
   const std::string name = expression.String(NFTA_EXPR_NAME);
   if (kNoMatch.contains(name)) return Ending(RuleVerdict::kNone);
   if (kElsewhere.contains(name)) return Ending(RuleVerdict::kElsewhere);
+  if (name == "notrack") return NoTrack();
   if (name == "reject") return Ending(RuleVerdict::kReject);
   if (expression[NFTA_EXPR_DATA] == nullptr) return {};
   const Attributes data(expression[NFTA_EXPR_DATA]);

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <linux/netfilter/nf_tables_compat.h>
+#include <linux/netfilter/xt_CT.h>
 #include <linux/netfilter/xt_addrtype.h>
 #include <linux/netfilter/xt_conntrack.h>
 #include <linux/netfilter/xt_tcpudp.h>
@@ -75,9 +76,16 @@ RuleStep XtAddressType(const Attributes& data) {
 
 RuleStep XtTarget(const Attributes& data) {
   static const std::set<std::string> kGoOn = {
-      "AUDIT", "CHECKSUM", "CLASSIFY", "CONNMARK", "CONNSECMARK", "CT",     "DSCP", "HL",    "LED",
-      "LOG",   "MARK",     "NFLOG",    "NOTRACK",  "SET",         "TCPMSS", "TOS",  "TRACE", "TTL"};
+      "AUDIT", "CHECKSUM", "CLASSIFY", "CONNMARK", "CONNSECMARK", "DSCP", "HL",    "LED",
+      "LOG",   "MARK",     "NFLOG",    "SET",      "TCPMSS",      "TOS",  "TRACE", "TTL"};
   const std::string name = data.String(NFTA_TARGET_NAME);
+  if (name == "NOTRACK") return NoTrack();
+  if (name == "CT") {
+    // Of each revision the flags come first. What it sets besides is no state.
+    const auto flags = Info<uint16_t>(data);
+    const bool tracks = flags.has_value() && (*flags & XT_CT_NOTRACK) == 0;
+    return tracks ? Ending(RuleVerdict::kNone) : NoTrack();
+  }
   if (name == "REJECT") return Ending(RuleVerdict::kReject);
   return Ending(kGoOn.contains(name) ? RuleVerdict::kNone : RuleVerdict::kElsewhere);
 }

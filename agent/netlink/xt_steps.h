@@ -18,6 +18,11 @@ inline RuleStep Never() {
   step.kind = RuleStep::kNever;
   return step;
 }
+inline RuleStep NoTrack() {
+  RuleStep step;
+  step.kind = RuleStep::kNoTrack;
+  return step;
+}
 inline RuleStep Ending(RuleVerdict verdict) {
   RuleStep step;
   step.kind = RuleStep::kEnd;

@@ -44,6 +44,9 @@ PartlyKnown KnownByte(uint8_t value) {
   return known;
 }
 
+// Of something that holds from some value on, or up to one: by the least and by the greatest.
+Match BothOr(bool low, bool high) { return low == high ? MatchOf(low) : Match::kMaybe; }
+
 // In what is known.
 bool Differs(const PartlyKnown& bytes, const std::vector<uint8_t>& other) {
   for (size_t i = 0; i < other.size(); ++i) {
@@ -63,8 +66,20 @@ bool PartlyKnown::all_known() const {
   return std::all_of(known.begin(), known.end(), [](uint8_t bits) { return bits == 0xff; });
 }
 
-FilterRegisters::FilterRegisters(const SamplePacket& packet, uint32_t hook)
-    : packet_(packet), hook_(hook) {}
+std::vector<uint8_t> PartlyKnown::Low() const {
+  std::vector<uint8_t> low = value;
+  for (size_t i = 0; i < low.size(); ++i) low[i] &= known[i];
+  return low;
+}
+
+std::vector<uint8_t> PartlyKnown::High() const {
+  std::vector<uint8_t> high = value;
+  for (size_t i = 0; i < high.size(); ++i) high[i] |= static_cast<uint8_t>(~known[i]);
+  return high;
+}
+
+FilterRegisters::FilterRegisters(const SamplePacket& packet, uint32_t hook, bool tracked)
+    : packet_(packet), hook_(hook), tracked_(tracked) {}
 
 PartlyKnown FilterRegisters::Read(uint32_t place, uint32_t length) const {
   PartlyKnown read(length);
@@ -75,8 +90,14 @@ PartlyKnown FilterRegisters::Read(uint32_t place, uint32_t length) const {
 }
 
 std::optional<PartlyKnown> FilterRegisters::Meta(uint32_t key) const {
-  const bool has_in = hook_ != NF_INET_POST_ROUTING;
-  const bool has_out = hook_ == NF_INET_FORWARD || hook_ == NF_INET_POST_ROUTING;
+  // After routing, too: since Linux 5.7 (28f8bfd1ac94).
+  const bool has_in = hook_ != NF_INET_LOCAL_OUT;
+  const bool has_out =
+      hook_ == NF_INET_FORWARD || hook_ == NF_INET_LOCAL_OUT || hook_ == NF_INET_POST_ROUTING;
+  // Of this host's own it is what the packet was last on: the tunnel's device, or none.
+  if (hook_ == NF_INET_POST_ROUTING && packet_.way == SamplePacket::kFromHost &&
+      (key == NFT_META_IIFNAME || key == NFT_META_IIF))
+    return std::nullopt;
   switch (key) {
     case NFT_META_IIFNAME: return KnownName(has_in ? packet_.in.name : "");
     case NFT_META_OIFNAME: return KnownName(has_out ? packet_.out.name : "");
@@ -89,6 +110,7 @@ std::optional<PartlyKnown> FilterRegisters::Meta(uint32_t key) const {
 }
 
 std::optional<PartlyKnown> FilterRegisters::Conntrack(uint32_t key) const {
+  if (!tracked_) return std::nullopt;
   if (key == NFT_CT_STATE)
     return Known(static_cast<uint32_t>(packet_.established ? NF_CT_STATE_BIT(IP_CT_ESTABLISHED)
                                                            : NF_CT_STATE_BIT(IP_CT_NEW)));
@@ -104,7 +126,8 @@ std::optional<PartlyKnown> FilterRegisters::Fib(uint32_t result, uint32_t flags)
   if (result == NFT_FIB_RESULT_ADDRTYPE && (flags & NFTA_FIB_F_DADDR) != 0)
     return Known<uint32_t>(packet_.way == SamplePacket::kToHost ? RTN_LOCAL : RTN_UNICAST);
   // What a sample comes from is where the route to it leads.
-  if (result == NFT_FIB_RESULT_OIF && (flags & NFTA_FIB_F_SADDR) != 0)
+  if (result == NFT_FIB_RESULT_OIF && (flags & NFTA_FIB_F_SADDR) != 0 &&
+      packet_.way != SamplePacket::kFromHost)
     return Known<uint32_t>((flags & NFTA_FIB_F_PRESENT) != 0 ? 1 : packet_.in.index);
   return std::nullopt;
 }
@@ -120,10 +143,12 @@ std::optional<PartlyKnown> FilterRegisters::Payload(uint32_t base, uint32_t offs
     const uint16_t wire = htons(*number);
     header.Put(at, &wire, sizeof(wire));
   };
-  const auto address = [&](size_t at, const std::optional<policy::Address>& one) {
+  const auto address = [&](size_t at, const std::optional<policy::Cidr>& one) {
     if (!one.has_value()) return;
     const size_t from = packet_.family == 4 ? kV4At : 0;
-    header.Put(at, one->bytes.data() + from, kAddressBytes - from);
+    header.Put(at, one->address.bytes.data() + from, kAddressBytes - from);
+    for (size_t bit = one->bits; bit < kAddressBytes * 8; ++bit)
+      header.known[at + bit / 8 - from] &= static_cast<uint8_t>(~(0x80 >> bit % 8));
   };
   if (base == NFT_PAYLOAD_TRANSPORT_HEADER) {
     port(0, packet_.source_port);
@@ -176,23 +201,23 @@ Match FilterRegisters::Compare(const RuleStep& step) const {
                                                  : Match::kMaybe;
     return step.key == NFT_CMP_EQ ? equal : Not(equal);
   }
-  if (!have.all_known()) return Match::kMaybe;
-  const int order = std::memcmp(have.value.data(), step.data.data(), step.length);
+  const int low = CompareBytes(have.Low(), step.data), high = CompareBytes(have.High(), step.data);
   switch (step.key) {
-    case NFT_CMP_LT: return MatchOf(order < 0);
-    case NFT_CMP_LTE: return MatchOf(order <= 0);
-    case NFT_CMP_GT: return MatchOf(order > 0);
-    case NFT_CMP_GTE: return MatchOf(order >= 0);
+    case NFT_CMP_LT: return BothOr(low < 0, high < 0);
+    case NFT_CMP_LTE: return BothOr(low <= 0, high <= 0);
+    case NFT_CMP_GT: return BothOr(low > 0, high > 0);
+    case NFT_CMP_GTE: return BothOr(low >= 0, high >= 0);
     default: return Match::kMaybe;
   }
 }
 
 Match FilterRegisters::Range(const RuleStep& step) const {
   const PartlyKnown have = Read(step.from, step.length);
-  if (!have.all_known()) return Match::kMaybe;
-  const bool in = std::memcmp(have.value.data(), step.data.data(), step.length) >= 0 &&
-                  std::memcmp(have.value.data(), step.data2.data(), step.length) <= 0;
-  return MatchOf(in == (step.key == NFT_RANGE_EQ));
+  const std::vector<uint8_t> low = have.Low(), high = have.High();
+  Match in = Match::kMaybe;
+  if (CompareBytes(low, step.data) >= 0 && CompareBytes(high, step.data2) <= 0) in = Match::kYes;
+  if (CompareBytes(high, step.data) < 0 || CompareBytes(low, step.data2) > 0) in = Match::kNo;
+  return step.key == NFT_RANGE_EQ ? in : Not(in);
 }
 
 Match FilterRegisters::States(const RuleStep& step) const {
@@ -200,6 +225,7 @@ Match FilterRegisters::States(const RuleStep& step) const {
   constexpr uint32_t kFollowed = NF_CT_STATE_BIT(IP_CT_ESTABLISHED) | NF_CT_STATE_INVALID_BIT |
                                  NF_CT_STATE_BIT(IP_CT_RELATED) | NF_CT_STATE_BIT(IP_CT_NEW) |
                                  XT_CONNTRACK_STATE_DNAT | XT_CONNTRACK_STATE_UNTRACKED;
+  if (!tracked_) return Match::kMaybe;
   const uint32_t state =
       packet_.established ? NF_CT_STATE_BIT(IP_CT_ESTABLISHED) : NF_CT_STATE_BIT(IP_CT_NEW);
   Match match = (step.key & state) != 0        ? Match::kYes
@@ -245,6 +271,7 @@ Match FilterRegisters::Run(const RuleStep& step) {
     case RuleStep::kXtStates: return States(step);
     case RuleStep::kXtPorts: return Ports(step);
     case RuleStep::kNever: return Match::kNo;
+    case RuleStep::kNoTrack: return Match::kYes;
     case RuleStep::kXtAddressType: {
       const uint32_t type =
           packet_.way == SamplePacket::kToHost ? XT_ADDRTYPE_LOCAL : XT_ADDRTYPE_UNICAST;

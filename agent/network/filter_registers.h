@@ -26,12 +26,15 @@ struct PartlyKnown {
   explicit PartlyKnown(size_t bytes = 0) : value(bytes), known(bytes) {}
   void Put(size_t at, const void* data, size_t bytes);
   bool all_known() const;
+  // The least and the greatest that it may be.
+  std::vector<uint8_t> Low() const;
+  std::vector<uint8_t> High() const;
 };
 
 class FilterRegisters {
  public:
-  // At one hook, NF_INET_*.
-  FilterRegisters(const SamplePacket& packet, uint32_t hook);
+  // At one hook, NF_INET_*. `tracked`: its connection is known there.
+  FilterRegisters(const SamplePacket& packet, uint32_t hook, bool tracked);
 
   // A step that loads, calculates or compares; kLookup and kEnd are others' business.
   Match Run(const RuleStep& step);
@@ -50,6 +53,7 @@ class FilterRegisters {
 
   const SamplePacket& packet_;
   const uint32_t hook_;
+  const bool tracked_;
   PartlyKnown file_{kRegisterBytes};
 };
 

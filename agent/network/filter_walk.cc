@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter_ipv4.h>
 
 #include <algorithm>
 #include <map>
@@ -31,12 +32,13 @@ struct Fate {
 class Walk {
  public:
   Walk(const FilterTable& name, const FilterRules::Table& table, const std::string& base,
-       const SamplePacket& packet)
+       const SamplePacket& packet, bool tracked)
       : name_(name),
         table_(table),
         base_(base),
         hook_(table.chains.at(base).hook),
-        packet_(packet) {}
+        packet_(packet),
+        tracked_(tracked) {}
 
   std::optional<FilterDrop> Run() {
     Fate fate = Chain(base_, 0);
@@ -44,9 +46,13 @@ class Walk {
       fate.Add({.drop = FilterDrop{name_, base_, base_, 0, RuleVerdict::kDrop}}, true);
     else
       fate.accepted |= fate.through;
-    if (fate.drop.has_value()) fate.drop->certain = !fate.accepted;
+    if (!fate.drop.has_value()) return fate.drop;
+    fate.drop->certain = !fate.accepted;
+    fate.drop->hook = hook_;
     return fate.drop;
   }
+  // After Run(): whether a step that may be reached keeps the packet from being tracked.
+  bool untracks() const { return untracks_; }
 
  private:
   const Fate& Chain(const std::string& chain, int depth);
@@ -63,6 +69,8 @@ class Walk {
   const std::string& base_;
   const uint32_t hook_;
   const SamplePacket& packet_;
+  const bool tracked_;
+  bool untracks_ = false;
   std::map<std::string, Fate> known_;  // the same for whoever calls
 };
 
@@ -75,23 +83,31 @@ Match Walk::LookUp(const RuleStep& step, const FilterRegisters& registers,
     return Match::kMaybe;
   }
   const RuleSet& set = found->second;
-  const RuleSet::Element* hit = nullptr;
+  const RuleSet::Element* hit = nullptr;   // of the least that the key may be
+  const RuleSet::Element* last = nullptr;  // of the greatest
   const RuleSet::Element* otherwise = nullptr;
   PartlyKnown key;
+  std::vector<uint8_t> low, high;
   for (const RuleSet::Element& element : set.elements) {
     if (element.catch_all) {
       otherwise = &element;
       continue;
     }
-    if (key.value.empty())
+    if (key.value.empty()) {
       key = registers.Read(step.from, static_cast<uint32_t>(element.key.size()));
-    if (!key.all_known()) break;
+      low = key.Low();
+      high = key.High();
+    }
+    if (!key.all_known() && !set.intervals) break;
     if (element.key.size() != key.value.size()) continue;
-    const int order = CompareBytes(element.key, key.value);
+    const int order = CompareBytes(element.key, low);
     if (set.intervals ? order <= 0 : order == 0) hit = &element;
+    if (set.intervals && CompareBytes(element.key, high) <= 0) last = &element;
   }
   if (set.elements.empty()) return MatchOf(step.flags != 0);
-  if (!key.value.empty() && !key.all_known()) {
+  // An interval that holds both holds all between them.
+  const bool open = !key.all_known() && (!set.intervals || hit != last);
+  if (!key.value.empty() && open) {
     for (const RuleSet::Element& element : set.elements) {
       if (step.ends && !element.interval_end) ret_ends->emplace_back(Match::kMaybe, element.end);
     }
@@ -104,13 +120,14 @@ Match Walk::LookUp(const RuleStep& step, const FilterRegisters& registers,
 }
 
 Match Walk::Matches(const FilterRule& rule, std::vector<std::pair<Match, RuleEnd>>* ret_ends) {
-  FilterRegisters registers(packet_, hook_);
+  FilterRegisters registers(packet_, hook_, tracked_);
   Match all = Match::kYes;
   for (const RuleStep& step : rule.steps) {
     if (step.kind == RuleStep::kEnd) {
       ret_ends->emplace_back(all, step.end);
       continue;
     }
+    untracks_ |= step.kind == RuleStep::kNoTrack;  // none before it is kNo
     std::vector<std::pair<Match, RuleEnd>> of_map;
     const Match match =
         step.kind == RuleStep::kLookup ? LookUp(step, registers, &of_map) : registers.Run(step);
@@ -173,19 +190,35 @@ const Fate& Walk::Chain(const std::string& chain, int depth) {
 
 bool Meets(const SamplePacket& packet, uint8_t family, uint32_t hook) {
   if (family != NFPROTO_INET && (family == NFPROTO_IPV4) != (packet.family == 4)) return false;
-  if (hook == NF_INET_PRE_ROUTING) return true;
-  if (packet.way == SamplePacket::kToHost) return hook == NF_INET_LOCAL_IN;
-  return hook == NF_INET_FORWARD || hook == NF_INET_POST_ROUTING;
+  switch (packet.way) {
+    case SamplePacket::kToHost: return hook == NF_INET_PRE_ROUTING || hook == NF_INET_LOCAL_IN;
+    case SamplePacket::kFromHost: return hook == NF_INET_LOCAL_OUT || hook == NF_INET_POST_ROUTING;
+    case SamplePacket::kForwarded: break;
+  }
+  return hook == NF_INET_PRE_ROUTING || hook == NF_INET_FORWARD || hook == NF_INET_POST_ROUTING;
+}
+
+// Where a packet's connection is not looked up yet, and may be told not to be. Of those at the same
+// priority either may be first.
+bool BeforeTracking(const FilterChain& chain) {
+  return (chain.hook == NF_INET_PRE_ROUTING || chain.hook == NF_INET_LOCAL_OUT) &&
+         chain.priority <= NF_IP_PRI_CONNTRACK;
 }
 
 }  // namespace
 
 std::vector<FilterDrop> WhoDrops(const FilterRules& rules, const SamplePacket& packet) {
   std::vector<FilterDrop> drops;
-  for (const auto& [name, table] : rules.tables) {
-    for (const auto& [base, chain] : table.chains) {
-      if (!chain.base || !Meets(packet, name.family, chain.hook)) continue;
-      if (auto drop = Walk(name, table, base, packet).Run()) drops.push_back(*std::move(drop));
+  bool tracked = true;
+  for (const bool before : {true, false}) {
+    for (const auto& [name, table] : rules.tables) {
+      for (const auto& [base, chain] : table.chains) {
+        if (!chain.base || !Meets(packet, name.family, chain.hook)) continue;
+        if (BeforeTracking(chain) != before) continue;
+        Walk walk(name, table, base, packet, !before && tracked);
+        if (auto drop = walk.Run()) drops.push_back(*std::move(drop));
+        if (before) tracked &= !walk.untracks();
+      }
     }
   }
   std::stable_sort(drops.begin(), drops.end(),

@@ -5,12 +5,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <functional>
+
+#include "absl/strings/str_join.h"
 #include "agent/network/testing_rules.h"
 
 namespace ripstop::agent {
 namespace {
 
-policy::Address Addr(const char* text) { return *policy::Address::Parse(text); }
+policy::Cidr Addr(const char* text) { return *policy::Cidr::Parse(text); }
 
 class FilterWalkTest : public RulesTest {
  protected:
@@ -26,12 +30,14 @@ class FilterWalkTest : public RulesTest {
     packet_.source = Addr("10.65.0.1");
   }
   void Rule(const std::string& rule) { Nft("add rule inet t " + rule); }
-  // "passes", "maybe", "dropped", by one base chain.
+  // "passes"; or "maybe", "dropped", by each base chain that may.
   std::string Fate() {
-    const std::vector<FilterDrop> drops = WhoDrops(Read(), packet_);
-    EXPECT_LE(drops.size(), 1u);
-    if (drops.empty()) return "passes";
-    return drops[0].certain ? "dropped" : "maybe";
+    std::vector<std::string> fates;
+    for (const FilterDrop& drop : WhoDrops(Read(), packet_))
+      fates.push_back(drop.certain ? "dropped" : "maybe");
+    if (fates.empty()) return "passes";
+    std::sort(fates.begin(), fates.end(), std::greater());
+    return absl::StrJoin(fates, "|");
   }
   // What one rule's match makes of the packet, were it to drop.
   std::string FateBy(const std::string& match) {
@@ -83,6 +89,48 @@ TEST_F(FilterWalkTest, MatchesOfKnownFieldsAreDecided) {
   EXPECT_EQ(FateBy("tcp dport { 80, 8000-8080 }"), "passes");
   packet_.established = true;
   EXPECT_EQ(FateBy("ct state established,related"), "dropped");
+}
+
+TEST_F(FilterWalkTest, OfAnAddressOnlyItsPrefixMayBeKnown) {
+  packet_.source = Addr("10.65.0.0/16");
+  for (const char* match :
+       {"ip saddr 10.65.0.0/16", "ip saddr 10.64.0.0/15", "ip saddr != 10.66.0.0/16",
+        "ip saddr { 10.0.0.0-10.65.255.255, 192.0.2.0/24 }", "ip saddr { 10.64.0.0/15 }",
+        "ip saddr != { 10.66.0.0/16 }", "ip saddr 10.64.0.1-10.65.255.255", "ip saddr < 10.66.0.0"})
+    EXPECT_EQ(FateBy(match), "dropped") << match;
+  for (const char* match : {"ip saddr 10.66.0.0/16", "ip saddr { 192.0.2.1, 10.64.0.0/16 }",
+                            "ip saddr 10.66.0.0-10.67.0.0", "ip saddr > 10.66.0.0"})
+    EXPECT_EQ(FateBy(match), "passes") << match;
+  for (const char* match :
+       {"ip saddr 10.65.3.0/26", "ip saddr 10.65.0.0/24", "ip saddr 10.65.0.0",
+        "ip saddr { 10.65.0.0/17 }", "ip saddr { 10.65.0.0 }", "ip saddr 10.65.0.0-10.65.9.9",
+        "ip saddr != 10.65.0.0/24", "ip saddr < 10.65.0.9"})
+    EXPECT_EQ(FateBy(match), "maybe") << match;
+}
+
+TEST_F(FilterWalkTest, ConnectionsOfWhatMayNotBeTrackedAreNotKnown) {
+  EXPECT_EQ(FateBy("ct state new"), "dropped");
+  Nft("add chain inet t r { type filter hook prerouting priority raw; }");
+  Rule("r udp dport 4789 notrack");
+  EXPECT_EQ(FateBy("ct state new"), "dropped") << "control: it is TCP";
+  Rule("r tcp dport 443 notrack");
+  for (const char* match : {"ct state new", "ct state untracked", "ct status dnat"})
+    EXPECT_EQ(FateBy(match), "maybe") << match;
+  Nft("flush chain inet t r");
+  Rule("r ct state invalid drop");
+  EXPECT_EQ(FateBy("ct state new"), "maybe|dropped") << "nothing is tracked yet";
+}
+
+TEST_F(FilterWalkTest, TargetsOfIptablesKeepFromTrackingToo) {
+  packet_.protocol = IPPROTO_UDP;
+  packet_.destination_port = 4789;
+  EXPECT_EQ(FateBy("ct state new"), "dropped");
+  Shell("iptables-nft -t raw -A PREROUTING -p udp -j CT --zone 3");
+  EXPECT_EQ(FateBy("ct state new"), "dropped") << "control: it is tracked";
+  Shell("iptables-nft -t raw -A PREROUTING -p udp --dport 4789 -j CT --notrack");
+  EXPECT_EQ(FateBy("ct state new"), "maybe");
+  Shell("iptables-nft -A FORWARD -m conntrack --ctstate NEW -j DROP");
+  EXPECT_EQ(FateBy("oif 3"), "maybe");
 }
 
 TEST_F(FilterWalkTest, WhatIsAcceptedBeforeIsNotDropped) {
@@ -143,6 +191,11 @@ TEST_F(FilterWalkTest, OnlyHooksThatThePacketMeetsCount) {
   ASSERT_EQ(drops.size(), 1u);
   EXPECT_EQ(drops[0].chain, "i");
   EXPECT_EQ(drops[0].handle, 0u);
+  SamplePacket from_host = packet_;
+  from_host.way = SamplePacket::kFromHost;
+  const auto own = WhoDrops(Read(), from_host);
+  ASSERT_EQ(own.size(), 1u);
+  EXPECT_EQ(own[0].chain, "o");
   Nft("add chain inet t p { type filter hook prerouting priority 0; }");
   Rule("p iifname cali* drop");
   EXPECT_EQ(Fate(), "dropped");

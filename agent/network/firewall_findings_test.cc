@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "agent/network/testing_rules.h"
+#include "agent/network/testing_findings.h"
 
 namespace ripstop::agent {
 namespace {
@@ -19,38 +19,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::UnorderedElementsAre;
-
-class FirewallFindingsTest : public RulesTest {
- protected:
-  FirewallFindingsTest() {
-    scene_.uplinks = {{"eth0", 2}};
-    scene_.pools = {*policy::Cidr::Parse("10.65.0.0/16"), *policy::Cidr::Parse("fd00:10:65::/48")};
-    scene_.through_stack = true;
-    scene_.vxlan_port = 4789;
-    scene_.tunnel = {*policy::Address::Parse("192.0.2.11"), *policy::Address::Parse("192.0.2.12")};
-    scene_.bgp = {*policy::Address::Parse("192.0.2.11"), *policy::Address::Parse("2001:db8::11")};
-  }
-  std::vector<FirewallFinding> Find() { return FindInFirewall(Read(), scene_); }
-  // "outgoing 4 loses ufw"
-  std::vector<std::string> Summary() {
-    static const char* const kWhose[] = {"outgoing", "answers", "tunnel", "bgp", "to-host"};
-    std::vector<std::string> lines;
-    for (const FirewallFinding& finding : Find()) {
-      lines.push_back(absl::StrCat(kWhose[finding.whose], " ", finding.family, " ",
-                                   finding.loses()        ? "loses"
-                                   : finding.drop.certain ? "certain"
-                                                          : "maybe",
-                                   " ", finding.owner));
-    }
-    return lines;
-  }
-  // What is typed stands in the rules where the program that is told puts it.
-  void Ufw(const std::string& chain, const std::string& rule) {
-    Shell(absl::StrCat("iptables-nft -A ufw-user-", chain, " ", rule, " -j ACCEPT && ",
-                       "ip6tables-nft -A ufw6-user-", chain, " ", rule, " -j ACCEPT"));
-  }
-  FirewallScene scene_;
-};
 
 TEST_F(FirewallFindingsTest, NothingIsFoundWhereNobodyFilters) { EXPECT_THAT(Find(), IsEmpty()); }
 
@@ -130,7 +98,8 @@ TEST_F(FirewallFindingsTest, RulesOfNobodyKnownAreAnsweredInTheirOwnTable) {
   for (const FirewallFinding& finding : Find()) {
     EXPECT_TRUE(finding.drop.certain) << NameOf(finding);
     if (finding.whose == FirewallFinding::kTunnel) {
-      EXPECT_EQ(finding.remedy, "nft insert rule inet mine i 'udp dport 4789 accept'");
+      EXPECT_EQ(finding.remedy,
+                "nft insert rule inet mine i 'iifname \"eth0\" udp dport 4789 accept'");
     }
   }
   for (const char* rule :

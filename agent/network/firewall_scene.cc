@@ -21,17 +21,11 @@ FirewallScene NetworkPlane::SceneForFirewall(bool host_nat) const {
   const api::v1::Node* self = cluster_->FindNode(options_.node);
   if (self == nullptr) return scene;
   if (tunnel_->ifindex() != 0) scene.vxlan_port = tunnel_->port();
+  scene.tunnel = tunnel_->ends();
   for (const auto of_family : {NodeIpv4, NodeIpv6}) {
     const std::optional<NodeAddress> own = of_family(*self);
     if (!own.has_value()) continue;
     if (bird_ != nullptr) scene.bgp.push_back(own->address);
-    // The tunnel has one family outside, IPv4 where there is one.
-    for (const auto& [name, node] : cluster_->nodes) {
-      if (scene.tunnel.has_value()) break;
-      const std::optional<NodeAddress> other = of_family(node);
-      if (name != options_.node && other.has_value())
-        scene.tunnel = FirewallScene::Pair{own->address, other->address};
-    }
   }
   return scene;
 }

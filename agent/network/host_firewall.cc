@@ -47,43 +47,60 @@ void HostFirewall::Tell(FirewallReport report) {
   });
 }
 
+bool HostFirewall::Stopping() {
+  const std::lock_guard lock(mutex_);
+  return stopping_;
+}
+
+// Until it is time to ask again; false: until the end. A scene that is not told of ends the
+// period, but not the rest.
+bool HostFirewall::Rest(absl::Duration rest, uint64_t told) {
+  std::unique_lock lock(mutex_);
+  if (wake_.wait_for(lock, absl::ToChronoNanoseconds(rest), [&] { return stopping_; }))
+    return false;
+  const absl::Duration more = std::max(kPeriod - rest, absl::ZeroDuration());
+  wake_.wait_for(lock, absl::ToChronoNanoseconds(more),
+                 [&] { return stopping_ || scenes_ != told; });
+  return !stopping_;
+}
+
 void HostFirewall::Run() {
+  const std::function<bool()> stop = [this] { return Stopping(); };
   absl::StatusOr<FilterRules> rules = FilterRules();
   std::optional<uint32_t> read;  // the generation that `rules` are of; nullopt: none
-  uint64_t found = 0;            // the scene that was told of
+  uint64_t told = 0;             // the scene that was told of
+  FirewallReport report;
   absl::Duration rest = absl::ZeroDuration();
-  while (true) {
+  while (Rest(rest, told)) {
     FirewallScene scene;
     uint64_t number;
     {
-      std::unique_lock lock(mutex_);
-      wake_.wait_for(lock, absl::ToChronoNanoseconds(rest),
-                     [&] { return stopping_ || scenes_ != found; });
-      if (stopping_) return;
+      const std::lock_guard lock(mutex_);
       number = scenes_;
       if (scene_.has_value()) scene = *scene_;
     }
-    rest = kPeriod;
+    rest = absl::ZeroDuration();
     if (number == 0) continue;  // nobody has said yet what is ours
     const absl::Time begin = absl::Now();
+    std::vector<std::string> unread = UnreadFilterRules();
     const absl::StatusOr<uint32_t> generation = FilterGeneration();
     const bool same = generation.ok() && read == *generation;
-    if (same && number == found) continue;
+    if (same && number == told && unread == report.unread) continue;
     if (!same) {
-      rules = ReadFilterRules();
+      rules = ReadFilterRules(stop);
       // What changed meanwhile is read in the next round: then the generation is another one.
       read = rules.ok() && generation.ok() ? std::optional(*generation) : std::nullopt;
     }
-    rest = std::max(rest, (absl::Now() - begin) * kRestFactor);
-    found = number;
-    FirewallReport report;
+    report = {};
+    report.unread = std::move(unread);
     if (rules.ok()) {
-      report.findings = FindInFirewall(*rules, scene);
-      report.unread = rules->unread;
+      report.findings = FindInFirewall(*rules, scene, stop);
     } else {
       report.problem = std::string(rules.status().message());
     }
-    Tell(std::move(report));
+    told = number;
+    rest = (absl::Now() - begin) * kRestFactor;
+    if (!Stopping()) Tell(report);
   }
 }
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "agent/base/event_loop.h"
 #include "agent/network/firewall_findings.h"
@@ -34,14 +35,15 @@ struct FirewallReport {
 //   nftables' generation ▶ [thread: reads, FindInFirewall] ──▶ report(), on the loop
 //
 // Asks nftables once a second whether anything has changed, and reads only then; after a reading
-// that took long it rests twenty times as long.
+// and a walk that took long it rests twenty times as long, whatever changes meanwhile. Rules of
+// iptables-legacy, which are not read, are looked for each time.
 class HostFirewall {
  public:
   static constexpr absl::Duration kPeriod = absl::Seconds(1);
 
   // `changed`: on the loop, when report() is another one. The loop outlives this.
   HostFirewall(EventLoop* loop, std::function<void()> changed);
-  ~HostFirewall();
+  ~HostFirewall();  // waits for one answer of the kernel's at most, or one sample's walk
 
   void SetScene(const FirewallScene& scene);
   const FirewallReport& report() const { return shared_->report; }
@@ -52,6 +54,8 @@ class HostFirewall {
     std::function<void()> changed;
   };
   void Run();
+  bool Rest(absl::Duration rest, uint64_t told);
+  bool Stopping();
   void Tell(FirewallReport report);
 
   EventLoop* const loop_;
@@ -72,15 +76,20 @@ class FirewallLosses {
   // Two readings of the agent's are ten seconds apart.
   static constexpr absl::Duration kRecent = absl::Minutes(1);
 
-  void Note(uint64_t packets, absl::Time now) {
-    if (packets != packets_) at_ = now;
-    packets_ = packets;
+  // A reading that failed says nothing: the count stays, and the next one is none of its own.
+  void Note(const absl::StatusOr<uint64_t>& packets, absl::Time now) {
+    problem_ = std::string(packets.status().message());
+    if (!packets.ok()) return;
+    if (*packets != packets_) at_ = now;
+    packets_ = *packets;
   }
   uint64_t packets() const { return packets_; }
+  const std::string& problem() const { return problem_; }  // of the last reading
   bool recent(absl::Time now) const { return packets_ > 0 && now - at_ <= kRecent; }
 
  private:
   uint64_t packets_ = 0;
+  std::string problem_;
   absl::Time at_ = absl::InfinitePast();
 };
 

@@ -69,6 +69,50 @@ TEST_F(HostFirewallTest, ItGoesWhileItReadsAndTellsNobodyAfterwards) {
   EXPECT_EQ(changes_, 0);
 }
 
+// Of the program as root has it, in the same namespace; nothing of nftables moves.
+TEST_F(HostFirewallTest, RulesOfIptablesLegacyThatComeLaterAreNamed) {
+  firewall_->SetScene(scene_);
+  Nft("add table ip t");
+  Nft("add chain ip t f { type filter hook forward priority 0; policy drop; }");
+  ASSERT_TRUE(Found(2));
+  ASSERT_THAT(firewall_->report().unread, ::testing::IsEmpty());
+  if (host_->Shell("iptables-legacy -A FORWARD -j DROP") != 0)
+    GTEST_SKIP() << "the kernel has no tables of iptables-legacy";
+  for (int turns = 0; turns < 60 && firewall_->report().unread.empty(); ++turns)
+    EXPECT_EQ(loop_->RunOnce(absl::Seconds(1)), absl::OkStatus());
+  EXPECT_THAT(firewall_->report().unread, ::testing::ElementsAre("iptables-legacy filter"));
+}
+
+TEST_F(HostFirewallTest, AReadingThatIsCalledOffSaysSo) {
+  LoadUfw();
+  int asked = 0;
+  ASSERT_EQ(host_->Run([&] {
+    const auto rules = ReadFilterRules([&] { return ++asked == 3; });
+    EXPECT_TRUE(absl::IsCancelled(rules.status())) << rules.status();
+    return absl::OkStatus();
+  }),
+            absl::OkStatus());
+  EXPECT_EQ(asked, 3) << "nothing more is read";
+  asked = 0;
+  EXPECT_THAT(FindInFirewall(Read(), scene_, [&] { return ++asked > 0; }), ::testing::IsEmpty());
+  EXPECT_EQ(FindInFirewall(Read(), scene_).size(), 2u) << "control: outgoing, to the host";
+}
+
+TEST(FirewallLossesTest, AReadingThatFailedIsNoChangeOfTheCount) {
+  FirewallLosses losses;
+  const absl::Time start = absl::UnixEpoch(), later = start + 2 * FirewallLosses::kRecent;
+  losses.Note(3, start);
+  losses.Note(absl::UnavailableError("no program"), later);
+  EXPECT_EQ(losses.packets(), 3u);
+  EXPECT_EQ(losses.problem(), "no program");
+  EXPECT_FALSE(losses.recent(later));
+  losses.Note(3, later);
+  EXPECT_EQ(losses.problem(), "");
+  EXPECT_FALSE(losses.recent(later)) << "it is the same";
+  losses.Note(4, later);
+  EXPECT_TRUE(losses.recent(later)) << "control";
+}
+
 TEST(FirewallLossesTest, TheyAreRecentForAWhileAfterTheCountHasMoved) {
   FirewallLosses losses;
   const absl::Time start = absl::UnixEpoch();

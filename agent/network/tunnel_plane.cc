@@ -9,6 +9,23 @@
 
 namespace ripstop::agent {
 
+namespace {
+
+// CrossSubnet has none to nodes of this subnet, nor have nodes without blocks.
+std::optional<FirewallScene::Tunnel> EndsOf(const VxlanPlan& plan) {
+  if (!plan.device.has_value()) return std::nullopt;
+  FirewallScene::Tunnel ends{plan.device->local, {}};
+  for (const auto& [node, entries] : plan.entries) {
+    for (const RoutingEntry& entry : entries) {
+      if (const auto* fdb = std::get_if<FdbEntry>(&entry)) ends.others.push_back(fdb->remote);
+    }
+  }
+  if (ends.others.empty()) return std::nullopt;
+  return ends;
+}
+
+}  // namespace
+
 TunnelPlane::TunnelPlane(Netlink* netlink, RouteManager* routes, DataplaneInterface* dataplane,
                          EventLoop* loop, std::function<absl::Time()> now)
     : dataplane_(dataplane),
@@ -52,6 +69,7 @@ void TunnelPlane::Apply(const VxlanConfig& config, const std::vector<uint32_t>& 
     linger_until_ = now + OwnerTransitions::kGrace;
   }
   device_ = plan.device;
+  ends_ = EndsOf(plan);
   if (lingering_.has_value() && now >= linger_until_) lingering_.reset();
   if (lingering_.has_value()) plan.device = lingering_;
 

@@ -9,6 +9,7 @@
 
 #include "absl/time/time.h"
 #include "agent/base/event_loop.h"
+#include "agent/network/firewall_findings.h"
 #include "agent/network/host_programs.h"
 #include "agent/network/owner_plan.h"
 #include "agent/routes/vxlan_manager.h"
@@ -38,6 +39,8 @@ class TunnelPlane {
   // has a program before this returns.
   void SetHostNat(bool on);
 
+  // This node and those that it has routes to by the tunnel; nullopt: none.
+  const std::optional<FirewallScene::Tunnel>& ends() const { return ends_; }
   // MTU of what goes by the tunnel; nullopt: no pool wants one.
   std::optional<uint32_t> mtu() const { return mtu_; }
   uint32_t ifindex() const { return vxlan_.ifindex(); }
@@ -69,6 +72,7 @@ class TunnelPlane {
   absl::Time linger_until_ = absl::InfinitePast();
   std::optional<VxlanSpec> device_;  // as last wanted
   uint16_t port_ = 0;
+  std::optional<FirewallScene::Tunnel> ends_;
   std::optional<uint32_t> mtu_;
   std::optional<EventLoop::TimerId> timer_;
   std::vector<std::string> unreachable_;

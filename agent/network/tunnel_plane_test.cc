@@ -109,6 +109,15 @@ TEST_F(TunnelPlaneTest, TheDeviceComesWithItsProgramAndTheOwners) {
   EXPECT_THAT(plane_->problems(), IsEmpty());
 }
 
+TEST_F(TunnelPlaneTest, ItsEndsAreThisNodeAndThoseThatItHasRoutesTo) {
+  Apply(VxlanMode::kCrossSubnet);
+  EXPECT_EQ(plane_->ends(), std::nullopt) << "the other node is in this subnet";
+  Apply(VxlanMode::kAlways);
+  EXPECT_EQ(plane_->ends(), (FirewallScene::Tunnel{Addr("192.0.2.1"), {Addr("192.0.2.2")}}));
+  Apply(VxlanMode::kNever);
+  EXPECT_EQ(plane_->ends(), std::nullopt) << "also while the device lingers";
+}
+
 TEST_F(TunnelPlaneTest, PortVniMtuAndSendersFollowTheSettings) {
   VxlanConfig config;
   config.node_name = "a";

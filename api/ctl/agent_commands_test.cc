@@ -179,10 +179,21 @@ TEST_F(AgentCommandsTest, NodeStatusNamesRulesOfOtherFirewallsAndWhatToType) {
   agent::v1::HostFirewall& firewall = *agent_.status.mutable_host_firewall();
   firewall.set_dropped_packets(3);
   ASSERT_EQ(Ctl({"node", "status"}), kExitOk);
-  EXPECT_THAT(out_, HasSubstr("Other firewalls on this host: they have dropped 3 packets of pods\n"
-                              "  by none of the rules that were read; `nft list ruleset`"));
+  EXPECT_THAT(
+      out_,
+      HasSubstr("Other firewalls on this host: they have dropped 3 packets of pods\n"
+                "  by none of the rules that were read; `nft list ruleset` shows nftables'\n"));
   EXPECT_THAT(out_, Not(HasSubstr("not read")));
   firewall.add_unread("iptables-legacy filter");
+  firewall.set_hidden_findings(2);
+  ASSERT_EQ(Ctl({"node", "status"}), kExitOk);
+  EXPECT_THAT(out_, Not(HasSubstr("by none of the rules"))) << "two may be";
+  EXPECT_THAT(out_, HasSubstr("rules that may have dropped some, named while packets are being "
+                              "dropped: 2\n"));
+  firewall.set_count_problem("no program");
+  ASSERT_EQ(Ctl({"node", "status"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("3 packets of pods; whether more is unknown: no program\n"));
+  firewall.clear_count_problem();
   firewall.set_dropping(true);
   agent::v1::HostFirewall::Finding& finding = *firewall.add_findings();
   finding.set_what("VXLAN of other nodes, IPv4");
@@ -193,7 +204,18 @@ TEST_F(AgentCommandsTest, NodeStatusNamesRulesOfOtherFirewallsAndWhatToType) {
   ASSERT_EQ(Ctl({"node", "status"}), kExitOk);
   EXPECT_THAT(out_, HasSubstr("3 packets of pods, some of them just now\n"));
   EXPECT_THAT(out_, HasSubstr("INPUT: its policy drops   ufw   yes         ufw allow 4789/udp"));
-  EXPECT_THAT(out_, HasSubstr("not read: iptables-legacy filter\n"));
+  EXPECT_THAT(out_, HasSubstr("not read: iptables-legacy filter; `iptables-legacy-save`"));
+  firewall.set_dropped_packets(0);
+  ASSERT_EQ(Ctl({"node", "status"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("firewalls on this host: they have dropped no packet of pods\n"));
+  finding.set_uncounted(true);
+  ASSERT_EQ(Ctl({"node", "status"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("they have dropped no packet that is counted; those between nodes "
+                              "are not\n"));
+  firewall.clear_findings();
+  firewall.set_count_problem("no program");
+  ASSERT_EQ(Ctl({"node", "status"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("whether they have dropped packets of pods is unknown: no program"));
 }
 
 TEST_F(AgentCommandsTest, NodeStatusShowsReadinessAndSessions) {

@@ -59,9 +59,10 @@ TEST_F(BesideFirewalls, UfwKeepsTheTunnelOutAndNothingElseOfPods) {
     EXPECT_TRUE(Reaches(OnTheNode(family)));
     EXPECT_TRUE(ReachesOutside(family)) << "masqueraded without the stack";
   }
-  EXPECT_EQ(Remedies("node1"), std::set<std::string>{"ufw allow 4789/udp"});
+  EXPECT_EQ(Remedies("node1"),
+            std::set<std::string>{"ufw allow in on eth0 to any port 4789 proto udp"});
   // As ufw writes that.
-  Sh("node1", "iptables-nft -A ufw-user-input -p udp --dport 4789 -j ACCEPT");
+  Sh("node1", "iptables-nft -A ufw-user-input -i eth0 -p udp --dport 4789 -j ACCEPT");
   for (const int family : {4, 6}) EXPECT_TRUE(Reaches(ByTunnel(family)));
   EXPECT_TRUE(LosesNothing("node1"));
   ExpectMatrix();

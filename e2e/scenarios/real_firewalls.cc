@@ -110,6 +110,13 @@ TEST_F(RealFirewalls, Ufw) {
   PrintStatus();
   TypeWhatIsNamed();
   ExpectAllPasses();
+  Type("ufw default deny outgoing");
+  ASSERT_TRUE(Loses("node1", "VXLAN to other nodes", "OUTPUT: its policy drops"));
+  ASSERT_TRUE(Loses("node1", "what this node itself sends to pods", "OUTPUT: its policy drops"));
+  for (const int family : {4, 6}) EXPECT_TRUE(Silent(ByTunnel(family)));
+  PrintStatus();
+  TypeWhatIsNamed();
+  ExpectAllPasses();
 }
 
 TEST_F(RealFirewalls, Firewalld) {
