@@ -179,10 +179,8 @@ TEST_F(AgentCommandsTest, NodeStatusNamesRulesOfOtherFirewallsAndWhatToType) {
   agent::v1::HostFirewall& firewall = *agent_.status.mutable_host_firewall();
   firewall.set_dropped_packets(3);
   ASSERT_EQ(Ctl({"node", "status"}), kExitOk);
-  EXPECT_THAT(
-      out_,
-      HasSubstr("Other firewalls on this host: they have dropped 3 packets of pods\n"
-                "  by none of the rules that were read; `nft list ruleset` shows nftables'\n"));
+  EXPECT_THAT(out_, HasSubstr("Other firewalls on this host: they have dropped 3 packets of pods\n"
+                              "  by none of the rules that are there now and were read"));
   EXPECT_THAT(out_, Not(HasSubstr("not read")));
   firewall.add_unread("iptables-legacy filter");
   firewall.set_hidden_findings(2);

@@ -46,7 +46,9 @@ void PrintHostFirewall(const agent::v1::HostFirewall& firewall, std::ostream& ou
     }
     table.Print(out);
   } else if (lost && firewall.hidden_findings() == 0 && firewall.problem().empty()) {
-    out << "  by none of the rules that were read; `nft list ruleset` shows nftables'\n";
+    out << "  by none of the rules that are there now and were read"
+        << (firewall.dropping() ? "; `nft list ruleset` shows nftables'\n"
+                                : "; none for a minute: what dropped them may be gone\n");
   }
   if (lost && firewall.hidden_findings() > 0)
     out << "  rules that may have dropped some, named while packets are being dropped: "

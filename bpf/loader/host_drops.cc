@@ -71,6 +71,9 @@ std::string HostDropDescription(const std::string& name) {
        "Nobody listens at that port; the sender is told. Where policy keeps pods from this host's "
        "ports, drops of our own show so too."},
       {"SOCKET_CLOSE", "Its socket has just been closed."},
+      {"QUEUE_PURGE",
+       "A socket or device was closed with packets in its queues, as some connections end; usually "
+       "no loss."},
       {"SOCKET_FILTER", "A filter that the process set on its socket."},
       {"SOCKET_RCVBUFF",
        "The process reads too slowly: its socket's buffer is full. A larger one: "
