@@ -71,7 +71,6 @@ class Agent final : private StorePlaneClient, private AgentApi {
   absl::Status FirstSync();
   void TakeOver();
   absl::Status AdoptFlows();
-  void SettleUnknown();
   void ReadFlows();
   void SetWatching();
   void SweepFlows();
@@ -178,7 +177,6 @@ class Agent final : private StorePlaneClient, private AgentApi {
   std::string policy_problem_;
   std::string host_nat_problem_;
   std::string handover_problem_;
-  bool flows_whole_ = false;                    // those of an older table are here too
   std::vector<std::string> address_problems_;   // of pools
   std::vector<std::string> address_conflicts_;  // of pods of this node
   std::vector<std::string> alarms_;             // as last logged

@@ -67,24 +67,13 @@ TEST_F(AgentFelixTest, EachDocumentActsWithoutARestartAndItsEndGivesBackWhatWas)
   EXPECT_EQ(agent.Commits(), 1) << "no table was made anew";
 }
 
-TEST_F(AgentFelixTest, WhatBecomesOfUnknownConnectionsIsAnOption) {
-  struct Case {
-    TcpMidStream option;
-    HostNatMode host_nat;
-    bool resets, adopts;
-  };
-  for (const Case& c : {Case{TcpMidStream::kReset, HostNatMode::kNever, true, false},
-                        Case{TcpMidStream::kDrop, HostNatMode::kNever, false, false},
-                        Case{TcpMidStream::kAdopt, HostNatMode::kNever, false, true},
-                        Case{TcpMidStream::kAdopt, HostNatMode::kAlways, true, false}}) {
-    options_.tcp_mid_stream = c.option;
-    options_.host_nat = c.host_nat;
+TEST_F(AgentFelixTest, WhetherUnknownConnectionsAreAnsweredIsAnOption) {
+  for (const bool resets : {true, false}) {
+    options_.tcp_mid_stream = resets ? TcpMidStream::kReset : TcpMidStream::kDrop;
     RunningAgent agent(options_, false);
     ASSERT_TRUE(agent.UntilReady());
-    const DatapathSettings settings =
-        agent.Datapath([](const FakeDataplane& fake) { return fake.settings; });
-    EXPECT_EQ(settings.reset_unknown, c.resets);
-    EXPECT_EQ(settings.adopt_unknown, c.adopts);
+    EXPECT_EQ(agent.Datapath([](const FakeDataplane& fake) { return fake.settings.reset_unknown; }),
+              resets);
   }
 }
 

@@ -144,7 +144,6 @@ void Agent::SetWatching() {
 void Agent::ApplyHostNat() {
   network_->SetHostNat(host_nat_->on());
   settings_.host_nat = host_nat_->on();
-  SettleUnknown();
   const absl::Status status = dataplane_->Configure(settings_);
   host_nat_problem_ = status.ok() ? "" : absl::StrCat("settings: ", std::string(status.message()));
   LogUnlessOk(status);
@@ -164,18 +163,8 @@ void Agent::TakeOver() {
 absl::Status Agent::AdoptFlows() {
   ASSIGN_OR_RETURN(const uint64_t lost, dataplane_->FinishAdoption());
   if (lost > 0) spdlog::warn("flow table: {} flows had no room in the smaller one", lost);
-  flows_whole_ = true;
-  SettleUnknown();
+  settings_.reset_unknown = options_.tcp_mid_stream == TcpMidStream::kReset;
   return dataplane_->Configure(settings_);
-}
-
-// A segment does not show whether its connection is one that the host translates, so while it
-// translates none is taken up.
-void Agent::SettleUnknown() {
-  const TcpMidStream asked = options_.tcp_mid_stream;
-  settings_.adopt_unknown = flows_whole_ && asked == TcpMidStream::kAdopt && !host_nat_->on();
-  settings_.reset_unknown =
-      flows_whole_ && asked != TcpMidStream::kDrop && !settings_.adopt_unknown;
 }
 
 absl::Status Agent::FirstSync() {

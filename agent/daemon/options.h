@@ -15,8 +15,6 @@ namespace ripstop::agent {
 enum class TcpMidStream {
   kReset,  // dropped; who may begin such a connection gets a reset
   kDrop,   // dropped in silence
-  kAdopt,  // let through, and known from there on, where policy allows it; kReset while host's NAT
-           // is on
 };
 
 // How one agent is told apart from another; everything else comes from the store.

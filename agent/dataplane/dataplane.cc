@@ -45,8 +45,7 @@ absl::StatusOr<std::unique_ptr<Dataplane>> Dataplane::Open(const DataplaneOption
                    loader::DatapathObject::Load(sizes, options.pin_dir + "/maps"));
   __atomic_store_n(&dataplane->object_->state()->mark_mask, options.mark_mask, __ATOMIC_RELEASE);
   // A flow of the older table that is not here yet is not unknown.
-  __atomic_fetch_and(&dataplane->object_->state()->flags,
-                     ~(STATE_RESET_UNKNOWN | STATE_ADOPT_UNKNOWN), __ATOMIC_RELEASE);
+  __atomic_fetch_and(&dataplane->object_->state()->flags, ~STATE_RESET_UNKNOWN, __ATOMIC_RELEASE);
   const std::string links = options.pin_dir + "/links";
   if (mkdir(links.c_str(), 0700) != 0 && errno != EEXIST) {
     return absl::ErrnoToStatus(errno, absl::StrCat("create ", links));
@@ -320,7 +319,6 @@ absl::Status Dataplane::Configure(const DatapathSettings& settings) {
                          (settings.watch_flows ? STATE_WATCH_FLOWS : 0) |
                          (settings.watch_closed ? STATE_WATCH_CLOSED : 0) |
                          (settings.reset_unknown ? STATE_RESET_UNKNOWN : 0) |
-                         (settings.adopt_unknown ? STATE_ADOPT_UNKNOWN : 0) |
                          (settings.reject_denied ? STATE_REJECT : 0);
   __atomic_store_n(&state.flags, flags, __ATOMIC_RELEASE);
   return absl::OkStatus();

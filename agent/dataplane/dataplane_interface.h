@@ -51,9 +51,6 @@ struct DatapathSettings {
   // Segments of no known flow are answered by a reset, not by silence. Not before all flows
   // of an older table have been taken over (FinishAdoption).
   bool reset_unknown = false;
-  // Or such a connection is taken up where it is, if policy allows it as begun by whoever is heard
-  // first. Not before all flows of an older table are there, either.
-  bool adopt_unknown = false;
   // What policy denies is answered: a reset, or "prohibited".
   bool reject_denied = false;
   std::array<uint8_t, 6> host_mac = {0xee, 0xee, 0xee, 0xee, 0xee, 0xee};  // of veth host sides

@@ -42,10 +42,6 @@ ABI_ASSERT(offsetof(struct datapath_state, active) == 0);
 #define STATE_REJECT 256u
 /* Some pool is masqueraded, or was: flows that began so go on (abi/masquerade.h). */
 #define STATE_MASQUERADE 512u
-/* A TCP connection that nobody here has seen begin is taken up where it is, as policy says of
- * who is heard first.
- */
-#define STATE_ADOPT_UNKNOWN 1024u
 
 /* What a run leaves in skb->cb, for callers of BPF_PROG_TEST_RUN. */
 enum run_result {

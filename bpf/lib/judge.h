@@ -349,8 +349,7 @@ walk_prepare_at(struct __sk_buff *skb, enum hook hook)
 		w->new_flags = flow->flags & (FLOW_RESET | FLOW_BY_STACK | FLOW_TO_SOCKET);
 	} else {
 		w->bypass = hook == TO_WORKLOAD && w->host_origin;
-		if (needs_flow(&w->p) &&
-		    (flow || !(state->flags & STATE_ADOPT_UNKNOWN) || !is_mid_stream(&w->p)))
+		if (needs_flow(&w->p))
 			return DROP_NO_FLOW;
 	}
 	if (state->flags & STATE_HOST_OBEYS_POLICY)

@@ -134,14 +134,6 @@ needs_flow(const struct packet *p)
 	       p->sctp_chunk != SCTP_HEARTBEAT;
 }
 
-/* Of a connection that goes on: neither its beginning nor its end. */
-static __always_inline int
-is_mid_stream(const struct packet *p)
-{
-	return p->protocol == IPPROTO_TCP &&
-	       (p->tcp_flags & (TCP_SYN | TCP_RST | TCP_FIN | TCP_ACK)) == TCP_ACK;
-}
-
 /* Whether the packet may begin a flow: an echo reply may only continue one. */
 static __always_inline int
 begins_flow(const struct packet *p)

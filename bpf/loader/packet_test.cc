@@ -70,26 +70,6 @@ TEST_F(PacketTest, MidStreamSegmentsMakeNoFlow) {
   }
 }
 
-TEST_F(PacketTest, MidStreamSegmentsAreAdoptedWhereThatIsWanted) {
-  kernel_->object().state()->flags |= STATE_ADOPT_UNKNOWN;
-  const FrameSpec there = Flags(Tcp(kClient, kServer), 0x18);
-  const FrameSpec back = Flags(Tcp(kServer, kClient, 40000, 80), 0x10);
-  // Neither a beginning nor an end, and no answer to a beginning.
-  for (uint8_t flags : {0x11, 0x04, 0x14, 0x12})
-    ExpectDrop(Hook::kFromWorkload, Flags(there, flags), DROP_NO_FLOW);
-  // As policy says of who is heard first.
-  ExpectDrop(Hook::kFromWorkload, Flags(Tcp(kClient, kClosed), 0x18), DROP_POLICY_INGRESS);
-  ExpectDelivered(Hook::kFromWorkload, there);
-  EXPECT_TRUE(FlowExists(back, false)) << "half open until both ends have been heard";
-  ExpectDelivered(Hook::kFromWorkload, back);
-  ExpectDelivered(Hook::kFromWorkload, there);
-  EXPECT_TRUE(FlowExists(back, true));
-  // Known from there on, as any other.
-  kernel_->object().state()->flags &= ~STATE_ADOPT_UNKNOWN;
-  ExpectDelivered(Hook::kFromWorkload, back);
-  ExpectDrop(Hook::kFromHost, Flags(Tcp(kStranger, kServer), 0x10), DROP_NO_FLOW, kAway);
-}
-
 TEST_F(PacketTest, ImpossibleTcpFlagsAreDropped) {
   for (uint8_t flags : {0x00, 0x03, 0x06, 0x20}) {
     ExpectDrop(Hook::kFromWorkload, Flags(Tcp(kClient, kServer), flags), DROP_BAD_TCP_FLAGS);
