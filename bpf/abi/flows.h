@@ -76,7 +76,8 @@ struct flow_count {
 ABI_ASSERT(sizeof(struct flow_count) == 16);
 
 /* What this node's programs make of the initiator where its packets leave the host
- * (abi/masquerade.h). Written once, while the flow is held; the kind last.
+ * (abi/masquerade.h). Written while the flow is held, the kind last; once that says masqueraded,
+ * never again.
  */
 struct flow_translation {
 	struct ip_address address;

@@ -6,8 +6,9 @@
  *          policy sees the pod                             then nobody does
  *   pod ◀─ from_host ◀─ unmasquerade ◀─ uplink
  *
- * Whether a flow is masqueraded is decided when its first packet leaves. One that was
- * answered before is left as it is: who answers knows the way to the pod.
+ * Whether a flow is masqueraded is decided when a packet leaves, as long as nobody has answered:
+ * so who has asked in vain under the pod's own address is not left with that. One that was
+ * answered is left as it is: who answers knows the way to the pod.
  */
 #ifndef RIPSTOP_BPF_LIB_MASQUERADE_H
 #define RIPSTOP_BPF_LIB_MASQUERADE_H
@@ -223,7 +224,7 @@ masquerade(struct __sk_buff *skb)
 		return masquerade_flowless(skb, w, state, work, ip_offset);
 	if (w->source_end != flow->initiator)
 		return TC_ACT_OK;
-	if (flow->translation.kind == TRANSLATION_UNDECIDED &&
+	if (flow->translation.kind != TRANSLATION_MASQUERADED &&
 	    FLOW_LIFE_STATE(w->life) == FLOW_HALF_OPEN && flow->side[w->source_end & 1].ifindex) {
 		reason = masquerade_flow(skb, w, state, flow, work, exit);
 		if (reason)
