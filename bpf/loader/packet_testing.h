@@ -17,6 +17,7 @@
 #include <memory>
 #include <vector>
 
+#include "bpf/loader/entry_program.h"
 #include "bpf/loader/kernel_evaluator.h"
 #include "bpf/loader/testing_tables.h"
 
@@ -133,33 +134,10 @@ class PacketTest : public ::testing::Test {
   }
   // Out of the tunnel, as from_host has passed it on: `sender` is a node number, or 0.
   RunResult RunFromTunnel(const Frame& frame, uint32_t sender) {
-    if (!entry_calls_.ok()) {
-      entry_calls_ = UniqueFd(bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "entry_calls",
-                                             sizeof(uint32_t), sizeof(uint32_t), 1, nullptr));
-      const uint32_t zero = 0;
-      const int program = kernel_->Program(Hook::kFromTunnel);
-      EXPECT_EQ(bpf_map_update_elem(entry_calls_.get(), &zero, &program, BPF_ANY), 0);
-    }
-    // A test run cannot be given a traffic class: a program before it sets one.
-    bpf_insn code[] = {
-        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 2, .imm = static_cast<int>(sender)},
-        {.code = BPF_STX | BPF_MEM | BPF_W,
-         .dst_reg = 1,
-         .src_reg = 2,
-         .off = offsetof(__sk_buff, tc_index)},
-        {.code = BPF_LD | BPF_IMM | BPF_DW,
-         .dst_reg = 2,
-         .src_reg = BPF_PSEUDO_MAP_FD,
-         .imm = entry_calls_.get()},
-        {},
-        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 3, .imm = 0},
-        {.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_tail_call},
-        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 99},
-        {.code = BPF_JMP | BPF_EXIT}};
-    const UniqueFd entry(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "entry", "GPL", code,
-                                       sizeof(code) / sizeof(code[0]), nullptr));
-    EXPECT_TRUE(entry.ok()) << strerror(errno);
-    auto result = kernel_->RunProgram(entry.get(), frame, kAway);
+    const auto entry = EntryProgram::LoadWith(sender, kernel_->Program(Hook::kFromTunnel));
+    EXPECT_TRUE(entry.ok()) << entry.status();
+    if (!entry.ok()) return {};
+    auto result = kernel_->RunProgram(entry->fd(), frame, kAway);
     EXPECT_TRUE(result.ok()) << result.status();
     return result.ok() ? *result : RunResult{};
   }
@@ -224,7 +202,6 @@ class PacketTest : public ::testing::Test {
   void Write(HandmadeTables& tables) { ASSERT_TRUE(kernel_->Apply(tables.Take(), 0).ok()); }
 
   std::unique_ptr<KernelEvaluator> kernel_;
-  UniqueFd entry_calls_;
   uint32_t closed_ = 0;  // a policy set that denies all
   uint32_t l4_table_ = 0;
 };

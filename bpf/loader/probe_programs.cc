@@ -145,30 +145,8 @@ absl::StatusOr<int> ProbePrograms::ProgramOf(const Run& run) {
     return absl::InternalError(absl::StrCat("probe: program ", run.program, " is not loaded"));
   const int program = bpf_program__fd(found);
   if (run.tunnel_node == 0) return program;
-  entry_calls_.reset(bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "probe_calls", sizeof(uint32_t),
-                                    sizeof(uint32_t), 1, nullptr));
-  const uint32_t zero = 0;
-  if (!entry_calls_.ok() || bpf_map_update_elem(entry_calls_.get(), &zero, &program, BPF_ANY) != 0)
-    return absl::ErrnoToStatus(errno, "probe: the way into from_tunnel");
-  const bpf_insn code[] = {
-      {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 2, .imm = static_cast<int>(run.tunnel_node)},
-      {.code = BPF_STX | BPF_MEM | BPF_W,
-       .dst_reg = 1,
-       .src_reg = 2,
-       .off = offsetof(__sk_buff, tc_index)},
-      {.code = BPF_LD | BPF_IMM | BPF_DW,
-       .dst_reg = 2,
-       .src_reg = BPF_PSEUDO_MAP_FD,
-       .imm = entry_calls_.get()},
-      {},
-      {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 3, .imm = 0},
-      {.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_tail_call},
-      {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 0},
-      {.code = BPF_JMP | BPF_EXIT}};
-  entry_.reset(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "probe_entry", "GPL", code,
-                             sizeof(code) / sizeof(code[0]), nullptr));
-  if (!entry_.ok()) return absl::ErrnoToStatus(errno, "probe: load the way into from_tunnel");
-  return entry_.get();
+  ASSIGN_OR_RETURN(entry_, EntryProgram::LoadWith(run.tunnel_node, program));
+  return entry_.fd();
 }
 
 // Of the one CPU that wrote to it since the last time.

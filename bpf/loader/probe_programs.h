@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "bpf/loader/entry_program.h"
 #include "bpf/loader/frame.h"
 #include "bpf/loader/packet_probe.h"
 #include "policy/base/unique_fd.h"
@@ -56,7 +57,7 @@ class ProbePrograms {
   std::vector<uint8_t> TakeWalk() const;
 
   datapath* skeleton_ = nullptr;
-  UniqueFd entry_calls_, entry_;
+  EntryProgram entry_;
 };
 
 }  // namespace ripstop::loader

@@ -98,37 +98,14 @@ absl::StatusOr<std::unique_ptr<KernelNode>> KernelNode::Create() {
     if (bpf_map_update_elem(node->object_->interfaces(), &ifindex, &workload, BPF_ANY) != 0)
       return absl::ErrnoToStatus(errno, "interfaces of pods");
   }
-  RETURN_IF_ERROR(node->entries_[0].Load(node->object_->from_tunnel()));
-  RETURN_IF_ERROR(node->entries_[1].Load(node->object_->to_host()));
+  // The class of each run is in its priority, which a run can be given.
+  const bpf_insn load = {.code = BPF_LDX | BPF_MEM | BPF_W,
+                         .dst_reg = 2,
+                         .src_reg = 1,
+                         .off = offsetof(__sk_buff, priority)};
+  ASSIGN_OR_RETURN(node->entries_[0], EntryProgram::Load(load, node->object_->from_tunnel()));
+  ASSIGN_OR_RETURN(node->entries_[1], EntryProgram::Load(load, node->object_->to_host()));
   return node;
-}
-
-absl::Status KernelNode::Entry::Load(int next) {
-  calls = UniqueFd(bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "fuzz_calls", sizeof(uint32_t),
-                                  sizeof(uint32_t), 1, nullptr));
-  const uint32_t zero = 0;
-  if (bpf_map_update_elem(calls.get(), &zero, &next, BPF_ANY) != 0)
-    return absl::ErrnoToStatus(errno, "map of a program to go on to");
-  bpf_insn code[] = {{.code = BPF_LDX | BPF_MEM | BPF_W,
-                      .dst_reg = 2,
-                      .src_reg = 1,
-                      .off = offsetof(__sk_buff, priority)},
-                     {.code = BPF_STX | BPF_MEM | BPF_W,
-                      .dst_reg = 1,
-                      .src_reg = 2,
-                      .off = offsetof(__sk_buff, tc_index)},
-                     {.code = BPF_LD | BPF_IMM | BPF_DW,
-                      .dst_reg = 2,
-                      .src_reg = BPF_PSEUDO_MAP_FD,
-                      .imm = calls.get()},
-                     {},
-                     {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 3, .imm = 0},
-                     {.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_tail_call},
-                     {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 99},
-                     {.code = BPF_JMP | BPF_EXIT}};
-  program = UniqueFd(
-      bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "fuzz_entry", "GPL", code, std::size(code), nullptr));
-  return program.ok() ? absl::OkStatus() : absl::ErrnoToStatus(errno, "load of fuzz_entry");
 }
 
 absl::Status KernelNode::Apply(const policy::TableWrites& writes, uint32_t l4_table) {
@@ -166,9 +143,9 @@ int KernelNode::ProgramOf(Program program) const {
     case Program::kFromWorkload: return object_->from_workload();
     case Program::kToWorkload: return object_->to_workload();
     case Program::kFromHost: return object_->from_host();
-    case Program::kFromTunnel: return entries_[0].program.get();
+    case Program::kFromTunnel: return entries_[0].fd();
     case Program::kFromElsewhere: return object_->from_elsewhere();
-    case Program::kToHost: return entries_[1].program.get();
+    case Program::kToHost: return entries_[1].fd();
   }
   return -1;
 }

@@ -13,6 +13,7 @@
 
 #include "absl/status/statusor.h"
 #include "bpf/loader/datapath_object.h"
+#include "bpf/loader/entry_program.h"
 #include "bpf/loader/fuzz/node_model.h"
 #include "bpf/loader/fuzz/packet_mark.h"
 #include "bpf/loader/owner_store.h"
@@ -56,13 +57,7 @@ class KernelNode {
   bool in_force_ = false;
   std::map<policy::Address, uint32_t> vteps_;
   std::map<uint16_t, Sender> senders_;
-  // A test run cannot be given a traffic class. This program makes one of the packet's priority
-  // and goes on to another.
-  struct Entry {
-    UniqueFd program, calls;
-    absl::Status Load(int next);
-  };
-  std::array<Entry, 2> entries_;  // from_tunnel, to_host
+  std::array<EntryProgram, 2> entries_;  // before from_tunnel, to_host
 };
 
 }  // namespace ripstop::loader::fuzz
