@@ -152,6 +152,33 @@ TEST_F(PacketTest, WhatTheHostMayAPodBehindItsAddressMayNot) {
   ExpectPassed(Hook::kToWorkload, own);
 }
 
+// Else the pod's number would stand beside no interface, and so be that of a node by whose tunnel
+// the host's address may come.
+TEST_F(PacketTest, WhoHidesBehindTheHostsAddressHasAFlowOfHisOwn) {
+  datapath_state& state = *kernel_->object().state();
+  state.flags |= STATE_MARKS;
+  state.mark_mask = 0x0fff0000;
+  const uint32_t away = 4242;  // where kElsewhere is
+  const interface_value workload = {.flags = INTERFACE_WORKLOAD};
+  ASSERT_EQ(bpf_map_update_elem(kernel_->object().interfaces(), &away, &workload, BPF_ANY), 0);
+  const FrameSpec own = Udp(kHost, kClient, 80);
+  ExpectPassed(Hook::kToWorkload, own);
+  const flow_key key = FlowKeyOf(own);
+  const auto hosts_end = [&] {
+    flow_value flow = {};
+    EXPECT_EQ(bpf_map_lookup_elem(kernel_->object().flows(), &key, &flow), 0);
+    return flow.side[flow.initiator & 1];
+  };
+  ASSERT_EQ(hosts_end().ifindex, 0u);
+  const auto got = kernel_->RunProgram(kernel_->object().to_workload(), MakeFrame(own), away, 0,
+                                       NumberOf(kElsewhere) << 16);
+  ASSERT_TRUE(got.ok()) << got.status();
+  EXPECT_EQ(got->verdict.action, TC_ACT_OK) << "this pod admits it";
+  const flow_side behind = hosts_end();
+  EXPECT_TRUE(behind.ifindex == away || behind.number != NumberOf(kElsewhere))
+      << "number " << behind.number << " at interface " << behind.ifindex;
+}
+
 TEST_F(PacketTest, ForwardedTrafficToAPodIsJudgedOnItsInterface) {
   ExpectPassed(Hook::kToWorkload, Tcp(kStranger, kServer), kAway);
   ExpectDrop(Hook::kToWorkload, Tcp(kStranger, kServer, 81), DROP_POLICY_INGRESS, kAway);
