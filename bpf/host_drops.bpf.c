@@ -34,8 +34,12 @@ typedef struct {
 struct net_device {
 	possible_net_t nd_net;
 } KERNEL_STRUCT;
+struct proto {
+	char name[32];
+} KERNEL_STRUCT;
 struct sock_common {
 	possible_net_t skc_net;
+	struct proto *skc_prot;
 } KERNEL_STRUCT;
 struct sock {
 	struct sock_common __sk_common;
@@ -147,6 +151,24 @@ place_of(struct sk_buff *skb)
 	return namespace == own_namespace ? HOST_DROP_HERE : HOST_DROP_ELSEWHERE;
 }
 
+/* One of a test run (why --probe), which is nobody's: its socket is of a protocol of its own
+ * (net/bpf/test_run.c).
+ */
+static __always_inline int
+is_of_test_run(struct sk_buff *skb)
+{
+	static const char dummy[] = "bpf_dummy";
+	char name[sizeof(dummy)] = {};
+	struct proto *prot = BPF_CORE_READ(skb, sk, __sk_common.skc_prot);
+
+	if (!prot || bpf_probe_read_kernel(name, sizeof(name), prot->name))
+		return 0;
+	for (__u32 i = 0; i < sizeof(dummy); i++)
+		if (name[i] != dummy[i])
+			return 0;
+	return 1;
+}
+
 /* Arguments: the packet, who drops it, and why. */
 SEC("tp_btf/kfree_skb")
 int
@@ -159,7 +181,7 @@ host_drop(__u64 *context)
 	if (!skb ||
 	    (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6)))
 		return 0;
-	if (is_of_our_programs(skb, key.reason) || !is_packet_ours(skb))
+	if (is_of_our_programs(skb, key.reason) || is_of_test_run(skb) || !is_packet_ours(skb))
 		return 0;
 	key.place = place_of(skb);
 	count = bpf_map_lookup_elem(&host_drops, &key);

@@ -97,10 +97,10 @@ int main(int argc, char** argv) {
   const std::map<std::string, ripstop::agent::TcpMidStream> mid_stream = {
       {"Reset", ripstop::agent::TcpMidStream::kReset},
       {"Drop", ripstop::agent::TcpMidStream::kDrop}};
-  app.add_option("--tcp-mid-stream", options.tcp_mid_stream,
-                 "segments of TCP connections that this node does not know are dropped: Reset (and "
-                 "who may begin "
-                 "such a connection is told), Drop (in silence)")
+  app.add_option(
+         "--tcp-mid-stream", options.tcp_mid_stream,
+         "segments of TCP connections that this node does not know are dropped: Reset (who may "
+         "begin such a connection is told), Drop (in silence)")
       ->envname("RIPSTOP_TCP_MID_STREAM")
       ->transform(CLI::CheckedTransformer(mid_stream, CLI::ignore_case));
   const std::map<std::string, HostNatMode> modes = {{"Auto", HostNatMode::kAuto},

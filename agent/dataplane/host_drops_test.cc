@@ -105,6 +105,23 @@ TEST_P(HostDropsTest, DropsOfOtherPeoplesProgramsAreNamed) {
   EXPECT_GT(All("TC_INGRESS"), 0u);
 }
 
+TEST_P(HostDropsTest, AProbeIsNobodysPacket) {
+  const auto all = [&] {
+    uint64_t packets = 0;
+    for (const loader::HostDrop& drop : *dataplane_->HostDrops()) packets += drop.packets;
+    return packets;
+  };
+  const uint64_t before = all();
+  const absl::Status probed = node_->Run([&] {
+    return dataplane_
+        ->Probe({*policy::Address::Parse(kPodA), *policy::Address::Parse(kPodB),
+                 policy::kProtocolUdp, 40000, 80})
+        .status();
+  });
+  ASSERT_EQ(probed, absl::OkStatus());
+  EXPECT_EQ(all(), before);
+}
+
 TEST_P(HostDropsTest, PacketsOfNoPodAreNobodysBusiness) {
   Send(*far_, kFar, "10.255.0.1");
   EXPECT_EQ(All("NO_SOCKET"), 0u);

@@ -105,7 +105,13 @@ void ProbeQueries::Describe(const loader::ProbeStage& stage, const loader::Packe
 absl::Status ProbeQueries::Run(const v1::WhyRequest& request, v1::WhyReply* ret) {
   ASSIGN_OR_RETURN(const auto packet, loop_->Call([&] { return queries_->PacketAsked(request); }));
   RETURN_IF_ERROR(packet.status());
-  ASSIGN_OR_RETURN(const std::vector<loader::ProbeStage> stages, dataplane_->Probe(*packet));
+  std::vector<loader::ProbeStage> stages;
+  {
+    const std::unique_lock turn(asking_, kPatience);
+    if (!turn.owns_lock())
+      return absl::ResourceExhaustedError("other probes are under way on this node; ask again");
+    ASSIGN_OR_RETURN(stages, dataplane_->Probe(*packet));
+  }
   return loop_->CallStatus([&]() -> absl::Status {
     ASSIGN_OR_RETURN(const loader::PacketLookup lookup, dataplane_->Lookup(*packet));
     for (const loader::ProbeStage& stage : stages) Describe(stage, lookup, ret->add_probe());

@@ -2,6 +2,8 @@
 #ifndef RIPSTOP_AGENT_POLICY_PROBE_QUERIES_H_
 #define RIPSTOP_AGENT_POLICY_PROBE_QUERIES_H_
 
+#include <chrono>
+#include <mutex>
 #include <string>
 
 #include "absl/status/status.h"
@@ -22,9 +24,14 @@ class ProbeQueries {
                const Queries* queries, const RecentDrops* drops, EventLoop* loop)
       : policy_(policy), dataplane_(dataplane), queries_(queries), drops_(drops), loop_(loop) {}
 
-  // On the asking thread, since programs are loaded for it.
+  // On the asking thread, since programs are loaded for it; one after the other, since these are
+  // many.
+  //   kResourceExhausted  others ask, and have for kPatience
   //   those of Queries::Why, and of loader::ProbePacket
   absl::Status Run(const v1::WhyRequest& request, v1::WhyReply* ret);
+
+  // Less than ripstopctl waits for an answer.
+  static constexpr std::chrono::seconds kPatience{5};
 
   // For the loop, and tests.
   void Describe(const loader::ProbeStage& stage, const loader::PacketLookup& lookup,
@@ -38,6 +45,7 @@ class ProbeQueries {
   const Queries* const queries_;
   const RecentDrops* const drops_;
   EventLoop* const loop_;
+  std::timed_mutex asking_;
 };
 
 }  // namespace ripstop::agent
