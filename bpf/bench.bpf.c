@@ -123,6 +123,7 @@ bench_renew(struct __sk_buff *skb)
 	}
 	if (asked.new_flow && !(asked.answered && asked.turn++ % 2))
 		*port = bpf_htons(++asked.port);
+	skb->tc_index = asked.tc_index;
 	bpf_tail_call(skb, &bench_next, asked.next);
 	return TC_ACT_SHOT;
 }

@@ -13,6 +13,7 @@
 
 #include <bpf/bpf_helpers.h>
 
+#define TRANSLATES_AT_EXIT 1
 #define HOOK_PROGRAM(name) static __always_inline int name##_body(struct __sk_buff *skb)
 
 #include "bpf/hooks/from_elsewhere.h"

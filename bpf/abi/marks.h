@@ -37,9 +37,12 @@ enum mark_kind {
 #define MARK_NUMBER_MAX 8191u /* numbers that there are; a narrow mask has room for fewer */
 
 /* In skb->tc_index of what was judged and redirected out of this host: no part of the stack
- * was on its way that could have written to it. Nodes' numbers (abi/owners.h) are smaller.
+ * was on its way that could have written to it. Nodes' numbers (abi/owners.h) are smaller, and
+ * OWNER_* are others.
  */
 #define TC_INDEX_REDIRECTED 65535u
+/* Likewise, and translated too, or not to be. */
+#define TC_INDEX_FINISHED 65100u
 
 /* Whose a number is. It is not given to another address while the first is local, and then
  * to the one whose turn is last.

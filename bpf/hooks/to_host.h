@@ -63,6 +63,10 @@ HOOK_PROGRAM(to_host)
 
 	if (!state)
 		return TC_ACT_OK;
+	if (skb->tc_index == TC_INDEX_FINISHED) {
+		skb->tc_index = 0;
+		return TC_ACT_OK;
+	}
 	action = judge_at_exit(skb, state);
 	if (action != TC_ACT_OK || !(state->flags & STATE_MASQUERADE))
 		return action;

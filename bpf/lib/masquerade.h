@@ -8,7 +8,9 @@
  *
  * Whether a flow is masqueraded is decided when a packet leaves, as long as nobody has answered:
  * so who has asked in vain under the pod's own address is not left with that. One that was
- * answered is left as it is: who answers knows the way to the pod.
+ * answered is left as it is: who answers knows the way to the pod. So of an answered flow
+ * from_workload knows all that is to do, and where it knows the next hop too does it
+ * (next_hop.h): the packet is parsed and its flow at hand.
  */
 #ifndef RIPSTOP_BPF_LIB_MASQUERADE_H
 #define RIPSTOP_BPF_LIB_MASQUERADE_H

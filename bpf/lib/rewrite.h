@@ -124,6 +124,89 @@ rewrite_packet(struct __sk_buff *skb, const struct rewrite *r)
 	return store_port(skb, r, port_sum ? r->l4_offset + port_sum : 0, flags);
 }
 
+/* One's complement, folded to 32 bits. */
+static __always_inline __u32
+sum_difference(const __be32 *from, const __be32 *to, __u32 words)
+{
+	__u64 sum = 0;
+
+	for (__u32 i = 0; i < words; i++)
+		sum += (__u64)(__u32)~from[i] + to[i];
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	return sum + (sum >> 32);
+}
+
+/* The source of IPv4, in its place, and what the header's own checksum makes of it. */
+static __always_inline int
+store_source_v4(struct __sk_buff *skb, __be32 to, __u32 difference)
+{
+	struct iphdr *ip = (void *)(long)skb->data + ETH_HLEN;
+	__u32 sum;
+
+	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
+		return -1;
+	sum = (__u16)~ip->check + (difference & 0xffff) + (difference >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	ip->check = ~(sum + (sum >> 16));
+	ip->saddr = to;
+	return 0;
+}
+
+static __always_inline int
+store_source_v6(struct __sk_buff *skb, const struct ip_address *to)
+{
+	struct ipv6hdr *ip = (void *)(long)skb->data + ETH_HLEN;
+
+	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
+		return -1;
+	for (__u32 i = 0; i < 4; i++)
+		ip->saddr.in6_u.u6_addr32[i] = to->words[i];
+	return 0;
+}
+
+/* What rewrite_source takes: most of all packets. */
+#define REWRITE_L4_OFFSET_MAX 256
+
+static __always_inline int
+can_rewrite_source(const struct packet *p)
+{
+	return !p->fragment && pseudo_checksum_at(p->protocol) &&
+	       p->l4_offset <= REWRITE_L4_OFFSET_MAX;
+}
+
+/* rewrite_packet of the source, of a packet as from_workload has parsed it, on the way that has to
+ * be short: what no sum of the device's covers is written in place.
+ */
+static __always_inline int
+rewrite_source(struct __sk_buff *skb, const struct packet *p, const struct flow_translation *to)
+{
+	__u32 l4 = p->l4_offset, checksum = l4 + pseudo_checksum_at(p->protocol);
+	__u64 flags = p->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+	__be16 from_port = p->source_port, to_port = to->port, *port;
+	__u32 difference;
+
+	if (l4 > REWRITE_L4_OFFSET_MAX)
+		return -1;
+	difference = p->family == 4 ? sum_difference(&p->source.words[3], &to->address.words[3], 1)
+	                            : sum_difference(p->source.words, to->address.words, 4);
+	/* Makes the packet writable, and linear so far. */
+	if (bpf_l4_csum_replace(skb, checksum, 0, difference, flags | BPF_F_PSEUDO_HDR))
+		return -1;
+	if (from_port != to_port &&
+	    bpf_l4_csum_replace(skb, checksum, from_port, to_port, flags | sizeof(to_port)))
+		return -1;
+	if (p->family == 4 ? store_source_v4(skb, to->address.words[3], difference)
+	                   : store_source_v6(skb, &to->address))
+		return -1;
+	if (from_port == to_port)
+		return 0;
+	port = (void *)(long)skb->data + l4 + port_offset(p->protocol, SOURCE);
+	if ((void *)(port + 1) > (void *)(long)skb->data_end)
+		return -1;
+	*port = to_port;
+	return 0;
+}
+
 /* The same of the packet that an ICMP error quotes, whose checksum is at @checksum. The quoted
  * transport's own is left: all of what it covers is rarely there, and nobody looks.
  */

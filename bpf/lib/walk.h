@@ -20,6 +20,7 @@
 #include "bpf/lib/fragment.h"
 #include "bpf/lib/judge.h"
 #include "bpf/lib/martian.h"
+#include "bpf/lib/next_hop.h"
 #include "bpf/lib/parse.h"
 #include "bpf/lib/translated.h"
 #include "bpf/lib/walk_state.h"
@@ -90,7 +91,7 @@ walk_deliver_routed(struct __sk_buff *skb, struct walk *w, const struct datapath
 	if (!flow)
 		return deliver_routed(skb, &w->p, NULL, 0, marks);
 	stamp = NEXT_HOP_STAMP(state->routes_epoch, flow->seen_ns);
-	action = deliver_noted(skb, &w->p, &flow->next_hop, stamp, marks);
+	action = deliver_noted(skb, w, state, flow, stamp);
 	if (action != TC_ACT_UNSPEC)
 		return action;
 	return deliver_routed(skb, &w->p, flow, stamp, marks);

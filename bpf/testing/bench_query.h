@@ -23,7 +23,8 @@ struct bench_query {
 	__u32 protocol;
 	__u32 resent; /* each frame has this source again, as it was before a rewrite */
 	struct ip_address source;
+	__u32 tc_index; /* each frame has this one */
 };
-ABI_ASSERT(sizeof(struct bench_query) == 72);
+ABI_ASSERT(sizeof(struct bench_query) == 76);
 
 #endif

@@ -265,8 +265,8 @@ absl::StatusOr<loader::Frame> BenchKernel::Passed(int program_fd, const loader::
   return std::move(run.frame);
 }
 
-absl::StatusOr<Timing> BenchKernel::MasqueradedExit(const loader::FrameSpec& spec,
-                                                    const policy::Address& ours) {
+absl::StatusOr<BenchKernel::MasqueradedTimings> BenchKernel::MasqueradedFlow(
+    const loader::FrameSpec& spec, const policy::Address& ours) {
   loader::DatapathObject& object = evaluator_->object();
   const interface_value workload = {.flags = INTERFACE_WORKLOAD};
   if (bpf_map_update_elem(object.interfaces(), &kPodsInterface, &workload, BPF_ANY) != 0)
@@ -295,11 +295,19 @@ absl::StatusOr<Timing> BenchKernel::MasqueradedExit(const loader::FrameSpec& spe
   const ip_address source = loader::ToKey(spec.packet.source);
   std::memcpy(const_cast<ip_address*>(&query.source), &source, sizeof(source));
   query.source_port = htons(spec.packet.source_port);
-  absl::StatusOr<Timing> timing =
-      TimeRenewed(object.to_host(), MakeFrame(next), false, spec.packet.source);
+  MasqueradedTimings timings;
+  ASSIGN_OR_RETURN(timings.sent,
+                   TimeRenewed(object.from_workload(), MakeFrame(next), false, spec.packet.source));
+  ASSIGN_OR_RETURN(timings.translated,
+                   TimeRenewed(object.to_host(), MakeFrame(next), false, spec.packet.source));
+  query.tc_index = TC_INDEX_FINISHED;
+  ASSIGN_OR_RETURN(timings.finished,
+                   TimeRenewed(object.to_host(), MakeFrame(next), false, spec.packet.source));
+  query.tc_index = 0;
   query.resent = 0;
+  object.state()->flags &= ~STATE_MASQUERADE;
   RETURN_IF_ERROR(store.Set({}));
-  return timing;
+  return timings;
 }
 
 }  // namespace ripstop::bench

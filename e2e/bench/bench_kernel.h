@@ -56,9 +56,15 @@ class BenchKernel {
   // `answers`: where the other end's packets come in.
   absl::StatusOr<Timing> EstablishedFlow(const loader::FrameSpec& spec, int program = -1,
                                          loader::Hook answers = loader::Hook::kFromWorkload);
-  // What to_host adds to it where the pod is masqueraded as `ours`; both ends have talked.
-  absl::StatusOr<Timing> MasqueradedExit(const loader::FrameSpec& spec,
-                                         const policy::Address& ours);
+  // A packet of it where the pod is masqueraded as `ours`; both ends have talked. Needs a route to
+  // the other end.
+  struct MasqueradedTimings {
+    Timing sent;        // from_workload, which translates
+    Timing finished;    // to_host, of a packet that is translated
+    Timing translated;  // to_host, where it has to: fragments, what the host's stack has forwarded
+  };
+  absl::StatusOr<MasqueradedTimings> MasqueradedFlow(const loader::FrameSpec& spec,
+                                                     const policy::Address& ours);
   // Any program that takes this packet's frame.
   absl::StatusOr<Timing> Program(int program_fd, const policy::Packet& packet);
 
