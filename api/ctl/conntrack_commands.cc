@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <functional>
+#include <tuple>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -97,7 +98,18 @@ void PrintEach(const FlowsReply& reply, std::ostream& out) {
   }
 }
 
-// All parts as one reply; a failure is already reported.
+// As people look for them: whose, then where to.
+void Sort(FlowsReply& reply) {
+  const auto place = [](const agent::v1::Flow& flow) {
+    return std::make_tuple(std::cref(flow.source_name()), std::cref(flow.source()),
+                           std::cref(flow.destination_name()), std::cref(flow.destination()),
+                           std::cref(flow.protocol()), flow.destination_port(), flow.source_port());
+  };
+  std::sort(reply.mutable_flows()->pointer_begin(), reply.mutable_flows()->pointer_end(),
+            [&](const auto* a, const auto* b) { return place(*a) < place(*b); });
+}
+
+// All parts as one reply, sorted; a failure is already reported.
 bool ReadAll(Context& context, FlowsRequest request, FlowsReply& all) {
   AgentClient client(context.socket);
   do {
@@ -110,6 +122,7 @@ bool ReadAll(Context& context, FlowsRequest request, FlowsReply& all) {
     all.MergeFrom(*part);
   } while (request.part() != 0);
   all.set_next(0);
+  Sort(all);
   return true;
 }
 

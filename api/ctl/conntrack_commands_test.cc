@@ -78,6 +78,22 @@ class ConntrackTest : public WithAgent<FakeConntrack> {
   }
 };
 
+TEST_F(ConntrackTest, FlowsOfOneSenderStandTogetherInWhateverOrderTheyCome) {
+  Flow other = agent_.flows[0];
+  other.set_source_name("shop/api");
+  agent_.flows.push_back(other);
+  agent_.flows.push_back(agent_.flows[1]);
+  agent_.flows.back().set_destination_port(7);
+  ASSERT_EQ(Ctl({"list", "-o", "json"}), 0);
+  std::vector<std::string> found;
+  for (const auto& flow : nlohmann::json::parse(out_)["flows"])
+    found.push_back(flow["sourceName"].get<std::string>() + " " + flow["destination"].dump() + " " +
+                    flow["destinationPort"].dump());
+  EXPECT_THAT(found,
+              ElementsAre("shop/api \"192.0.2.9\" 80", "shop/web \"192.0.2.9\" 80",
+                          "shop/web \"2001:db8:1::53\" 7", "shop/web \"2001:db8:1::53\" 53"));
+}
+
 TEST_F(ConntrackTest, AsWhatAFlowLeavesIsAColumnWhereOneIsMasqueraded) {
   agent_.flows[0].set_leaves_as("203.0.113.1");
   agent_.flows[0].set_leaves_as_port(20001);
