@@ -180,13 +180,15 @@ can_rewrite_source(const struct packet *p)
 static __always_inline int
 rewrite_source(struct __sk_buff *skb, const struct packet *p, const struct flow_translation *to)
 {
-	__u32 l4 = p->l4_offset, checksum = l4 + pseudo_checksum_at(p->protocol);
 	__u64 flags = p->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
 	__be16 from_port = p->source_port, to_port = to->port, *port;
-	__u32 difference;
+	__u32 l4 = p->l4_offset, checksum, difference;
 
+	/* The compiler knows that it is, from what it has read before; 6.1's verifier does not. */
+	asm volatile("" : "+r"(l4));
 	if (l4 > REWRITE_L4_OFFSET_MAX)
 		return -1;
+	checksum = l4 + pseudo_checksum_at(p->protocol);
 	difference = p->family == 4 ? sum_difference(&p->source.words[3], &to->address.words[3], 1)
 	                            : sum_difference(p->source.words, to->address.words, 4);
 	/* Makes the packet writable, and linear so far. */
