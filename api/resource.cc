@@ -115,14 +115,20 @@ std::string Serialize(const Resource& resource) {
   return bytes;
 }
 
-absl::StatusOr<Resource> Deserialize(const StoredResource& stored) {
+absl::StatusOr<Resource> Deserialize(const StoredResource& stored,
+                                     std::shared_ptr<google::protobuf::Arena> arena) {
   const auto named = [&](const std::string& what) {
     return absl::StrCat(stored.key.kind, " ", stored.key.ns, stored.key.ns.empty() ? "" : "/",
                         stored.key.name, ": ", what);
   };
   const KindInfo* kind = FindStoreKind(stored.key.kind);
   if (kind == nullptr) return absl::UnimplementedError(named("a kind this version does not know"));
-  std::shared_ptr<google::protobuf::Message> message = kind->New();
+  std::shared_ptr<google::protobuf::Message> message;
+  if (arena == nullptr) {
+    message = kind->New();
+  } else {
+    message = {arena, kind->prototype->New(arena.get())};
+  }
   const bool parsed = message->ParseFromString(stored.value);
   const auto* kept = dynamic_cast<const v1::KeptResource*>(message.get());
   const bool whole = kept == nullptr || !kept->has_spec() || IsTree(kept->spec().json());

@@ -13,6 +13,7 @@
 #include "api/kinds.h"
 #include "api/proto/resources.pb.h"
 #include "api/store/store.h"
+#include "google/protobuf/arena.h"
 #include "google/protobuf/message.h"
 
 namespace ripstop::api {
@@ -41,13 +42,15 @@ class Resource {
   google::protobuf::Message& mutable_message() { return *message_; }
 
   // The message as its own type, or nullptr when it is of another kind.
+  // Generated messages are final, so one look at the type will do: half a dozen kinds are asked for
+  // of each resource of the store.
   template <typename T>
   const T* As() const {
-    return dynamic_cast<const T*>(message_.get());
+    return Is<T>() ? static_cast<const T*>(message_.get()) : nullptr;
   }
   template <typename T>
   T* MutableAs() {
-    return dynamic_cast<T*>(message_.get());
+    return Is<T>() ? static_cast<T*>(message_.get()) : nullptr;
   }
 
   const v1::ObjectMeta& metadata() const;
@@ -70,6 +73,11 @@ class Resource {
   int LineOf(std::string path) const;
 
  private:
+  template <typename T>
+  bool Is() const {
+    return message_ != nullptr && message_->GetDescriptor() == T::descriptor();
+  }
+
   const KindInfo* kind_ = nullptr;
   std::shared_ptr<google::protobuf::Message> message_;
 };
@@ -80,7 +88,9 @@ std::string Serialize(const Resource& resource);
 
 // Errors: kUnimplemented for a kind this version does not know, kDataLoss for bytes that
 // are not that kind's message. Both name the key.
-absl::StatusOr<Resource> Deserialize(const StoredResource& stored);
+// `arena`: where the message is, for who reads many that go at once; it lives as long as they do.
+absl::StatusOr<Resource> Deserialize(const StoredResource& stored,
+                                     std::shared_ptr<google::protobuf::Arena> arena = nullptr);
 
 }  // namespace ripstop::api
 

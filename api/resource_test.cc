@@ -71,6 +71,29 @@ TEST(ResourceTest, SerializeAndDeserializeKeepEverythingAndTakeTheRevisionFromTh
   EXPECT_EQ(Serialize(*back), Serialize(tier)) << "the revision is no part of the value";
 }
 
+TEST(ResourceTest, ResourcesOfOneArenaOutliveWhoMadeIt) {
+  auto arena = std::make_shared<google::protobuf::Arena>();
+  std::vector<Resource> resources;
+  for (const char* name : {"one", "another-whose-name-is-no-short-string"}) {
+    Resource tier = Resource::Make<v1::Tier>();
+    tier.mutable_metadata().set_name(name);
+    auto read = Deserialize({.key = tier.key(), .value = Serialize(tier), .revision = 9}, arena);
+    ASSERT_TRUE(read.ok()) << read.status();
+    EXPECT_EQ(read->message().GetArena(), arena.get());
+    EXPECT_EQ(Serialize(*read), Serialize(tier));
+    resources.push_back(*std::move(read));
+  }
+  const std::weak_ptr<google::protobuf::Arena> watched = arena;
+  arena = nullptr;
+  const Resource copy = resources.back(), clone = resources.back().Clone();
+  resources.clear();
+  EXPECT_EQ(copy.name(), "another-whose-name-is-no-short-string") << "copies share the message";
+  EXPECT_NE(copy.As<v1::Tier>(), nullptr);
+  EXPECT_EQ(copy.As<v1::IPPool>(), nullptr);
+  EXPECT_EQ(clone.message().GetArena(), nullptr);
+  EXPECT_FALSE(watched.expired());
+}
+
 TEST(ResourceTest, ClonesAreIndependentAndAnotherKindIsNull) {
   Resource policy = Resource::Make<v1::NetworkPolicy>();
   policy.mutable_metadata().set_name("a");

@@ -81,6 +81,21 @@ TEST(EventLoop, TimersFireInOrderOfDueTimeAndPeriodicOnesRepeatUntilCancelled) {
   EXPECT_EQ(ticks, 3);
 }
 
+TEST(EventLoop, WhatIsPostedWhileATimerRunsComesBeforeTheNextTimer) {
+  auto loop = NewLoop();
+  std::string order;
+  loop->AddTimer(absl::ZeroDuration(), absl::ZeroDuration(), [&] {
+    order += 'a';
+    loop->Post([&] { order += 'p'; });
+  });
+  loop->AddTimer(absl::ZeroDuration(), absl::ZeroDuration(), [&] {  // due in the same turn
+    order += 'b';
+    loop->Stop();
+  });
+  ASSERT_TRUE(loop->RunUntilStopped().ok());
+  EXPECT_EQ(order, "apb");
+}
+
 TEST(EventLoop, ADescriptorRemovedInTheSameTurnIsNotCalled) {
   auto loop = NewLoop();
   int a[2], b[2];

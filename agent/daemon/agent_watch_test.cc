@@ -3,6 +3,8 @@
 // Watching flows through the agent's socket.
 #include <arpa/inet.h>
 
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -129,6 +131,27 @@ TEST_F(AgentWatchTest, ASlowReaderMissesEventsOfWhichItIsToldAndHoldsUpNobody) {
   quick_context.TryCancel();
   slow->Finish();
   quick->Finish();
+}
+
+// Those that wait for gRPC's callbacks sleep a tenth of a second at a time, and all sockets of the
+// server are theirs.
+TEST_F(AgentWatchTest, NoThreadOfGrpcKeepsAnswersBack) {
+  RunningAgent agent(options_, false);
+  ASSERT_TRUE(agent.UntilReady());
+  grpc::ClientContext context;
+  v1::WatchFlowsReply reply;
+  const auto watch = agent.Watch(&context);
+  ASSERT_TRUE(watch->Read(&reply));
+  int threads = 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string name;
+    std::getline(std::ifstream(task.path() / "comm"), name);
+    EXPECT_NE(name, "nexting_thread");
+    ++threads;
+  }
+  EXPECT_GT(threads, 1);
+  context.TryCancel();
+  watch->Finish();
 }
 
 TEST_F(AgentWatchTest, SoManyMayWatchAndTheAgentEndsThoughTheyDo) {

@@ -6,19 +6,81 @@
 
 namespace ripstop::agent {
 
-FlowWriter* FlowWriter::Begin(std::shared_ptr<FlowStream> stream) {
-  auto* writer = new FlowWriter(std::move(stream));
-  writer->writing_ = true;
-  writer->StartWrite(&writer->reply_);
-  writer->stream_->OnNews([writer] { writer->Next(); });
-  return writer;
+// ---- all of them ----
+
+FlowWriters::FlowWriters(grpc::ServerBuilder& builder, Service* service, Watch watch)
+    : queue_(builder.AddCompletionQueue(/*is_frequently_polled=*/false)),
+      service_(service),
+      watch_(std::move(watch)) {}
+
+FlowWriters::~FlowWriters() {
+  {
+    // Nothing may be begun on a queue that is shut down: first all writers end.
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return writers_ == 0; });
+  }
+  queue_->Shutdown();
+  if (!thread_.joinable()) thread_ = std::thread([this] { Run(); });
+  thread_.join();
 }
 
-FlowWriter* FlowWriter::Refuse(const grpc::Status& status) {
-  auto* writer = new FlowWriter(nullptr);
-  writer->ended_ = true;
-  writer->Finish(status);
-  return writer;
+void FlowWriters::Start() {
+  Await();
+  thread_ = std::thread([this] { Run(); });
+}
+
+void FlowWriters::Await() {
+  {
+    const std::lock_guard lock(mutex_);
+    ++writers_;
+  }
+  new FlowWriter(this);
+}
+
+void FlowWriters::Ended() {
+  const std::lock_guard lock(mutex_);
+  --writers_;
+  changed_.notify_all();
+}
+
+void FlowWriters::Run() {
+  void* tag = nullptr;
+  for (bool ok = false; queue_->Next(&tag, &ok);) {
+    const auto* step = static_cast<const FlowWriter::Step*>(tag);
+    (step->writer->*step->done)(ok);
+  }
+}
+
+// ---- one ----
+
+FlowWriter::FlowWriter(FlowWriters* writers) : writers_(writers), writer_(&context_) {
+  context_.AsyncNotifyWhenDone(&gone_);
+  writers_->service_->RequestWatchFlows(&context_, &request_, &writer_, writers_->queue_.get(),
+                                        writers_->queue_.get(), &asked_);
+}
+
+// After Close the loop calls no more.
+FlowWriter::~FlowWriter() {
+  if (stream_ != nullptr) stream_->Close();
+  writers_->Ended();
+}
+
+// Writes an empty message first, so that the client knows that it watches.
+void FlowWriter::OnAsked(bool ok) {
+  if (!ok) {  // the server is shut down; of a call that never was, nothing else comes
+    delete this;
+    return;
+  }
+  writers_->Await();
+  const grpc::Status status = writers_->watch_(request_, &stream_);
+  if (!status.ok()) {
+    ended_ = true;
+    writer_.Finish(status, &finished_);
+    return;
+  }
+  writing_ = true;
+  writer_.Write(reply_, &written_);
+  stream_->OnNews([this] { Next(); });
 }
 
 void FlowWriter::Next() {
@@ -30,11 +92,11 @@ void FlowWriter::Next() {
     reply_ = *std::move(next);
     writing_ = true;
   }
-  // Without the lock: gRPC may call back from here. `writing_` keeps others out.
-  StartWrite(&reply_);
+  // `writing_` keeps others out.
+  writer_.Write(reply_, &written_);
 }
 
-void FlowWriter::OnWriteDone(bool ok) {
+void FlowWriter::OnWritten(bool ok) {
   {
     const std::lock_guard lock(mutex_);
     writing_ = false;
@@ -44,25 +106,30 @@ void FlowWriter::OnWriteDone(bool ok) {
   if (ok) {
     Next();
   } else {
-    Finish(grpc::Status::CANCELLED);
+    writer_.Finish(grpc::Status::CANCELLED, &finished_);
   }
 }
 
 // Whoever is writing finishes.
-void FlowWriter::OnCancel() {
+void FlowWriter::OnGone(bool /*ok*/) {
+  is_gone_ = true;
+  bool finish = false;
   {
     const std::lock_guard lock(mutex_);
-    if (ended_) return;
+    finish = !ended_ && !writing_;
     ended_ = true;
-    if (writing_) return;
   }
-  Finish(grpc::Status::CANCELLED);
+  if (finish) writer_.Finish(grpc::Status::CANCELLED, &finished_);
+  EndIfOver();
 }
 
-void FlowWriter::OnDone() {
-  // After Close the loop calls no more.
-  if (stream_ != nullptr) stream_->Close();
-  delete this;
+void FlowWriter::OnFinished(bool /*ok*/) {
+  is_finished_ = true;
+  EndIfOver();
+}
+
+void FlowWriter::EndIfOver() {
+  if (is_gone_ && is_finished_) delete this;
 }
 
 }  // namespace ripstop::agent

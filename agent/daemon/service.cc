@@ -29,8 +29,8 @@ grpc::Status OnLoop(EventLoop* loop, Reply* reply, F call) {
   return grpc::Status::OK;
 }
 
-// By callbacks: a watcher that waits for hours keeps no thread.
-class OperatorService final : public v1::Agent::WithCallbackMethod_WatchFlows<v1::Agent::Service> {
+// WatchFlows is a FlowWriter's.
+class OperatorService final : public FlowWriters::Service {
  public:
   OperatorService(EventLoop* loop, AgentApi* api) : loop_(loop), api_(api) {}
   grpc::Status Status(grpc::ServerContext*, const v1::StatusRequest*,
@@ -63,13 +63,6 @@ class OperatorService final : public v1::Agent::WithCallbackMethod_WatchFlows<v1
                         v1::EndFlowsReply* reply) override {
     return OnLoop(loop_, reply, [&] { return api_->EndFlows(*request); });
   }
-  grpc::ServerWriteReactor<v1::WatchFlowsReply>* WatchFlows(
-      grpc::CallbackServerContext*, const v1::WatchFlowsRequest* request) override {
-    auto answer = loop_->Call([&] { return api_->WatchFlows(*request); });
-    if (!answer.ok()) return FlowWriter::Refuse(ToGrpc(answer.status()));
-    if (!answer->ok()) return FlowWriter::Refuse(ToGrpc(answer->status()));
-    return FlowWriter::Begin(**std::move(answer));
-  }
   grpc::Status Trace(grpc::ServerContext* context, const v1::TraceRequest* request,
                      grpc::ServerWriter<v1::TraceReply>* writer) override {
     return ToGrpc(api_->Trace(
@@ -93,9 +86,10 @@ class OperatorService final : public v1::Agent::WithCallbackMethod_WatchFlows<v1
 
 class GrpcService final : public Service {
  public:
-  GrpcService(EventLoop* loop, AgentApi* api) : operator_(loop, api) {}
+  GrpcService(EventLoop* loop, AgentApi* api) : loop_(loop), api_(api), operator_(loop, api) {}
   ~GrpcService() override {
     if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now());
+    writers_.reset();
   }
 
   absl::Status Listen(const std::string& socket) {
@@ -108,6 +102,11 @@ class GrpcService final : public Service {
     grpc::ServerBuilder builder;
     builder.AddListeningPort("unix:" + socket, grpc::InsecureServerCredentials());
     builder.RegisterService(&operator_);
+    writers_ = std::make_unique<FlowWriters>(
+        builder, &operator_,
+        [this](const v1::WatchFlowsRequest& request, std::shared_ptr<FlowStream>* stream) {
+          return OnLoop(loop_, stream, [&] { return api_->WatchFlows(request); });
+        });
     // Calls run one after the other on the loop anyway.
     builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::MAX_POLLERS, 2);
     server_ = builder.BuildAndStart();
@@ -115,11 +114,15 @@ class GrpcService final : public Service {
     if (server_ == nullptr || ::access(socket.c_str(), F_OK) != 0) {
       return absl::UnavailableError(absl::StrCat("agent socket ", socket, ": cannot listen there"));
     }
+    writers_->Start();
     return absl::OkStatus();
   }
 
  private:
+  EventLoop* const loop_;
+  AgentApi* const api_;
   OperatorService operator_;
+  std::unique_ptr<FlowWriters> writers_;
   std::unique_ptr<grpc::Server> server_;
 };
 

@@ -8,8 +8,9 @@
 
 namespace ripstop::agent {
 
-Reading ReadStored(const api::StoredResource& stored, const std::string& node) {
-  absl::StatusOr<api::Resource> resource = api::Deserialize(stored);
+Reading ReadStored(const api::StoredResource& stored, const std::string& node,
+                   std::shared_ptr<google::protobuf::Arena> arena) {
+  absl::StatusOr<api::Resource> resource = api::Deserialize(stored, std::move(arena));
   if (resource.ok() && resource->key() != stored.key) {
     resource = absl::DataLossError(
         absl::StrCat("the stored document is that of ", resource->key().ToString()));
@@ -25,9 +26,10 @@ Reading ReadStored(const api::StoredResource& stored, const std::string& node) {
 ReadAhead::ReadAhead(const std::vector<const api::StoredResource*>& piece,
                      const std::string& node) {
   items_.reserve(piece.size());
+  const auto arena = std::make_shared<google::protobuf::Arena>();
   for (const api::StoredResource* stored : piece) {
     if (api::FindStoreKind(stored->key.kind) == nullptr) continue;
-    items_.push_back({stored, ReadStored(*stored, node)});
+    items_.push_back({stored, ReadStored(*stored, node, arena)});
   }
 }
 

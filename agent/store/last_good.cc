@@ -241,31 +241,42 @@ absl::Status LastGood::Open() {
 
 absl::Status LastGood::WriteChanges(const Changes& changes) {
   for (const auto& [key, change] : changes) {
-    {
-      SqliteQuery before(*database_,
-                         "SELECT checksum FROM resources WHERE kind = ? AND ns = ? AND name = ?");
-      before.Bind(1, key.kind).Bind(2, key.ns).Bind(3, key.name);
-      ASSIGN_OR_RETURN(const bool there, before.Step());
-      if (there && change.if_absent) continue;
-      rows_ -= there ? 1 : 0;
-      total_ -= there ? before.Integer(0) : 0;
+    // Most are new, above all when all are; whether one is there then costs no search of its own.
+    if (change.resource.has_value()) {
+      ASSIGN_OR_RETURN(const bool is_new, InsertIfAbsent(*change.resource));
+      if (is_new || change.if_absent) continue;
     }
-    if (!change.resource.has_value()) {
-      SqliteQuery remove(*database_,
-                         "DELETE FROM resources WHERE kind = ? AND ns = ? AND name = ?");
-      RETURN_IF_ERROR(remove.Bind(1, key.kind).Bind(2, key.ns).Bind(3, key.name).Run());
-      continue;
-    }
-    const StoredResource& resource = *change.resource;
-    const int64_t checksum = Checksum(resource);
-    SqliteQuery put(*database_, "INSERT OR REPLACE INTO resources VALUES (?, ?, ?, ?, ?, ?, ?)");
-    put.Bind(1, key.kind).Bind(2, key.ns).Bind(3, key.name).BindBlob(4, resource.value);
-    put.Bind(5, resource.revision).Bind(6, resource.create_revision).Bind(7, checksum);
-    RETURN_IF_ERROR(put.Run());
-    ++rows_;
-    total_ += checksum;
+    RETURN_IF_ERROR(Remove(key));
+    if (change.resource.has_value()) RETURN_IF_ERROR(InsertIfAbsent(*change.resource).status());
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<bool> LastGood::InsertIfAbsent(const StoredResource& resource) {
+  const int64_t checksum = Checksum(resource);
+  SqliteQuery put(*database_, "INSERT OR IGNORE INTO resources VALUES (?, ?, ?, ?, ?, ?, ?)");
+  put.Bind(1, resource.key.kind).Bind(2, resource.key.ns).Bind(3, resource.key.name);
+  put.BindBlob(4, resource.value).Bind(5, resource.revision);
+  put.Bind(6, resource.create_revision).Bind(7, checksum);
+  RETURN_IF_ERROR(put.Run());
+  if (database_->Changed() == 0) return false;
+  ++rows_;
+  total_ += checksum;
+  return true;
+}
+
+absl::Status LastGood::Remove(const api::ResourceKey& key) {
+  {
+    SqliteQuery before(*database_,
+                       "SELECT checksum FROM resources WHERE kind = ? AND ns = ? AND name = ?");
+    before.Bind(1, key.kind).Bind(2, key.ns).Bind(3, key.name);
+    ASSIGN_OR_RETURN(const bool there, before.Step());
+    if (!there) return absl::OkStatus();
+    --rows_;
+    total_ -= before.Integer(0);
+  }
+  SqliteQuery remove(*database_, "DELETE FROM resources WHERE kind = ? AND ns = ? AND name = ?");
+  return remove.Bind(1, key.kind).Bind(2, key.ns).Bind(3, key.name).Run();
 }
 
 // One transaction up to the last commit among the steps; what comes after it waits in the next.

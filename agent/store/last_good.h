@@ -86,6 +86,8 @@ class LastGood {
   void Run();
   absl::Status Write(const std::vector<Step>& steps);
   absl::Status WriteChanges(const Changes& changes);
+  absl::StatusOr<bool> InsertIfAbsent(const api::StoredResource& resource);  // whether it did
+  absl::Status Remove(const api::ResourceKey& key);
   absl::Status Open();
 
   const std::string path_;

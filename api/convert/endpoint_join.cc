@@ -156,8 +156,8 @@ const std::string& EndpointJoin::UidOf(const Entry& entry) {
 void EndpointJoin::PutWorkload(const Resource& resource, policy::Endpoint endpoint) {
   const auto* document = resource.As<v1::WorkloadEndpoint>();
   const v1::WorkloadEndpointSpec& spec = document->spec();
-  const ResourceKey key = resource.key();
-  const std::string name = NameOf(key);
+  const std::string& ns = document->metadata().namespace_();
+  const std::string name = absl::StrCat(ns, "/", document->metadata().name());
   if (Workload* known = workloads_.Find(name);
       known != nullptr && known->entry->key != endpoint.id) {
     DeleteWorkload(*known);
@@ -165,12 +165,12 @@ void EndpointJoin::PutWorkload(const Resource& resource, policy::Endpoint endpoi
   Workload& workload = workloads_.Make(name);
   workload.revision = resource.revision();
   workload.here = !node_.empty() && spec.node() == node_;
-  const auto& annotations = resource.metadata().annotations();
+  const auto& annotations = document->metadata().annotations();
   const auto uid = annotations.find(kPodUidAnnotation);
   workload.uid = uid == annotations.end() ? "" : uid->second;
   workload.container = endpoint.id == WorkloadId(spec.node(), spec.container_id(), spec.endpoint());
   PodEntry* const before =
-      std::exchange(workload.pod, NamePod(absl::StrCat(key.ns, "/", WorkloadName(*document))));
+      std::exchange(workload.pod, NamePod(absl::StrCat(ns, "/", WorkloadName(*document))));
   if (workload.entry == nullptr) {
     workload.entry = &entries_.Make(endpoint.id);
     workload.entry->workloads.push_back(&workload);

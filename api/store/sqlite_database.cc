@@ -85,6 +85,8 @@ absl::StatusOr<int64_t> SqliteDatabase::Integer(const char* sql) {
   return query.Integer(0);
 }
 
+int64_t SqliteDatabase::Changed() const { return sqlite3_changes(handle_); }
+
 absl::StatusOr<sqlite3_stmt*> SqliteDatabase::Statement(const char* sql) {
   sqlite3_stmt*& statement = statements_[sql];
   if (statement == nullptr) {

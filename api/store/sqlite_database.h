@@ -30,6 +30,8 @@ class SqliteDatabase {
   absl::Status Execute(const char* sql);
   // A query that answers one integer.
   absl::StatusOr<int64_t> Integer(const char* sql);
+  // How many rows the last INSERT, UPDATE or DELETE that ended touched.
+  int64_t Changed() const;
 
   // The status of a SQLite result code:
   //   kUnavailable  busy (IsStoreBusy), not to be opened, disk full, I/O error

@@ -64,8 +64,17 @@ absl::Status AddressTable::Begin(uint32_t slot, uint32_t capacity) {
   return InstallInnerMap(outer_, slot_, now_.fd, kOuter);
 }
 
+uint32_t AddressTable::CapacityAt(uint32_t slot) const {
+  uint32_t id = 0;
+  if (bpf_map_lookup_elem(outer_, &slot, &id) != 0) return 0;
+  const UniqueFd map(bpf_map_get_fd_by_id(id));
+  bpf_map_info info = {};
+  uint32_t bytes = sizeof(info);
+  return bpf_obj_get_info_by_fd(map.get(), &info, &bytes) == 0 ? info.max_entries : 0;
+}
+
 absl::Status AddressTable::StartGrowing() {
-  uint32_t capacity = now_.capacity * 2;
+  uint32_t capacity = now_.capacity * kGrowth;
   while (IsFilled(entries_, capacity)) capacity *= 2;
   ASSIGN_OR_RETURN(Inner larger, Make(capacity));
   EntryCopy copy(now_.fd.get(), larger.fd.get(), sizeof(address_key), sizeof(address_value),

@@ -17,14 +17,17 @@ namespace ripstop::loader {
 
 // The addresses of one generation: a hash map at one slot of rs_addresses_v2, and how it grows.
 //
-// A hash map has the size it was made with. At seven eighths of it, one of twice the size is made,
-// and each Set takes a part of what is there over: what is written meanwhile is written to both,
-// so programs read the smaller until the larger has all and takes its place. No Set copies much
-// more than kCopyPerSet, unless the map is full before that was enough.
+// A hash map has the size it was made with. At seven eighths of it, one of kGrowth times the size
+// is made, and each Set takes a part of what is there over: what is written meanwhile is written to
+// both, so programs read the smaller until the larger has all and takes its place. No Set copies
+// much more than kCopyPerSet, unless the map is full before that was enough.
 // One thread at a time.
 class AddressTable {
  public:
   static constexpr uint32_t kCopyPerSet = 4096;
+  // An empty bucket costs 16 bytes, a copied entry a microsecond: with twice the size, a table that
+  // grows would copy as many entries as it takes in; with four times, a third of that.
+  static constexpr uint32_t kGrowth = 4;
 
   // `outer`: rs_addresses_v2, which outlives this.
   explicit AddressTable(int outer) : outer_(outer) {}
@@ -41,6 +44,8 @@ class AddressTable {
   absl::Status Remove(const address_key& key);
 
   uint32_t capacity() const { return now_.capacity; }
+  // Of the map at `slot`, whoever put it there; 0: none is.
+  uint32_t CapacityAt(uint32_t slot) const;
   bool growing() const { return growth_.has_value(); }
 
  private:

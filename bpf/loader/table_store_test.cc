@@ -38,6 +38,15 @@ class TableStoreTest : public ::testing::Test {
     EXPECT_EQ(bpf_map_lookup_elem(inner.get(), &line, &value), 0);
     return value.words[1];
   }
+  uint32_t AddressCapacity(uint32_t slot) const {
+    uint32_t id = 0;
+    if (bpf_map_lookup_elem(object_->addresses(), &slot, &id) != 0) return 0;
+    const UniqueFd inner(bpf_map_get_fd_by_id(id));
+    bpf_map_info info = {};
+    uint32_t bytes = sizeof(info);
+    EXPECT_EQ(bpf_obj_get_info_by_fd(inner.get(), &info, &bytes), 0);
+    return info.max_entries;
+  }
   bool HasHits(uint32_t rule) const {
     const uint32_t index = HITS_CHUNK(store_->slot(), rule);
     uint32_t id = 0;
@@ -95,6 +104,28 @@ TEST_F(TableStoreTest, AGenerationInForceTakesTheChunksOfTheOneBeforeAndNoOthers
   ASSERT_TRUE(next.Commit(ARENA_HANDLE(options->first_chunk, 1)).ok());
   for (const uint32_t chunk : {0u, 7u}) EXPECT_EQ(Word(chunk), std::nullopt) << chunk;
   EXPECT_EQ(Word(other), 20u);
+}
+
+TEST_F(TableStoreTest, AGenerationHasRoomForAsManyAddressesAsTheOneInForce) {
+  const uint32_t first = DatapathSizes{}.addresses;
+  policy::TableWrites writes;
+  for (uint32_t i = 0; i < first; ++i) {
+    const auto address = policy::Address::FromV4(0xc6120000u + i);
+    writes.push_back(policy::SetAddress{address, {.address_class = 1}, true});
+  }
+  ASSERT_TRUE(store_->Apply(writes).ok());
+  ASSERT_GT(AddressCapacity(store_->slot()), first);
+  TableStore unfinished(object_.get(), DatapathSizes{});
+  ASSERT_TRUE(unfinished.Begin().ok());
+  EXPECT_EQ(AddressCapacity(unfinished.slot()), first) << "nothing was in force";
+
+  ASSERT_TRUE(unfinished.Apply(writes).ok());
+  const uint32_t grown = AddressCapacity(unfinished.slot());
+  ASSERT_TRUE(unfinished.Commit(ARENA_HANDLE(first_, 1)).ok());
+  TableStore next(object_.get(), DatapathSizes{});
+  ASSERT_TRUE(next.Begin().ok());
+  ASSERT_NE(next.slot(), unfinished.slot());
+  EXPECT_EQ(AddressCapacity(next.slot()), grown);
 }
 
 TEST_F(TableStoreTest, AChunkOfAnotherGenerationIsRefusedAfterWhatStoodBefore) {

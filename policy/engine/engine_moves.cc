@@ -50,6 +50,9 @@ std::vector<Move> Engine::State::CollectMoves() {
       return;
     }
     m.to = classes.ClassOf(r.kind);
+    // Of what nobody has touched only the class may be another. Most of a scan ends here, without
+    // a look at who claims the address.
+    if (!m.remove && !r.dirty && r.is_written && r.written_class == m.to) return;
     const address_value now = r.written(), next = ValueOf(r, m.to);
     m.switches =
         !m.remove && (now.ingress_set != next.ingress_set || now.egress_set != next.egress_set);
