@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <set>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "api/ctl/testing.h"
@@ -15,6 +17,7 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 using testing::StartsWith;
 
 constexpr char kSet[] =
@@ -52,10 +55,57 @@ TEST_F(CommandLineTest, UnknownVerbsAreNamedWithTheNearest) {
   EXPECT_THAT(err_, HasSubstr("did you mean tables?"));
 }
 
+TEST_F(CommandLineTest, HelpOfWhatIsNotThereIsNoHelp) {
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"help", "aply"}, {"aply", "--help"}, {"--help", "aply"}}) {
+    EXPECT_EQ(Bare(words), kExitUsage);
+    EXPECT_EQ(out_, "");
+    EXPECT_THAT(err_, StartsWith("Error: `ripstopctl` has no command \"aply\"; did you mean "
+                                 "apply?\n"));
+  }
+  EXPECT_EQ(Bare({"help", "nosuch"}), kExitUsage);
+  EXPECT_THAT(err_, HasSubstr("no command \"nosuch\"; known: apply, create, replace"));
+  EXPECT_EQ(Bare({"help", "node", "stats"}), kExitUsage);
+  EXPECT_THAT(err_, HasSubstr("did you mean status?"));
+  EXPECT_EQ(Bare({"help", "help"}), kExitOk);
+  EXPECT_EQ(Bare({"help", "get", "nodes"}), kExitOk);
+}
+
+TEST_F(CommandLineTest, WhatAVerbCannotDoWithoutIsNamed) {
+  EXPECT_EQ(Bare({"get"}), kExitUsage);
+  EXPECT_EQ(err_,
+            "Error: `ripstopctl get` wants KIND [NAME…], or KIND/NAME…; \"all\" is every kind\n"
+            "Run ripstopctl help get for what there is.\n");
+  EXPECT_EQ(Bare({"help", "get"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("Kinds: nodes, ippools, networkpolicies"));
+  EXPECT_EQ(Bare({"apply"}), kExitUsage);
+  EXPECT_THAT(err_, StartsWith("Error: `ripstopctl apply` wants -f, --filename FILE|DIR|-"));
+  EXPECT_EQ(Bare({"node"}), kExitUsage);
+  EXPECT_THAT(err_, StartsWith("Error: `ripstopctl node` wants a command: status"));
+  EXPECT_THAT(err_, HasSubstr("Run ripstopctl help node for"));
+  EXPECT_EQ(Bare({"why", "--from", "shop/a"}), kExitUsage);
+  EXPECT_THAT(err_, StartsWith("Error: `ripstopctl why` wants --to TEXT: namespace/pod"));
+  EXPECT_EQ(Bare({"get", "nodes", "-o", "xml"}), kExitUsage);
+  EXPECT_THAT(err_, StartsWith("Error: --output: xml not in {table"));
+}
+
+TEST_F(CommandLineTest, ALetterIsNearToNoOtherAndABeginningIsNearToTheWhole) {
+  EXPECT_EQ(Bare({"drops", "-n=x"}), kExitUsage);
+  EXPECT_THAT(err_, AllOf(StartsWith("Error: `ripstopctl drops` has no flag -n; known: "),
+                          HasSubstr("--pod"), HasSubstr("-o, --output"), Not(HasSubstr("mean")),
+                          Not(HasSubstr("-h"))));
+  for (const char* flag : {"--file", "--fil", "--filname"}) {
+    EXPECT_EQ(Bare({"apply", flag, "x"}), kExitUsage);
+    EXPECT_THAT(err_, HasSubstr("; did you mean -f, --filename?\n")) << flag;
+  }
+  EXPECT_EQ(Bare({"apply", "-f", "x", "--zzzzzzzz"}), kExitUsage);
+  EXPECT_THAT(err_, HasSubstr("; known: -f, --filename; -n, --namespace; "));
+}
+
 TEST_F(CommandLineTest, UnknownFlagsAreNamedWithTheNearest) {
   EXPECT_EQ(Bare({"get", "nodes", "--outptu", "yaml"}), kExitUsage);
   EXPECT_THAT(err_, StartsWith("Error: `ripstopctl get` has no flag --outptu; did you mean "
-                               "--output?\n"));
+                               "-o, --output?\n"));
   EXPECT_EQ(Bare({"apply", "-f", "x", "--dry-ran=true"}), kExitUsage);
   EXPECT_THAT(err_, HasSubstr("has no flag --dry-ran; did you mean --dry-run?"));
   EXPECT_EQ(Bare({"--stor", "x", "get", "nodes"}), kExitUsage);
