@@ -7,8 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/status/status.h"
-
 namespace ripstop::api {
 
 struct Problem {
@@ -33,8 +31,6 @@ std::string ShownValue(const std::string& text, bool quoted);
 
 // One line per problem.
 std::string ToString(const std::vector<Problem>& problems);
-// kInvalidArgument with all of them, OK when there are none.
-absl::Status ToStatus(const std::vector<Problem>& problems);
 
 }  // namespace ripstop::api
 
