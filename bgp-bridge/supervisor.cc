@@ -257,7 +257,7 @@ absl::StatusOr<BirdReport> Supervisor::Query() const {
   return report;
 }
 
-absl::Status Supervisor::Stop(absl::string_view command) {
+absl::Status Supervisor::StopForRestart() {
   wanted_ = false;
   if (pid_ == 0) {
     absl::StatusOr<Control> control = Connect(options_.timeout);
@@ -265,21 +265,14 @@ absl::Status Supervisor::Stop(absl::string_view command) {
     RETURN_IF_ERROR(control.status());
     RETURN_IF_ERROR(Adopt(*control));
   }
-  RETURN_IF_ERROR(Command(command).status());
+  constexpr char kCommand[] = "graceful restart";
+  RETURN_IF_ERROR(Command(kCommand).status());
   if (!Readable(pidfd_, options_.timeout))
     return absl::DeadlineExceededError(
-        absl::StrCat("BIRD, process ", pid_, ", did not end after \"", command, "\""));
+        absl::StrCat("BIRD, process ", pid_, ", did not end after \"", kCommand, "\""));
   OnDeath("");
   failures_ = 0;
-  down_reason_ = absl::StrCat("stopped by \"", command, "\"");
-  return absl::OkStatus();
-}
-
-absl::Status Supervisor::StopForRestart() { return Stop("graceful restart"); }
-
-absl::Status Supervisor::Withdraw() {
-  RETURN_IF_ERROR(Stop("down"));
-  unlink(MarkerPath().c_str());
+  down_reason_ = absl::StrCat("stopped by \"", kCommand, "\"");
   return absl::OkStatus();
 }
 

@@ -8,7 +8,7 @@
 //
 // BIRD is started in its own session and outlives this object and its process; a later
 // Supervisor with the same run_dir adopts it by its socket. It is never sent SIGTERM, which
-// would withdraw routes: a planned stop is StopForRestart, a departure is Withdraw.
+// would withdraw routes: a planned stop is StopForRestart.
 //
 // One thread. Each call is bounded by the timeouts in Options. Poll fd() for reading and
 // call HandleEvents; there is no thread and, while nothing changes, no
@@ -75,8 +75,6 @@ class Supervisor {
 
   // Ends BIRD so that peers and the kernel keep all routes until the next Apply.
   absl::Status StopForRestart();
-  // Ends BIRD and tells peers that our routes are gone. For a node that leaves.
-  absl::Status Withdraw();
 
   pid_t pid() const { return pid_; }  // 0: not running
   uint64_t restarts() const { return restarts_; }
@@ -98,7 +96,6 @@ class Supervisor {
   void Nudge();
   // `why`: what is known beyond the exit status; may be empty.
   void OnDeath(absl::string_view why);
-  absl::Status Stop(absl::string_view command);
   std::string MarkerPath() const { return options_.run_dir + "/bird.started"; }
 
   const Options options_;

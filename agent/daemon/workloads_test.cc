@@ -63,7 +63,9 @@ class WorkloadsTest : public ::testing::Test {
     for (const api::StoredResource& item : all.items) {
       if (item.key.kind.starts_with("IPAM")) continue;
       now.insert(item.key);
-      ASSERT_TRUE(plane_.feed().PutStored(item).ok());
+      Reading reading = ReadStored(item, "n1");
+      ASSERT_TRUE(reading.resource.ok()) << reading.resource.status();
+      plane_.feed().PutRead(item.key, reading);
     }
     for (const api::ResourceKey& key : known_) {
       if (!now.contains(key)) plane_.feed().Delete(key);

@@ -308,10 +308,6 @@ absl::Status Ipam::Release(const Allocation& allocation) {
   return Release({allocation}, [] { return std::vector<api::Mutation>(); });
 }
 
-absl::Status Ipam::ReleaseHandle(const std::string& handle) {
-  return Release(AllocationsOf(handle), [] { return std::vector<api::Mutation>(); });
-}
-
 absl::Status Ipam::Hold(const Owner& owner, const Allocation& allocation) {
   const std::vector<Allocation> known = AllocationsOf(allocation.handle);
   if (std::find(known.begin(), known.end(), allocation) != known.end()) return absl::OkStatus();
@@ -333,14 +329,6 @@ absl::Status Ipam::Hold(const Owner& owner, const Allocation& allocation) {
   }
   return absl::UnavailableError(
       absl::StrCat("address ", allocation.address.ToString(), ": its block comes and goes"));
-}
-
-std::vector<policy::Cidr> Ipam::OwnBlocks() const {
-  std::vector<policy::Cidr> own;
-  for (const auto& [cidr, cached] : blocks_.blocks()) {
-    if (cached.block.affinity() == node_) own.push_back(cidr);
-  }
-  return own;
 }
 
 }  // namespace ripstop::agent

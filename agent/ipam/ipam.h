@@ -68,7 +68,6 @@ class Ipam {
 
   // Succeeds when it is released already, or the address is somebody else's by now.
   absl::Status Release(const Allocation& allocation);
-  absl::Status ReleaseHandle(const std::string& handle);
   // All of them, and what else `also` names, in one transaction. Asks `also` at each attempt:
   // a conflict is read again and tried again. Blocks for as long as the store.
   using Also = BlockStore::Also;
@@ -92,7 +91,6 @@ class Ipam {
     return blocks_.AllocationsOf(handle);
   }
   std::vector<Allocation> Allocations() const { return blocks_.Allocations(); }  // of this node
-  std::vector<policy::Cidr> OwnBlocks() const;  // affine to this node
 
  private:
   using Pools = std::vector<const PoolConfig*>;

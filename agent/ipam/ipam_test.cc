@@ -27,7 +27,7 @@ TEST_F(IpamTest, DualStackGivesOneAddressOfEachFamilyFromOneBlockEach) {
   EXPECT_EQ((*got)[0].block.family_bits(), 26);
   EXPECT_TRUE(Net("2001:db8:65::/64").Contains((*got)[1].address));
   EXPECT_EQ((*got)[1].block.family_bits(), 122);
-  EXPECT_THAT(ipam.OwnBlocks(), SizeIs(2));
+  EXPECT_THAT(BlocksOf("a"), SizeIs(2));
 }
 
 TEST_F(IpamTest, AskingAgainReturnsTheSameAlsoAfterARestart) {
@@ -66,7 +66,7 @@ TEST_F(IpamTest, ALateReleaseDoesNotFreeAReusedAddress) {
   ASSERT_EQ(reused.address, old.address);
   ASSERT_TRUE(ipam.Release(old).ok());
   EXPECT_THAT(ipam.AllocationsOf("c1/eth0"), SizeIs(1));
-  ASSERT_TRUE(ipam.ReleaseHandle("c1/eth0").ok());
+  ASSERT_TRUE(ReleaseAll(ipam, "c1/eth0").ok());
   EXPECT_THAT(ipam.AllocationsOf("c1/eth0"), IsEmpty());
 }
 
@@ -101,7 +101,7 @@ TEST_F(IpamTest, WithoutABlockOfItsOwnANodeBorrowsUnlessStrict) {
   EXPECT_EQ(strict.Allocate(For("s1/eth0")).status().code(), absl::StatusCode::kResourceExhausted);
   Ipam b = Node("b", pools);
   const Allocation borrowed = One(b, For("b1/eth0"));
-  EXPECT_THAT(b.OwnBlocks(), IsEmpty());
+  EXPECT_THAT(BlocksOf("b"), IsEmpty());
   const auto block = Block::Decode(*store_.Get(Block::KeyFor(borrowed.block)));
   ASSERT_TRUE(block.ok());
   EXPECT_THAT(block->Borrowed(),
@@ -110,7 +110,7 @@ TEST_F(IpamTest, WithoutABlockOfItsOwnANodeBorrowsUnlessStrict) {
   EXPECT_NE(One(a, For("c2/eth0")).address, borrowed.address);
   Ipam b_restarted = Node("b", pools);
   EXPECT_EQ(One(b_restarted, For("b1/eth0")), borrowed);
-  ASSERT_TRUE(b_restarted.ReleaseHandle("b1/eth0").ok());
+  ASSERT_TRUE(ReleaseAll(b_restarted, "b1/eth0").ok());
   EXPECT_THAT(b_restarted.Allocations(), IsEmpty());
 }
 
@@ -135,9 +135,9 @@ TEST_F(IpamTest, UnreachableStoreLeavesNothingBehindAndALostAnswerIsRecognised) 
     *ret_lost = true;
     return absl::UnavailableError("no answer");
   };
-  EXPECT_FALSE(ipam.ReleaseHandle("c0/eth0").ok());
+  EXPECT_FALSE(ReleaseAll(ipam, "c0/eth0").ok());
   store_.before_write = nullptr;
-  ASSERT_TRUE(ipam.ReleaseHandle("c0/eth0").ok());
+  ASSERT_TRUE(ReleaseAll(ipam, "c0/eth0").ok());
   EXPECT_THAT(ipam.Allocations(), SizeIs(1));
 }
 
@@ -167,7 +167,7 @@ TEST_F(IpamTest, TheFirstAndLastOfAPoolAreGivenToWhoAsksOnly) {
     EXPECT_EQ((Addr(address).is_v4() ? got->front() : got->back()).address, Addr(address));
     EXPECT_EQ(ipam.Allocate(For("late", {Addr(address)})).status().code(),
               absl::StatusCode::kAlreadyExists);
-    ASSERT_TRUE(ipam.ReleaseHandle(address).ok());
+    ASSERT_TRUE(ReleaseAll(ipam, address).ok());
   }
   for (int i = 0; i < 6; ++i) {
     const policy::Address given = One(ipam, For(absl::StrCat("c", i))).address;

@@ -69,7 +69,6 @@ class Netlink {
 
   // Addresses. Adding one that is there already succeeds.
   absl::Status AddAddress(const InterfaceAddress& address);
-  absl::Status DeleteAddress(const InterfaceAddress& address);
   absl::StatusOr<std::vector<InterfaceAddress>> ListAddresses(uint32_t ifindex = 0);
 
   // Routes. ReplaceRoute creates or replaces what has the same destination, table and

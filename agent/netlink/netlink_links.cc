@@ -182,16 +182,6 @@ absl::Status Netlink::AddAddress(const InterfaceAddress& address) {
   return socket_->Transact(request);
 }
 
-absl::Status Netlink::DeleteAddress(const InterfaceAddress& address) {
-  NetlinkRequest request(RTM_DELADDR, 0, absl::StrCat("deleting ", address.ToString()));
-  auto* info = request.Fixed<ifaddrmsg>();
-  info->ifa_family = FamilyOf(address.address);
-  info->ifa_prefixlen = static_cast<uint8_t>(address.prefix_length);
-  info->ifa_index = address.ifindex;
-  request.PutAddress(IFA_LOCAL, address.address);
-  return socket_->Transact(request);
-}
-
 absl::StatusOr<std::vector<InterfaceAddress>> Netlink::ListAddresses(uint32_t ifindex) {
   std::vector<InterfaceAddress> addresses;
   for (const int family : {AF_INET, AF_INET6}) {

@@ -47,13 +47,7 @@ class PolicyFeed {
   // Likewise for the staged world; nullptr: no longer.
   void FeedStagedInto(policy::Engine* engine);
 
-  // Of the store, as it holds it; the resource, unless it could not be decoded.
-  absl::StatusOr<api::Resource> PutStored(const api::StoredResource& stored) {
-    Reading reading = ReadStored(stored, node_);
-    PutRead(stored.key, reading);
-    return std::move(reading.resource);
-  }
-  // Likewise, of one that was read before (for this node), whose model is used up.
+  // Of the store, as ReadStored reads it for this node; the reading's model is used up.
   void PutRead(const api::ResourceKey& key, Reading& reading);
   void Put(const api::Resource& resource);
   void Delete(const api::ResourceKey& key);
@@ -69,10 +63,6 @@ class PolicyFeed {
   // Whether it was attached.
   bool Detach(const std::string& id);
 
-  // By id, as the engine has it.
-  std::optional<policy::Endpoint> FindEndpoint(const std::string& id) const {
-    return join_.Find(id);
-  }
   // Whose the address is, as of all inputs; nullopt: nobody's, or disputed.
   std::optional<policy::Endpoint> OwnerOf(const policy::Address& address) const;
   // By name, see EndpointJoin::Named.

@@ -45,7 +45,10 @@ class Node : public StoreSink {
     plane_.OnWhole();
     EXPECT_TRUE(plane_.Flush().ok());
   }
-  void OnPut(const api::StoredResource& stored) override { (void)plane_.feed().PutStored(stored); }
+  void OnPut(const api::StoredResource& stored) override {
+    Reading reading = ReadStored(stored, "node1");
+    plane_.feed().PutRead(stored.key, reading);
+  }
   void OnDelete(const api::ResourceKey& key) override { plane_.feed().Delete(key); }
 
   void Follow() {

@@ -128,7 +128,8 @@ class TestNode : private StorePlaneClient {
     if (read != nullptr) {
       policy_.feed().PutRead(resource.key, *read);
     } else {
-      (void)policy_.feed().PutStored(resource);
+      Reading late = ReadStored(resource, "node1");
+      policy_.feed().PutRead(resource.key, late);
     }
     return policy_.feed().IsSetAside(resource.key) ? Keep::kFormerElseThis : Keep::kThis;
   }

@@ -190,7 +190,7 @@ void NodeReader::ReadMap(const YamlNode& node, const std::string& path, const Fi
     }
     // Kubernetes reads a missing value as the empty string.
     if (value_node.fault || !value_node.IsNull()) {
-      if (!ReadString(value_node, entry_path, &value)) continue;
+      if (!ReadString(value_node, entry_path, &value) && value.empty()) continue;
     }
     Message* pair = reflection->AddMessage(message, field);
     pair->GetReflection()->SetString(pair, entry_type->map_key(), key);
@@ -230,7 +230,7 @@ void NodeReader::ReadValue(const YamlNode& node, const std::string& path, const 
   }
   if (field->cpp_type() != Field::CPPTYPE_STRING) return ReadScalar(node, path, field, message);
   std::string text;
-  if (!ReadString(node, path, &text)) return;
+  if (!ReadString(node, path, &text) && text.empty()) return;
   if (field->is_repeated()) {
     reflection->AddString(message, field, std::move(text));
   } else {
@@ -277,6 +277,7 @@ void NodeReader::ReadScalar(const YamlNode& node, const std::string& path, const
   }
 }
 
+// False where there is none; `text` is then empty, or what would be one in quotes.
 bool NodeReader::ReadString(const YamlNode& node, const std::string& path, std::string* text) {
   if (HasFault(node, path)) return false;
   if (!node.IsScalar()) {
@@ -290,6 +291,7 @@ bool NodeReader::ReadString(const YamlNode& node, const std::string& path, std::
   const char* kind = type == ScalarType::kBool ? "is a boolean" : "is a number";
   Report(node, path, absl::StrCat(kind, " where a string is expected"),
          absl::StrCat("quote it: \"", *text, "\""));
+  problems_->back().taken_as_text = true;
   return false;
 }
 
@@ -302,6 +304,9 @@ void NodeReader::ReadIntOrString(const YamlNode& node, const std::string& path,
   if (number) return value->set_number(*number);
   Report(node, path, "is neither a whole number nor a name",
          "write a number such as 80, or a string in quotes");
+  if (!node.IsScalar()) return;
+  value->set_text(node.text);
+  problems_->back().taken_as_text = true;
 }
 
 }  // namespace ripstop::api

@@ -46,8 +46,4 @@ std::string ToString(const std::vector<Problem>& problems) {
   return text;
 }
 
-absl::Status ToStatus(const std::vector<Problem>& problems) {
-  return problems.empty() ? absl::OkStatus() : absl::InvalidArgumentError(ToString(problems));
-}
-
 }  // namespace ripstop::api

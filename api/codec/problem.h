@@ -7,19 +7,18 @@
 #include <string>
 #include <vector>
 
-#include "absl/status/status.h"
-
 namespace ripstop::api {
 
 struct Problem {
-  std::string file;      // empty: not from a file
-  int line = 0;          // from 1; 0: unknown
-  int column = 0;        // from 1; 0: unknown, or of no help
-  std::string resource;  // "NetworkPolicy shop/allow-cart"; empty before that is known
-  std::string path;      // "spec.ingress[0].source.nets[1]"; empty: the document
-  std::string value;     // as written, shortened
-  std::string what;      // "is not a CIDR"
-  std::string remedy;    // "write an address and a prefix length, such as 192.0.2.0/24"
+  std::string file;            // empty: not from a file
+  int line = 0;                // from 1; 0: unknown
+  int column = 0;              // from 1; 0: unknown, or of no help
+  std::string resource;        // "NetworkPolicy shop/allow-cart"; empty before that is known
+  std::string path;            // "spec.ingress[0].source.nets[1]"; empty: the document
+  std::string value;           // as written, shortened
+  std::string what;            // "is not a CIDR"
+  std::string remedy;          // "write an address and a prefix length, such as 192.0.2.0/24"
+  bool taken_as_text = false;  // the value is not a string, and was read as if it were quoted
 
   // "web.yaml:12:10: NetworkPolicy shop/web: spec.order: "x" is not a number; write …"
   std::string ToString() const;
@@ -32,8 +31,6 @@ std::string ShownValue(const std::string& text, bool quoted);
 
 // One line per problem.
 std::string ToString(const std::vector<Problem>& problems);
-// kInvalidArgument with all of them, OK when there are none.
-absl::Status ToStatus(const std::vector<Problem>& problems);
 
 }  // namespace ripstop::api
 

@@ -20,6 +20,10 @@ std::vector<std::string> Normalized(const std::vector<std::string>& arguments);
 // After a failed parse: which word is unknown, what it was taken for, and the nearest that is
 // known; "" when every word is known.
 std::string UnknownWord(const CLI::App& app);
+// Likewise: what the verb that was given cannot do without; "" when it has all.
+std::string MissingWord(const CLI::App& app);
+// "Run ripstopctl help get for what there is.", of the verb that was given.
+std::string HelpFor(const CLI::App& app);
 
 }  // namespace ripstop::ctl
 

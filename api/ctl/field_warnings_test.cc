@@ -19,6 +19,13 @@ spec:
   ipipMode: Always
   namespaceSelector: team == 'web'
 )";
+constexpr char kBgp[] = R"(apiVersion: projectcalico.org/v3
+kind: BGPConfiguration
+metadata: {name: default}
+spec:
+  ipv4NormalRoutePriority: 100
+  localWorkloadPeeringIPV4: 192.0.2.9
+)";
 constexpr char kKept[] = R"(apiVersion: projectcalico.org/v3
 kind: KubeControllersConfiguration
 metadata: {name: default}
@@ -57,18 +64,20 @@ TEST_F(FieldWarningsTest, ApplyNamesWhatNothingActsOnAndGoesOn) {
   EXPECT_EQ(out_, "ippool pods created\n");
   EXPECT_EQ(err_, "Warning: " + file +
                       ":1: IPPool pods: nothing acts on spec.ipipMode (pods are not tunnelled by "
-                      "IPIP; use vxlanMode), spec.namespaceSelector (pods of every namespace take "
-                      "addresses of the pool)\n");
+                      "IPIP; use vxlanMode)\n");
   EXPECT_EQ(Ctl({"validate", "-f", file}), kExitOk);
-  EXPECT_THAT(err_, HasSubstr("spec.namespaceSelector"));
+  EXPECT_THAT(err_, HasSubstr("spec.ipipMode"));
 }
 
 TEST_F(FieldWarningsTest, StrictRefusesItFieldByField) {
-  const std::string file = File("pool.yaml", kPool);
+  const std::string file = File("pool.yaml", std::string(kPool) + "---\n" + kBgp);
   EXPECT_EQ(Ctl({"apply", "--strict", "-f", file}), kExitError);
-  EXPECT_THAT(err_, AllOf(HasSubstr(":6: IPPool pods: spec.ipipMode: \"Always\" would be kept, and "
-                                    "nothing acts on it; pods are not tunnelled"),
-                          HasSubstr(":7: IPPool pods: spec.namespaceSelector")));
+  EXPECT_THAT(err_,
+              AllOf(HasSubstr(":6: IPPool pods: spec.ipipMode: \"Always\" would be kept, and "
+                              "nothing acts on it; pods are not tunnelled"),
+                    HasSubstr(":13: BGPConfiguration default: spec.ipv4NormalRoutePriority: 100"),
+                    HasSubstr(":14: BGPConfiguration default: spec.localWorkloadPeeringIPV4"),
+                    Not(HasSubstr("namespaceSelector"))));
   EXPECT_NE(Ctl({"get", "ippool", "pods"}), kExitOk) << "nothing may be written";
   EXPECT_EQ(Ctl({"validate", "--strict", "-f", file}), kExitError);
 }

@@ -5,6 +5,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "api/codec/writer.h"
 #include "api/ctl/columns.h"
 #include "api/ctl/context.h"
@@ -176,6 +177,12 @@ void AddGetCommand(CLI::App& app, Context& context) {
   get->add_flag("-A,-a,--all-namespaces", options->all_namespaces, "Every namespace");
   get->add_option("-o,--output", options->output, "table, wide, yaml, json or name")
       ->check(CLI::IsMember({"table", "ps", "wide", "yaml", "json", "name"}));
+  std::vector<std::string> kinds;
+  for (const KindInfo& kind : api::AllKinds()) {
+    if (std::find(kinds.begin(), kinds.end(), kind.plural) == kinds.end())
+      kinds.push_back(kind.plural);
+  }
+  get->footer(absl::StrCat("Kinds: ", absl::StrJoin(kinds, ", ")));
   get->callback([&context, options] { RunGet(context, *options); });
 }
 

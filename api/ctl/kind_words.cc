@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "api/fields/field_table.h"
 #include "policy/status_macros.h"
 
 namespace ripstop::ctl {
@@ -13,8 +14,34 @@ namespace {
 
 using api::KindInfo;
 
+// Singular, plural and calicoctl's words, of kinds that have no KindInfo.
+std::vector<std::string> WordsOf(const std::string& kind) {
+  std::string word = absl::AsciiStrToLower(kind);
+  std::vector<std::string> words = {word};
+  if (word.back() == 'y') {
+    word.pop_back();
+    words.push_back(absl::StrCat(word, "ies"));
+  } else {
+    words.push_back(absl::StrCat(word, "s"));
+  }
+  if (kind == "IPReservation") words.insert(words.end(), {"reservation", "reservations"});
+  return words;
+}
+
+// Of kinds that are refused, there are never any.
 absl::Status UnknownKind(const std::string& word) {
+  const std::string lower = absl::AsciiStrToLower(word.substr(0, word.find('.')));
   std::vector<std::string> known;
+  for (const api::KindRow& row : api::FieldTable()) {
+    if (row.effect != api::Effect::kRefused) continue;
+    if (api::FindKind(row.api_version, row.kind) != nullptr) continue;
+    const std::vector<std::string> words = WordsOf(row.kind);
+    if (std::find(words.begin(), words.end(), lower) != words.end()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(row.kind, " is known by name only, and apply refuses it: ", row.why));
+    }
+    known.insert(known.end(), words.begin(), words.end());
+  }
   for (const KindInfo& kind : api::AllKinds()) {
     known.push_back(absl::AsciiStrToLower(kind.kind));
     known.push_back(kind.plural);

@@ -17,7 +17,8 @@ namespace ripstop::ctl {
 // The kinds that `words` names: "np,gnp", "all", singular, plural, alias, with a group or
 // without, in any case. A bare "networkpolicy" is both projectcalico.org's and
 // Kubernetes', because people mean either.
-//   kInvalidArgument  an unknown word; the message names the nearest known one
+//   kInvalidArgument  an unknown word, and the message names the nearest known one; or a kind
+//                     that is known and refused, and the message says why
 absl::StatusOr<std::vector<const api::KindInfo*>> FindKinds(const std::string& words);
 
 // What KIND NAME… or KIND/NAME… on a command line asks for; no names: all.

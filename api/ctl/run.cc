@@ -17,15 +17,16 @@ int Parse(CLI::App& app, Context& context, const std::vector<std::string>& argum
   std::vector<std::string> reversed(words.rbegin(), words.rend());  // as CLI11 wants it
   try {
     app.parse(reversed);
-  } catch (const CLI::Success& e) {  // --help, --version
-    return app.exit(e, context.io.out, context.io.err);
   } catch (const CLI::ParseError& e) {
-    const std::string unknown = UnknownWord(app);
-    if (unknown.empty()) {
-      app.exit(e, context.io.out, context.io.err);
-    } else {
-      context.io.err << "Error: " << unknown << "\nRun ripstopctl help for what there is.\n";
+    const bool success = e.get_exit_code() == 0;  // --help, --version
+    const bool help = dynamic_cast<const CLI::CallForHelp*>(&e) != nullptr;
+    std::string wrong = success && !help ? "" : UnknownWord(app);
+    if (success && wrong.empty()) return app.exit(e, context.io.out, context.io.err);
+    if (wrong.empty() && dynamic_cast<const CLI::RequiredError*>(&e) != nullptr) {
+      wrong = MissingWord(app);
     }
+    if (wrong.empty()) wrong = e.what();
+    context.io.err << "Error: " << wrong << "\n" << HelpFor(app) << "\n";
     return kExitUsage;
   }
   return context.exit_code;

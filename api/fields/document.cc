@@ -64,6 +64,19 @@ std::string Line(const FieldRow& row, const std::string& kind_why) {
                       absl::StrReplaceAll(why, {{"|", "\\|"}}), " |\n");
 }
 
+// A paragraph before the fields; empty when there is nothing to say of all.
+std::string AboutKind(const KindRow& kind) {
+  std::vector<std::string> sentences;
+  if (kind.effect != Effect::kActs) {
+    sentences.push_back(absl::StrCat("The kind as a whole: ", Word(kind.effect), "."));
+  }
+  if (!kind.why.empty()) {
+    sentences.push_back(absl::StrCat("Where nothing else is said: ", kind.why, "."));
+  }
+  if (sentences.empty()) return "";
+  return absl::StrCat("\n", absl::StrJoin(sentences, " "), "\n");
+}
+
 std::string Rows(const KindRow& kind, bool common) {
   std::string text = "\n| field | | |\n|---|---|---|\n";
   for (const FieldRow& row : kind.fields) {
@@ -85,12 +98,7 @@ std::string FieldTableDocument() {
   absl::StrAppend(&text, "\n## Metadata of all kinds\n", Rows(FieldTable().front(), true));
   for (const KindRow& kind : FieldTable()) {
     absl::StrAppend(&text, "\n## ", kind.kind, " (", kind.api_version, ")\n");
-    if (kind.effect != Effect::kActs || !kind.why.empty()) {
-      absl::StrAppend(&text, "\n", kind.effect == Effect::kActs ? "" : "The kind as a whole: ",
-                      kind.effect == Effect::kActs ? "" : Word(kind.effect),
-                      kind.effect == Effect::kActs ? "" : ". ",
-                      "Where nothing else is said: ", kind.why, ".\n");
-    }
+    absl::StrAppend(&text, AboutKind(kind));
     if (kind.fields.empty()) continue;
     absl::StrAppend(&text, Rows(kind, false));
   }

@@ -23,5 +23,9 @@ TEST(FieldsDocTest, DocumentIsCurrent) {
       << path << " is not what the table says; RIPSTOP_UPDATE=1 writes it anew";
 }
 
+TEST(FieldsDocTest, NoSentenceIsWithoutWords) {
+  EXPECT_EQ(FieldTableDocument().find(": ."), std::string::npos);
+}
+
 }  // namespace
 }  // namespace ripstop::api

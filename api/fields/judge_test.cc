@@ -35,6 +35,7 @@ class JudgeTest : public testing::Test {
 
 TEST_F(JudgeTest, WhatActsIsNotNamed) {
   EXPECT_TRUE(Inspect("IPPool", "{cidr: 10.65.0.0/16, vxlanMode: Always}").empty());
+  EXPECT_TRUE(Inspect("IPPool", "{cidr: 10.65.0.0/16, namespaceSelector: team == 'web'}").empty());
   EXPECT_TRUE(Inspect("NetworkPolicy", "{selector: all(), ingress: [{action: Allow}]}").empty());
   EXPECT_TRUE(Inspect("Tier", "{order: 5}").empty());
 }
@@ -45,7 +46,8 @@ TEST_F(JudgeTest, WhatNothingActsOnIsNamedWithWhatToDo) {
           "IPPool",
           "{cidr: 10.65.0.0/16, ipipMode: Always, natOutgoing: true, allowedUses: [LoadBalancer]}"),
       "nothing acts on spec.ipipMode (pods are not tunnelled by IPIP; use vxlanMode), "
-      "spec.allowedUses (addresses are given to pods only)");
+      "spec.allowedUses (a pool without Workload gives pods no address, but it gives none to "
+      "anything else either)");
   EXPECT_THAT(Kept("BGPConfiguration", "{serviceClusterIPs: [{cidr: 10.96.0.0/12}]}"),
               HasSubstr("spec.serviceClusterIPs[0].cidr"));
 }
@@ -53,8 +55,11 @@ TEST_F(JudgeTest, WhatNothingActsOnIsNamedWithWhatToDo) {
 TEST_F(JudgeTest, AValueThatMeansWhatHappensAnywayIsNotNamed) {
   EXPECT_EQ(Kept("IPPool", "{cidr: 10.65.0.0/16, ipipMode: Never, natOutgoing: false}"), "");
   EXPECT_EQ(Kept("IPPool", "{cidr: 10.65.0.0/16, allowedUses: [Workload, Tunnel]}"), "");
-  EXPECT_THAT(Kept("IPPool", "{cidr: 10.65.0.0/16, allowedUses: [LoadBalancer]}"),
-              HasSubstr("spec.allowedUses (addresses are given to pods only)"));
+  EXPECT_THAT(
+      Kept("IPPool", "{cidr: 10.65.0.0/16, allowedUses: [LoadBalancer]}"),
+      HasSubstr(
+          "spec.allowedUses (a pool without Workload gives pods no address, but it gives none to "
+          "anything else either)"));
 }
 
 TEST_F(JudgeTest, AListIsNamedOnceHoweverLongItIs) {
@@ -67,10 +72,11 @@ TEST_F(JudgeTest, AListIsNamedOnceHoweverLongItIs) {
 TEST_F(JudgeTest, AnnotationsAreNamedByTheirKey) {
   const Resource pod = Read(
       "{apiVersion: v1, kind: Pod, metadata: {name: p, annotations: {a: b,"
-      " kubernetes.io/ingress-bandwidth: 10M}}}");
+      " kubernetes.io/ingress-bandwidth: 10M, cni.projectcalico.org/floatingIPs: '[]'}}}");
   EXPECT_EQ(KeptText(InspectFields(pod)),
-            "nothing acts on metadata.annotations[kubernetes.io/ingress-bandwidth] (nothing limits "
-            "a pod's traffic yet)");
+            "nothing acts on metadata.annotations[cni.projectcalico.org/floatingIPs] (floating "
+            "addresses are not translated)")
+      << "bandwidth is the chained plugin's, whose limits act";
 }
 
 TEST_F(JudgeTest, WhatWouldWeakenSecurityIsRefused) {

@@ -29,7 +29,7 @@ constexpr Row kCniConfiguration[] = {
     {"runtimeConfig.ips"},
     {"runtimeConfig.mac"},
     {"runtimeConfig.io.kubernetes.cri.pod-annotations"},
-    {"runtimeConfig.bandwidth", kKept, "nothing limits a pod's traffic yet"},
+    {"runtimeConfig.bandwidth", kKept, "chain the bandwidth plugin, and give it the capability"},
     {"runtimeConfig.portMappings", kKept, "chain the portmap plugin, and give it the capability"},
     {"ipam", kKept, kPools},
     {"args", kKept},

@@ -6,7 +6,8 @@
 namespace ripstop::api {
 namespace {
 
-constexpr char kNoLimits[] = "nothing limits or marks a pod's traffic yet";
+constexpr char kNoLimits[] =
+    "only the CNI plugin bandwidth limits a pod's traffic, and nothing marks it";
 
 constexpr Row kQos[] = {
     {"ingressBandwidth"},      {"egressBandwidth"},      {"ingressBurst"},

@@ -22,7 +22,10 @@ constexpr char kNoHostEndpoints[] = "nothing is enforced at interfaces of the ho
 constexpr char kServices[] = "addresses of services are translated by kube-proxy, not here";
 constexpr char kFlowLogs[] = "ripstop-agent --flow-log says where flows are logged";
 constexpr char kMaps[] = "maps grow as they fill";
-constexpr char kFlows[] = "flows end by the datapath's own times";
+constexpr char kFlowTable[] =
+    "the table of flows has room by the machine's memory, or as ripstop-agent "
+    "--flow-table-entries says";
+constexpr char kFlows[] = "flows end by bpfConntrackTimeouts; a BPF program sweeps them";
 
 constexpr Row kFelix[] = {
     {"allowIPIPPacketsFromWorkloads", kKept, "no node takes packets of IPIP", "false"},
@@ -67,15 +70,15 @@ constexpr Row kFelix[] = {
     {"bpfLogLevel", kKept},
     {"bpfMaglevMaxEndpointsPerService", kKept, kServices},
     {"bpfMaglevMaxServices", kKept, kServices},
-    {"bpfMapSizeConntrack", kKept, kMaps},
-    {"bpfMapSizeConntrackCleanupQueue", kKept, kMaps},
-    {"bpfMapSizeConntrackScaling", kKept, kMaps},
+    {"bpfMapSizeConntrack", kKept, kFlowTable},
+    {"bpfMapSizeConntrackCleanupQueue", kKept, kFlowTable},
+    {"bpfMapSizeConntrackScaling", kKept, kFlowTable},
     {"bpfMapSizeIfState", kKept, kMaps},
     {"bpfMapSizeIPSets", kKept, kMaps},
     {"bpfMapSizeNATAffinity", kKept, kMaps},
     {"bpfMapSizeNATBackend", kKept, kMaps},
     {"bpfMapSizeNATFrontend", kKept, kMaps},
-    {"bpfMapSizePerCpuConntrack", kKept, kMaps},
+    {"bpfMapSizePerCpuConntrack", kKept, kFlowTable},
     {"bpfMapSizeRoute", kKept, kMaps},
     {"bpfOverlayHostSourceIP", kKept},
     {"bpfPolicyDebugEnabled", kKept},

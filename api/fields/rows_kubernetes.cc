@@ -10,7 +10,8 @@ namespace {
 constexpr char kNoService[] = "addresses of services are translated by kube-proxy, not here";
 constexpr char kAddressAnnotation[] =
     "a pod's address is the runtime's to ask for, by CNI's `ips` or IP=";
-constexpr char kNoPodLimits[] = "nothing limits a pod's traffic yet";
+constexpr char kBandwidth[] = "done by the bandwidth plugin, if the runtime chains it";
+constexpr char kPoolsChoose[] = "pools choose: nodeSelector, namespaceSelector";
 constexpr char kSystem[] = "a note";
 
 constexpr Row kSelector[] = {
@@ -59,10 +60,8 @@ constexpr Row kClusterPolicy[] = {
 };
 
 constexpr Row kAnnotated[] = {
-    {"metadata.annotations{cni.projectcalico.org/ipv4pools}", kKept,
-     "pools are chosen by their own nodeSelector"},
-    {"metadata.annotations{cni.projectcalico.org/ipv6pools}", kKept,
-     "pools are chosen by their own nodeSelector"},
+    {"metadata.annotations{cni.projectcalico.org/ipv4pools}", kKept, kPoolsChoose},
+    {"metadata.annotations{cni.projectcalico.org/ipv6pools}", kKept, kPoolsChoose},
 };
 constexpr Row kPodAnnotated[] = {
     {"metadata.annotations{cni.projectcalico.org/ipAddrs}", kKept, kAddressAnnotation},
@@ -73,8 +72,8 @@ constexpr Row kPodAnnotated[] = {
      "floating addresses are not translated"},
     {"metadata.annotations{cni.projectcalico.org/allowedSourcePrefixes}", kKept,
      "a pod sends with its own addresses only"},
-    {"metadata.annotations{kubernetes.io/ingress-bandwidth}", kKept, kNoPodLimits},
-    {"metadata.annotations{kubernetes.io/egress-bandwidth}", kKept, kNoPodLimits},
+    {"metadata.annotations{kubernetes.io/ingress-bandwidth}", kActs, kBandwidth},
+    {"metadata.annotations{kubernetes.io/egress-bandwidth}", kActs, kBandwidth},
 };
 
 constexpr Row kContainer[] = {

@@ -31,6 +31,10 @@ constexpr Row kNode[] = {
     {"spec.addresses[].type", kActs, "all types alike"},
 };
 
+// Without Workload it keeps pods out, which no row can say of one value.
+constexpr char kNoOtherUse[] =
+    "a pool without Workload gives pods no address, but it gives none to anything else either";
+
 constexpr Row kPool[] = {
     {"spec.cidr"},
     {"spec.blockSize"},
@@ -41,10 +45,9 @@ constexpr Row kPool[] = {
     {"spec.ipipMode", kKept, kNoIpip, "Never"},
     {"spec.natOutgoing", kActs,
      "TCP, UDP, echo; of SCTP the address only; protocols without ports: one pod per address"},
-    {"spec.allowedUses[]", kKept, "addresses are given to pods only", "Workload|Tunnel"},
+    {"spec.allowedUses[]", kKept, kNoOtherUse, "Workload|Tunnel"},
     {"spec.assignmentMode"},
-    {"spec.namespaceSelector", kKept, "pods of every namespace take addresses of the pool",
-     "all()"},
+    {"spec.namespaceSelector"},
 };
 
 constexpr char kOwnRecords[] =

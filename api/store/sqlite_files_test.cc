@@ -12,6 +12,7 @@
 
 #include "api/store/open.h"
 #include "api/store/sqlite_store.h"
+#include "api/store/testing/backup.h"
 #include "api/store/testing/folder.h"
 #include "api/store/testing/watching.h"
 #include "gmock/gmock.h"
@@ -31,7 +32,7 @@ class SqliteFilesTest : public testing::Test {
   void SetUp() override {
     store_ = Open();
     ASSERT_TRUE(store_->Create(kOld, "old").ok());
-    Backup(backup_);
+    Backup(file_, backup_);
     for (int i = 0; i < 50; ++i)  // pages of their own, in the log alone
       ASSERT_TRUE(store_->Create({"NetworkSet", "n", absl::StrCat(i)}, std::string(500, 'x')).ok());
     ASSERT_TRUE(store_->Create(kNew, "new").ok());
@@ -53,20 +54,6 @@ class SqliteFilesTest : public testing::Test {
       return !all.empty() && all.back().type == WatchEvent::Type::kSynced;
     });
     return *std::move(watch);
-  }
-  // As `sqlite3 FILE ".backup TO"` does it.
-  void Backup(const std::string& to) { Copy(file_, to); }
-  static void Copy(const std::string& from, const std::string& to) {
-    sqlite3 *source = nullptr, *target = nullptr;
-    ASSERT_EQ(sqlite3_open(from.c_str(), &source), SQLITE_OK);
-    ASSERT_EQ(sqlite3_open(to.c_str(), &target), SQLITE_OK);
-    sqlite3_busy_timeout(target, 5000);
-    sqlite3_backup* copy = sqlite3_backup_init(target, "main", source, "main");
-    ASSERT_NE(copy, nullptr) << sqlite3_errmsg(target);
-    EXPECT_EQ(sqlite3_backup_step(copy, -1), SQLITE_DONE);
-    EXPECT_EQ(sqlite3_backup_finish(copy), SQLITE_OK) << sqlite3_errmsg(target);
-    sqlite3_close(target);
-    sqlite3_close(source);
   }
   // Another store, with one object, as a file without a log.
   std::string AnotherStore() {
@@ -213,7 +200,7 @@ TEST_F(SqliteFilesTest, WrittenOverInPlace) {
 }
 
 TEST_F(SqliteFilesTest, RestoredThroughSqlite) {
-  Copy(backup_, file_);
+  Backup(backup_, file_);
   ExpectWatchesEnd("before");
   ExpectFollowed({"in-the-backup"});
 }
@@ -226,7 +213,7 @@ TEST_F(SqliteFilesTest, AnotherStoreRenamedOverItHasAnotherIdentity) {
 }
 
 TEST_F(SqliteFilesTest, AnotherStoreCopiedInThroughSqliteHasAnotherIdentity) {
-  Copy(AnotherStore(), file_);
+  Backup(AnotherStore(), file_);
   ExpectWatchesEnd("is another one");
   EXPECT_NE(*store_->Identity(), identity_);
   EXPECT_NE(Follow(*store_)->identity(), identity_);

@@ -25,11 +25,24 @@ bool MayFollow(const Problem& content, const Problem& form) {
   return content.what.starts_with("is missing") && ParentOf(content.path) == ParentOf(form.path);
 }
 
+// Where quotes would not help: what is wrong with the value even so, at the place where it stands.
+void Supersede(const Problem& content, std::vector<Problem>& forms) {
+  for (Problem& form : forms) {
+    if (!form.taken_as_text || form.path != content.path) continue;
+    form.what = content.what;
+    form.remedy = content.remedy;
+    form.taken_as_text = false;  // the first that is wrong, as elsewhere
+    return;
+  }
+}
+
 }  // namespace
 
 std::vector<Problem> ValidateDamaged(const DamagedResource& damaged) {
   std::vector<Problem> problems = damaged.problems;
-  for (Problem& content : Validate(damaged.resource)) {
+  std::vector<Problem> contents = Validate(damaged.resource);
+  for (const Problem& content : contents) Supersede(content, problems);
+  for (Problem& content : contents) {
     const bool follows = std::any_of(damaged.problems.begin(), damaged.problems.end(),
                                      [&](const Problem& form) { return MayFollow(content, form); });
     if (!follows) problems.push_back(std::move(content));

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "absl/strings/str_join.h"
+#include "api/store/testing/backup.h"
 #include "e2e/lab/netns.h"
 #include "e2e/scenarios/demo_lab.h"
 
@@ -123,9 +124,7 @@ TEST_F(StoreScenario, AnAgentThatStartsWithoutItsStoreEnforcesWhatWasLast) {
 }
 
 TEST_F(StoreScenario, ABackupPutInItsPlaceIsFollowedByAllHandles) {
-  const auto backup = lab().Exec(
-      "node1", {"sqlite3", StoreFile(), absl::StrCat(".backup ", StoreFile(), ".backup")});
-  ASSERT_TRUE(backup.ok() && backup->exit_code == 0) << backup.status();
+  ASSERT_NO_FATAL_FAILURE(api::Backup(StoreFile(), StoreFile() + ".backup"));
   const Flow flow{"shop/checkout-2", "data/database-1", "TCP", 5432, 4};
   const std::string freeze = ReadText(Folder() + "/edits/freeze-orders.yaml");
   ASSERT_TRUE(lab().Apply(freeze).ok());

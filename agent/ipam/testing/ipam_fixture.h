@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -56,6 +57,18 @@ class IpamTest : public ::testing::Test {
       if (block.ok()) blocks.push_back(*std::move(block));
     }
     return blocks;
+  }
+  // Affine to this node, in order.
+  std::vector<policy::Cidr> BlocksOf(const std::string& node) {
+    std::vector<policy::Cidr> own;
+    for (const Block& block : StoredBlocks()) {
+      if (block.affinity() == node) own.push_back(block.cidr());
+    }
+    std::sort(own.begin(), own.end());
+    return own;
+  }
+  static absl::Status ReleaseAll(Ipam& ipam, const std::string& handle) {
+    return ipam.Release(ipam.AllocationsOf(handle), [] { return std::vector<api::Mutation>(); });
   }
   FakeStore store_;
 };
