@@ -80,6 +80,8 @@ struct EntityMatch {
   // namespace constraint folded in (policy/selector.h). Absent: any address.
   std::optional<std::string> selector;
   std::optional<std::string> not_selector;
+  // A selector over the labels of nodes (Host), and over nothing else: an address of one of them.
+  std::optional<std::string> nodes;
   std::optional<ServiceName> service;  // destination: address and port; source: address
   std::optional<PortMatch> ports;
   std::optional<PortMatch> not_ports;
@@ -272,6 +274,7 @@ struct Host {
   std::string name;
   bool this_host = false;
   std::vector<Address> addresses;
+  Labels labels;  // of the node's document, as it says them; only EntityMatch::nodes asks
   bool operator==(const Host&) const = default;
 };
 

@@ -7,18 +7,19 @@
 namespace ripstop::policy {
 namespace {
 
-// One side of a packet, whose it is, and the network sets that hold it.
+// One side of a packet, whose it is, the network sets that hold it and the nodes that have it.
 struct Side {
   Address address;
   uint16_t port = 0;
   std::vector<LabelViews> owners;  // of the owner, of network sets
   std::vector<NamedPort> ports;    // of the owner
   bool disputed = false;
+  std::vector<const Labels*> nodes;
 };
 
 Side Describe(const World& world, const Address& address, uint16_t port) {
   const World::Ownership whose = world.OwnershipOf(address);
-  Side side{address, port, {}, {}, whose.disputed};
+  Side side{address, port, {}, {}, whose.disputed, {}};
   const auto own = [&](const auto& e) {
     side.owners.push_back(ViewsOf(e.labels, e.profiles, world.profiles));
     side.ports.insert(side.ports.end(), e.ports.begin(), e.ports.end());
@@ -29,6 +30,10 @@ Side Describe(const World& world, const Address& address, uint16_t port) {
     if (std::any_of(s.nets.begin(), s.nets.end(),
                     [&](const Cidr& c) { return c.Contains(address); }))
       side.owners.push_back(ViewsOf(s.labels, s.profiles, world.profiles));
+  }
+  for (const auto& [name, h] : world.hosts) {
+    if (std::find(h.addresses.begin(), h.addresses.end(), address) != h.addresses.end())
+      side.nodes.push_back(&h.labels);
   }
   return side;
 }
@@ -104,12 +109,20 @@ struct Reference::Walk {
     return any != negated;
   }
 
+  bool PicksNode(const std::string& text, const Side& side, Action action) {
+    const std::optional<Selector>& selector = reference.Parsed(text);
+    if (!selector) return action == Action::kDeny || action == Action::kPass;
+    return std::any_of(side.nodes.begin(), side.nodes.end(),
+                       [&](const Labels* labels) { return selector->Matches(*labels); });
+  }
+
   bool Matches(const EntityMatch& m, const Side& side, Action action) {
     const uint8_t protocol = packet.protocol;
     if (m.nets && !AnyContains(*m.nets, side.address)) return false;
     if (AnyContains(m.not_nets, side.address)) return false;
     if (m.selector && !Picks(*m.selector, side, false, action)) return false;
     if (m.not_selector && !Picks(*m.not_selector, side, true, action)) return false;
+    if (m.nodes && !PicksNode(*m.nodes, side, action)) return false;
     if (m.service && !MatchesService(world, *m.service, side, protocol, &side == &destination))
       return false;
     if (m.ports && !MatchesPorts(*m.ports, side, protocol)) return false;

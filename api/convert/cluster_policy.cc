@@ -34,8 +34,8 @@ absl::StatusOr<std::string> Pods(const v1::NamespacedPods& pods) {
   return AllOf({namespaces, text});
 }
 
-// Exactly one field, and one that is enforced here: nodes and domainNames are experimental
-// and are not.
+// Exactly one field, and one that is enforced here: domainNames is experimental and is not; nodes
+// is experimental too.
 absl::Status ConvertPeer(const v1::ClusterPolicyPeer& peer, bool ingress,
                          policy::EntityMatch* match) {
   const int fields = peer.has_namespaces() + peer.has_pods() + peer.has_networks() +
@@ -49,6 +49,9 @@ absl::Status ConvertPeer(const v1::ClusterPolicyPeer& peer, bool ingress,
     ASSIGN_OR_RETURN(match->selector, Pods(peer.pods()));
   } else if (peer.has_networks() && !ingress) {
     ASSIGN_OR_RETURN(match->nets, ParseCidrs(peer.networks().items(), "networks"));
+  } else if (peer.has_nodes() && !ingress) {
+    // Over what documents of nodes say. Nothing else has such labels, so no namespace is folded in.
+    ASSIGN_OR_RETURN(match->nodes, LabelSelectorText(peer.nodes(), ""));
   } else {
     return absl::InvalidArgumentError("a kind of peer that is not enforced here");
   }

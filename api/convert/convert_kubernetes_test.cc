@@ -114,9 +114,36 @@ TEST(ClusterPolicyTest, TierPriorityActionsPeersAndProtocols) {
   EXPECT_EQ(Cnp("{tier: Baseline, priority: 0, subject: {pods: {}}}").tier, "kube-baseline");
 }
 
+TEST(ClusterPolicyTest, NodesAreSelectedByTheirOwnLabelsOnEgressOnly) {
+  const policy::Policy p = Cnp(R"({tier: Admin, priority: 1, subject: {pods: {}}, egress: [
+    {action: Deny, to: [{nodes: {}}, {nodes: {matchLabels: {pcns.team: x}, matchExpressions: [
+      {key: zone, operator: NotIn, values: [a, b]}]}}]},
+    {action: Deny, to: [{nodes: {}, pods: {}}, {nodes: {matchExpressions: [
+      {key: zone, operator: Near}]}}]}],
+   ingress: [{action: Deny, from: [{nodes: {}}]}, {action: Accept, from: [{nodes: {}}]}]})");
+  ASSERT_THAT(p.egress_rules, SizeIs(4));
+  EXPECT_EQ(p.egress_rules[0].destination, policy::EntityMatch{.nodes = ""}) << "every node";
+  EXPECT_FALSE(p.egress_rules[0].degraded);
+  const auto labelled = [](const char* zone) {
+    return policy::Labels{{"pcns.team", "x"}, {"zone", zone}};
+  };
+  EXPECT_TRUE(Matches(*p.egress_rules[1].destination.nodes, labelled("c")));
+  EXPECT_FALSE(Matches(*p.egress_rules[1].destination.nodes, labelled("a")));
+  EXPECT_FALSE(Matches(*p.egress_rules[1].destination.nodes, {{"zone", "c"}}));
+  EXPECT_EQ(p.egress_rules[1].destination.selector, std::nullopt) << "no pods";
+  for (const int i : {2, 3}) {
+    EXPECT_TRUE(p.egress_rules[i].degraded) << i;
+    EXPECT_EQ(p.egress_rules[i].destination, policy::EntityMatch{}) << "denies all";
+  }
+  EXPECT_TRUE(p.ingress_rules[0].degraded);
+  EXPECT_EQ(p.ingress_rules[0].source, policy::EntityMatch{}) << "denies all";
+  EXPECT_THAT(p.ingress_rules[1].source.nets, Optional(IsEmpty()));
+}
+
 TEST(ClusterPolicyTest, UnknownPeersFailClosedByAction) {
   const policy::Policy p = Cnp(R"({tier: Admin, priority: 1, subject: {pods: {}}, egress: [
-    {action: Accept, to: [{}]}, {action: Deny, to: [{nodes: {}}]}, {action: Pass, to: [{}]},
+    {action: Accept, to: [{}]}, {action: Deny, to: [{domainNames: [a.example]}]},
+    {action: Pass, to: [{}]},
     {action: Accept, to: []}, {action: Accept, to: [{networks: []}]}]})");
   EXPECT_THAT(p.egress_rules[0].source.nets, Optional(IsEmpty()));
   EXPECT_EQ(p.egress_rules[1].destination, policy::EntityMatch{}) << "denies all";

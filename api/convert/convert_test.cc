@@ -104,11 +104,14 @@ TEST(OtherKindsTest, SetsTiersNodesAndSlices) {
   EXPECT_EQ(tier.default_action, Action::kPass);
   EXPECT_EQ(tier.order, 5);
   const auto host = Model<policy::Host>(
-      "{apiVersion: projectcalico.org/v3, kind: Node, metadata: {name: n1}, spec: {bgp: "
+      "{apiVersion: projectcalico.org/v3, kind: Node, metadata: {name: n1, labels: {zone: a, "
+      "pcns.team: x, \"pod:app\": z}}, spec: {bgp: "
       "{ipv4Address: 192.0.2.1/24}, addresses: [{address: 192.0.2.1}, {address: 198.51.100.1}], "
       "ipv4VXLANTunnelAddr: 10.65.0.0}}");
   EXPECT_TRUE(host.this_host);
   EXPECT_THAT(host.addresses, SizeIs(3));
+  EXPECT_EQ(host.labels, (policy::Labels{{"zone", "a"}, {"pcns.team", "x"}}))
+      << "what documents say, but for what is no label";
   const auto slice = Model<policy::ServiceBackends>(R"({apiVersion: discovery.k8s.io/v1,
     kind: EndpointSlice, metadata: {name: cart-x, namespace: shop,
       labels: {kubernetes.io/service-name: cart}}, addressType: IPv4,

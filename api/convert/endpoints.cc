@@ -184,6 +184,9 @@ absl::StatusOr<policy::Host> ConvertNode(const v1::Node& node, const std::string
   policy::Host host;
   host.name = node.metadata().name();
   host.this_host = host.name == this_host;
+  for (const auto& [key, value] : node.metadata().labels()) {
+    if (policy::IsLabelKey(key)) host.labels[key] = value;
+  }
   // Tunnel addresses too: traffic of the host itself leaves a tunnel device with them.
   for (const auto& [path, text] : std::initializer_list<std::pair<const char*, const std::string*>>{
            {"spec.bgp.ipv4Address", &spec.bgp().ipv4_address()},

@@ -38,7 +38,6 @@ constexpr Row kClusterRule[] = {
     {"protocols[].destinationNamedPort"},
 };
 constexpr char kNames[] = "nobody here looks up names; write networks";
-constexpr char kNodes[] = "it is experimental and not enforced here; write networks";
 constexpr char kEgressOnly[] = "it is for egress only; write namespaces or pods";
 constexpr Row kClusterPolicy[] = {
     {"spec.tier"},
@@ -55,7 +54,7 @@ constexpr Row kClusterPolicy[] = {
     {.path = "spec.egress[].to[].namespaces", .inside = kSelector},
     {.path = "spec.egress[].to[].pods", .inside = kPods},
     {"spec.egress[].to[].networks[]"},
-    {"spec.egress[].to[].nodes", kRefused, kNodes, "", kSelector},
+    {.path = "spec.egress[].to[].nodes", .inside = kSelector},
     {"spec.egress[].to[].domainNames[]", kRefused, kNames},
 };
 

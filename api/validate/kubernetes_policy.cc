@@ -107,20 +107,25 @@ void CheckClusterPeer(const v1::ClusterPolicyPeer& peer, const std::string& path
                      peer.has_nodes() + peer.has_domain_names();
   if (fields != 1) {
     check.Wrong(path, absl::StrCat("has ", fields, " fields of which there must be exactly one"),
-                ingress ? "write namespaces or pods" : "write namespaces, pods or networks");
+                ingress ? "write namespaces or pods" : "write namespaces, pods, networks or nodes");
   }
   if (peer.has_namespaces()) check.LabelSelector(Field(path, "namespaces"), peer.namespaces());
   if (peer.has_pods()) CheckNamespacedPods(peer.pods(), Field(path, "pods"), check);
   for (const auto& [present, name] :
-       {std::pair(peer.has_nodes(), "nodes"), std::pair(peer.has_domain_names(), "domainNames")}) {
-    if (present) {
-      check.Wrong(Field(path, name), "is experimental and not enforced here",
-                  "write namespaces, pods or networks");
+       {std::pair(peer.has_networks(), "networks"), std::pair(peer.has_nodes(), "nodes"),
+        std::pair(peer.has_domain_names(), "domainNames")}) {
+    if (present && ingress) {
+      check.Wrong(Field(path, name), "is for egress only", "write namespaces or pods");
     }
+  }
+  if (ingress) return;
+  if (peer.has_nodes()) check.LabelSelector(Field(path, "nodes"), peer.nodes());
+  if (peer.has_domain_names()) {
+    check.Wrong(Field(path, "domainNames"), "is experimental and not enforced here",
+                "write namespaces, pods, networks or nodes");
   }
   if (!peer.has_networks()) return;
   const std::string at = Field(path, "networks");
-  if (ingress) return (void)check.Wrong(at, "is for egress only", "write namespaces or pods");
   CheckListSize(peer.networks().items_size(), at, check);
   std::set<std::string> seen;
   for (int i = 0; i < peer.networks().items_size(); ++i) {

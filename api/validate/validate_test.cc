@@ -265,7 +265,11 @@ TEST(ValidateTest, ClusterNetworkPolicies) {
   EXPECT_THAT(egress("{action: Allow, to: [{pods: {}}]}"), HasSubstr("Accept, Deny, Pass"));
   EXPECT_THAT(egress("{action: Accept}"), HasSubstr("spec.egress[0].to: is missing or empty"));
   EXPECT_THAT(egress("{action: Accept, to: [{}]}"), HasSubstr("has 0 fields"));
-  EXPECT_THAT(egress("{action: Accept, to: [{nodes: {}}]}"), HasSubstr("not enforced here"));
+  EXPECT_THAT(egress("{action: Accept, to: [{}]}"),
+              HasSubstr("write namespaces, pods, networks or nodes"));
+  EXPECT_THAT(egress("{action: Accept, to: [{domainNames: [a.example]}]}"),
+              HasSubstr("spec.egress[0].to[0].domainNames: [\"a.example\"] is experimental and "
+                        "not enforced here; write namespaces, pods, networks or nodes"));
   EXPECT_THAT(egress("{action: Accept, to: [{pods: {}}], protocols: []}"),
               HasSubstr("spec.egress[0].protocols: [] is missing or empty"));
   EXPECT_THAT(egress("{action: Accept, to: [{pods: {}}], protocols: [{tcp: {}, udp: {}}]}"),
@@ -276,6 +280,27 @@ TEST(ValidateTest, ClusterNetworkPolicies) {
   EXPECT_THAT(Cnp("{tier: Admin, priority: 1001, subject: {pods: {}}, ingress: [{action: Deny, "
                   "from: [{networks: [192.0.2.0/24]}]}]}"),
               testing::AllOf(HasSubstr("write 0 to 1000"), HasSubstr("is for egress only")));
+}
+
+TEST(ValidateTest, NodePeersAreForEgressOnly) {
+  const auto rule = [](const std::string& peer, bool ingress = false) {
+    return Cnp(absl::StrCat("{tier: Admin, priority: 1, subject: {namespaces: {}}, ",
+                            ingress ? "ingress" : "egress", ": [{action: Deny, ",
+                            ingress ? "from" : "to", ": [", peer, "]}]}"));
+  };
+  EXPECT_EQ(rule("{nodes: {}}"), "");
+  EXPECT_EQ(rule("{nodes: {matchLabels: {node-role.kubernetes.io/worker: ''}}}"), "");
+  EXPECT_EQ(rule("{nodes: {matchExpressions: [{key: zone, operator: In, values: [a, b]}, {key: "
+                 "gpu, operator: DoesNotExist}]}}"),
+            "");
+  EXPECT_EQ(rule("{nodes: {}}", true),
+            "spec.ingress[0].from[0].nodes: {} is for egress only; write namespaces or pods");
+  EXPECT_THAT(rule("{domainNames: [a.example]}", true), HasSubstr("is for egress only"));
+  EXPECT_THAT(rule("{nodes: {}, pods: {podSelector: {}}}"), HasSubstr("has 2 fields"));
+  EXPECT_THAT(rule("{nodes: {matchExpressions: [{key: zone, operator: Is}]}}"),
+              HasSubstr("spec.egress[0].to[0].nodes.matchExpressions[0].operator: \"Is\""));
+  EXPECT_THAT(rule("{nodes: {matchLabels: {'a b': c}}}"),
+              HasSubstr("spec.egress[0].to[0].nodes.matchLabels"));
 }
 
 TEST(ValidateTest, Pools) {

@@ -33,6 +33,7 @@ bool Facts::IsTrue(const Predicate& p, const Selector* selector, const Atom& a) 
       return std::binary_search(a.ports.begin(), a.ports.end(),
                                 NamedPort{p.text, p.port.protocol, p.port.port});
     case Predicate::Kind::kDisputed: return a.kind == Atom::Kind::kDisputed;
+    case Predicate::Kind::kNodes: return a.kind == Atom::Kind::kNode && selector->Matches(a.labels);
   }
   return false;
 }
@@ -61,6 +62,7 @@ void Facts::Index(uint32_t id, bool add) {
   if (a.kind == Atom::Kind::kService) {
     Toggle(services_[a.service], id, add);
   }
+  if (a.kind == Atom::Kind::kNode) Toggle(nodes_, id, add);
   if (a.kind != Atom::Kind::kOwner) return;
   Toggle(owners_, id, add);
   for (const auto& [key, value] : a.labels) {
@@ -102,6 +104,8 @@ void Facts::Answer(uint32_t id) {
     consider({Predicate::Kind::kCidr, "", a.cidr, {}, {}});
   } else if (a.kind == Atom::Kind::kDisputed) {
     consider({Predicate::Kind::kDisputed, "", {}, {}, {}});
+  } else if (a.kind == Atom::Kind::kNode) {
+    candidates = node_selectors_;
   } else {
     consider({Predicate::Kind::kService, "", {}, a.service, {}});
     for (const ServicePort& p : a.service_ports) {
@@ -120,11 +124,25 @@ void Facts::Answer(uint32_t id) {
   std::sort(true_[id].begin(), true_[id].end());
 }
 
-uint32_t Facts::InternSelector(const Selector& selector) {
-  const uint32_t id =
-      predicates_.Intern({Predicate::Kind::kSelector, selector.Canonical(), {}, {}, {}});
+uint32_t Facts::InternSelector(const Selector& selector, Predicate::Kind kind) {
+  const uint32_t id = predicates_.Intern({kind, selector.Canonical(), {}, {}, {}});
   if (!atoms_of_.contains(id)) parsed_.insert_or_assign(id, selector);
   return id;
+}
+
+// For as long as its predicate is active.
+const Selector* Facts::KeepParsed(uint32_t id) {
+  const std::string& text = predicates_[id].text;
+  absl::StatusOr<Selector> parsed = absl::NotFoundError("");
+  // The number may have been another's when it was parsed.
+  if (const auto it = parsed_.find(id); it != parsed_.end() && it->second.Canonical() == text) {
+    parsed = it->second;
+  }
+  parsed_.erase(id);
+  // Canonical text always parses; all() would be the wrong way to fail.
+  if (!parsed.ok()) parsed = Selector::Parse(text);
+  if (!parsed.ok()) parsed = Selector::Parse("!all()");
+  return &selectors_.insert_or_assign(id, *std::move(parsed)).first->second;
 }
 
 std::vector<uint32_t> Facts::Activate(uint32_t id) {
@@ -133,17 +151,7 @@ std::vector<uint32_t> Facts::Activate(uint32_t id) {
   const Selector* selector = nullptr;
   switch (p.kind) {
     case Predicate::Kind::kSelector: {
-      absl::StatusOr<Selector> parsed = absl::NotFoundError("");
-      // The number may have been another's when it was parsed.
-      if (const auto it = parsed_.find(id);
-          it != parsed_.end() && it->second.Canonical() == p.text) {
-        parsed = it->second;
-      }
-      parsed_.erase(id);
-      // Canonical text always parses; all() would be the wrong way to fail.
-      if (!parsed.ok()) parsed = Selector::Parse(p.text);
-      if (!parsed.ok()) parsed = Selector::Parse("!all()");
-      selector = &selectors_.insert_or_assign(id, *std::move(parsed)).first->second;
+      selector = KeepParsed(id);
       const auto key = IndexKey(*selector);
       if (!key) {
         selectors_unkeyed_.insert(id);
@@ -169,6 +177,11 @@ std::vector<uint32_t> Facts::Activate(uint32_t id) {
     case Predicate::Kind::kDisputed:
       if (const auto atom = atoms_.Find({Atom::Kind::kDisputed, {}, {}, {}, {}, {}}))
         candidates.insert(*atom);
+      break;
+    case Predicate::Kind::kNodes:
+      selector = KeepParsed(id);
+      node_selectors_.insert(id);
+      candidates = nodes_;
       break;
     case Predicate::Kind::kService:
     case Predicate::Kind::kServicePort:
@@ -199,7 +212,9 @@ void Facts::Deactivate(uint32_t id) {
   atoms_of_.erase(id);
   const auto selector = selectors_.find(id);
   if (selector == selectors_.end()) return;
-  if (const auto key = IndexKey(selector->second)) {
+  if (node_selectors_.erase(id) > 0) {
+    // In no other index.
+  } else if (const auto key = IndexKey(selector->second)) {
     if (key->second.any_value) selectors_by_key_[key->first].erase(id);
     for (const std::string& value : key->second.values)
       selectors_by_label_[key->first][value].erase(id);

@@ -18,11 +18,12 @@ namespace ripstop::policy {
 
 // Something that is true of an address: its owner, or a network set that holds it, has
 // these labels and named ports; it is in this CIDR; it is a backend of this service on
-// these ports; several endpoints claim it and nobody knows whose it is.
+// these ports; it is of a node with these labels; several endpoints claim it and nobody knows
+// whose it is.
 struct Atom {
-  enum class Kind : uint8_t { kOwner, kCidr, kService, kDisputed };
+  enum class Kind : uint8_t { kOwner, kCidr, kService, kDisputed, kNode };
   Kind kind = Kind::kOwner;
-  Labels labels;                           // kOwner: EffectiveLabels
+  Labels labels;                           // kOwner: EffectiveLabels; kNode: the document's
   std::vector<NamedPort> ports;            // kOwner: sorted
   Cidr cidr;                               // kCidr
   ServiceName service;                     // kService
@@ -39,9 +40,17 @@ struct Atom {
 // A question that a rule asks of an address. Each is true of an address exactly when it
 // is true of one of the address's atoms.
 struct Predicate {
-  enum class Kind : uint8_t { kSelector, kCidr, kService, kServicePort, kNamedPort, kDisputed };
+  enum class Kind : uint8_t {
+    kSelector,
+    kCidr,
+    kService,
+    kServicePort,
+    kNamedPort,
+    kDisputed,
+    kNodes,
+  };
   Kind kind = Kind::kSelector;
-  std::string text;     // kSelector: canonical; kNamedPort: the name
+  std::string text;     // kSelector, kNodes: canonical; kNamedPort: the name
   Cidr cidr;            // kCidr
   ServiceName service;  // kService, kServicePort
   ServicePort port;     // kServicePort, kNamedPort
@@ -66,8 +75,10 @@ class Facts {
     return true_[atom];
   }  // sorted
 
-  // The predicate of a selector, kept parsed until Activate wants it.
-  uint32_t InternSelector(const Selector& selector);
+  // The predicate of a selector, kept parsed until Activate wants it. `kind`: whom it is to
+  // select, owners and network sets (kSelector) or nodes (kNodes).
+  uint32_t InternSelector(const Selector& selector,
+                          Predicate::Kind kind = Predicate::Kind::kSelector);
   // Predicates. The caller activates one when the first policy set in use asks it.
   Interned<Predicate>& predicates() { return predicates_; }
   const Interned<Predicate>& predicates() const { return predicates_; }
@@ -90,6 +101,7 @@ class Facts {
   void Index(uint32_t atom, bool add);
   void Answer(uint32_t atom);
   bool IsTrue(const Predicate& p, const Selector* selector, const Atom& atom) const;
+  const Selector* KeepParsed(uint32_t predicate);
 
   Interned<Atom> atoms_;
   Interned<Predicate> predicates_;
@@ -104,6 +116,9 @@ class Facts {
   absl::flat_hash_map<std::string, absl::flat_hash_map<std::string, Ids>> selectors_by_label_;
   absl::flat_hash_map<std::string, Ids> selectors_by_key_;
   Ids selectors_unkeyed_;
+  // Of nodes there are few, and fewer selectors of them: all are asked.
+  Ids nodes_;
+  Ids node_selectors_;
 
   std::map<std::string, std::map<ServicePort, Ids>> named_ports_;  // atoms with it
   std::map<ServiceName, Ids> services_;                            // atoms of it

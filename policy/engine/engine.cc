@@ -126,7 +126,7 @@ void Engine::PutServiceBackends(const ServiceBackends& b) {
   RemoveServiceBackends(b.service, b.slice);
   s.facts.Announce(next.atom, 1);
   for (const Address& a : next.addresses) {
-    s.regions.AddService(s.regions.Touch(a), next.atom);
+    s.regions.Add(s.regions.Touch(a), next.atom);
   }
   s.slices[{b.service, b.slice}] = std::move(next);
 }
@@ -136,7 +136,7 @@ void Engine::RemoveServiceBackends(const ServiceName& service, std::string_view 
   const auto it = s.slices.find({service, std::string(slice)});
   if (it == s.slices.end()) return;
   for (const Address& a : it->second.addresses) {
-    s.regions.RemoveService(s.regions.Touch(a), it->second.atom);
+    s.regions.Remove(s.regions.Touch(a), it->second.atom);
   }
   s.facts.Announce(it->second.atom, -1);
   s.facts.UnrefAtom(it->second.atom);
@@ -145,23 +145,30 @@ void Engine::RemoveServiceBackends(const ServiceName& service, std::string_view 
 
 void Engine::PutHost(const Host& host) {
   State& s = *state_;
-  if (const auto it = s.hosts.find(host.name); it != s.hosts.end() && it->second == host) return;
+  const auto it = s.hosts.find(host.name);
+  if (it != s.hosts.end() && it->second.input == host) return;
+  const uint32_t atom = s.facts.InternAtom({Atom::Kind::kNode, host.labels, {}, {}, {}, {}});
+  s.facts.RefAtom(atom);
   RemoveHost(host.name);
   for (const Address& a : host.addresses) {
     AddressRecord& record = s.regions.Touch(a);
     ++(host.this_host ? record.this_host : record.other_node);
+    s.regions.Add(record, atom);
   }
-  s.hosts[host.name] = host;
+  s.hosts[host.name] = {host, atom};
 }
 
 void Engine::RemoveHost(std::string_view name) {
   State& s = *state_;
   const auto it = s.hosts.find(std::string(name));
   if (it == s.hosts.end()) return;
-  for (const Address& a : it->second.addresses) {
+  const auto& [host, atom] = it->second;
+  for (const Address& a : host.addresses) {
     AddressRecord& record = s.regions.Touch(a);
-    --(it->second.this_host ? record.this_host : record.other_node);
+    --(host.this_host ? record.this_host : record.other_node);
+    s.regions.Remove(record, atom);
   }
+  s.facts.UnrefAtom(atom);
   s.hosts.erase(it);
 }
 

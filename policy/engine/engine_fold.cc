@@ -107,10 +107,13 @@ void Engine::State::Fold(const Address& address, AddressRecord& record) {
       near.owners.push_back(&sources.LabelsOf(set->source));
     }
   });
-  for (const uint32_t atom : regions.ServicesOf(record)) {
-    const Atom& service = facts.atom(atom);
-    near.services[service.service].insert(service.service_ports.begin(),
-                                          service.service_ports.end());
+  for (const uint32_t id : regions.AddedTo(record)) {
+    const Atom& atom = facts.atom(id);
+    if (atom.kind == Atom::Kind::kNode) {
+      near.nodes.push_back(&atom.labels);
+    } else {
+      near.services[atom.service].insert(atom.service_ports.begin(), atom.service_ports.end());
+    }
   }
   const std::vector<const Profile*> own_profiles = ProfilesOf(*attached);
   const Labels& labels = sources.LabelsOf(attached->source);
@@ -154,8 +157,8 @@ uint32_t Engine::State::KindOf(const Cidr& region, const AddressRecord* record,
   for (const uint32_t source : owner.sources) atoms.push_back(sources.AtomOf(source));
   if (owner.disputed) atoms.push_back(disputed_atom);
   if (record != nullptr) {
-    const std::vector<uint32_t>& services = regions.ServicesOf(*record);
-    atoms.insert(atoms.end(), services.begin(), services.end());
+    const std::vector<uint32_t>& added = regions.AddedTo(*record);
+    atoms.insert(atoms.end(), added.begin(), added.end());
   }
   regions.ForCover(region.address, region.bits, [&](const Cidr&, const CidrRecord& c) {
     if (c.rule_atom != 0) atoms.push_back(c.rule_atom);

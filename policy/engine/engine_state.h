@@ -135,7 +135,7 @@ struct Engine::State {
   std::map<std::string, NetworkSet> network_set_inputs;
   std::map<std::string, NetworkSetRecord> network_sets;
   std::map<std::pair<ServiceName, std::string>, SliceRecord> slices;
-  std::map<std::string, Host> hosts;
+  std::map<std::string, HostRecord> hosts;
   std::map<std::string, HostEndpointRecord> host_endpoints;
   FailsafePorts failsafe = DefaultFailsafePorts();
 

@@ -49,6 +49,12 @@ struct SliceRecord {
   std::vector<Address> addresses;
 };
 
+// A node of the cluster.
+struct HostRecord {
+  Host input;
+  uint32_t atom = 0;
+};
+
 // What an address of a local endpoint has besides: its policy.
 struct LocalAddress {
   const EndpointRecord* attached = nullptr;  // whose policy it has
@@ -63,7 +69,7 @@ struct LocalAddress {
 struct AddressRecord {
   absl::InlinedVector<EndpointRecord*, 2> endpoints;  // that claim it
   std::unique_ptr<LocalAddress> local;
-  uint32_t services = 0;  // number of a set of atoms, of Regions; 0: none
+  uint32_t added = 0;  // number of a set of atoms, of Regions; 0: none
   uint32_t kind = 0;
   uint32_t this_host = 0;  // hosts that name it
   uint32_t other_node = 0;
@@ -74,7 +80,7 @@ struct AddressRecord {
   bool dirty = false;       // Regions
 
   bool needed() const {
-    return !endpoints.empty() || services != 0 || this_host + other_node > 0 || exact_cidr;
+    return !endpoints.empty() || added != 0 || this_host + other_node > 0 || exact_cidr;
   }
   // The entry; zeros when there is none.
   address_value written() const {

@@ -19,33 +19,33 @@ void Regions::ClearTouched() {
   std::vector<Touched>().swap(touched_);  // as long as a large cluster, after a cold start
 }
 
-const std::vector<uint32_t>& Regions::ServicesOf(const AddressRecord& record) const {
+const std::vector<uint32_t>& Regions::AddedTo(const AddressRecord& record) const {
   static const auto& none = *new std::vector<uint32_t>();
-  return record.services == 0 ? none : service_sets_[record.services];
+  return record.added == 0 ? none : added_sets_[record.added];
 }
 
-void Regions::SetServices(AddressRecord& record, const std::vector<uint32_t>& atoms) {
-  const uint32_t before = record.services;
-  record.services = atoms.empty() ? 0 : service_sets_.Intern(atoms);
-  service_sets_.ForgetFresh();
-  if (record.services != 0) service_sets_.Ref(record.services);
-  if (before == 0 || !service_sets_.Unref(before)) return;
-  service_sets_.Forget(before);
-  service_sets_.Release(before);
+void Regions::SetAdded(AddressRecord& record, const std::vector<uint32_t>& atoms) {
+  const uint32_t before = record.added;
+  record.added = atoms.empty() ? 0 : added_sets_.Intern(atoms);
+  added_sets_.ForgetFresh();
+  if (record.added != 0) added_sets_.Ref(record.added);
+  if (before == 0 || !added_sets_.Unref(before)) return;
+  added_sets_.Forget(before);
+  added_sets_.Release(before);
 }
 
-void Regions::AddService(AddressRecord& record, uint32_t atom) {
-  std::vector<uint32_t> atoms = ServicesOf(record);
+void Regions::Add(AddressRecord& record, uint32_t atom) {
+  std::vector<uint32_t> atoms = AddedTo(record);
   atoms.insert(std::upper_bound(atoms.begin(), atoms.end(), atom), atom);
-  SetServices(record, atoms);
+  SetAdded(record, atoms);
 }
 
-void Regions::RemoveService(AddressRecord& record, uint32_t atom) {
-  std::vector<uint32_t> atoms = ServicesOf(record);
+void Regions::Remove(AddressRecord& record, uint32_t atom) {
+  std::vector<uint32_t> atoms = AddedTo(record);
   const auto at = std::lower_bound(atoms.begin(), atoms.end(), atom);
   if (at == atoms.end() || *at != atom) return;
   atoms.erase(at);
-  SetServices(record, atoms);
+  SetAdded(record, atoms);
 }
 
 CidrRecord& Regions::At(const Cidr& cidr) {

@@ -45,10 +45,11 @@ class Regions {
   // The class that the kernel's tables give to what has no entry of its own.
   uint32_t WrittenCover(const Address& address, int bits) const;
 
-  // Atoms of services whose backend it is; the same one may be there several times.
-  const std::vector<uint32_t>& ServicesOf(const AddressRecord& record) const;
-  void AddService(AddressRecord& record, uint32_t atom);
-  void RemoveService(AddressRecord& record, uint32_t atom);
+  // Atoms that inputs give to single addresses, whoever owns them: of services whose backend it
+  // is, of nodes that have it. The same one may be there several times.
+  const std::vector<uint32_t>& AddedTo(const AddressRecord& record) const;
+  void Add(AddressRecord& record, uint32_t atom);
+  void Remove(AddressRecord& record, uint32_t atom);
 
   // An address that a Flush must look at: who claims it, or what policy it wants, has changed.
   struct Touched {
@@ -68,13 +69,13 @@ class Regions {
   bool scan_cidrs = false;
 
  private:
-  void SetServices(AddressRecord& record, const std::vector<uint32_t>& atoms);
+  void SetAdded(AddressRecord& record, const std::vector<uint32_t>& atoms);
 
   AddressClasses* const classes_;
   AddressMap<AddressRecord> addresses_;
   std::vector<Touched> touched_;
   // Sorted. Pods of one deployment are backends of the same services.
-  Interned<std::vector<uint32_t>> service_sets_;
+  Interned<std::vector<uint32_t>> added_sets_;
   CidrMap<CidrRecord> cidrs_;
   std::map<int, uint32_t> cidr_lengths_;  // bits -> how many of `cidrs_`
 };

@@ -71,6 +71,7 @@ EntityMatch ByteWorld::Entity() {
   if (has & 4) m.not_nets.push_back(Net());
   if (has & 8) m.not_selector = PICK(kSelectors);
   if (has & 16) m.service = ServiceName{"n", "svc"};
+  if (has & 128) m.nodes = PICK(kSelectors);
   for (auto* ports : {has & 32 ? &m.ports : nullptr, has & 64 ? &m.not_ports : nullptr}) {
     if (ports == nullptr) continue;
     ports->emplace();
@@ -212,7 +213,14 @@ ByteWorld::Step ByteWorld::Next(World& w, Engine& engine) {
     }
     case 17: {
       const uint8_t what = Byte();
-      if ((what & 2) == 0) {
+      if ((what & 66) == 64) {
+        Host host{what & 1 ? "node1" : "node2", (what & 1) != 0, {}, SomeLabels()};
+        host.addresses = {LowAddress(what & 128, Below(20))};
+        put(host, &Engine::PutHost);
+      } else if ((what & 6) == 4) {
+        remove(w.hosts, std::string(what & 1 ? "node1" : "node2"),
+               [&](const std::string& n) { engine.RemoveHost(n); });
+      } else if ((what & 2) == 0) {
         remove(w.profiles, std::string(what & 1 ? "one" : "two"),
                [&](const std::string& n) { engine.RemoveProfile(n); });
       } else if (what & 8) {

@@ -123,8 +123,9 @@ bool RuleFlattener::OfVersion(int version, Alternative& out) {
 bool RuleFlattener::NearMatches(const EntityMatch& m, Action action, L4Set& l4) {
   if (m.nets && !InNets(*m.nets, near_->address)) return false;
   if (InNets(m.not_nets, near_->address)) return false;
-  if (m.selector && !NearPicks(*m.selector, false, action)) return false;
-  if (m.not_selector && !NearPicks(*m.not_selector, true, action)) return false;
+  if (m.selector && !NearPicks(*m.selector, near_->owners, false, action)) return false;
+  if (m.not_selector && !NearPicks(*m.not_selector, near_->owners, true, action)) return false;
+  if (m.nodes && !NearPicks(*m.nodes, near_->nodes, false, action)) return false;
   if (m.service) {
     const auto backend = near_->services.find(*m.service);
     if (backend == near_->services.end()) return false;
@@ -140,10 +141,11 @@ bool RuleFlattener::NearMatches(const EntityMatch& m, Action action, L4Set& l4) 
   return !l4.empty();
 }
 
-bool RuleFlattener::NearPicks(const std::string& text, bool negated, Action action) {
+bool RuleFlattener::NearPicks(const std::string& text, const std::vector<const Labels*>& candidates,
+                              bool negated, Action action) {
   const std::optional<Selector>& selector = selectors_->Get(text);
   if (!selector) return action == Action::kDeny || action == Action::kPass;
-  const bool any = std::any_of(near_->owners.begin(), near_->owners.end(),
+  const bool any = std::any_of(candidates.begin(), candidates.end(),
                                [&](const Labels* labels) { return selector->Matches(*labels); });
   return any != negated;
 }
@@ -166,8 +168,14 @@ bool RuleFlattener::AddressTerms(const EntityMatch& m, bool source, Action actio
     out.any_of.push_back(std::move(clause));
   }
   for (const Cidr& c : m.not_nets) out.none_of.push_back(CidrPredicate(c));
-  for (const bool negated : {false, true}) {
-    const std::optional<std::string>& text = negated ? m.not_selector : m.selector;
+  struct Asked {
+    const std::optional<std::string>& text;
+    Predicate::Kind kind;
+    bool negated;
+  };
+  for (const auto& [text, kind, negated] : {Asked{m.selector, Predicate::Kind::kSelector, false},
+                                            Asked{m.not_selector, Predicate::Kind::kSelector, true},
+                                            Asked{m.nodes, Predicate::Kind::kNodes, false}}) {
     if (!text) continue;
     const std::optional<Selector>& selector = selectors_->Get(*text);
     if (!selector) {
@@ -175,7 +183,7 @@ bool RuleFlattener::AddressTerms(const EntityMatch& m, bool source, Action actio
       if (action == Action::kAllow || action == Action::kLog) return false;
       continue;
     }
-    const uint32_t predicate = facts_->InternSelector(*selector);
+    const uint32_t predicate = facts_->InternSelector(*selector, kind);
     if (negated) {
       out.none_of.push_back(predicate);
     } else {

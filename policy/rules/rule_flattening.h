@@ -46,7 +46,9 @@ class RuleFlattener {
 
   // Of the near side of a workload, where all but ports is constant.
   bool NearMatches(const EntityMatch& m, Action action, L4Set& l4);
-  bool NearPicks(const std::string& text, bool negated, Action action);
+  // One of `candidates`, or with `negated` none of them.
+  bool NearPicks(const std::string& text, const std::vector<const Labels*>& candidates,
+                 bool negated, Action action);
   L4Set NearPorts(const PortMatch& match);
 
   // Of a side that is asked. False: nothing can match.

@@ -49,6 +49,7 @@ struct NearSide {
   std::vector<const Labels*> owners;                      // of the endpoint, of network sets
   std::map<ServiceName, std::set<ServicePort>> services;  // of which it is a backend
   std::vector<NamedPort> ports;                           // the local endpoint's own
+  std::vector<const Labels*> nodes;                       // that have the address as well
 };
 
 struct FoldedRules {

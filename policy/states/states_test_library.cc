@@ -126,6 +126,7 @@ const std::vector<NamedState>& AllStates() {
     AddOrderStates(*all);
     AddEndpointStates(*all);
     AddHostStates(*all);
+    AddNodeStates(*all);
     return all;
   }();
   return states;

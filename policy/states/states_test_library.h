@@ -46,6 +46,7 @@ void AddPortStates(std::vector<NamedState>& states);      // protocols, ports, n
 void AddOrderStates(std::vector<NamedState>& states);     // tiers, order, actions, profiles
 void AddEndpointStates(std::vector<NamedState>& states);  // endpoints come, change and go
 void AddHostStates(std::vector<NamedState>& states);      // host endpoints and their groups
+void AddNodeStates(std::vector<NamedState>& states);      // nodes as peers
 
 // The cast. Local: shop/db 192.0.2.1 and 2001:db8::1, shop/web .2 and ::2 with port http
 // TCP 80. Remote: shop/cart .100 and ::64 with http TCP 8080, other/probe .101 and ::65

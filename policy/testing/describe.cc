@@ -56,6 +56,7 @@ std::string Text(const EntityMatch& match) {
   if (!match.not_nets.empty()) fields.push_back("notNets: " + Listed(match.not_nets));
   if (match.selector) fields.push_back("selector: " + Quoted(*match.selector));
   if (match.not_selector) fields.push_back("notSelector: " + Quoted(*match.not_selector));
+  if (match.nodes) fields.push_back("nodes: " + Quoted(*match.nodes));
   if (match.service) {
     fields.push_back(absl::StrCat("services: {name: ", match.service->name,
                                   ", namespace: ", match.service->ns, "}"));
@@ -175,7 +176,8 @@ std::string Describe(const World& w) {
                     absl::StrJoin(addresses, ", "), "]\n");
   }
   for (const auto& [n, h] : w.hosts) {
-    absl::StrAppend(&s, "---\n# host ", n, ": ", Listed(h.addresses), "\n");
+    absl::StrAppend(&s, "---\n# ", h.this_host ? "this " : "", "host ", n, " ", Text(h.labels),
+                    ": ", Listed(h.addresses), "\n");
   }
   return s;
 }

@@ -14,7 +14,7 @@ constexpr int kPolicies = 10;
 constexpr int kNetworkSets = 4;
 constexpr int kProfiles = 4;
 constexpr int kSlices = 4;
-constexpr int kHosts = 2;
+constexpr int kHosts = 3;
 constexpr int kHostEndpoints = 3;
 const char* const kKeys[] = {"app", "tier", "env"};
 const char* const kValues[] = {"a", "b", "ab", "c"};
@@ -104,6 +104,7 @@ EntityMatch RandomWorld::RandomEntity(bool ports) {
   if (Chance(12)) m.not_nets.push_back(RandomCidr());
   if (Chance(30)) m.selector = RandomSelector();
   if (Chance(8)) m.not_selector = RandomSelector();
+  if (Chance(8)) m.nodes = RandomSelector();
   if (Chance(6)) m.service = ServiceName{"ns", Pick(*this, kServices)};
   if (ports && Chance(30)) m.ports = RandomPorts();
   if (ports && Chance(10)) m.not_ports = RandomPorts();
@@ -215,7 +216,9 @@ Tier RandomWorld::RandomTier(int i) {
 }
 
 Host RandomWorld::RandomHost(int i) {
-  return {absl::StrCat("node", i), i == 0, {RandomAddress(true), RandomAddress(false)}};
+  Host h{absl::StrCat("node", i), i == 0, {RandomAddress(true), RandomAddress(false)}, {}};
+  h.labels = RandomLabels();
+  return h;
 }
 
 HostEndpoint RandomWorld::RandomHostEndpoint(int i) {
