@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /* ripstopctl trace: the datapath's programs once more, each inside one that tells of the
- * packet when it is done.
+ * packet when it is done. What is masqueraded is so by to_host alone: the same packets leave, and
+ * from_workload tells of the pod's.
  *
  *   packet ─▶ [ from_workload of bpf/hooks ─▶ trace_after ] ─▶ same verdict
  *

@@ -48,8 +48,9 @@ absl::Status Dataplane::ExchangePrograms() {
   // Their packets on the way have marks already, and ours would have to look for them.
   if (marks_wanted_ && socket_link_.IsPinned())
     __atomic_fetch_or(&object_->state()->flags, kMarkFlags, __ATOMIC_RELEASE);
+  // First who is told something by the others: it knows what they say, and what those before said.
   for (const char* name :
-       {kFromWorkload, kToWorkload, kFromHost, kFromTunnel, kFromElsewhere, kToHost}) {
+       {kToHost, kFromWorkload, kToWorkload, kFromHost, kFromTunnel, kFromElsewhere}) {
     RETURN_IF_ERROR(links_->Refresh(name, Program(name)));
   }
   RETURN_IF_ERROR(socket_link_.Refresh(object_->to_socket()));

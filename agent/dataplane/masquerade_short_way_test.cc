@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The short way of masqueraded flows: from_workload translates, and to_host finds that done.
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <linux/ethtool.h>
-#include <linux/pkt_cls.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
 
-#include <cstddef>
 #include <cstring>
-#include <iterator>
 
+#include "absl/strings/str_format.h"
 #include "agent/dataplane/testing_masquerade.h"
 
 namespace ripstop::agent {
@@ -68,39 +64,122 @@ TEST_P(MasqueradeShortWayTest, SumsAreRightWhoeverComputesThem) {
   }
 }
 
-// What to_host believes is from_workload's word. A pod that may attach programs to its own side
-// could say the same.
-TEST_P(MasqueradeShortWayTest, APodsOwnTrafficClassIsNotBelieved) {
+// Shown by an exit whose program is gone.
+TEST_P(MasqueradeShortWayTest, WhatHasBeenAnsweredComesTranslatedToTheExit) {
   StartMasquerade();
-  const bpf_insn code[] = {
-      {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 2, .imm = TC_INDEX_FINISHED},
-      {.code = BPF_STX | BPF_MEM | BPF_W,
-       .dst_reg = 1,
-       .src_reg = 2,
-       .off = offsetof(__sk_buff, tc_index)},
-      {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = TC_ACT_UNSPEC},
-      {.code = BPF_JMP | BPF_EXIT}};
-  const UniqueFd program(
-      bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "finished", "GPL", code, std::size(code), nullptr));
-  ASSERT_TRUE(program.ok());
-  const absl::Status attached = a_->Run([&]() -> absl::Status {
-    LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = static_cast<int>(if_nametoindex("eth0")),
-                .attach_point = BPF_TC_EGRESS);
-    LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = program.get());
-    if (int error = bpf_tc_hook_create(&hook); error != 0)
-      return absl::ErrnoToStatus(-error, "clsact");
-    if (int error = bpf_tc_attach(&hook, &options); error != 0)
-      return absl::ErrnoToStatus(-error, "attach");
-    return absl::OkStatus();
-  });
-  ASSERT_TRUE(attached.ok()) << attached;
   for (const Plan& plan : {kV4, kV6}) {
+    ASSERT_TRUE(node_->Run([&] { return dataplane_->AttachUplink(Ifindex("up0")); }).ok());
     Conversation talk = Out(Transport::kUdp, plan);
+    ASSERT_TRUE(talk.Open().ok());
+    ASSERT_TRUE(talk.Exchange().ok());
+    ASSERT_TRUE(node_->Run([&] { return dataplane_->DetachHost(Ifindex("up0")); }).ok());
+    const auto peer_of = [](Conversation& of) {
+      of.ClientSays();
+      const absl::Status heard = of.ServerHears();
+      EXPECT_TRUE(heard.ok()) << heard;
+      return of.peer();
+    };
+    // One in FLOW_SEEN_STEP_NS asks routes again, and is the exit's.
+    const std::string first = peer_of(talk);
+    EXPECT_EQ(first == plan.node ? first : peer_of(talk), plan.node);
+    Conversation unanswered = Out(Transport::kUdp, plan, 0, nullptr, 81);
+    ASSERT_TRUE(unanswered.Listen().ok());
+    ASSERT_TRUE(unanswered.Begin().ok());
+    EXPECT_EQ(peer_of(unanswered), plan.a) << "the exit's, which is gone";
+  }
+}
+
+// What to_host believes is from_workload's word. The kernel lets a pod's own filter write a class
+// into its packets, and on tcx makes skb->tc_index of it wherever a program lets them through.
+TEST_P(MasqueradeShortWayTest, APodsOwnTrafficClassIsNotBelieved) {
+  ASSERT_EQ(a_->Shell("tc qdisc add dev eth0 clsact"), 0);
+  for (const uint32_t said : {TC_INDEX_FINISHED, TC_INDEX_REDIRECTED}) {
+    ASSERT_EQ(a_->Shell(absl::StrFormat("tc filter replace dev eth0 egress prio 1 handle 1 bpf "
+                                        "bytecode \"1,6 0 0 0\" flowid 1:%x",
+                                        said)),
+              0);
+    for (const bool host_nat : {false, true}) {
+      StartMasquerade(host_nat);
+      for (const Plan& plan : {kV4, kV6}) {
+        Conversation talk = Out(Transport::kUdp, plan);
+        ASSERT_TRUE(talk.Listen().ok());
+        ASSERT_TRUE(talk.Begin().ok());
+        talk.ClientSays();
+        ASSERT_TRUE(talk.ServerHears().ok());
+        EXPECT_EQ(talk.peer(), plan.node) << said << ", host's NAT " << host_nat;
+      }
+    }
+    // Nor does it pass policy that waits for the exit.
+    Start(Policy::kClosed, Policy::kOpen, true);
+    for (const Plan& plan : {kV4, kV6})
+      ExpectDenied(Out(Transport::kUdp, plan), DROP_POLICY_EGRESS);
+  }
+}
+
+// Packets on the way have no mark by which to_host could know that they are judged.
+TEST_P(MasqueradeShortWayTest, FlowsGoOnWhenHostsNatBegins) {
+  StartMasquerade();
+  for (const auto& [plan, transport] : kCases) {
+    ConfigureNat(false);
+    Conversation talk = Out(transport, plan);
+    ASSERT_TRUE(talk.Open().ok());
+    for (int i = 0; i < 3; ++i) ASSERT_TRUE(talk.Exchange().ok());
+    ConfigureNat(true);
+    const uint64_t before = Dropped(DROP_MARK_CHANGED);
+    const absl::Status exchanged = talk.Exchange();
+    EXPECT_TRUE(exchanged.ok()) << exchanged;
+    EXPECT_EQ(Dropped(DROP_MARK_CHANGED), before);
+  }
+}
+
+// An exit on top of another, as a bridge, a VLAN or a bond is.
+TEST_P(MasqueradeShortWayTest, AnExitOnTopOfAnotherTranslatesForBoth) {
+  ASSERT_EQ(
+      node_->Shell("ip link add up5 type bridge && ip link set up5 up && "
+                   "ip addr add 10.255.5.1/24 dev up5 && ip link set up0 master up5 && "
+                   "ip neigh replace 10.255.5.2 dev up5 nud permanent lladdr 02:00:00:00:00:0f"),
+      0);
+  ASSERT_EQ(far_->Shell("ip addr add 10.255.5.2/24 dev eth0"), 0);
+  ASSERT_EQ(node_->Shell(absl::StrCat("ip route replace ", kV4.far, "/32 via 10.255.5.2 dev up5")),
+            0);
+  settings_.exits[Ifindex("up5")] = {.v4 = policy::Address::Parse("10.255.5.1").value()};
+  for (const bool host_nat : {false, true}) {
+    Start(Policy::kOnlyClass1, Policy::kOpen, host_nat);
+    ASSERT_TRUE(node_->Run([&] { return dataplane_->AttachUplink(Ifindex("up5")); }).ok());
+    Set();
+    Conversation talk = Out(Transport::kUdp, kV4);
     ASSERT_TRUE(talk.Listen().ok());
     ASSERT_TRUE(talk.Begin().ok());
-    talk.ClientSays();
-    ASSERT_TRUE(talk.ServerHears().ok());
-    EXPECT_EQ(talk.peer(), plan.node);
+    for (int i = 0; i < 4; ++i) {
+      talk.ClientSays();
+      ASSERT_TRUE(talk.ServerHears().ok()) << "host's NAT " << host_nat;
+      EXPECT_EQ(talk.peer(), "10.255.5.1");
+      talk.ServerSays();
+      ASSERT_TRUE(talk.ClientHears().ok());
+    }
+    EXPECT_EQ(Dropped(DROP_MARK_CHANGED), 0u);
+  }
+}
+
+// Larger than the uplink takes, and may be divided: that the host's stack does, behind the program
+// at the pod's interface.
+TEST_P(MasqueradeShortWayTest, WhatTheHostDividesArrivesWhole) {
+  ASSERT_EQ(a_->Shell("ip link set eth0 mtu 4000"), 0);
+  ASSERT_EQ(node_->Shell("ip link set hosta mtu 4000"), 0);
+  for (const bool host_nat : {false, true}) {
+    StartMasquerade(host_nat);
+    Conversation talk = Out(Transport::kUdp, kV4);
+    ASSERT_TRUE(talk.Listen().ok());
+    ASSERT_TRUE(talk.Begin().ok());
+    const int divide = IP_PMTUDISC_DONT;
+    ASSERT_EQ(setsockopt(talk.client_fd(), IPPROTO_IP, IP_MTU_DISCOVER, &divide, sizeof(divide)),
+              0);
+    for (int i = 0; i < 3; ++i) {
+      talk.ClientSays(3000);
+      const absl::Status heard = talk.ServerHears();
+      ASSERT_TRUE(heard.ok()) << heard << ", host's NAT " << host_nat;
+      EXPECT_EQ(talk.peer(), kV4.node);
+    }
   }
 }
 

@@ -36,8 +36,9 @@ enum mark_kind {
 #define MARK_BITS_MIN 10u     /* 255 local addresses */
 #define MARK_NUMBER_MAX 8191u /* numbers that there are; a narrow mask has room for fewer */
 
-/* In skb->tc_index of what was judged and redirected out of this host: no part of the stack
- * was on its way that could have written to it. Nodes' numbers (abi/owners.h) are smaller, and
+/* In skb->tc_index of what was judged and redirected out of this host. from_workload clears what
+ * a pod has put there, and in skb->tc_classid, of which the kernel would make it again; no part of
+ * the stack is on the way that could write to it. Nodes' numbers (abi/owners.h) are smaller, and
  * OWNER_* are others.
  */
 #define TC_INDEX_REDIRECTED 65535u

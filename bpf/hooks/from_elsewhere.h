@@ -27,7 +27,7 @@ HOOK_PROGRAM(from_elsewhere)
 	struct walk *w;
 	int action;
 
-	skb->tc_index = 0;
+	class_set(skb, 0);
 	if (names_loopback(skb)) {
 		walk_begin(skb);
 		return drop(skb, DROP_MARTIAN);

@@ -93,6 +93,7 @@ HOOK_PROGRAM(from_host)
 	struct walk *w = walk_begin(skb);
 	struct flow_value *flow;
 
+	class_set(skb, 0);
 	if (!w || !state)
 		return TC_ACT_OK;
 	if (names_loopback(skb))

@@ -13,7 +13,7 @@ HOOK_PROGRAM(from_workload)
 
 	if (!w || !state)
 		return drop(skb, DROP_NO_GENERATION);
-	skb->tc_index = 0; /* to_host believes it */
+	class_set(skb, 0); /* to_host believes it */
 	if (skb->vlan_present)
 		return drop(skb, DROP_ETHERTYPE);
 	reason = parse(skb, &w->p);

@@ -2,7 +2,8 @@
 /* tcx egress of every interface by which packets leave this host, other than pods' own and
  * loopback: what pods sent to a service address, or to any other whose verdict waited, is
  * judged here as what the host's stack has made of it. Then what must not show a pod's address
- * is masqueraded. Attached only once host's NAT is on, or some pool is masqueraded.
+ * is masqueraded. What says that both are done (TC_INDEX_FINISHED) is let through. Attached only
+ * once host's NAT is on, or some pool is masqueraded.
  */
 #include "bpf/lib/hook.h"
 #include "bpf/lib/masquerade.h"
@@ -19,10 +20,8 @@ is_to_be_judged(struct __sk_buff *skb, const struct datapath_state *state)
 
 	if (!(state->flags & STATE_MARKS))
 		return 0;
-	if (skb->tc_index == TC_INDEX_REDIRECTED) {
-		skb->tc_index = 0;
+	if (skb->tc_index == TC_INDEX_REDIRECTED)
 		return 0;
-	}
 	mark = mark_read(skb, state);
 	if (!skb->ingress_ifindex)
 		return mark.number && mark.kind == MARK_SENT; /* is_host_origin */
@@ -63,12 +62,13 @@ HOOK_PROGRAM(to_host)
 
 	if (!state)
 		return TC_ACT_OK;
-	if (skb->tc_index == TC_INDEX_FINISHED) {
-		skb->tc_index = 0;
-		return TC_ACT_OK;
+	action = TC_ACT_OK;
+	if (skb->tc_index != TC_INDEX_FINISHED) {
+		action = judge_at_exit(skb, state);
+		if (action == TC_ACT_OK && (state->flags & STATE_MASQUERADE))
+			action = masquerade(skb);
 	}
-	action = judge_at_exit(skb, state);
-	if (action != TC_ACT_OK || !(state->flags & STATE_MASQUERADE))
-		return action;
-	return masquerade(skb);
+	/* For the exit below, where this one is a bridge, a VLAN or a bond. */
+	class_set(skb, TC_INDEX_FINISHED);
+	return action;
 }

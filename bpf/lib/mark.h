@@ -5,6 +5,17 @@
 
 #include "bpf/lib/maps.h"
 
+/* What the packet's traffic class is for the programs that come behind. Where a program lets a
+ * packet through, the kernel makes skb->tc_index of what skb->tc_classid says (tcx_action_code,
+ * cls_bpf), which on tcx is whatever the sender's side has left there.
+ */
+static __always_inline void
+class_set(struct __sk_buff *skb, __u16 class)
+{
+	skb->tc_index = class;
+	skb->tc_classid = class;
+}
+
 struct mark {
 	__u16 number;
 	__u8 kind; /* enum mark_kind */

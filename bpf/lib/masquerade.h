@@ -234,6 +234,9 @@ masquerade(struct __sk_buff *skb)
 	}
 	if (*(volatile __u16 *)&flow->translation.kind != TRANSLATION_MASQUERADED)
 		return TC_ACT_OK;
+	/* One that the host's stack has divided nobody has seen before. */
+	if (w->p.fragment == FRAGMENT_FIRST)
+		fragment_remember(&w->p);
 	work->rewrite.to = flow->translation.address;
 	work->rewrite.to_port = flow->translation.port;
 	/* Gone meanwhile, and its memory another flow's. */

@@ -44,6 +44,12 @@ pseudo_checksum_at(__u8 protocol)
 	}
 }
 
+static __always_inline int
+is_udp(__u8 protocol)
+{
+	return protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE;
+}
+
 static __always_inline __u32
 address_offset(__u8 family, __u8 end)
 {
@@ -112,7 +118,7 @@ rewrite_packet(struct __sk_buff *skb, const struct rewrite *r)
 	__u32 covers = r->bare ? 0 : pseudo_checksum_at(r->protocol);
 	__u32 port_sum = r->protocol == IPPROTO_ICMP ? 2 : covers;
 	/* Of UDP zero says that there is none. */
-	__u64 flags = r->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+	__u64 flags = is_udp(r->protocol) ? BPF_F_MARK_MANGLED_0 : 0;
 
 	if (r->family == 4 ? store_v4(skb, r) : store_v6(skb, r, BPF_F_RECOMPUTE_CSUM))
 		return -1;
@@ -170,17 +176,18 @@ store_source_v6(struct __sk_buff *skb, const struct ip_address *to)
 static __always_inline int
 can_rewrite_source(const struct packet *p)
 {
-	return !p->fragment && pseudo_checksum_at(p->protocol) &&
-	       p->l4_offset <= REWRITE_L4_OFFSET_MAX;
+	return !p->fragment && p->l4_offset <= REWRITE_L4_OFFSET_MAX &&
+	       (p->protocol == IPPROTO_TCP || is_udp(p->protocol));
 }
 
 /* rewrite_packet of the source, of a packet as from_workload has parsed it, on the way that has to
- * be short: what no sum of the device's covers is written in place.
+ * be short: what no checksum covers that the device computes is written in place. A pod's packet
+ * has no sum that a device gave: what a router or a bridge sends on has lost it.
  */
 static __always_inline int
 rewrite_source(struct __sk_buff *skb, const struct packet *p, const struct flow_translation *to)
 {
-	__u64 flags = p->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+	__u64 flags = is_udp(p->protocol) ? BPF_F_MARK_MANGLED_0 : 0;
 	__be16 from_port = p->source_port, to_port = to->port, *port;
 	__u32 l4 = p->l4_offset, checksum, difference;
 
@@ -191,7 +198,8 @@ rewrite_source(struct __sk_buff *skb, const struct packet *p, const struct flow_
 	checksum = l4 + pseudo_checksum_at(p->protocol);
 	difference = p->family == 4 ? sum_difference(&p->source.words[3], &to->address.words[3], 1)
 	                            : sum_difference(p->source.words, to->address.words, 4);
-	/* Makes the packet writable, and linear so far. */
+	/* Makes the packet writable, and linear up to the checksum, which stands behind the ports.
+	 */
 	if (bpf_l4_csum_replace(skb, checksum, 0, difference, flags | BPF_F_PSEUDO_HDR))
 		return -1;
 	if (from_port != to_port &&
@@ -202,7 +210,7 @@ rewrite_source(struct __sk_buff *skb, const struct packet *p, const struct flow_
 		return -1;
 	if (from_port == to_port)
 		return 0;
-	port = (void *)(long)skb->data + l4 + port_offset(p->protocol, SOURCE);
+	port = (void *)(long)skb->data + l4;
 	if ((void *)(port + 1) > (void *)(long)skb->data_end)
 		return -1;
 	*port = to_port;

@@ -60,10 +60,8 @@ static __always_inline int
 walk_pass(struct __sk_buff *skb, const struct walk *w, const struct datapath_state *state,
           enum hook hook, int from_shaped)
 {
-	if (state->flags & STATE_MARKS) {
+	if (state->flags & STATE_MARKS)
 		mark_write(skb, state, w->mark);
-		skb->tc_index = 0;
-	}
 	return from_shaped || hook == FROM_ELSEWHERE ? TC_ACT_UNSPEC : TC_ACT_OK;
 }
 
