@@ -34,8 +34,8 @@ absl::StatusOr<std::string> Pods(const v1::NamespacedPods& pods) {
   return AllOf({namespaces, text});
 }
 
-// Exactly one field, and one that is enforced here: domainNames is experimental and is not; nodes
-// is experimental too.
+// Exactly one field, and one that is enforced here. Of the two experimental ones nodes is, and
+// domainNames is not.
 absl::Status ConvertPeer(const v1::ClusterPolicyPeer& peer, bool ingress,
                          policy::EntityMatch* match) {
   const int fields = peer.has_namespaces() + peer.has_pods() + peer.has_networks() +

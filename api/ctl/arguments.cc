@@ -2,6 +2,7 @@
 #include "api/ctl/arguments.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <map>
 
 #include "absl/strings/ascii.h"
@@ -30,6 +31,13 @@ std::vector<const CLI::App*> Given(const CLI::App& app) {
   }
 }
 
+bool HasFlag(const CLI::App& app, const std::string& flag) {
+  const std::vector<const CLI::Option*> options = app.get_options();
+  return std::any_of(options.begin(), options.end(), [&](const CLI::Option* option) {
+    return option->nonpositional() && option->check_name(flag);
+  });
+}
+
 // Those that a user may write, of the verbs given, innermost first.
 std::vector<const CLI::Option*> OptionsOf(const std::vector<const CLI::App*>& given) {
   std::vector<const CLI::Option*> options;
@@ -38,6 +46,7 @@ std::vector<const CLI::Option*> OptionsOf(const std::vector<const CLI::App*>& gi
       if (option != (*app)->get_help_ptr() && option->nonpositional()) options.push_back(option);
     }
   }
+  if (const CLI::Option* help = given.back()->get_help_ptr()) options.push_back(help);
   return options;
 }
 
@@ -116,8 +125,13 @@ std::string UnknownWord(const CLI::App& app) {
   const std::vector<const CLI::App*> given = Given(app);
   for (const CLI::App* one : given) {
     for (const std::string& word : one->remaining()) {
+      if (word == "--") continue;
       if (word.size() > 1 && word[0] == '-') {
         const std::string flag = word.substr(0, word.find('='));
+        if (HasFlag(*given.back(), flag)) {
+          return absl::StrCat(flag, " belongs behind the command: `", NameOf(given), " ", flag,
+                              " …`");
+        }
         return absl::StrCat("`", NameOf(given), "` has no flag ", flag,
                             FlagsMeant(flag, OptionsOf(given)));
       }

@@ -92,8 +92,13 @@ TEST_F(CommandLineTest, WhatAVerbCannotDoWithoutIsNamed) {
 TEST_F(CommandLineTest, ALetterIsNearToNoOtherAndABeginningIsNearToTheWhole) {
   EXPECT_EQ(Bare({"drops", "-n=x"}), kExitUsage);
   EXPECT_THAT(err_, AllOf(StartsWith("Error: `ripstopctl drops` has no flag -n; known: "),
-                          HasSubstr("--pod"), HasSubstr("-o, --output"), Not(HasSubstr("mean")),
-                          Not(HasSubstr("-h"))));
+                          HasSubstr("--pod"), HasSubstr("-o, --output"), HasSubstr("; -h, --help"),
+                          Not(HasSubstr("mean"))));
+  EXPECT_EQ(Bare({"get", "--hlp"}), kExitUsage);
+  EXPECT_THAT(err_, HasSubstr("; did you mean -h, --help?"));
+  // kubectl takes its flags before the command too.
+  EXPECT_EQ(Bare({"-n", "shop", "get", "pods"}), kExitUsage);
+  EXPECT_THAT(err_, StartsWith("Error: -n belongs behind the command: `ripstopctl get -n …`"));
   for (const char* flag : {"--file", "--fil", "--filname"}) {
     EXPECT_EQ(Bare({"apply", flag, "x"}), kExitUsage);
     EXPECT_THAT(err_, HasSubstr("; did you mean -f, --filename?\n")) << flag;

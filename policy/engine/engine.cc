@@ -145,9 +145,11 @@ void Engine::RemoveServiceBackends(const ServiceName& service, std::string_view 
 
 void Engine::PutHost(const Host& host) {
   State& s = *state_;
-  const auto it = s.hosts.find(host.name);
-  if (it != s.hosts.end() && it->second.input == host) return;
   const uint32_t atom = s.facts.InternAtom({Atom::Kind::kNode, host.labels, {}, {}, {}, {}});
+  if (const auto it = s.hosts.find(host.name); it != s.hosts.end() && it->second.atom == atom &&
+                                               it->second.this_host == host.this_host &&
+                                               it->second.addresses == host.addresses)
+    return;
   s.facts.RefAtom(atom);
   RemoveHost(host.name);
   for (const Address& a : host.addresses) {
@@ -155,20 +157,20 @@ void Engine::PutHost(const Host& host) {
     ++(host.this_host ? record.this_host : record.other_node);
     s.regions.Add(record, atom);
   }
-  s.hosts[host.name] = {host, atom};
+  s.hosts[host.name] = {host.this_host, host.addresses, atom};
 }
 
 void Engine::RemoveHost(std::string_view name) {
   State& s = *state_;
   const auto it = s.hosts.find(std::string(name));
   if (it == s.hosts.end()) return;
-  const auto& [host, atom] = it->second;
+  const HostRecord& host = it->second;
   for (const Address& a : host.addresses) {
     AddressRecord& record = s.regions.Touch(a);
     --(host.this_host ? record.this_host : record.other_node);
-    s.regions.Remove(record, atom);
+    s.regions.Remove(record, host.atom);
   }
-  s.facts.UnrefAtom(atom);
+  s.facts.UnrefAtom(host.atom);
   s.hosts.erase(it);
 }
 

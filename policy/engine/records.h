@@ -49,9 +49,10 @@ struct SliceRecord {
   std::vector<Address> addresses;
 };
 
-// A node of the cluster.
+// A node of the cluster. Its labels are the atom's: a cloud gives each node twenty.
 struct HostRecord {
-  Host input;
+  bool this_host = false;
+  std::vector<Address> addresses;
   uint32_t atom = 0;
 };
 
