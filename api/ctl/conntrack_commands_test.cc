@@ -86,7 +86,8 @@ TEST_F(ConntrackTest, FlowsOfOneSenderStandTogetherInWhateverOrderTheyCome) {
   agent_.flows.back().set_destination_port(7);
   ASSERT_EQ(Ctl({"list", "-o", "json"}), 0);
   std::vector<std::string> found;
-  for (const auto& flow : nlohmann::json::parse(out_)["flows"])
+  const auto json = nlohmann::json::parse(out_);
+  for (const auto& flow : json["flows"])
     found.push_back(flow["sourceName"].get<std::string>() + " " + flow["destination"].dump() + " " +
                     flow["destinationPort"].dump());
   EXPECT_THAT(found,
