@@ -314,28 +314,44 @@ absl::Status StreamGoesOn(Ground& ground, const Variant& v) {
   return absl::OkStatus();
 }
 
+// What was dropped meanwhile for other reasons; "": nothing.
+absl::StatusOr<std::string> CutStream(Ground& ground, const Variant& v, const char* protocol) {
+  const uint16_t port = *protocol == 'T' ? 7001 : kEcho;
+  ASSIGN_OR_RETURN(
+      const lab::LiveFlow live,
+      lab::LiveFlow::Start(ground.lab(), {kAlice, ground.Victim(v.path), protocol, port, v.family},
+                           {}));
+  RETURN_IF_ERROR(live.WaitFor("connected").status());
+  ASSIGN_OR_RETURN(Ground::Drops before, ground.DropsNow());
+  RETURN_IF_ERROR(ground.lab().Apply(kDenyAlice));
+  const absl::Status cut = live.WaitFor("cut").status();
+  absl::StatusOr<Ground::Drops> after = ground.DropsNow();
+  RETURN_IF_ERROR(ground.lab().Delete(kDenyAlice));
+  RETURN_IF_ERROR(cut);
+  RETURN_IF_ERROR(after.status());
+  RETURN_IF_ERROR(live.WaitFor("restored").status());
+  const std::pair<std::string, std::string> denied = {ground.NodeOf(v.path), "policy-ingress"};
+  if ((*after)[denied] <= before[denied]) {
+    return absl::InternalError(StrCat(protocol, ": cut, and not counted as policy-ingress"));
+  }
+  (*after)[denied] = before[denied];
+  std::string others;
+  for (const auto& [place, packets] : *after) {
+    if (packets != before[place]) absl::StrAppend(&others, " ", place.second, " at ", place.first);
+  }
+  return others;
+}
+
 absl::StatusOr<Failed> StreamIsCut(Ground& ground, const Variant& v) {
   for (const char* protocol : {"TCP", "UDP"}) {
-    const uint16_t port = *protocol == 'T' ? 7001 : kEcho;
-    ASSIGN_OR_RETURN(
-        const lab::LiveFlow live,
-        lab::LiveFlow::Start(ground.lab(),
-                             {kAlice, ground.Victim(v.path), protocol, port, v.family}, {}));
-    RETURN_IF_ERROR(live.WaitFor("connected").status());
-    ASSIGN_OR_RETURN(Ground::Drops before, ground.DropsNow());
-    RETURN_IF_ERROR(ground.lab().Apply(kDenyAlice));
-    const absl::Status cut = live.WaitFor("cut").status();
-    absl::StatusOr<Ground::Drops> after = ground.DropsNow();
-    RETURN_IF_ERROR(ground.lab().Delete(kDenyAlice));
-    RETURN_IF_ERROR(cut);
-    RETURN_IF_ERROR(after.status());
-    RETURN_IF_ERROR(live.WaitFor("restored").status());
-    const std::pair<std::string, std::string> denied = {ground.NodeOf(v.path), "policy-ingress"};
-    if ((*after)[denied] <= before[denied]) {
-      return absl::InternalError(StrCat(protocol, ": cut, and not counted as policy-ingress"));
+    // On a slow machine something of an earlier row may still be on its way; the stream's own
+    // packets would be dropped for another reason each time.
+    std::string others = "?";
+    for (int i = 0; i < 3 && !others.empty(); ++i) {
+      ASSIGN_OR_RETURN(others, CutStream(ground, v, protocol));
     }
-    (*after)[denied] = before[denied];
-    if (*after != before) return absl::InternalError("other reasons rose too");
+    if (!others.empty())
+      return absl::InternalError(StrCat(protocol, ": other reasons rose too:", others));
   }
   return Failed{"cut: policy-ingress", {{"a stream", "policy-ingress"}}};
 }
