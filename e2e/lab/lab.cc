@@ -145,8 +145,14 @@ absl::Status Lab::MakeNetns(const std::string& name) {
 }
 
 absl::Status Lab::RemoveNetns(const std::string& name) {
-  for (const ProcessId& process : ProcessesInNetns(name)) {
-    RETURN_IF_ERROR(Stop(process, SIGKILL, absl::Seconds(2)));
+  // Who is to end may start another one first, as an agent that nobody knows of starts BIRD again.
+  constexpr int kTries = 10;
+  for (int i = 0; i < kTries; ++i) {
+    const std::vector<ProcessId> processes = ProcessesInNetns(name);
+    if (processes.empty()) break;
+    for (const ProcessId& process : processes) {
+      RETURN_IF_ERROR(Stop(process, SIGKILL, absl::Seconds(2)));
+    }
   }
   RETURN_IF_ERROR(DeleteNetns(name));
   std::erase(state_.namespaces, name);

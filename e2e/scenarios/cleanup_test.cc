@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Nothing is left: no process, namespace, pin, mount or folder, also after a crash.
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <unistd.h>
+
+#include <functional>
 
 #include "absl/time/clock.h"
 #include "e2e/scenarios/demo_lab.h"
+#include "policy/base/unique_fd.h"
 
 namespace ripstop::lab {
 namespace {
@@ -46,6 +54,41 @@ TEST_F(Cleanup, DownWithoutAnyAgentAliveRemovesTheSame) {
   const absl::Status down = Down();
   EXPECT_TRUE(down.ok()) << down;
   ExpectNothingLeft(processes);
+}
+
+// As an agent does with BIRD: of what goes, the last sees that the first has gone, and starts it
+// again.
+TEST_F(Cleanup, WhatIsStartedAgainMeanwhileGoesToo) {
+  int held[2];
+  ASSERT_EQ(pipe2(held, O_CLOEXEC), 0);
+  const UniqueFd reading(held[0]);
+  UniqueFd writing(held[1]);
+  const UniqueFd netns(
+      open(absl::StrCat("/run/netns/rl-", name(), "-node1").c_str(), O_RDONLY | O_CLOEXEC));
+  ASSERT_TRUE(netns.ok());
+  const auto child = [&](const std::function<void()>& first) {
+    const pid_t pid = fork();
+    if (pid != 0) return pid;
+    if (setns(netns.get(), CLONE_NEWNET) != 0) _exit(1);
+    first();
+    while (true) pause();
+  };
+  const pid_t started = child([&] { writing.reset(); });
+  // Time for the last one, which is ended after them.
+  for (int i = 0; i < 50; ++i) child([&] { writing.reset(); });
+  const UniqueFd end(static_cast<int>(syscall(SYS_pidfd_open, started, 0)));
+  ASSERT_TRUE(end.ok());
+  child([&] {
+    pollfd ended{.fd = end.get(), .events = POLLIN, .revents = 0};
+    poll(&ended, 1, -1);
+    if (fork() < 0) _exit(1);  // the new one holds the pipe as this one does
+    alarm(60);                 // should nobody end it
+  });
+  writing.reset();
+  const absl::Status down = Down();
+  EXPECT_TRUE(down.ok()) << down;
+  pollfd left{.fd = reading.get(), .events = 0, .revents = 0};
+  EXPECT_EQ(poll(&left, 1, 0), 1) << "somebody lives";
 }
 
 TEST_F(Cleanup, RemovedPodLeavesNothingOnItsNode) {
