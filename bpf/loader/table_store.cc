@@ -44,7 +44,7 @@ absl::StatusOr<policy::EngineOptions> TableStore::Begin() {
   // The half that the tables in force do not live in.
   first_chunk_ = active.l4_table != 0 && ARENA_HANDLE_CHUNK(active.l4_table) < kHalf ? kHalf : 0;
   RETURN_IF_ERROR(FreeSlot(slot_, first_chunk_));
-  // As many addresses as are in force are to be expected, and a map that grows is copied.
+  // A map that grows is copied, so it begins as large as the one in force; it does not shrink.
   const uint32_t in_force = active.l4_table == 0 ? 0 : addresses_.CapacityAt(active.slot & 1);
   RETURN_IF_ERROR(
       addresses_.Begin(slot_, std::max({first_capacity_, addresses_.capacity(), in_force})));
